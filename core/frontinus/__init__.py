@@ -1,0 +1,3 @@
+"""Frontinus: one engine for a KVM/QEMU host, many protocols."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,24 @@
+"""The mapping between XML and dataclasses: small, declarative, and it loses nothing."""
+
+from frontinus.xml.mapping import (
+    Element,
+    ElementCodec,
+    Flag,
+    MappingError,
+    Model,
+    Raw,
+    Size,
+    Unknown,
+    Variants,
+    many,
+    one,
+    texts,
+    xml,
+)
+from frontinus.xml.reader import DocumentError, document, parse_document
+from frontinus.xml.writer import View, format_document, to_element
+
+__all__ = [
+    "DocumentError", "Element", "ElementCodec", "Flag", "MappingError", "Model", "Raw", "Size", "Unknown",
+    "Variants", "View", "document", "format_document", "many", "one", "parse_document", "texts", "to_element", "xml",
+]  # fmt: skip
