@@ -188,8 +188,8 @@ def _package(debs: Path, pattern: str, name: Callable[[], str]) -> Path:
 
 def _download(debs: Path, package: str) -> None:
     with tempfile.TemporaryDirectory(dir=debs, prefix="get-") as folder:
-        user = "root" if os.geteuid() == 0 else "_apt"  # apt's own unprivileged user may not reach our folder
-        _run("apt-get", "download", "-o", f"APT::Sandbox::User={user}", package, cwd=Path(folder))
+        # as root, apt would download as its own user, who may not reach our folder
+        _run("apt-get", "download", "-o", "APT::Sandbox::User=root", package, cwd=Path(folder))
         for deb in Path(folder).glob("*.deb"):
             deb.rename(debs / deb.name)
 

@@ -1,0 +1,227 @@
+"""What the engine shows: immutable values that cross the socket as they are."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+State = Literal["nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended"]
+"""States of a guest, in virsh's order: the index is virDomainState's number."""
+
+STATES: tuple[State, ...] = ("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended")
+
+REASONS: dict[State, tuple[str, ...]] = {
+    "nostate": ("unknown",),
+    "running": ("unknown", "booted", "migrated", "restored", "from snapshot", "unpaused", "migration canceled",
+                "save canceled", "event wakeup", "crashed", "post-copy", "post-copy failed"),
+    "blocked": ("unknown",),
+    "paused": ("unknown", "user", "migrating", "saving", "dumping", "I/O error", "watchdog", "from snapshot",
+               "shutting down", "creating snapshot", "crashed", "starting up", "post-copy", "post-copy failed", "API error"),
+    "shutdown": ("unknown", "user"),
+    "shutoff": ("unknown", "shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "from snapshot", "daemon"),
+    "crashed": ("unknown", "panicked"),
+    "pmsuspended": ("unknown",),
+}  # fmt: skip
+"""Reasons of each state; the index is libvirt's reason number."""
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all views."""
+
+
+class VersionView(View):
+    """Versions: ours, and the default emulator's."""
+
+    frontinus: str
+    api: int
+    hypervisor: str
+    hypervisor_version: tuple[int, int, int]
+
+
+class HostView(View):
+    """The machine that the engine runs on. `memory` in bytes, `cpu_mhz` 0 when unknown."""
+
+    hostname: str
+    uuid: str
+    arch: str
+    cpu_model: str
+    cpus: int
+    sockets: int
+    cores: int
+    threads: int
+    numa_nodes: int
+    memory: int
+    memory_free: int
+    cpu_mhz: int = 0
+    kvm: bool = False
+
+
+class GuestView(View):
+    """One guest. Memory in bytes; `id` only while active; `since` is the Unix time of the last change of state."""
+
+    uuid: str
+    name: str
+    state: State
+    reason: str
+    id: int | None = None
+    active: bool = False
+    persistent: bool = True
+    autostart: bool = False
+    managed_save: bool = False
+    updated: bool = False
+    """The persistent definition differs from the running guest's."""
+    title: str | None = None
+    description: str | None = None
+    vcpus: int = 1
+    max_vcpus: int = 1
+    memory: int = 0
+    max_memory: int = 0
+    arch: str = "x86_64"
+    machine: str = ""
+    virt_type: str = "qemu"
+    os_type: str = "hvm"
+    tainted: tuple[str, ...] = ()
+    since: float = 0.0
+    job: str | None = None
+
+
+class VcpuStats(View):
+    """One virtual CPU. `state`: running, blocked or offline; times in ns; delays from the kernel's schedstat."""
+
+    index: int
+    state: str = "running"
+    time: int | None = None
+    wait: int | None = None
+    delay: int | None = None
+    halted: bool | None = None
+
+
+class InterfaceStats(View):
+    """One NIC; counters from the guest's side: received is what the guest received."""
+
+    index: int
+    name: str
+    alias: str = ""
+    mac: str = ""
+    rx_bytes: int | None = None
+    rx_packets: int | None = None
+    rx_errors: int | None = None
+    rx_drops: int | None = None
+    tx_bytes: int | None = None
+    tx_packets: int | None = None
+    tx_errors: int | None = None
+    tx_drops: int | None = None
+
+
+class BlockStats(View):
+    """One disk. Bytes, requests, times in ns; sizes in bytes."""
+
+    index: int
+    name: str
+    alias: str = ""
+    path: str | None = None
+    read_bytes: int | None = None
+    read_requests: int | None = None
+    read_time: int | None = None
+    read_errors: int | None = None
+    write_bytes: int | None = None
+    write_requests: int | None = None
+    write_time: int | None = None
+    write_errors: int | None = None
+    flush_requests: int | None = None
+    flush_time: int | None = None
+    allocation: int | None = None
+    capacity: int | None = None
+    physical: int | None = None
+    threshold: int | None = None
+
+
+class MemoryStats(View):
+    """Memory as the guest and the host see it; bytes, faults counted since start."""
+
+    current: int | None = None
+    maximum: int | None = None
+    rss: int | None = None
+    unused: int | None = None
+    available: int | None = None
+    usable: int | None = None
+    disk_caches: int | None = None
+    swap_in: int | None = None
+    swap_out: int | None = None
+    major_faults: int | None = None
+    minor_faults: int | None = None
+    hugetlb_pgalloc: int | None = None
+    hugetlb_pgfail: int | None = None
+    last_update: int | None = None
+
+
+class IothreadStats(View):
+    """One iothread's polling parameters, ns."""
+
+    id: int
+    poll_max: int | None = None
+    poll_grow: int | None = None
+    poll_shrink: int | None = None
+
+
+class CpuStats(View):
+    """CPU time of the whole guest, ns."""
+
+    time: int | None = None
+    user: int | None = None
+    system: int | None = None
+
+
+class GuestStats(View):
+    """Figures of one guest, taken at `taken` (Unix time). `stale`: the hypervisor did not answer in time, figures are old."""
+
+    uuid: str
+    name: str
+    id: int | None = None
+    state: State = "nostate"
+    reason: str = "unknown"
+    taken: float = 0.0
+    stale: bool = False
+    cpu: CpuStats | None = None
+    vcpus_current: int | None = None
+    vcpus_maximum: int | None = None
+    vcpus: tuple[VcpuStats, ...] = ()
+    memory: MemoryStats | None = None
+    interfaces: tuple[InterfaceStats, ...] = ()
+    blocks: tuple[BlockStats, ...] = ()
+    iothreads: tuple[IothreadStats, ...] = ()
+
+
+StatsGroup = Literal["state", "cpu", "balloon", "vcpu", "interface", "block", "iothread", "memory"]
+STATS_GROUPS: tuple[StatsGroup, ...] = ("state", "cpu", "balloon", "vcpu", "interface", "block", "iothread", "memory")
+
+
+class JobView(View):
+    """A long piece of work. `progress` 0..1 or None; `state`: running, completed, failed, cancelled. Times are Unix."""
+
+    id: str
+    kind: str
+    state: str
+    started: float
+    guest: str | None = None
+    progress: float | None = None
+    processed: int | None = None
+    total: int | None = None
+    ended: float | None = None
+    error: str | None = None
+
+
+class Screenshot(View):
+    """An image: its MIME type and bytes."""
+
+    mime: str
+    data: bytes
+
+
+class Snapshot(View):
+    """The first item of `watch`, and the one after a reader was too slow: everything as of `generation`."""
+
+    generation: int
+    guests: tuple[GuestView, ...]
+    resync: bool = False

@@ -1,0 +1,117 @@
+"""What all devices share: alias, boot order, address, and the options of virtio transports."""
+
+from __future__ import annotations
+
+from frontinus.xml import Model, Variants, one, xml
+from frontinus.xml.codecs import Hex2, Hex4, HexFree, Int, OnOff, UInt32, YesNo, integer, one_of
+
+
+class Address(Model, tag="address"):
+    """Where a device sits. Each kind has a class of its own below."""
+
+    type: str = xml("@type", default="")
+
+
+class PciAddress(Address, tag="address"):
+    """A PCI or PCIe function; all None until assigned."""
+
+    type: str = xml("@type", default="pci")
+    domain: int | None = xml("@domain", Hex4)
+    bus: int | None = xml("@bus", Hex2)
+    slot: int | None = xml("@slot", Hex2)
+    function: int | None = xml("@function", HexFree)
+    multifunction: bool | None = xml("@multifunction", OnOff)
+
+    @property
+    def assigned(self) -> bool:
+        return self.slot is not None or self.bus is not None
+
+
+class DriveAddress(Address, tag="address"):
+    """A unit on an IDE, SATA, SCSI or floppy controller."""
+
+    type: str = xml("@type", default="drive")
+    controller: int = xml("@controller", UInt32, default=0)
+    bus: int = xml("@bus", UInt32, default=0)
+    target: int = xml("@target", UInt32, default=0)
+    unit: int = xml("@unit", UInt32, default=0)
+
+
+class UsbAddress(Address, tag="address"):
+    """A port, written 1.2.3 through hubs, on a USB controller."""
+
+    type: str = xml("@type", default="usb")
+    bus: int | None = xml("@bus", UInt32)
+    port: str | None = xml("@port")
+
+
+class VirtioSerialAddress(Address, tag="address"):
+    type: str = xml("@type", default="virtio-serial")
+    controller: int = xml("@controller", UInt32, default=0)
+    bus: int = xml("@bus", UInt32, default=0)
+    port: int | None = xml("@port", UInt32)
+
+
+class CcidAddress(Address, tag="address"):
+    type: str = xml("@type", default="ccid")
+    controller: int = xml("@controller", UInt32, default=0)
+    slot: int | None = xml("@slot", UInt32)
+
+
+class IsaAddress(Address, tag="address"):
+    type: str = xml("@type", default="isa")
+    iobase: int | None = xml("@iobase", HexFree)
+    irq: int | None = xml("@irq", HexFree)
+
+
+class DimmAddress(Address, tag="address"):
+    type: str = xml("@type", default="dimm")
+    slot: int | None = xml("@slot", Int)
+    base: int | None = xml("@base", HexFree)
+
+
+class PlainAddress(Address, tag="address"):
+    """An address kind that carries nothing more on x86_64 (unassigned, virtio-mmio, mdev...)."""
+
+    type: str = xml("@type", default="unassigned")
+
+
+ADDRESSES = Variants(
+    "type",
+    {
+        "pci": PciAddress, "drive": DriveAddress, "usb": UsbAddress, "virtio-serial": VirtioSerialAddress,
+        "ccid": CcidAddress, "isa": IsaAddress, "dimm": DimmAddress, "unassigned": PlainAddress,
+        "virtio-mmio": PlainAddress,
+    },
+)  # fmt: skip
+
+
+class Device(Model):
+    """Base of every device. `alias` names it while the guest runs; one that the user chose starts with ua-."""
+
+    boot_order: int | None = xml("boot/@order", integer(1, 2**31))
+    boot_loadparm: str | None = xml("boot/@loadparm")
+    acpi_index: int | None = xml("acpi/@index", UInt32, last=True)
+    alias: str | None = xml("alias/@name", live=lambda name: not name.startswith("ua-"), last=True)
+    address: Address | None = one("address", ADDRESSES, last=True)
+
+
+class VirtioOptions(Model):
+    """Attributes of <driver> that every virtio device accepts."""
+
+    driver_iommu: bool | None = xml("driver/@iommu", OnOff)
+    driver_ats: bool | None = xml("driver/@ats", OnOff)
+    driver_packed: bool | None = xml("driver/@packed", OnOff)
+    driver_page_per_vq: bool | None = xml("driver/@page_per_vq", OnOff)
+
+
+class SecurityLabel(Model, tag="seclabel"):
+    """A label of one device or of the guest."""
+
+    type: str | None = xml("@type", one_of("dynamic", "static", "none"))
+    model: str | None = xml("@model")
+    relabel: bool | None = xml("@relabel", YesNo)
+    label_skip: bool | None = xml("@labelskip", YesNo, live=True)
+    label: str | None = xml("label")
+    image_label: str | None = xml("imagelabel", live=True)
+    base_label: str | None = xml("baselabel")

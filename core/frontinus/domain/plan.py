@@ -1,0 +1,111 @@
+"""What a start needs: the command line and the resources around it, as data.
+
+A plan is made without I/O. `engine/lifecycle` walks `resources` forward through the ports and, on failure or at the
+guest's end, backward. Descriptors have the number that the child will see, chosen by the plan from 3 upward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+FIRST_FD = 3
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A private folder of the guest, owned by its user."""
+
+    path: str
+    mode: int = 0o700
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A listening unix socket, passed as descriptor `fd`."""
+
+    path: str
+    fd: int
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """A file opened by the engine and passed as descriptor `fd`."""
+
+    path: str
+    fd: int
+    writable: bool = True
+    append: bool = True
+    mode: int = 0o600
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A tap device (empty name: the kernel numbers it vnet%d), on a bridge or not, passed as descriptors."""
+
+    mac: str
+    fds: tuple[int, ...]
+    vhost_fds: tuple[int, ...] = ()
+    name: str = ""
+    bridge: str | None = None
+    network: str | None = None
+    mtu: int | None = None
+    managed: bool = True
+    """False: the tap exists and belongs to the user; it is opened, never removed."""
+    alias: str = ""
+
+
+@dataclass(frozen=True)
+class SecretFile:
+    """The master key of the guest's secret objects: 32 random bytes unless `data` says otherwise."""
+
+    path: str
+    data: bytes | None = None
+
+
+@dataclass(frozen=True)
+class CopyOnce:
+    """A file made from a template when it does not exist yet (the UEFI variable store)."""
+
+    source: str
+    target: str
+    format: str = "raw"
+
+
+@dataclass(frozen=True)
+class Helper:
+    """A program that runs beside QEMU for the life of the guest (swtpm, virtiofsd...). Ready when `socket` exists."""
+
+    name: str
+    argv: tuple[str, ...]
+    socket: str
+    folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Label:
+    """A host path that QEMU must reach: given to the guest's user before, given back after."""
+
+    path: str
+    readonly: bool = False
+    shared: bool = False
+
+
+Resource = Folder | Listener | OpenFile | Tap | SecretFile | CopyOnce | Helper | Label
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """One start of one guest. `monitor` and `agents` are paths of unix sockets, by device alias."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    resources: tuple[Resource, ...]
+    folder: str
+    monitor: str
+    agent: str | None = None
+    log: str = ""
+    monitor_commands: tuple[tuple[str, Mapping[str, object]], ...] = ()
+    """QMP commands to run before `cont` (passwords of graphics...)."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """rlimits by name (memlock, nofile, core, nproc), in their own units."""

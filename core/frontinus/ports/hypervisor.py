@@ -1,0 +1,147 @@
+"""The hypervisor port: plan a guest (pure), launch it, and speak to it while it runs.
+
+One contract test suite runs on every implementation: QEMU and the mock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.guest import Guest
+from frontinus.domain.host import HostFacts
+from frontinus.domain.plan import LaunchPlan
+from frontinus.ports.resources import Credentials
+
+JSON = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What re-attaching to a living guest needs; stored as JSON before the guest runs. `started` is /proc's start time."""
+
+    pid: int
+    started: int
+    monitor: str
+    agent: str | None
+    emulator: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class GuestFacts:
+    """One piece of news from a running guest, in the engine's words.
+
+    `name`: "stopped", "resumed", "powerdown", "reset", "shutdown" (detail: guest or host), "suspended", "woken",
+    "suspended-disk", "crashed", "watchdog", "io-error", "balloon", "device-deleted", "tray", "agent", "graphics", "rtc",
+    "block-job", "nic-filter", "memory-failure", "job", "migration", "closed" (the process ended; always last).
+    """
+
+    name: str
+    data: JSON = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass
+class GuestFigures:
+    """Raw figures of one guest at one moment. Times are nanoseconds, sizes bytes, counters since start.
+
+    Keys are alias or index; what could not be read is absent, never zero.
+    """
+
+    taken: float = 0.0
+    cpu: dict[str, int] = field(default_factory=dict)
+    vcpus: dict[int, dict[str, int]] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
+    blocks: dict[str, dict[str, int]] = field(default_factory=dict)
+    interfaces: dict[str, dict[str, int]] = field(default_factory=dict)
+    iothreads: dict[int, dict[str, int]] = field(default_factory=dict)
+    stale: bool = False
+
+
+class RunningGuest(Protocol):
+    """A guest that has a process. Methods raise HypervisorFailed with the hypervisor's own words, Unresponsive past a deadline."""
+
+    record: RunRecord
+
+    def news(self) -> AsyncIterator[GuestFacts]:
+        """Ordered news, from the moment of launch or attach; ends after "closed"."""
+
+    async def status(self) -> str:
+        """running, paused, shutdown, crashed, pmsuspended, io-error, prelaunch, watchdog, inmigrate..."""
+
+    async def resume(self) -> None: ...
+    async def pause(self) -> None: ...
+    async def powerdown(self) -> None:
+        """Press the ACPI power button."""
+
+    async def reset(self) -> None: ...
+    async def wakeup(self) -> None: ...
+    async def inject_nmi(self) -> None: ...
+    async def quit(self, *, graceful: bool, deadline: float) -> None:
+        """End the process: SIGTERM, and unless graceful SIGKILL, and wait. Raises Unresponsive if graceful and it lives on."""
+
+    async def send_keys(self, codes: Sequence[str], hold_ms: int | None) -> None:
+        """Press QKeyCode names together."""
+
+    async def screenshot(self, path: str, display: str | None, head: int) -> None:
+        """Write an image to a path inside the guest's private folder."""
+
+    async def save(self, path: str, fd: int) -> None:
+        """Stop the guest and write its state to a descriptor (device state and memory)."""
+
+    async def plug(self, guest: Guest, device: object, fds: Mapping[int, int]) -> None:
+        """Add a device (a model object with alias and address assigned)."""
+
+    async def unplug(self, device: object, deadline: float) -> bool:
+        """Ask the guest to give a device up and wait; False if it did not within the deadline (seconds)."""
+
+    async def update(self, old: object, new: object) -> None:
+        """Change what can be changed of a plugged device: medium of a cdrom, link state of a NIC, password of graphics."""
+
+    async def set_balloon(self, size: int) -> None:
+        """Target memory in bytes."""
+
+    async def set_vcpus(self, count: int) -> None:
+        """Plug or unplug CPUs until `count` are there."""
+
+    async def resize_block(self, alias: str, size: int) -> None: ...
+    async def set_password(self, protocol: str, password: str, expires: str | None) -> None: ...
+    async def figures(self, groups: Sequence[str], deadline: float) -> GuestFigures:
+        """Figures of the named groups: cpu vcpu memory block interface iothread. Pipelined in one write."""
+
+    async def device_info(self, kind: str) -> JSON:
+        """Facts that the hypervisor chose: "chardev" (pty paths), "vnc", "spice" (ports), "status"."""
+
+    async def monitor_command(self, command: str, *, hmp: bool, fds: Sequence[int] = ()) -> str:
+        """Pass a command through, schema-checked; the answer as JSON text, or HMP's text."""
+
+    async def agent_command(self, command: str, deadline: float) -> str:
+        """Pass a command to the guest agent after a sync; raises AgentUnavailable."""
+
+    async def detach(self) -> None:
+        """Let go of the guest, which runs on (the engine stops)."""
+
+
+class Hypervisor(Protocol):
+    """One kind of virtual machine monitor."""
+
+    name: str
+
+    async def capabilities(self, emulator: str | None = None) -> Capabilities:
+        """Probe (or take from the cache) the default or a named emulator. Raises HypervisorFailed, InvalidValue."""
+
+    def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:
+        """Pure. The guest is completed and has id, aliases and ports. Raises Unsupported naming the element."""
+
+    async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,
+                     incoming: int | None = None) -> RunningGuest:  # fmt: skip
+        """Spawn, connect, negotiate; CPUs do not run yet. `incoming`: a descriptor to load a saved state from.
+
+        Raises HypervisorFailed with the tail of the log.
+        """
+
+    async def attach(self, record: RunRecord) -> RunningGuest:
+        """Connect to a guest that an earlier engine left running. Raises NoSuchProcess if it is gone or not ours."""

@@ -1,0 +1,44 @@
+"""Setting up what a plan lists, and undoing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from frontinus.domain.plan import Resource
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Whom QEMU runs as. None: as the engine itself (session mode)."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass
+class Prepared:
+    """What was set up: descriptors by the child's number (owned by the caller), and undo records (JSON-able, in order)."""
+
+    fds: dict[int, int] = field(default_factory=dict)
+    undo: list[dict[str, object]] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    """Names that the host chose, by device alias: the tap of an interface, say."""
+
+
+class Resources(Protocol):
+    """The host side of a start. Every undo record is written to run state before QEMU starts, so a crash leaks nothing."""
+
+    async def credentials(self, guest_uuid: str) -> Credentials | None:
+        """The user of this guest: one uid per guest from the configured range where that is possible."""
+
+    async def set_up(self, resources: Sequence[Resource], who: Credentials | None) -> Prepared:
+        """Walk forward; on failure walk back and raise. Never leaves half."""
+
+    async def tear_down(self, undo: Sequence[Mapping[str, object]]) -> None:
+        """Walk backward; one that fails is logged and does not stop the others. Idempotent."""
+
+    async def sweep(self, living: Sequence[str]) -> None:
+        """Remove leftovers (private folders, taps of ours, helpers) that belong to none of the living guests' UUIDs."""
