@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from frontinus.xml import Model, Variants, one, xml
 from frontinus.xml.codecs import Hex2, Hex4, HexFree, Int, OnOff, UInt32, YesNo, integer, one_of
+
+if TYPE_CHECKING:
+    from frontinus.domain.capabilities import Capabilities
+    from frontinus.domain.guest import Guest
+    from frontinus.domain.host import HostFacts
 
 
 class Address(Model, tag="address"):
@@ -94,6 +102,13 @@ class Device(Model):
     acpi_index: int | None = xml("acpi/@index", UInt32, last=True)
     alias: str | None = xml("alias/@name", live=lambda name: not name.startswith("ua-"), last=True)
     address: Address | None = one("address", ADDRESSES, last=True)
+
+    def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+        """Fill in what the user left open (models, formats, MACs...), once, at define time. Addresses come later."""
+
+    def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
+        """Every reason why this device cannot be, as text that names the attribute or element."""
+        return iter(())
 
 
 class VirtioOptions(Model):

@@ -1,1 +1,24 @@
 """From a completed guest to QEMU's command line: one file a family, joined here in QEMU's order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from frontinus.qemu.argv import (
+    characters,
+    controllers,
+    cpu,
+    devices,
+    disks,
+    general,
+    graphics,
+    interfaces,
+    machine,
+    memory,
+)
+from frontinus.qemu.argv.context import Context
+
+FAMILIES: tuple[Callable[[Context], None], ...] = (
+    general.build_head, machine.build, cpu.build, memory.build, general.build, controllers.build, disks.build,
+    interfaces.build, characters.build, graphics.build, devices.build, general.build_tail,
+)  # fmt: skip

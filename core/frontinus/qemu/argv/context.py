@@ -55,10 +55,6 @@ class Context:
         """Emit an option with properties; None values are dropped. JSON or comma form is chosen when written."""
         self.items.append(Item(option, {k: v for k, v in properties.items() if v is not None}))
 
-    def device(self, driver: str, **properties: object) -> None:
-        """Emit -device; an underscore in a keyword stands for a hyphen only through `properties` dicts, so none here."""
-        self.props("device", {"driver": driver, **properties})
-
     def need(self, resource: Resource) -> None:
         """List a host resource that must be set up before the start."""
         self.resources.append(resource)

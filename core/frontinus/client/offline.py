@@ -1,0 +1,49 @@
+"""`frontinus argv` and `frontinus xml`: the pure translation without a daemon, one JSON line a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from frontinus.api.errors import FrontinusError
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.complete import complete
+from frontinus.domain.definition import format_guest, parse_guest
+from frontinus.domain.host import HostFacts
+from frontinus.domain.prepare import prepare
+from frontinus.qemu.plan import launch_plan
+
+
+def argv_lines(files: Iterable[str], caps: Capabilities, host: HostFacts) -> Iterable[str]:
+    """One line a file: {"file", "argv"} or {"file", "error"}."""
+
+    def translate(text: bytes) -> dict[str, object]:
+        guest = prepare(complete(parse_guest(text), caps, host), caps, host, guest_id=-1)
+        return {"argv": list(launch_plan(guest, caps, host).argv)}
+
+    return (_line(name, translate) for name in files)
+
+
+def xml_lines(files: Iterable[str], caps: Capabilities, host: HostFacts, view: str) -> Iterable[str]:
+    """One line a file: {"file", "xml"} or {"file", "error"}."""
+
+    def canonical(text: bytes) -> dict[str, object]:
+        guest = complete(parse_guest(text), caps, host)
+        if view == "active":
+            guest = prepare(guest, caps, host, guest_id=-1)
+        return {"xml": format_guest(guest, active=view == "active")}
+
+    return (_line(name, canonical) for name in files)
+
+
+def _line(name: str, action: Callable[[bytes], dict[str, object]]) -> str:
+    try:
+        result = action(Path(name).read_bytes())
+    except FrontinusError as error:
+        result = {"error": {"code": error.code, "message": error.message}}
+    except OSError as error:
+        result = {"error": {"code": "storage-failed", "message": f"{name}: {error.strerror}"}}
+    except Exception as error:  # a defect of ours must cost one line of the batch, not the batch
+        result = {"error": {"code": "internal", "message": f"{type(error).__name__}: {error}"}}
+    return json.dumps({"file": name, **result})
