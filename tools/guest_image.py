@@ -1,7 +1,7 @@
 """Build a small real guest: Debian's kernel, taken from its package, and a busybox initrd made on the spot.
 
-Nothing is installed: packages are downloaded with apt-get (which checks their signatures) and unpacked in a cache folder.
-The result is named after a digest of all its inputs, so a second call only finds it.
+Nothing is installed: apt-get downloads the packages (and checks their signatures), and they are unpacked in a cache
+folder. The result is named after a digest of all its inputs, so a second call only finds it.
 
     python3 tools/guest_image.py            prints the paths of kernel and initrd
 
@@ -25,16 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-FILES = HERE / "guest"  # copied into the root of the initrd as they are
-
-# Loaded at boot, in this order, each after what it depends on. A kernel without one of them (the cloud kernel has no ahci, USB,
-# 9p or e1000) simply does not offer it.
-MODULES = (
-    "virtio_pci virtio_blk virtio_scsi sd_mod sr_mod virtio_net virtio_console virtio_balloon virtio-rng virtio_mem virtio_input"
-    " vmw_vsock_virtio_transport virtiofs 9pnet_virtio 9p ata_piix ahci isofs e1000 e1000e evdev button"
-    " pvpanic pvpanic-pci i6300esb iTCO_wdt xhci-pci usb-storage qemu_fw_cfg"
-).split()
-
+FILES = HERE / "guest"  # copied into the root of the initrd as they are; "modules" names the kernel modules
+    HERE / "guest"
+)  # copied into the root of the initrd as they are; "modules" names the kernel modules to take along
 READY = "frontinus-guest: ready"  # printed on every console once the guest is up
 
 
@@ -50,7 +43,7 @@ class GuestImage:
     initrd: Path
 
     def cmdline(self, job: str = "idle", **options: str) -> str:
-        """A kernel command line: quiet, on the first serial port, doing `job`. Options are passed as name=value words."""
+        """A kernel command line: quiet, console on the first serial port, doing `job`; options become name=value."""
         words = {"console": "ttyS0", "panic": "-1", "job": job, **options}
         return " ".join(["quiet", *(f"{name}={value}" for name, value in words.items())])
 
@@ -130,14 +123,15 @@ def _entries(tree: Path) -> Iterator[Entry]:
     for file in sorted(FILES.iterdir()):
         yield Entry(file.name, stat.S_IFREG | 0o755, file.read_bytes())
     order = []
-    for name, content in module_closure(tree, MODULES):
+    wanted = (line for line in (FILES / "modules").read_text().splitlines() if line and line[0] != "#")
+    for name, content in module_closure(tree, wanted):
         order.append(name)
         yield Entry(f"lib/modules/{name}.ko", stat.S_IFREG | 0o644, content)
     yield Entry("etc/modules", stat.S_IFREG | 0o644, "".join(f"{name}\n" for name in order).encode())
 
 
 def module_closure(tree: Path, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """The wanted kernel modules of an unpacked kernel package and what they depend on, in an order that can be loaded."""
+    """The wanted modules of an unpacked kernel package and what they depend on, in an order that can be loaded."""
     files = {path.name.split(".")[0].replace("-", "_"): path for path in tree.rglob("*.ko*")}
     done: set[str] = set()
 
@@ -161,7 +155,7 @@ def _module(path: Path) -> bytes:
 
 
 def cpio(entries: Iterable[Entry]) -> bytes:
-    """A "newc" archive (the kernel's Documentation/driver-api/early-userspace/buffer-format.rst), the same for the same entries."""
+    """A "newc" archive (kernel Documentation/driver-api/early-userspace/buffer-format.rst), no time stamps in it."""
     parts: list[bytes] = []
     for number, entry in enumerate([*entries, Entry("TRAILER!!!", 0)], start=1):
         name = entry.path.encode() + b"\0"
