@@ -26,8 +26,6 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 FILES = HERE / "guest"  # copied into the root of the initrd as they are; "modules" names the kernel modules
-    HERE / "guest"
-)  # copied into the root of the initrd as they are; "modules" names the kernel modules to take along
 READY = "frontinus-guest: ready"  # printed on every console once the guest is up
 
 
