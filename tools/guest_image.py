@@ -20,12 +20,13 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 FILES = HERE / "guest"  # copied into the root of the initrd as they are; "modules" names the kernel modules
+AGENT_PACKAGES = "qemu-guest-agent libc6 libglib2.0-0 libpcre2-8-0 libudev1 liburing2 libnuma1"
 READY = "frontinus-guest: ready"  # printed on every console once the guest is up
 
 
@@ -52,19 +53,19 @@ def default_cache() -> Path:
     return Path(root) / "frontinus/guest" if root else HERE.parent / ".cache/guest"
 
 
-def build(cache_dir: Path | None = None, flavour: str = "cloud-amd64") -> GuestImage:
+def build(cache_dir: Path | None = None, flavour: str = "cloud-amd64", *, agent: bool = False) -> GuestImage:
     """Return the image for a Debian kernel flavour ("cloud-amd64", "amd64"), building what is not in the cache yet.
 
-    Raises GuestImageError.
+    With agent, QEMU's guest agent is in it and serves the port org.qemu.guest_agent.0. Raises GuestImageError.
     """
     cache = (cache_dir or default_cache()).resolve()
     debs = cache / "debs"
     debs.mkdir(parents=True, exist_ok=True)
-    kernel_deb = _package(debs, f"linux-image-*[0-9]-{flavour}", lambda: _kernel_package(flavour))
-    busybox_deb = _package(debs, "busybox-static", lambda: "busybox-static")
-    target = cache / f"{flavour}-{_digest([kernel_deb, busybox_deb])}"
+    others = ["busybox-static", *(AGENT_PACKAGES.split() if agent else [])]
+    packages = [_kernel(debs, flavour), *_packages(debs, others)]
+    target = cache / f"{flavour}{'-agent' if agent else ''}-{_digest(packages)}"
     if not target.is_dir():
-        _build_into(target, kernel_deb, busybox_deb)
+        _build_into(target, packages)
     return GuestImage(target / "vmlinuz", target / "initrd.gz")
 
 
@@ -78,11 +79,11 @@ def _digest(debs: Iterable[Path]) -> str:
     return total.hexdigest()[:16]
 
 
-def _build_into(target: Path, kernel_deb: Path, busybox_deb: Path) -> None:
+def _build_into(target: Path, packages: Iterable[Path]) -> None:
     """Build beside the target and rename, so that two builders at once do no harm."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as name:
         work = Path(name)
-        for deb in (kernel_deb, busybox_deb):
+        for deb in packages:
             _run("dpkg-deb", "-x", str(deb), str(work / "tree"))
         out = work / "out"
         out.mkdir()
@@ -120,12 +121,30 @@ def _entries(tree: Path) -> Iterator[Entry]:
             yield Entry(f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox")
     for file in sorted(FILES.iterdir()):
         yield Entry(file.name, stat.S_IFREG | 0o755, file.read_bytes())
+    yield from _agent(tree)
     order = []
     wanted = (line for line in (FILES / "modules").read_text().splitlines() if line and line[0] != "#")
     for name, content in module_closure(tree, wanted):
         order.append(name)
         yield Entry(f"lib/modules/{name}.ko", stat.S_IFREG | 0o644, content)
     yield Entry("etc/modules", stat.S_IFREG | 0o644, "".join(f"{name}\n" for name in order).encode())
+
+
+def _agent(tree: Path) -> Iterator[Entry]:
+    """QEMU's guest agent, if its package is there, with its libraries in the loader's default folder."""
+    program, loader = tree / "usr/sbin/qemu-ga", tree / "lib64/ld-linux-x86-64.so.2"
+    if not program.exists():
+        return
+    yield Entry("lib64", stat.S_IFDIR | 0o755)
+    yield Entry(
+        "lib64/" + loader.name, stat.S_IFREG | 0o755, (tree / "lib/x86_64-linux-gnu" / loader.name).read_bytes()
+    )
+    yield Entry("lib/x86_64-linux-gnu", stat.S_IFDIR | 0o755)
+    yield Entry("bin/qemu-ga", stat.S_IFREG | 0o755, program.read_bytes())
+    folders = [tree / folder / "x86_64-linux-gnu" for folder in ("lib", "usr/lib")]
+    listed = _run(str(loader), "--library-path", ":".join(map(str, folders)), "--list", str(program))
+    for library in re.findall(rf" => ({re.escape(str(tree))}\S+)", listed):
+        yield Entry(f"lib/x86_64-linux-gnu/{Path(library).name}", stat.S_IFREG | 0o755, Path(library).read_bytes())
 
 
 def module_closure(tree: Path, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
@@ -170,20 +189,22 @@ def _padded(data: bytes) -> bytes:
 # --- Debian packages
 
 
-def _package(debs: Path, pattern: str, name: Callable[[], str]) -> Path:
-    """The downloaded .deb whose package name fits the pattern; name() is downloaded where there is none."""
-    if not (found := sorted(debs.glob(f"{pattern}_*.deb"))):
-        _download(debs, name())
-        found = sorted(debs.glob(f"{pattern}_*.deb"))
-    return found[-1]
+def _kernel(debs: Path, flavour: str) -> Path:
+    """The newest kernel package in the cache; only where there is none, apt is asked for today's."""
+    if found := sorted(debs.glob(f"linux-image-*[0-9]-{flavour}_*.deb")):
+        return found[-1]
+    return _packages(debs, [_kernel_package(flavour)])[0]
 
 
-def _download(debs: Path, package: str) -> None:
-    with tempfile.TemporaryDirectory(dir=debs, prefix="get-") as folder:
-        # as root, apt would download as its own user, who may not reach our folder
-        _run("apt-get", "download", "-o", "APT::Sandbox::User=root", package, cwd=Path(folder))
-        for deb in Path(folder).glob("*.deb"):
-            deb.rename(debs / deb.name)
+def _packages(debs: Path, names: Sequence[str]) -> list[Path]:
+    """The packages' .deb files in the cache; those that it has not are downloaded first."""
+    if missing := [name for name in names if not any(debs.glob(f"{name}_*.deb"))]:
+        with tempfile.TemporaryDirectory(dir=debs, prefix="get-") as folder:
+            # as root, apt would download as its own user, who may not reach our folder
+            _run("apt-get", "download", "-o", "APT::Sandbox::User=root", *missing, cwd=Path(folder))
+            for deb in Path(folder).glob("*.deb"):
+                deb.rename(debs / deb.name)
+    return [max(debs.glob(f"{name}_*.deb")) for name in names]
 
 
 def _kernel_package(flavour: str) -> str:
@@ -216,8 +237,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build the kernel and initrd of the small test guest.")
     parser.add_argument("--cache", type=Path, help="folder to keep packages and images in")
     parser.add_argument("--flavour", default="cloud-amd64", help="Debian kernel flavour (default: cloud-amd64)")
+    parser.add_argument("--agent", action="store_true", help="put QEMU's guest agent into it")
     arguments = parser.parse_args()
-    image = build(arguments.cache, arguments.flavour)
+    image = build(arguments.cache, arguments.flavour, agent=arguments.agent)
     print(image.kernel, image.initrd, sep="\n")
 
 
