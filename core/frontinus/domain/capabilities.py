@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from frontinus.domain.qapi import Schema
+
 
 @dataclass(frozen=True)
 class MachineType:
@@ -31,6 +33,7 @@ class CpuModel:
     blockers: tuple[str, ...] = ()
     canonical: str | None = None
     deprecated: bool = False
+    type_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,10 @@ class Capabilities:
     """Probed facts of one emulator binary.
 
     `options` maps a command-line option (-sandbox is "sandbox") to its parameters; `properties` maps a device or object
-    type to the properties that it lists, where it was asked; `schema` answers query-qmp-schema paths.
+    type to the properties that it lists (and their QOM types), where it was asked, `defaults` to those with a default;
+    `schema` answers query-qmp-schema paths. `cpu_models` is by accelerator, "kvm" or "tcg". `host_cpu` holds the
+    properties of the best CPU model (host for KVM, max for TCG): "kvm" and "tcg" what can migrate, "kvm.all" and
+    "tcg.all" everything, "kvm.hyperv" everything with the Hyper-V enlightenments this host's KVM has.
     """
 
     emulator: str
@@ -58,6 +64,10 @@ class Capabilities:
     tpm_models: frozenset[str] = frozenset()
     tpm_types: frozenset[str] = frozenset()
     migration: frozenset[str] = frozenset()
+    defaults: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    sev: Mapping[str, object] | None = None
+    sgx: Mapping[str, object] | None = None
+    schema: Schema = field(default_factory=lambda: Schema(()), compare=False, repr=False)
 
     def has_type(self, name: str) -> bool:
         """Whether a QOM type (device, object, backend) exists."""
@@ -67,6 +77,10 @@ class Capabilities:
         """Whether a probed type has a property; false for a type that was not probed."""
         return name in self.properties.get(type_name, ())
 
+    def property_default(self, type_name: str, name: str) -> object:
+        """The default value of a probed type's property; None where it states none."""
+        return self.defaults.get(type_name, {}).get(name)
+
     def has_command(self, name: str) -> bool:
         return name in self.commands
 
@@ -75,8 +89,8 @@ class Capabilities:
         return known is not None and (parameter is None or parameter in known)
 
     def has_schema(self, path: str) -> bool:
-        """Whether query-qmp-schema has a path, e.g. "blockdev-add/arg-type/+file/aio/^io_uring"."""
-        raise NotImplementedError
+        """Whether query-qmp-schema has a path, e.g. "blockdev-add/arg-type/driver=file/aio=io_uring" (see qapi)."""
+        return self.schema.has(path)
 
     def canonical_machine(self, name: str | None) -> MachineType | None:
         """The machine that a name, an alias or None (the default) stands for."""
