@@ -1,8 +1,8 @@
 """What the engine needs from the world, as Protocols. The edges (qemu, linux, state, mock) implement them."""
 
 from frontinus.ports.hypervisor import GuestFacts, GuestFigures, Hypervisor, RunningGuest, RunRecord
-from frontinus.ports.resources import Credentials, Prepared, Resources
+from frontinus.ports.resources import Credentials, Journal, Prepared, Resources
 from frontinus.ports.state import Stored, StateStore
 
-__all__ = ["Credentials", "GuestFacts", "GuestFigures", "Hypervisor", "Prepared", "Resources", "RunRecord",
+__all__ = ["Credentials", "GuestFacts", "GuestFigures", "Hypervisor", "Journal", "Prepared", "Resources", "RunRecord",
            "RunningGuest", "StateStore", "Stored"]  # fmt: skip

@@ -133,6 +133,13 @@ class Hypervisor(Protocol):
     async def capabilities(self, emulator: str | None = None) -> Capabilities:
         """Probe (or take from the cache) the default or a named emulator. Raises HypervisorFailed, InvalidValue."""
 
+    def describe(self, capabilities: Capabilities, host: HostFacts) -> str:
+        """The host's capabilities as XML. Pure."""
+
+    def describe_guests(self, capabilities: Capabilities, host: HostFacts, machine: str | None = None,
+                        virt_type: str | None = None) -> str:  # fmt: skip
+        """Domain capabilities as XML. Pure. Raises InvalidValue for an unknown machine, Unsupported for a type."""
+
     def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:
         """Pure. The guest is completed and has id, aliases and ports. Raises Unsupported naming the element."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,17 +28,27 @@ class Prepared:
     """Names that the host chose, by device alias: the tap of an interface, say."""
 
 
+Journal = Callable[[Sequence[dict[str, object]]], Awaitable[None]]
+"""Makes undo records durable; awaited before anything is changed that would outlive a crash."""
+
+
 class Resources(Protocol):
     """The host side of a start. Every undo record is written to run state before QEMU starts, so a crash leaks nothing."""
 
     async def credentials(self, guest_uuid: str) -> Credentials | None:
         """The user of this guest: one uid per guest from the configured range where that is possible."""
 
-    async def set_up(self, resources: Sequence[Resource], who: Credentials | None) -> Prepared:
-        """Walk forward; on failure walk back and raise. Never leaves half."""
+    async def set_up(self, resources: Sequence[Resource], who: Credentials | None, journal: Journal) -> Prepared:
+        """Walk forward; on failure walk back and raise. Never leaves half.
+
+        The undo records of everything that will be made are worked out first and journalled, then acted on.
+        """
 
     async def tear_down(self, undo: Sequence[Mapping[str, object]]) -> None:
         """Walk backward; one that fails is logged and does not stop the others. Idempotent."""
 
     async def sweep(self, living: Sequence[str]) -> None:
-        """Remove leftovers (private folders, taps of ours, helpers) that belong to none of the living guests' UUIDs."""
+        """End processes and remove folders, taps and helpers of ours that belong to none of the living guests.
+
+        `living` are private folders; a QEMU of ours is known by its HOME, which is its private folder.
+        """
