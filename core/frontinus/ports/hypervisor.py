@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.devices.base import Device
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
-from frontinus.domain.plan import LaunchPlan
+from frontinus.domain.plan import LaunchPlan, Resource
 from frontinus.ports.resources import Credentials
 
 JSON = Mapping[str, object]
@@ -92,13 +93,13 @@ class RunningGuest(Protocol):
     async def save(self, path: str, fd: int) -> None:
         """Stop the guest and write its state to a descriptor (device state and memory)."""
 
-    async def plug(self, guest: Guest, device: object, fds: Mapping[int, int]) -> None:
+    async def plug(self, guest: Guest, device: Device, fds: Mapping[int, int]) -> None:
         """Add a device (a model object with alias and address assigned)."""
 
-    async def unplug(self, device: object, deadline: float) -> bool:
+    async def unplug(self, device: Device, deadline: float) -> bool:
         """Ask the guest to give a device up and wait; False if it did not within the deadline (seconds)."""
 
-    async def update(self, old: object, new: object) -> None:
+    async def update(self, old: Device, new: Device) -> None:
         """Change what can be changed of a plugged device: medium of a cdrom, link state of a NIC, password of graphics."""
 
     async def set_balloon(self, size: int) -> None:
@@ -142,6 +143,9 @@ class Hypervisor(Protocol):
 
     def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:
         """Pure. The guest is completed and has id, aliases and ports. Raises Unsupported naming the element."""
+
+    def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts) -> Sequence[Resource]:
+        """What plugging this device needs on the host; descriptor numbers are keys for `plug`. Pure."""
 
     async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,
                      incoming: int | None = None) -> RunningGuest:  # fmt: skip

@@ -1,0 +1,94 @@
+"""Devices added to, found in and removed from a guest: pure, the same for a running guest and a definition."""
+
+from __future__ import annotations
+
+from frontinus.api.errors import InvalidXML, NoSuchDevice
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.complete import complete
+from frontinus.domain.devices import Devices
+from frontinus.domain.devices.base import Device
+from frontinus.domain.guest import Guest
+from frontinus.domain.host import HostFacts
+from frontinus.xml import DocumentError, MappingError, document
+from frontinus.xml.mapping import specs
+
+IDENTITY = {"disk": ("target",), "interface": ("mac",), "filesystem": ("target",)}
+"""What users name a device by when they detach or update it: one matching attribute is enough to be the same device."""
+
+
+def parse_device(xml: str) -> Device:
+    """A device from its element. Raises InvalidXML."""
+    try:
+        element = document(xml)
+        spec = next((s for s in specs(Devices).values() if s.model is not None and s.path == element.tag), None)
+        if spec is None:
+            raise InvalidXML(f"<{element.tag}> is no device", element=str(element.tag))
+        device: Device = spec.model.parse_element(element)
+    except MappingError as error:
+        raise InvalidXML(str(error), element=error.element, line=str(error.line)) from None
+    except DocumentError as error:
+        raise InvalidXML(str(error)) from None
+    return device
+
+
+def _slot(device: Device) -> tuple[str, bool]:
+    """The field of Devices that holds this kind, and whether it is a list."""
+    for name, spec in specs(Devices).items():
+        if spec.model is not None and isinstance(device, spec.model):
+            return name, spec.many
+    raise InvalidXML(f"<{device.tag}> is no device", element=device.tag)
+
+
+def add_device(guest: Guest, device: Device, caps: Capabilities, host: HostFacts) -> Guest:
+    """A completed copy of the guest with the device in it. Raises InvalidXML, Unsupported."""
+    changed = guest.clone()
+    name, several = _slot(device)
+    if several:
+        getattr(changed.devices, name).append(device.clone())
+    elif getattr(changed.devices, name) is not None:
+        raise InvalidXML(f"the guest has a <{device.tag}> already", element=device.tag)
+    else:
+        setattr(changed.devices, name, device.clone())
+    return complete(changed, caps, host)
+
+
+def _same(candidate: Device, wanted: Device) -> bool:
+    if wanted.alias is not None and candidate.alias is not None:
+        return candidate.alias == wanted.alias
+    keys = [(getattr(candidate, k), getattr(wanted, k)) for k in IDENTITY.get(wanted.tag, ())]
+    keys = [pair for pair in keys if pair[1] is not None]
+    if keys:
+        return all(mine == theirs for mine, theirs in keys)
+    if wanted.address is not None:
+        return candidate.address == wanted.address
+    return candidate.clone(alias=None, address=None) == wanted.clone(alias=None, address=None)
+
+
+def find_device(guest: Guest, wanted: Device) -> Device:
+    """The guest's device that this element means. Raises NoSuchDevice, also when it fits several."""
+    found = [d for d in guest.devices.all() if type(d) is type(wanted) and _same(d, wanted)]
+    if len(found) != 1:
+        what = "no" if not found else "more than one"
+        raise NoSuchDevice(f"guest '{guest.name}' has {what} <{wanted.tag}> like this")
+    return found[0]
+
+
+def remove_device(guest: Guest, device: Device) -> None:
+    """Take a device out of the guest (by identity)."""
+    name, several = _slot(device)
+    if several:
+        held = getattr(guest.devices, name)
+        held[:] = [d for d in held if d is not device]
+    else:
+        setattr(guest.devices, name, None)
+
+
+def replace_device(guest: Guest, old: Device, new: Device) -> None:
+    """Put a changed device in the place of the old one; address and alias stay."""
+    name, several = _slot(old)
+    changed = new.clone(alias=new.alias or old.alias, address=new.address or old.address)
+    if several:
+        held = getattr(guest.devices, name)
+        held[:] = [changed if d is old else d for d in held]
+    else:
+        setattr(guest.devices, name, changed)

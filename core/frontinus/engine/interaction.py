@@ -1,0 +1,178 @@
+"""Interaction with a running guest: screen, keys, consoles, agent, monitor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from frontinus.api.engine import Descriptor
+from frontinus.api.errors import HostFailed, InvalidValue, NoSuchDevice, Unsupported, WrongState
+from frontinus.api.views import Screenshot
+from frontinus.domain.devices.character import Character
+from frontinus.domain.keys import key_names
+from frontinus.engine import runstate
+from frontinus.engine.record import Record, Running
+from frontinus.engine.world import World
+
+MAX_KEYS = 16
+
+
+class Interaction:
+    """The use cases of someone, or something, at the guest's keyboard."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._consoles: dict[tuple[str, str], socket.socket] = {}
+
+    async def screenshot(self, guest: str, screen: int = 0) -> Screenshot:
+        record = self.world.guests.find(guest)
+        running = record.need_running()
+        videos = [v for v in running.guest.devices.videos if v.model_type != "none"]
+        if not videos:
+            raise Unsupported(f"guest '{record.name}' has no video device")
+        head, index = screen, 0
+        while index < len(videos) - 1 and head >= (videos[index].heads or 1):
+            head, index = head - (videos[index].heads or 1), index + 1
+        path = Path(running.process.record.folder) / "screenshot"
+        async with record.lock.hold("screenshot"):
+            await running.process.screenshot(str(path), videos[index].alias if screen else None, head)
+            data = await asyncio.to_thread(_take, path)
+        return Screenshot(mime="image/png" if data.startswith(b"\x89PNG") else "image/x-portable-pixmap", data=data)
+
+    async def send_keys(self, guest: str, keys: Sequence[int | str], codeset: str = "linux", hold_ms: int = 0) -> None:
+        record = self.world.guests.find(guest)
+        if not 1 <= len(keys) <= MAX_KEYS:
+            raise InvalidValue(f"{len(keys)} keys: 1 to {MAX_KEYS} can be pressed together", field="keys")
+        await record.need_running().process.send_keys(key_names(keys, codeset), hold_ms or None)
+
+    async def inject_nmi(self, guest: str) -> None:
+        await self.world.guests.find(guest).need_running().process.inject_nmi()
+
+    async def open_console(self, guest: str, device: str | None = None, force: bool = False) -> Descriptor:
+        record = self.world.guests.find(guest)
+        chosen = _character(record, device)
+        name = chosen.alias or ""
+        held = self._consoles.get((record.uuid, name))
+        if held is not None and held.fileno() != -1 and not _hung_up(held):
+            if not force:
+                raise WrongState(f"console '{name}' of guest '{record.name}' is open already", state="busy")
+            held.shutdown(socket.SHUT_RDWR)
+        end = await asyncio.to_thread(_open, chosen)
+        ours, theirs = socket.socketpair()
+        self._consoles[record.uuid, name] = ours
+        self.world.spawn(_relay(end, ours), f"console of {record.name}")
+        return Descriptor(theirs.detach())
+
+    async def agent_command(self, guest: str, command: str, deadline: float = 5.0) -> str:
+        if not 0 < deadline <= 600:
+            raise InvalidValue("a deadline is between 0 and 600 seconds", field="deadline")
+        return await self.world.guests.find(guest).need_running().process.agent_command(command, deadline)
+
+    async def monitor_command(self, guest: str, command: str, hmp: bool = False) -> str:
+        record = self.world.guests.find(guest)
+        running = record.need_running()
+        await self._taint(record, running, "custom-monitor")
+        return await running.process.monitor_command(command, hmp=hmp)
+
+    async def _taint(self, record: Record, running: Running, why: str) -> None:
+        if why not in running.tainted:
+            running.tainted = (*running.tainted, why)
+            await runstate.save_running(self.world.store, record)
+            self.world.changed(record)
+
+
+def _take(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise HostFailed(f"cannot read the screenshot: {error.strerror}", what=str(path)) from None
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _character(record: Record, device: str | None) -> Character:
+    devices = record.need_running().guest.devices
+    found: list[Character] = [*devices.consoles, *devices.serials, *devices.channels, *devices.parallels]
+    for character in found:
+        names = (character.alias, getattr(character, "target_name", None))
+        if device is None or device in names:
+            if character.type not in ("pty", "unix", "dev", "file"):
+                raise Unsupported(f"a console of type '{character.type}' cannot be opened")
+            return character
+    raise NoSuchDevice(f"guest '{record.name}' has no console" + (f" '{device}'" if device else ""))
+
+
+def _open(character: Character) -> int:
+    path = character.source_path
+    if not path:
+        raise NoSuchDevice(f"device '{character.alias}' has no path on the host")
+    try:
+        if character.type == "unix":
+            peer = socket.socket(socket.AF_UNIX)
+            peer.connect(path)
+            return peer.detach()
+        return os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise HostFailed(f"cannot open '{path}': {error.strerror}", what=path) from None
+
+
+def _hung_up(end: socket.socket) -> bool:
+    try:
+        return end.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+async def _relay(device: int, client: socket.socket) -> None:
+    """Carry bytes both ways until one side closes. Each direction stops reading while the other side is full."""
+    os.set_blocking(device, False)
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    try:
+        tasks = {loop.create_task(_pump(device, client.fileno())), loop.create_task(_pump(client.fileno(), device))}
+        _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+    finally:
+        os.close(device)
+        client.close()
+
+
+async def _pump(source: int, target: int) -> None:
+    while True:
+        try:
+            data = os.read(source, 4096)
+        except BlockingIOError:
+            await _ready(source, write=False)
+            continue
+        except OSError:
+            return
+        if not data:
+            return
+        while data:
+            try:
+                data = data[os.write(target, data) :]
+            except BlockingIOError:
+                await _ready(target, write=True)
+            except OSError:
+                return
+
+
+async def _ready(fd: int, *, write: bool) -> None:
+    """Wait for a descriptor on a duplicate of its own, so that two directions do not share one registration."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    own = os.dup(fd)
+    add, remove = (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
+    add(own, lambda: future.done() or future.set_result(None))
+    try:
+        await future
+    finally:
+        remove(own)
+        os.close(own)

@@ -1,0 +1,90 @@
+"""Starting a guest: plan, then act, and walk back on any failure. Ending one: the same road backward."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from frontinus.api.errors import HostFailed
+from frontinus.domain.definition import format_guest
+from frontinus.domain.guest import Guest
+from frontinus.domain.prepare import prepare
+from frontinus.engine import runstate
+from frontinus.engine.news import follow
+from frontinus.engine.record import Record, Running
+from frontinus.engine.world import World
+from frontinus.ports import Prepared, RunningGuest
+
+
+async def launch(world: World, record: Record, definition: Guest, *, incoming: int | None = None) -> Running:
+    """Bring a guest to life with its CPUs stopped. On failure nothing is left and the error says why."""
+    caps = await world.hypervisor.capabilities(definition.devices.emulator)
+    live = prepare(definition, caps, world.host, guest_id=world.guests.new_id())
+    plan = world.hypervisor.plan(live, caps, world.host, incoming=incoming is not None)
+    state = runstate.RunState(uuid=record.uuid, name=record.name, folder=plan.folder, xml=_document(live))
+
+    async def journal(undo: Sequence[dict[str, object]]) -> None:
+        state.undo = list(undo)
+        await runstate.write(world.store, state)
+
+    prepared = Prepared()
+    process: RunningGuest | None = None
+    try:
+        who = await world.resources.credentials(record.uuid)
+        prepared = await world.resources.set_up(plan.resources, who, journal)
+        process = await world.hypervisor.launch(plan, prepared.fds, who, incoming)
+        running = Running(live, process, caps, prepared.undo)
+        await _learn(running, prepared)
+        record.running = running
+        await runstate.save_running(world.store, record)
+    except BaseException:
+        record.running = None
+        if process is not None:
+            await process.quit(graceful=False, deadline=5.0)
+        await world.resources.tear_down(prepared.undo)
+        await world.store.delete(runstate.KIND, record.uuid)
+        raise
+    finally:
+        for fd in prepared.fds.values():
+            os.close(fd)
+    running.news = world.spawn(follow(world, record, running), f"news of {record.name}")
+    return running
+
+
+async def _learn(running: Running, prepared: Prepared) -> None:
+    """Take over what the host and the hypervisor chose: tap names, pty paths."""
+    for interface in running.guest.devices.interfaces:
+        if interface.alias in prepared.names:
+            interface.target = prepared.names[interface.alias]
+    paths = await running.process.device_info("chardev")
+    devices = running.guest.devices
+    for device in (*devices.serials, *devices.consoles, *devices.channels, *devices.parallels):
+        path = paths.get(f"char{device.alias}")
+        if device.type == "pty" and isinstance(path, str):
+            device.source_path = path.removeprefix("pty:")
+
+
+def _document(live: Guest) -> str:
+    return format_guest(live, active=True, secrets=True)
+
+
+async def end(world: World, record: Record, running: Running) -> None:
+    """The process is gone: give everything back and forget the run state. Idempotent."""
+    await world.resources.tear_down(running.undo)
+    await world.store.delete(runstate.KIND, record.uuid)
+    if record.running is running:
+        record.running = None
+    running.ended.set()
+
+
+async def kill(record: Record, *, graceful: bool, deadline: float = 15.0) -> None:
+    """End the process and wait until the guest is wholly gone."""
+    running = record.need_running()
+    await running.process.quit(graceful=graceful, deadline=deadline)
+    try:
+        import asyncio
+
+        async with asyncio.timeout(deadline):
+            await running.ended.wait()
+    except TimeoutError:
+        raise HostFailed(f"guest '{record.name}' ended, but its resources are still being given back") from None

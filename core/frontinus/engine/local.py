@@ -1,0 +1,82 @@
+"""The engine in process: the use cases joined, recovered, and handed out as sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from frontinus.api.engine import Engine
+from frontinus.api.errors import NoSuchGuest
+from frontinus.api.identity import Identity
+from frontinus.api.permissions import PERMISSIONS
+from frontinus.api.views import JobView
+from frontinus.engine.definitions import Definitions
+from frontinus.engine.hotplug import Hotplug
+from frontinus.engine.interaction import Interaction
+from frontinus.engine.inventory import Inventory
+from frontinus.engine.power import Power
+from frontinus.engine.recovery import recover
+from frontinus.engine.saving import Saving
+from frontinus.engine.session import ByRole, Policy, Session, as_engine
+from frontinus.engine.stats import Statistics
+from frontinus.engine.tuning import Tuning
+from frontinus.engine.world import World
+
+
+class JobDesk:
+    """The use cases on long jobs."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def jobs(self, guest: str | None = None) -> list[JobView]:
+        return self.world.jobs.of(self.world.guests.find(guest).uuid if guest else None)
+
+    async def abort_job(self, job: str) -> None:
+        self.world.jobs.abort(job)
+
+
+class LocalEngine:
+    """Owns the world. `start` before the first session, `stop` after the last; guests run on."""
+
+    def __init__(self, world: World, policy: Policy | None = None) -> None:
+        self.world = world
+        self.policy = policy or ByRole()
+        self.power = Power(world)
+        services = (self.power, Definitions(world), Saving(world), Interaction(world), Tuning(world), Hotplug(world),
+                    Statistics(world), Inventory(world), JobDesk(world))  # fmt: skip
+        self._use_cases: dict[str, Callable[..., object]] = {
+            name: getattr(service, name) for service in services for name in PERMISSIONS if hasattr(service, name)
+        }
+        self._use_cases["watch"] = world.bus.watch
+        missing = set(PERMISSIONS) - set(self._use_cases)
+        assert not missing, f"the facade has no use case for {missing}"
+
+    async def start(self, *, autostart: bool = True) -> None:
+        """Find what an earlier engine left, then start what is marked for it."""
+        await recover(self.world)
+        if autostart:
+            self.world.spawn(self.power.autostart(), "autostart")
+
+    async def stop(self) -> None:
+        """Let go of every guest and end the streams."""
+        self.world.bus.close()
+        for record in self.world.guests:
+            if record.running is not None:
+                if record.running.news is not None:
+                    record.running.news.cancel()
+                await record.running.process.detach()
+
+    def session(self, who: Identity) -> Engine:
+        """The facade for one caller."""
+        return as_engine(Session(self._use_cases, who, self.policy, self._details))
+
+    def _details(self, given: Mapping[str, object]) -> Mapping[str, str]:
+        """Facts of the object that a permission is asked for."""
+        key = given.get("guest")
+        if not isinstance(key, str):
+            return {}
+        try:
+            record = self.world.guests.find(key)
+        except NoSuchGuest:
+            return {}
+        return {"domain_name": record.name, "domain_uuid": record.uuid, "connect_driver": self.world.hypervisor.name}

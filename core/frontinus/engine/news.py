@@ -1,0 +1,165 @@
+"""News from a running guest becomes its state and the engine's events: one row a kind of news."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from frontinus.api import events
+from frontinus.api.events import AnyEvent, Lifecycle
+from frontinus.api.views import State
+from frontinus.engine import launch
+from frontinus.engine.record import Record, Running
+from frontinus.engine.world import World
+from frontinus.ports import GuestFacts
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Transition:
+    """The state that a piece of news leads to, and the lifecycle event that tells it."""
+
+    state: State
+    reason: str
+    event: Lifecycle
+    detail: str
+    unless: frozenset[str] = frozenset()
+    """States in which this news changes nothing."""
+
+
+TRANSITIONS: Mapping[str, Transition] = {
+    "stopped": Transition("paused", "user", "suspended", "paused", frozenset({"paused", "shutoff", "crashed", "shutdown"})),
+    "resumed": Transition("running", "unpaused", "resumed", "unpaused", frozenset({"running"})),
+    "suspended": Transition("pmsuspended", "unknown", "pmsuspended", "memory"),
+    "suspended-disk": Transition("pmsuspended", "unknown", "pmsuspended", "disk"),
+    "woken": Transition("running", "event wakeup", "started", "wakeup", frozenset({"running"})),
+    "crashed": Transition("crashed", "panicked", "crashed", "panicked"),
+    "shutdown": Transition("shutdown", "user", "shutdown", "finished"),
+}
+
+PAUSE_REASONS: Mapping[str, tuple[str, str]] = {"io-error": ("I/O error", "I/O error"), "watchdog": ("watchdog", "watchdog")}
+"""News that explains the "stopped" after it: the state's reason and the event's detail."""
+
+Make = Callable[[Record, Mapping[str, object]], AnyEvent]
+
+
+def _text(data: Mapping[str, object], key: str) -> str:
+    value = data.get(key)
+    return "" if value is None else str(value)
+
+
+def _number(data: Mapping[str, object], key: str) -> int:
+    value = data.get(key)
+    return value if isinstance(value, int) else 0
+
+
+TOLD: Mapping[str, Make] = {
+    "reset": lambda r, d: events.RebootEvent(uuid=r.uuid, name=r.name),
+    "rtc": lambda r, d: events.RtcChangeEvent(uuid=r.uuid, name=r.name, offset=_number(d, "offset")),
+    "watchdog": lambda r, d: events.WatchdogEvent(uuid=r.uuid, name=r.name, action=_text(d, "action")),
+    "io-error": lambda r, d: events.IoErrorEvent(
+        uuid=r.uuid, name=r.name, path=_text(d, "path"), device=_text(d, "device"), action=_text(d, "action"),
+        reason=_text(d, "reason")),
+    "balloon": lambda r, d: events.BalloonChangeEvent(uuid=r.uuid, name=r.name, actual=_number(d, "actual")),
+    "device-deleted": lambda r, d: events.DeviceRemovedEvent(uuid=r.uuid, name=r.name, device=_text(d, "device")),
+    "unplug-failed": lambda r, d: events.DeviceRemovalFailedEvent(uuid=r.uuid, name=r.name, device=_text(d, "device")),
+    "tray": lambda r, d: events.TrayChangeEvent(
+        uuid=r.uuid, name=r.name, device=_text(d, "device"), reason="open" if d.get("open") else "close"),
+    "agent": lambda r, d: events.AgentEvent(
+        uuid=r.uuid, name=r.name, state="connected" if d.get("open") else "disconnected", reason="channel"),
+    "graphics": lambda r, d: events.GraphicsEvent(
+        uuid=r.uuid, name=r.name, phase=_text(d, "phase"), host=_text(d, "host"), service=_text(d, "service"),
+        auth=_text(d, "auth")),
+    "memory-failure": lambda r, d: events.MemoryFailureEvent(
+        uuid=r.uuid, name=r.name, recipient=_text(d, "recipient"), action=_text(d, "action")),
+    "block-job": lambda r, d: events.BlockJobEvent(
+        uuid=r.uuid, name=r.name, device=_text(d, "device"), kind=_text(d, "kind"), status=_text(d, "status")),
+    "lost": lambda r, d: events.ControlErrorEvent(uuid=r.uuid, name=r.name, reason=_text(d, "reason")),
+}  # fmt: skip
+
+OnEnd = Literal["destroy", "restart", "preserve", "rename-restart", "coredump-destroy", "coredump-restart"]
+
+
+async def follow(world: World, record: Record, running: Running) -> None:
+    """Take in news until the process has ended, then close the guest's books."""
+    follower = Follower(world, record, running)
+    last: Mapping[str, object] = {}
+    async for fact in running.process.news():
+        try:
+            await follower.take(fact)
+        except Exception:  # one piece of news that we fail on must not deafen us to the next
+            log.exception("news %s of guest %s", fact.name, record.name)
+        last = fact.data
+    await follower.close(last)
+
+
+class Follower:
+    """Keeps one running guest's state in step with its news."""
+
+    def __init__(self, world: World, record: Record, running: Running) -> None:
+        self.world, self.record, self.running = world, record, running
+        self._why: str | None = None
+        self._shutdown: str | None = None
+
+    async def take(self, fact: GuestFacts) -> None:
+        """One piece of news: the event that tells it, then the state that it leads to."""
+        record, name = self.record, fact.name
+        told = TOLD.get(name)
+        if told is not None:
+            self.world.bus.publish(told(record, fact.data))
+        if name == "agent":
+            self.running.agent_connected = bool(fact.data.get("open"))
+        if name in PAUSE_REASONS:
+            self._why = name
+        if name == "balloon":
+            record.guest.current_memory = _number(fact.data, "actual")
+            self.world.changed(record)
+        if name == "shutdown":
+            self._shutdown = _text(fact.data, "detail") or "finished"
+        transition = TRANSITIONS.get(name)
+        if transition is not None and record.state not in transition.unless and self.running.ending is None:
+            self._enter(name, transition)
+        if name in ("shutdown", "crashed"):
+            await self._end_of_life(name)
+
+    def _enter(self, name: str, transition: Transition) -> None:
+        reason, detail = transition.reason, transition.detail
+        if name == "stopped":
+            if self.running.quiet:
+                return
+            reason, detail = PAUSE_REASONS.get(self._why or "", (reason, detail))
+            self._why = None
+        if name == "shutdown" and self._shutdown in ("guest", "host"):
+            detail = self._shutdown
+        self.record.become(transition.state, reason)
+        self.world.lifecycle(self.record, transition.event, detail)
+
+    async def _end_of_life(self, name: str) -> None:
+        """QEMU is told to stay after a shutdown or a panic, so that on_poweroff and on_crash are ours to follow."""
+        guest, process = self.record.guest, self.running.process
+        wish = (guest.on_crash if name == "crashed" else guest.on_poweroff) or "destroy"
+        if self.running.rebooting and name == "shutdown":
+            wish = "restart"
+        self.running.rebooting = False
+        if wish.endswith("restart"):
+            await process.reset()
+            await process.resume()
+        elif wish != "preserve":
+            self.running.ending = self.running.ending or ("crashed" if name == "crashed" else "shutdown")
+            self.world.spawn(process.quit(graceful=False, deadline=10.0), f"end of {self.record.name}")
+
+    async def close(self, last: Mapping[str, object]) -> None:
+        """The process is gone: why, then everything is given back, then the event."""
+        record, running = self.record, self.running
+        reason = running.ending or ("crashed" if record.state != "shutdown" else "shutdown")
+        await launch.end(self.world, record, running)
+        if reason != "failed start":
+            if reason == "crashed" and last.get("log"):
+                log.warning("guest %s ended unexpectedly: %s", record.name, last["log"])
+            record.become("shutoff", reason)
+            if record.definition is None:
+                self.world.guests.remove(record)
+            self.world.lifecycle(record, "stopped", reason, gone=record.definition is None)

@@ -1,0 +1,185 @@
+"""Power: start, stop and all between."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from frontinus.api.engine import ShutdownMode, SleepTarget
+from frontinus.api.errors import AgentUnavailable, AlreadyExists, FrontinusError, InvalidValue, WrongState
+from frontinus.api.views import GuestView
+from frontinus.domain.complete import complete
+from frontinus.domain.definition import parse_guest
+from frontinus.domain.guest import Guest
+from frontinus.engine import launch, runstate, saving
+from frontinus.engine.record import Record, Running
+from frontinus.engine.world import World
+
+log = logging.getLogger(__name__)
+AGENT_DEADLINE = 5.0
+
+
+class Power:
+    """The use cases that change whether and how a guest runs."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def create(self, xml: str, paused: bool = False, validate: bool = False) -> GuestView:
+        parsed = parse_guest(xml, validate=validate)
+        caps = await self.world.hypervisor.capabilities(parsed.devices.emulator if parsed.devices else None)
+        guest = complete(parsed, caps, self.world.host)
+        assert guest.uuid is not None
+        known = self.world.guests.claim(guest.uuid, guest.name)
+        if known is not None and known.running is not None:
+            raise AlreadyExists(f"guest '{guest.name}' is running already", guest=guest.name)
+        record = known or Record(guest.uuid, guest.name)
+        async with record.lock.hold("create"):
+            self.world.guests.claim(guest.uuid, guest.name)
+            if known is None:
+                self._adopt(record, guest)
+            try:
+                await self._boot(record, guest, paused=paused)
+            except BaseException:
+                if known is None:
+                    self.world.guests.remove(record)
+                raise
+            return record.view()
+
+    def _adopt(self, record: Record, guest: Guest) -> None:
+        """A transient guest has a record only while it runs; the definition stands in until the process is there."""
+        record.starting = guest
+        self.world.guests.add(record)
+
+    async def start(self, guest: str, paused: bool = False, force_boot: bool = False) -> GuestView:
+        record = self.world.guests.find(guest)
+        async with record.lock.hold("start"):
+            definition = record.need_inactive()
+            if record.managed_save and not force_boot:
+                await saving.restore_managed(self.world, record, paused=paused or None)
+            else:
+                if record.managed_save:
+                    await saving.forget_managed(self.world, record)
+                await self._boot(record, definition, paused=paused)
+            return record.view()
+
+    async def _boot(self, record: Record, definition: Guest, *, paused: bool) -> None:
+        running = await launch.launch(self.world, record, definition)
+        record.become("paused", "starting up")
+        await self._run(record, running, paused=paused)
+
+    async def _run(self, record: Record, running: Running, *, paused: bool) -> None:
+        if paused:
+            record.become("paused", "user")
+        else:
+            running.quiet = True
+            await running.process.resume()
+            running.quiet = False
+            record.become("running", "booted")
+        self.world.lifecycle(record, "started", "booted")
+        if paused:
+            self.world.lifecycle(record, "suspended", "paused")
+        await runstate.save_running(self.world.store, record)
+
+    async def shutdown(self, guest: str, mode: ShutdownMode | None = None) -> None:
+        record = self.world.guests.find(guest)
+        running = record.need_running()
+        await self._ask(running, mode, "powerdown")
+
+    async def reboot(self, guest: str, mode: ShutdownMode | None = None) -> None:
+        record = self.world.guests.find(guest)
+        running = record.need_running()
+        running.rebooting = mode != "agent"
+        try:
+            await self._ask(running, mode, "reboot")
+        except BaseException:
+            running.rebooting = False
+            raise
+
+    async def _ask(self, running: Running, mode: ShutdownMode | None, agent_mode: str) -> None:
+        """By agent when asked to; otherwise ACPI, as virsh does when no mode is given and no agent is connected."""
+        if mode == "agent" or (mode is None and running.agent_connected):
+            try:
+                await running.process.agent_command(
+                    json.dumps({"execute": "guest-shutdown", "arguments": {"mode": agent_mode}}), AGENT_DEADLINE)  # fmt: skip
+                running.rebooting = False
+                return
+            except AgentUnavailable:
+                if mode == "agent":
+                    raise
+        await running.process.powerdown()
+
+    async def reset(self, guest: str) -> None:
+        record = self.world.guests.find(guest)
+        async with record.lock.hold("reset"):
+            await record.need_running().process.reset()
+
+    async def destroy(self, guest: str, graceful: bool = False) -> None:
+        record = self.world.guests.find(guest)
+        running = record.need_running()
+        previous, running.ending = running.ending, running.ending or "destroyed"
+        try:
+            await launch.kill(record, graceful=graceful)
+        except BaseException:
+            running.ending = previous
+            raise
+
+    async def suspend(self, guest: str) -> None:
+        record = self.world.guests.find(guest)
+        async with record.lock.hold("suspend"):
+            running = record.need_running()
+            if record.state == "pmsuspended":
+                raise WrongState(f"guest '{record.name}' is suspended by its own power management", state=record.state)
+            if record.state == "paused":
+                return
+            running.quiet = True
+            try:
+                await running.process.pause()
+            finally:
+                running.quiet = False
+            record.become("paused", "user")
+            self.world.lifecycle(record, "suspended", "paused")
+            await runstate.save_running(self.world.store, record)
+
+    async def resume(self, guest: str) -> None:
+        record = self.world.guests.find(guest)
+        async with record.lock.hold("resume"):
+            running = record.need_running()
+            if record.state == "pmsuspended":
+                raise WrongState(f"guest '{record.name}' is suspended: wake it up instead", state=record.state)
+            if record.state == "running":
+                raise WrongState(f"guest '{record.name}' is running already", state=record.state)
+            running.quiet = True
+            try:
+                await running.process.resume()
+            finally:
+                running.quiet = False
+            record.become("running", "unpaused")
+            self.world.lifecycle(record, "resumed", "unpaused")
+            await runstate.save_running(self.world.store, record)
+
+    async def pm_suspend(self, guest: str, target: SleepTarget = "mem", duration: int = 0) -> None:
+        commands = {"mem": "guest-suspend-ram", "disk": "guest-suspend-disk", "hybrid": "guest-suspend-hybrid"}
+        if target not in commands:
+            raise InvalidValue(f"unknown sleep target '{target}'", field="target")
+        if duration:
+            raise InvalidValue("a duration of sleep is not supported, use 0", field="duration")
+        record = self.world.guests.find(guest)
+        running = record.need_running()
+        await running.process.agent_command(json.dumps({"execute": commands[target]}), AGENT_DEADLINE)
+
+    async def pm_wakeup(self, guest: str) -> None:
+        record = self.world.guests.find(guest)
+        running = record.need_running()
+        if record.state != "pmsuspended":
+            raise WrongState(f"guest '{record.name}' is not asleep", state=record.state)
+        await running.process.wakeup()
+
+    async def autostart(self) -> None:
+        """Start every inactive guest marked for it; one that fails is logged and stops no other."""
+        for record in self.world.guests:
+            if record.autostart and record.running is None:
+                try:
+                    await self.start(record.uuid)
+                except FrontinusError as error:
+                    log.error("autostart of %s: %s", record.name, error.message)

@@ -1,0 +1,104 @@
+"""The engine's record of one guest: its definition, its running half, and the view of both."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from frontinus.api.errors import WrongState
+from frontinus.api.views import REASONS, GuestView, State
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.guest import Guest
+from frontinus.engine.jobs import JobLock
+from frontinus.ports import RunningGuest
+
+
+@dataclass
+class Running:
+    """What exists only while a guest runs. `undo` takes back what the start set up."""
+
+    guest: Guest
+    process: RunningGuest
+    capabilities: Capabilities
+    undo: list[dict[str, object]] = field(default_factory=list)
+    tainted: tuple[str, ...] = ()
+    news: asyncio.Task[None] | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    ending: str | None = None
+    """Why we are ending it ourselves: the reason that "shutoff" gets."""
+    quiet: bool = False
+    """Stops and resumes are ours for the moment (a save, say), not to be told."""
+    rebooting: bool = False
+    """The next shutdown of the guest is half of a reboot."""
+    agent_connected: bool = False
+    redefined: bool = False
+    """The definition changed since the start."""
+
+
+@dataclass
+class Record:
+    """One guest. `definition` is None for a transient one, `running` None for an inactive one."""
+
+    uuid: str
+    name: str
+    definition: Guest | None = None
+    starting: Guest | None = None
+    """A transient guest until its process is there."""
+    running: Running | None = None
+    autostart: bool = False
+    managed_save: bool = False
+    state: State = "shutoff"
+    reason: str = "unknown"
+    since: float = field(default_factory=time.time)
+    lock: JobLock = field(default_factory=JobLock)
+    job: str | None = None
+
+    def become(self, state: State, reason: str) -> None:
+        """Enter a state; the reason must be one of those that the state has."""
+        assert reason in REASONS[state], f"{reason!r} is no reason of {state}"
+        self.state, self.reason, self.since = state, reason, time.time()
+
+    @property
+    def guest(self) -> Guest:
+        """The live guest while there is one, else the definition."""
+        guest = self.running.guest if self.running else self.definition or self.starting
+        assert guest is not None
+        return guest
+
+    def need_running(self) -> Running:
+        """The running half. Raises WrongState for an inactive guest."""
+        if self.running is None:
+            raise WrongState(f"guest '{self.name}' is not running", state=self.state)
+        return self.running
+
+    def need_inactive(self) -> Guest:
+        """The definition of an inactive guest. Raises WrongState for a running one."""
+        if self.running is not None or self.definition is None:
+            raise WrongState(f"guest '{self.name}' is running", state=self.state)
+        return self.definition
+
+    def need_definition(self) -> Guest:
+        """The persistent definition. Raises WrongState for a transient guest."""
+        if self.definition is None:
+            raise WrongState(f"guest '{self.name}' is transient: it has no persistent definition", state=self.state)
+        return self.definition
+
+    def view(self) -> GuestView:
+        """What the facade shows."""
+        guest = self.guest
+        return GuestView(
+            uuid=self.uuid, name=self.name, state=self.state, reason=self.reason,
+            id=guest.id if self.running else None, active=self.running is not None,
+            persistent=self.definition is not None, autostart=self.autostart, managed_save=self.managed_save,
+            updated=self.running is not None and self.definition is not None and self.running.redefined,
+            title=guest.title, description=guest.description, vcpus=current_vcpus(guest), max_vcpus=guest.vcpus or 1,
+            memory=guest.current_memory or guest.memory or 0, max_memory=guest.memory or 0,
+            arch=guest.arch or "", machine=guest.machine or "", virt_type=guest.type, os_type=guest.os_type or "hvm",
+            tainted=self.running.tainted if self.running else (), since=self.since, job=self.job,
+        )  # fmt: skip
+
+
+def current_vcpus(guest: Guest) -> int:
+    """The vCPUs that are plugged at start."""
+    return getattr(guest, "current_vcpus", None) or guest.vcpus or 1

@@ -1,0 +1,54 @@
+"""Run state: what a later engine needs to find a running guest again, or to clean up after one that never ran."""
+
+from __future__ import annotations
+
+import msgspec
+
+from frontinus.api.views import State
+from frontinus.domain.definition import format_guest, parse_guest
+from frontinus.domain.guest import Guest
+from frontinus.engine.record import Record
+from frontinus.ports import RunRecord, StateStore
+
+
+class RunState(msgspec.Struct, kw_only=True):
+    """The document of kind "running". Without `process` the start had not got that far."""
+
+    uuid: str
+    name: str
+    folder: str
+    xml: str
+    state: State = "paused"
+    reason: str = "starting up"
+    since: float = 0.0
+    process: RunRecord | None = None
+    undo: list[dict[str, object]] = []
+    tainted: tuple[str, ...] = ()
+    redefined: bool = False
+
+    def guest(self) -> Guest:
+        return parse_guest(self.xml)
+
+
+KIND = "running"
+
+
+async def save_running(store: StateStore, record: Record) -> None:
+    """Write the run state of a running guest durably."""
+    running = record.need_running()
+    state = RunState(
+        uuid=record.uuid, name=record.name, folder=running.process.record.folder,
+        xml=format_guest(running.guest, active=True, secrets=True), state=record.state, reason=record.reason,
+        since=record.since, process=running.process.record, undo=running.undo, tainted=running.tainted,
+        redefined=running.redefined,
+    )  # fmt: skip
+    await write(store, state)
+
+
+async def write(store: StateStore, state: RunState) -> None:
+    await store.save(KIND, state.uuid, msgspec.json.format(msgspec.json.encode(state)).decode())
+
+
+def decode(text: str) -> RunState:
+    """Raises ValueError for a document that is no run state."""
+    return msgspec.json.decode(text, type=RunState)

@@ -1,0 +1,83 @@
+"""The file of a saved guest: a header with its definition, then the hypervisor's own stream.
+
+Layout: 16 bytes magic, 8 bytes big-endian length of a JSON header, the header, zeros up to a multiple of 4096, the stream.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from frontinus.api.errors import StorageFailed
+
+MAGIC = b"Frontinus save1\n"
+UNFINISHED = b"Frontinus save0\n"
+BLOCK = 4096
+MAX_HEADER = 16 * 2**20
+
+
+class Header(msgspec.Struct, kw_only=True):
+    """`xml` is the running guest's; `definition` the persistent one's where there is one."""
+
+    xml: str
+    running: bool
+    uuid: str
+    name: str
+
+
+def create(path: Path, header: Header) -> int:
+    """A descriptor on a new, still unfinished file, placed where the stream starts. Raises StorageFailed."""
+    body = msgspec.json.encode(header)
+    start = len(MAGIC) + 8 + len(body)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        os.write(fd, UNFINISHED + len(body).to_bytes(8, "big") + body + bytes(-start % BLOCK))
+    except OSError as error:
+        raise StorageFailed(f"cannot write '{path}': {error.strerror}", path=str(path)) from None
+    return fd
+
+
+def finish(fd: int) -> None:
+    """Everything is written: make it durable, then say so. Raises OSError."""
+    os.fsync(fd)
+    os.pwrite(fd, MAGIC, 0)
+    os.fsync(fd)
+
+
+def open_saved(path: Path) -> tuple[int, Header]:
+    """A descriptor at the start of the stream, and the header. Raises StorageFailed for what is no finished save."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StorageFailed(f"cannot open '{path}': {error.strerror}", path=str(path)) from None
+    try:
+        return fd, _header(fd, path)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _header(fd: int, path: Path) -> Header:
+    start = os.read(fd, len(MAGIC) + 8)
+    length = int.from_bytes(start[len(MAGIC) :], "big")
+    if start.startswith(UNFINISHED):
+        raise StorageFailed(f"'{path}' was not written to its end", path=str(path))
+    if not start.startswith(MAGIC) or length > MAX_HEADER:
+        raise StorageFailed(f"'{path}' is no saved guest", path=str(path))
+    try:
+        header = msgspec.json.decode(os.read(fd, length), type=Header)
+    except msgspec.MsgspecError as error:
+        raise StorageFailed(f"'{path}' has a damaged header: {error}", path=str(path)) from None
+    end = len(start) + length
+    os.lseek(fd, end + -end % BLOCK, os.SEEK_SET)
+    return header
+
+
+def remove(path: Path) -> None:
+    """Remove a save; absent is fine."""
+    with suppress(FileNotFoundError):
+        path.unlink()

@@ -1,0 +1,152 @@
+"""Saved state: a guest written to a file and brought back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from frontinus.api.errors import InvalidXML, StorageFailed, WrongState
+from frontinus.api.views import GuestView
+from frontinus.domain.definition import format_guest, parse_guest
+from frontinus.engine import launch, runstate, savefile
+from frontinus.engine.record import Record
+from frontinus.engine.world import World
+
+
+def managed_path(world: World, uuid: str) -> Path:
+    """Where the engine keeps a guest's managed save."""
+    return Path(world.host.paths.state) / "save" / f"{uuid}.save"
+
+
+class Saving:
+    """The use cases around saved state."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def managed_save(self, guest: str, paused: bool | None = None) -> None:
+        record = self.world.guests.find(guest)
+        record.need_definition()
+        async with record.lock.hold("managed save"):
+            await self._save(record, managed_path(self.world, record.uuid), None, paused)
+            record.managed_save = True
+        self.world.changed(record)
+
+    async def managed_save_remove(self, guest: str) -> None:
+        record = self.world.guests.find(guest)
+        async with record.lock.hold("remove the managed save"):
+            await forget_managed(self.world, record)
+        self.world.changed(record)
+
+    async def save(self, guest: str, path: str, xml: str | None = None, paused: bool | None = None) -> None:
+        record = self.world.guests.find(guest)
+        async with record.lock.hold("save"):
+            await self._save(record, _absolute(path), xml, paused)
+
+    async def _save(self, record: Record, path: Path, xml: str | None, paused: bool | None) -> None:
+        running = record.need_running()
+        if record.state not in ("running", "paused"):
+            raise WrongState(f"guest '{record.name}' is {record.state}", state=record.state)
+        was_running = record.state == "running"
+        document = _compatible(record, xml) if xml else format_guest(running.guest, active=True, secrets=True)
+        header = savefile.Header(xml=document, running=was_running if paused is None else not paused,
+                                 uuid=record.uuid, name=record.name)  # fmt: skip
+        async with self.world.jobs.run("save", record.uuid):
+            running.quiet = True
+            fd = await asyncio.to_thread(savefile.create, path, header)
+            try:
+                await running.process.save(str(path), fd)
+                await asyncio.to_thread(savefile.finish, fd)
+            except BaseException as error:
+                await asyncio.to_thread(savefile.remove, path)
+                await self._carry_on(record, was_running)
+                if isinstance(error, OSError):
+                    raise StorageFailed(f"cannot write '{path}': {error.strerror}", path=str(path)) from None
+                raise
+            finally:
+                running.quiet = False
+                os.close(fd)
+            running.ending = "saved"
+            await launch.kill(record, graceful=False)
+
+    async def _carry_on(self, record: Record, was_running: bool) -> None:
+        """The save failed: the guest goes on as it was, unless it has ended meanwhile."""
+        running = record.running
+        if running is not None and was_running and running.ending is None:
+            await running.process.resume()
+            record.become("running", "save canceled")
+
+    async def restore(self, path: str, xml: str | None = None, paused: bool | None = None) -> GuestView:
+        fd, header = await asyncio.to_thread(savefile.open_saved, _absolute(path))
+        try:
+            guest = parse_guest(xml or header.xml)
+            if guest.uuid != header.uuid:
+                raise InvalidXML(f"the saved guest has UUID {header.uuid}, the XML has {guest.uuid}", element="uuid")
+            known = self.world.guests.claim(header.uuid, guest.name)
+            record = known or Record(header.uuid, guest.name, starting=guest)
+            async with record.lock.hold("restore"):
+                if record.running is not None:
+                    raise WrongState(f"guest '{record.name}' is running", state=record.state)
+                if known is None:
+                    self.world.guests.add(record)
+                try:
+                    await _bring_back(self.world, record, header, fd, xml, paused)
+                except BaseException:
+                    if known is None:
+                        self.world.guests.remove(record)
+                    raise
+                return record.view()
+        finally:
+            os.close(fd)
+
+    async def saved_xml(self, path: str) -> str:
+        fd, header = await asyncio.to_thread(savefile.open_saved, _absolute(path))
+        os.close(fd)
+        return format_guest(parse_guest(header.xml))
+
+
+async def restore_managed(world: World, record: Record, *, paused: bool | None) -> None:
+    """Bring a guest back from its managed save, which is then used up. A torn one is dropped for a fresh boot."""
+    path = managed_path(world, record.uuid)
+    fd, header = await asyncio.to_thread(savefile.open_saved, path)
+    try:
+        await _bring_back(world, record, header, fd, None, paused)
+    finally:
+        os.close(fd)
+    await forget_managed(world, record)
+
+
+async def forget_managed(world: World, record: Record) -> None:
+    await asyncio.to_thread(savefile.remove, managed_path(world, record.uuid))
+    record.managed_save = False
+
+
+async def _bring_back(world: World, record: Record, header: savefile.Header, fd: int, xml: str | None,
+                      paused: bool | None) -> None:  # fmt: skip
+    running = await launch.launch(world, record, parse_guest(xml or header.xml), incoming=fd)
+    record.become("paused", "starting up")
+    stay = not header.running if paused is None else paused
+    if not stay:
+        running.quiet = True
+        await running.process.resume()
+        running.quiet = False
+    record.become("paused" if stay else "running", "user" if stay else "restored")
+    world.lifecycle(record, "started", "restored")
+    if stay:
+        world.lifecycle(record, "suspended", "restored")
+    await runstate.save_running(world.store, record)
+
+
+def _compatible(record: Record, xml: str) -> str:
+    guest = parse_guest(xml)
+    if guest.uuid != record.uuid:
+        raise InvalidXML(f"the guest has UUID {record.uuid}, the XML has {guest.uuid}", element="uuid")
+    return xml
+
+
+def _absolute(path: str) -> Path:
+    found = Path(path)
+    if not found.is_absolute():
+        raise StorageFailed(f"'{path}' is not an absolute path", path=path)
+    return found

@@ -1,0 +1,100 @@
+"""A session: the facade as one caller sees it. Permission comes first, then the use case; nothing unexpected gets out."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Protocol, cast
+
+from frontinus.api.engine import Engine
+from frontinus.api.errors import Denied, FrontinusError, InternalError, InvalidValue
+from frontinus.api.identity import Identity
+from frontinus.api.permissions import PERMISSIONS, READ_SECURE, Permission
+
+log = logging.getLogger(__name__)
+
+
+class Policy(Protocol):
+    """Decides what identities may do. The object's details come with the question."""
+
+    async def allows(self, who: Identity, permission: Permission, details: Mapping[str, str]) -> bool: ...
+
+
+class ByRole:
+    """The policy without polkit: whoever came through the manage socket may write, the monitor socket reads."""
+
+    async def allows(self, who: Identity, permission: Permission, details: Mapping[str, str]) -> bool:
+        return not (permission.write and who.readonly)
+
+
+Details = Callable[[Mapping[str, object]], Mapping[str, str]]
+
+
+class Session:
+    """The facade for one identity; `use_cases` are the bound methods by facade name."""
+
+    def __init__(self, use_cases: Mapping[str, Callable[..., object]], who: Identity, policy: Policy,
+                 details: Details) -> None:  # fmt: skip
+        self._use_cases, self._who, self._policy, self._details = use_cases, who, policy, details
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        use_case = self._use_cases.get(name)
+        if use_case is None:
+            raise AttributeError(name)
+        guarded = self._stream(name, use_case) if name in STREAMS else self._call(name, use_case)
+        setattr(self, name, guarded)
+        return guarded
+
+    def _call(self, name: str, use_case: Callable[..., object]) -> Callable[..., Awaitable[object]]:
+        @functools.wraps(use_case)
+        async def call(*args: object, **kwargs: object) -> object:
+            await self._admit(name, use_case, args, kwargs)
+            try:
+                return await cast("Awaitable[object]", use_case(*args, **kwargs))
+            except (FrontinusError, asyncio.CancelledError):
+                raise
+            except Exception as error:
+                log.exception("%s failed unexpectedly", name)
+                raise InternalError(f"{name} failed unexpectedly ({type(error).__name__}); the log has more") from None
+
+        return call
+
+    def _stream(self, name: str, use_case: Callable[..., object]) -> Callable[..., AsyncIterator[object]]:
+        @functools.wraps(use_case)
+        async def stream(*args: object, **kwargs: object) -> AsyncIterator[object]:
+            await self._admit(name, use_case, args, kwargs)
+            async for item in cast("AsyncIterator[object]", use_case(*args, **kwargs)):
+                yield item
+
+        return stream
+
+    async def _admit(self, name: str, use_case: Callable[..., object], args: tuple[object, ...],
+                     kwargs: dict[str, object]) -> None:  # fmt: skip
+        try:
+            given = inspect.signature(use_case).bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise InvalidValue(f"{name}: {error}", field="arguments") from None
+        wanted = [PERMISSIONS[name]]
+        flags = given.get("flags", ())
+        if name == "guest_xml" and isinstance(flags, (list, tuple)) and "secure" in flags:
+            wanted.append(READ_SECURE)
+        for permission in wanted:
+            if not await self._policy.allows(self._who, permission, self._details(given)):
+                raise Denied(f"{permission} is not permitted to uid {self._who.uid}"
+                             + (" through the read-only socket" if self._who.readonly else ""))  # fmt: skip
+
+
+STREAMS = frozenset({"watch"})
+"""Methods of the facade that are streams."""
+
+if TYPE_CHECKING:
+
+    def as_engine(session: Session) -> Engine: ...
+else:
+
+    def as_engine(session):
+        """The session in the type of the facade: its methods are found by name, which the facade's test compares."""
+        return session

@@ -1,0 +1,63 @@
+"""What every use case shares: the ports, the guests, the bus, the jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+
+from frontinus.api.events import ChangedEvent, JobEvent, LifecycleEvent, Lifecycle
+from frontinus.api.views import HostView
+from frontinus.domain.host import HostFacts
+from frontinus.engine.bus import EventBus
+from frontinus.engine.jobs import Job, Jobs
+from frontinus.engine.record import Record
+from frontinus.engine.registry import Registry
+from frontinus.ports import Hypervisor, Resources, StateStore
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class World:
+    """The engine's insides, made once by the composition root."""
+
+    hypervisor: Hypervisor
+    resources: Resources
+    store: StateStore
+    host: HostFacts
+    host_view: Callable[[], HostView]
+    guests: Registry = field(default_factory=Registry)
+
+    def __post_init__(self) -> None:
+        self.bus = EventBus(self.guests.views)
+        self.jobs = Jobs(self._job_changed)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+        """Run in the background, kept alive; a failure is logged."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("%s failed", task.get_name(), exc_info=task.exception())
+
+    def lifecycle(self, record: Record, kind: Lifecycle, detail: str, *, gone: bool = False) -> None:
+        """Publish a lifecycle event of a guest."""
+        view = None if gone else record.view()
+        self.bus.publish(LifecycleEvent(uuid=record.uuid, name=record.name, kind=kind, detail=detail, guest=view))
+
+    def changed(self, record: Record) -> None:
+        """Publish that a guest's view changed."""
+        self.bus.publish(ChangedEvent(uuid=record.uuid, name=record.name, guest=record.view()))
+
+    def _job_changed(self, job: Job) -> None:
+        record = self.guests.get(job.guest) if job.guest else None
+        if record is not None:
+            record.job = job.kind if job.state == "running" else None
+            self.bus.publish(JobEvent(uuid=record.uuid, name=record.name, job=job.id, kind=job.kind, state=job.state))
