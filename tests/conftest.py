@@ -1,0 +1,102 @@
+"""What all tests share: golden files, and skipping what this machine cannot run.
+
+A test says what it needs with @pytest.mark.needs("root", "snmpwalk", ...): "root" or programs. Tests under system/ and
+faults/ need root and QEMU without saying so. With FRONTINUS_REQUIRE_SYSTEM=1 a test skipped under system/, faults/ or
+protocols/ has failed, unless marked @pytest.mark.may_skip("reason").
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+GOLDEN = TESTS / "unit/golden"
+GUEST = ("root", "qemu-system-x86_64")
+IMPLIED = {"system": GUEST, "faults": GUEST, "protocols": ()}
+REQUIRED = os.environ.get("FRONTINUS_REQUIRE_SYSTEM") == "1"
+
+Golden = Callable[[str, str], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the golden files instead of comparing with them"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*what): skip without root (the word) or these programs")
+    config.addinivalue_line("markers", "may_skip(reason): may be skipped even where system tests are required")
+    if config.getoption("--update-golden") and os.environ.get("CI"):
+        raise pytest.UsageError("--update-golden is refused where CI is set: golden files are compared there")
+
+
+# --- golden files
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """golden(name, text) compares text with tests/unit/golden/NAME; a missing file fails."""
+    update = request.config.getoption("--update-golden")
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        elif not path.exists():
+            pytest.fail(f"there is no golden file {path}; write it with `make golden` and read it")
+        else:
+            assert text == path.read_text(), f"differs from {path}"
+
+    return compare
+
+
+# --- what this machine cannot run
+
+
+def area(path: Path) -> str:
+    """The folder of tests/ that a test is in."""
+    return path.relative_to(TESTS).parts[0] if path.is_relative_to(TESTS) else ""
+
+
+def lacking(what: str) -> bool:
+    return os.geteuid() != 0 if what == "root" else shutil.which(what) is None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    needs = [*IMPLIED.get(area(item.path), ()), *(what for mark in item.iter_markers("needs") for what in mark.args)]
+    if missing := [what for what in needs if lacking(what)]:
+        pytest.skip(f"needs {', '.join(missing)}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if not hasattr(report, "wasxfail") and item.get_closest_marker("may_skip") is None:
+        _refuse_skip(report, item.path)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _refuse_skip(report, collector.path)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport, path: Path) -> None:
+    """Turn a skip into a failure where system tests are required."""
+    if REQUIRED and report.skipped and area(path) in IMPLIED:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"{reason} (and FRONTINUS_REQUIRE_SYSTEM=1 allows no skip here)"
