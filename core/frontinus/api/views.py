@@ -219,7 +219,7 @@ class Screenshot(View):
     data: bytes
 
 
-class Snapshot(View):
+class Snapshot(View, tag_field="event", tag="snapshot"):
     """The first item of `watch`, and the one after a reader was too slow: everything as of `generation`."""
 
     generation: int

@@ -1,0 +1,177 @@
+"""The two sockets: each connection has an identity, each call becomes a task on a session of the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from frontinus.api.engine import Engine
+from frontinus.api.errors import Busy, Denied, Disconnected, FrontinusError, InternalError, InvalidValue
+from frontinus.api.identity import Identity
+from frontinus.wire.channel import Channel
+from frontinus.wire.frames import MAX_REQUEST, Call, Cancel, End, Failure, Item, Result, decode_request, encode, frame
+from frontinus.wire.surface import Method, surface
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 1024
+MAX_CALLS = 256
+"""Calls and streams that one connection may have under way."""
+
+SO_PEERGROUPS = 59
+
+Sessions = Callable[[Identity], Engine]
+
+
+def peer(sock: socket.socket, *, readonly: bool) -> Identity:
+    """Who is at the other end, from the kernel."""
+    pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    groups = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * 1024)
+    return Identity(uid=uid, gid=gid, pid=pid, groups=struct.unpack(f"{len(groups) // 4}I", groups), readonly=readonly)
+
+
+class Connection:
+    """One client."""
+
+    def __init__(self, sock: socket.socket, who: Identity, sessions: Sessions, trusted: frozenset[int],
+                 gone: Callable[[Connection], None]) -> None:  # fmt: skip
+        self.who = who
+        self._sessions, self._trusted, self._gone = sessions, trusted, gone
+        self._engine = sessions(who)
+        self._calls: dict[int, asyncio.Task[None]] = {}
+        self.channel = Channel(sock, MAX_REQUEST, self._received, self._closed)
+
+    def _received(self, data: bytes) -> None:
+        try:
+            request = decode_request(data)
+        except msgspec.MsgspecError as error:
+            log.warning("uid %d sent what is no request: %s", self.who.uid, error)
+            self.channel.close()
+            return
+        if isinstance(request, Cancel):
+            if (task := self._calls.get(request.id)) is not None:
+                task.cancel()
+        elif request.id in self._calls or len(self._calls) >= MAX_CALLS:
+            self._fail(request.id, Busy(f"{len(self._calls)} calls are under way on this connection"))
+        else:
+            task = asyncio.get_running_loop().create_task(self._serve(request))
+            self._calls[request.id] = task
+            task.add_done_callback(lambda _: self._calls.pop(request.id, None))
+
+    async def _serve(self, call: Call) -> None:
+        try:
+            method = surface().get(call.method)
+            if method is None:
+                raise InvalidValue(f"no method '{call.method[:60]}'", field="method")
+            engine = self._engine if call.who is None else self._sessions(self._behalf(call.who))
+            arguments = self._arguments(method, call)
+            target = getattr(engine, method.name)(**arguments)
+            if method.stream:
+                await self._stream(call.id, target)
+            else:
+                self._answer(call.id, method, await target)
+        except FrontinusError as error:
+            self._fail(call.id, error)
+        except Exception:
+            log.exception("%s failed unexpectedly", call.method)
+            self._fail(call.id, InternalError(f"{call.method} failed unexpectedly; the log has more"))
+
+    def _arguments(self, method: Method, call: Call) -> dict[str, object]:
+        try:
+            given = method.decode_arguments.decode(call.arguments)
+        except msgspec.MsgspecError as error:
+            raise InvalidValue(f"{method.name}: {error}", field="arguments") from None
+        return {name: getattr(given, name) for name in method.parameters}
+
+    def _behalf(self, who: Identity) -> Identity:
+        """An adapter's caller: never more than the adapter's own socket allows."""
+        if self.who.uid not in self._trusted:
+            raise Denied(f"uid {self.who.uid} may not speak for others")
+        return msgspec.structs.replace(who, readonly=who.readonly or self.who.readonly)
+
+    async def _stream(self, call: int, items: AsyncIterator[object]) -> None:
+        async for item in items:
+            self.channel.send(frame(Item(call, msgspec.Raw(encode(cast("Result", item))))))
+            await self.channel.drained()
+        self.channel.send(frame(End(call)))
+
+    def _answer(self, call: int, method: Method, value: object) -> None:
+        if method.descriptor:
+            self.channel.send(frame(Result(call, msgspec.Raw(encode(cast("Result", 0))), 1)), [cast("int", value)])
+        else:
+            self.channel.send(frame(Result(call, msgspec.Raw(encode(cast("Result", value))))))
+
+    def _fail(self, call: int, error: FrontinusError) -> None:
+        with suppress(Disconnected):
+            self.channel.send(frame(Failure.of(call, error)))
+
+    def _closed(self) -> None:
+        for task in self._calls.values():
+            task.cancel()
+        self._gone(self)
+
+
+class Server:
+    """Listens on a socket and keeps its connections."""
+
+    def __init__(self, path: Path, sessions: Sessions, *, readonly: bool, mode: int, group: int | None = None,
+                 trusted: frozenset[int] = frozenset()) -> None:  # fmt: skip
+        self.path, self.readonly = path, readonly
+        self._sessions = sessions
+        self._trusted = trusted | {0, os.getuid()}
+        self._connections: set[Connection] = set()
+        self._sock = _listen(path, mode, group)
+        asyncio.get_running_loop().add_reader(self._sock.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._sock.accept()
+        except OSError as error:
+            log.warning("accept: %s", error)
+            return
+        if len(self._connections) >= MAX_CONNECTIONS:
+            log.warning("%d connections are open: one more was refused", MAX_CONNECTIONS)
+            sock.close()
+            return
+        who = peer(sock, readonly=self.readonly)
+        self._connections.add(Connection(sock, who, self._sessions, self._trusted, self._connections.discard))
+
+    def close(self) -> None:
+        """Stop listening and drop every connection."""
+        asyncio.get_running_loop().remove_reader(self._sock.fileno())
+        self._sock.close()
+        self.path.unlink(missing_ok=True)
+        for connection in list(self._connections):
+            connection.channel.close()
+
+
+def _listen(path: Path, mode: int, group: int | None) -> socket.socket:
+    """A listening socket at a path that nobody serves. Raises OSError, and Busy if another engine is there."""
+    if path.exists():
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(path))
+            except OSError:
+                path.unlink()
+            else:
+                raise Busy(f"another engine listens on {path}")
+    sock = socket.socket(socket.AF_UNIX)
+    old = os.umask(0o777 & ~mode)
+    try:
+        sock.bind(str(path))
+    finally:
+        os.umask(old)
+    if group is not None:
+        os.chown(path, -1, group)
+    sock.listen(128)
+    sock.setblocking(False)
+    return sock

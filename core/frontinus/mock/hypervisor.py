@@ -1,0 +1,210 @@
+"""The mock hypervisor: guests that live in memory, obey, tell their news, and count.
+
+It passes the same contract tests as QEMU. Counters move with the clock, so a load test of adapters sees figures change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+from frontinus.api.errors import AgentUnavailable, HypervisorFailed, NoSuchProcess
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.devices.base import Device
+from frontinus.domain.guest import Guest
+from frontinus.domain.host import HostFacts
+from frontinus.domain.plan import LaunchPlan, Resource
+from frontinus.mock.capabilities import capabilities
+from frontinus.ports import Credentials, GuestFacts, GuestFigures, RunRecord
+
+PIXEL = b"P6\n1 1\n255\n\x20\x40\x80"
+
+
+class MockGuest:
+    """A guest of nothing but state. Tests may `tell` news and set `answers` to make it hang."""
+
+    def __init__(self, record: RunRecord, guest: Guest) -> None:
+        self.record = record
+        self.guest = guest
+        self.state = "prelaunch"
+        self.since = time.time()
+        self.memory = guest.current_memory or guest.memory or 0
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self._news: asyncio.Queue[GuestFacts] = asyncio.Queue()
+        self._cpu_before = 0.0
+
+    def tell(self, name: str, **data: object) -> None:
+        """Put a piece of news into the stream."""
+        self._news.put_nowait(GuestFacts(name, data, time.time()))
+
+    async def news(self) -> AsyncIterator[GuestFacts]:
+        while True:
+            fact = await self._news.get()
+            yield fact
+            if fact.name == "closed":
+                return
+
+    def _enter(self, state: str) -> None:
+        if self.state == "running":
+            self._cpu_before += time.time() - self.since
+        self.state, self.since = state, time.time()
+
+    async def status(self) -> str:
+        await self.answers.wait()
+        return self.state
+
+    async def resume(self) -> None:
+        if self.state != "running":
+            self._enter("running")
+            self.tell("resumed")
+
+    async def pause(self) -> None:
+        if self.state == "running":
+            self._enter("paused")
+            self.tell("stopped")
+
+    async def powerdown(self) -> None:
+        """The mock's guest obeys at once."""
+        if self.state == "running":
+            self._enter("shutdown")
+            self.tell("powerdown")
+            self.tell("shutdown", detail="guest")
+
+    async def reset(self) -> None:
+        self.tell("reset")
+
+    async def wakeup(self) -> None:
+        if self.state != "suspended":
+            raise HypervisorFailed("the guest is not suspended")
+        self._enter("running")
+        self.tell("woken")
+
+    async def inject_nmi(self) -> None:
+        return None
+
+    async def quit(self, *, graceful: bool, deadline: float) -> None:
+        if self.state != "closed":
+            self._enter("closed")
+            self.tell("closed", status=0)
+
+    async def send_keys(self, codes: Sequence[str], hold_ms: int | None) -> None:
+        return None
+
+    async def screenshot(self, path: str, display: str | None, head: int) -> None:
+        target = Path(path)
+        await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(target.write_bytes, PIXEL)
+
+    async def save(self, path: str, fd: int) -> None:
+        await self.pause()
+        os.write(fd, b"mock state")
+
+    async def plug(self, guest: Guest, device: Device, fds: Mapping[int, int]) -> None:
+        self.guest = guest
+
+    async def unplug(self, device: Device, deadline: float) -> bool:
+        self.tell("device-deleted", device=device.alias)
+        return True
+
+    async def update(self, old: Device, new: Device) -> None:
+        return None
+
+    async def set_balloon(self, size: int) -> None:
+        self.memory = size
+        self.tell("balloon", actual=size)
+
+    async def set_vcpus(self, count: int) -> None:
+        return None
+
+    async def resize_block(self, alias: str, size: int) -> None:
+        return None
+
+    async def set_password(self, protocol: str, password: str, expires: str | None) -> None:
+        return None
+
+    async def figures(self, groups: Sequence[str], deadline: float) -> GuestFigures:
+        """Figures that grow with the time that the guest has run."""
+        async with asyncio.timeout(deadline):
+            await self.answers.wait()
+        now = time.time()
+        ran = self._cpu_before + (now - self.since if self.state == "running" else 0)
+        devices, busy = self.guest.devices, int(ran * 1e8)
+        return GuestFigures(
+            taken=now,
+            cpu={"time": busy, "user": busy // 2, "system": busy // 4},
+            vcpus={n: {"time": busy, "wait": busy // 100, "delay": busy // 200} for n in range(self.guest.vcpus or 1)},
+            memory={"current": self.memory, "rss": self.memory // 2, "last_update": int(now)},
+            blocks={d.alias or "": _block(int(ran * 1000)) for d in devices.disks},
+            interfaces={i.alias or "": _interface(int(ran * 1000)) for i in devices.interfaces},
+        )  # fmt: skip
+
+    async def device_info(self, kind: str) -> Mapping[str, object]:
+        return {}
+
+    async def monitor_command(self, command: str, *, hmp: bool, fds: Sequence[int] = ()) -> str:
+        return "" if hmp else json.dumps({"return": {}})
+
+    async def agent_command(self, command: str, deadline: float) -> str:
+        raise AgentUnavailable("the mock's guests run no agent")
+
+    async def detach(self) -> None:
+        return None
+
+
+def _block(n: int) -> dict[str, int]:
+    return {"read_bytes": n * 4096, "read_requests": n, "read_time": n * 9000, "write_bytes": n * 2048,
+            "write_requests": n // 2, "write_time": n * 5000, "flush_requests": n // 10, "flush_time": n * 700,
+            "capacity": 2**33, "allocation": 2**31, "physical": 2**31}  # fmt: skip
+
+
+def _interface(n: int) -> dict[str, int]:
+    return {"rx_bytes": n * 900, "rx_packets": n, "rx_errors": 0, "rx_drops": 0,
+            "tx_bytes": n * 700, "tx_packets": n, "tx_errors": 0, "tx_drops": 0}  # fmt: skip
+
+
+class MockHypervisor:
+    """Launches mock guests; `guests` are the living by their monitor's name, as a new engine finds them."""
+
+    name = "Test"
+
+    def __init__(self) -> None:
+        self.guests: dict[str, MockGuest] = {}
+        self._pids = itertools.count(1)
+
+    async def capabilities(self, emulator: str | None = None) -> Capabilities:
+        return capabilities()
+
+    def describe(self, capabilities: Capabilities, host: HostFacts) -> str:
+        return f"<capabilities>\n  <host>\n    <cpu>\n      <arch>{host.arch}</arch>\n    </cpu>\n  </host>\n</capabilities>\n"
+
+    def describe_guests(self, capabilities: Capabilities, host: HostFacts, machine: str | None = None,
+                        virt_type: str | None = None) -> str:  # fmt: skip
+        return f"<domainCapabilities>\n  <path>{capabilities.emulator}</path>\n</domainCapabilities>\n"
+
+    def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:
+        folder = host.paths.guest(guest.id or 0, guest.name)
+        self._planned = guest
+        return LaunchPlan((capabilities.emulator, "-name", guest.name), {}, (), folder, f"{folder}/monitor.sock")
+
+    def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts) -> Sequence[Resource]:
+        return ()
+
+    async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,
+                     incoming: int | None = None) -> MockGuest:  # fmt: skip
+        record = RunRecord(next(self._pids), 0, plan.monitor, None, plan.argv[0], plan.folder)
+        guest = MockGuest(record, self._planned)
+        self.guests = {name: g for name, g in self.guests.items() if g.state != "closed"}
+        self.guests[plan.monitor] = guest
+        return guest
+
+    async def attach(self, record: RunRecord) -> MockGuest:
+        guest = self.guests.get(record.monitor)
+        if guest is None or guest.state == "closed":
+            raise NoSuchProcess(f"no process {record.pid}")
+        return guest

@@ -1,0 +1,38 @@
+"""Host resources in memory: remembers what is set up, so that a test can ask what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from frontinus.domain.plan import Resource, Tap
+from frontinus.ports import Credentials, Journal, Prepared
+
+
+class MemoryResources:
+    """`held` lists the undo records of all that is set up now."""
+
+    def __init__(self) -> None:
+        self.held: list[Mapping[str, object]] = []
+        self._taps = 0
+
+    async def credentials(self, guest_uuid: str) -> Credentials | None:
+        return None
+
+    async def set_up(self, resources: Sequence[Resource], who: Credentials | None, journal: Journal) -> Prepared:
+        undo: list[dict[str, object]] = [{"kind": type(r).__name__, "what": repr(r)} for r in resources]
+        await journal(undo)
+        names = {}
+        for resource in resources:
+            if isinstance(resource, Tap) and resource.alias:
+                names[resource.alias] = resource.name or f"vnet{self._taps}"
+                self._taps += 1
+        self.held += undo
+        return Prepared(undo=undo, names=names)
+
+    async def tear_down(self, undo: Sequence[Mapping[str, object]]) -> None:
+        for record in undo:
+            if record in self.held:
+                self.held.remove(record)
+
+    async def sweep(self, living: Sequence[str]) -> None:
+        return None

@@ -1,0 +1,112 @@
+"""A unix socket that carries frames and descriptors, without a thread and without blocking the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from frontinus.api.errors import Disconnected, FrontinusError
+from frontinus.wire.frames import Unframer
+
+CHUNK = 256 * 1024
+HIGH_WATER = 1024 * 1024
+"""Bytes waiting to be sent above which `drained` waits."""
+MAX_FDS = 16
+
+
+class Channel:
+    """Sends in order and calls `received` with each frame, `closed` once at the end."""
+
+    def __init__(self, sock: socket.socket, limit: int, received: Callable[[bytes], None],
+                 closed: Callable[[], None]) -> None:  # fmt: skip
+        sock.setblocking(False)
+        self.sock = sock
+        self.fds: deque[int] = deque()
+        self._received, self._closed = received, closed
+        self._unframer = Unframer(limit)
+        self._queue: deque[tuple[memoryview, Sequence[int]]] = deque()
+        self._waiting = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock.fileno(), self._readable)
+        self.open = True
+
+    def send(self, data: bytes, fds: Sequence[int] = ()) -> None:
+        """Queue a frame; its descriptors are closed here once they have left. Raises Disconnected."""
+        if not self.open:
+            raise Disconnected("the connection is closed")
+        was_idle = not self._queue
+        self._queue.append((memoryview(data), fds))
+        self._waiting += len(data)
+        if was_idle:
+            self._write()
+        if self._waiting > HIGH_WATER:
+            self._room.clear()
+
+    async def drained(self) -> None:
+        """Wait until the peer has taken enough for more to be sent."""
+        await self._room.wait()
+        if not self.open:
+            raise Disconnected("the connection is closed")
+
+    def close(self) -> None:
+        """Close now; what was not sent is lost. Idempotent."""
+        if not self.open:
+            return
+        self.open = False
+        self._loop.remove_reader(self.sock.fileno())
+        self._loop.remove_writer(self.sock.fileno())
+        for fd in (*self.fds, *(fd for _, fds in self._queue for fd in fds)):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        self._queue.clear()
+        self.fds.clear()
+        self.sock.close()
+        self._room.set()
+        self._closed()
+
+    def _readable(self) -> None:
+        try:
+            data, fds, _, _ = socket.recv_fds(self.sock, CHUNK, MAX_FDS)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, fds = b"", []
+        self.fds.extend(fds)
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        if not data:
+            self.close()
+            return
+        try:
+            for one in self._unframer.feed(data):
+                self._received(one)
+        except FrontinusError:
+            self.close()
+
+    def _write(self) -> None:
+        try:
+            while self._queue:
+                data, fds = self._queue[0]
+                sent = socket.send_fds(self.sock, [data], list(fds)) if fds else self.sock.send(data)
+                for fd in fds:
+                    os.close(fd)
+                self._waiting -= sent
+                if sent < len(data):
+                    self._queue[0] = (data[sent:], ())
+                else:
+                    self._queue.popleft()
+        except BlockingIOError:
+            self._loop.add_writer(self.sock.fileno(), self._write)
+        except OSError:
+            self.close()
+            return
+        else:
+            self._loop.remove_writer(self.sock.fileno())
+        if self._waiting <= HIGH_WATER:
+            self._room.set()

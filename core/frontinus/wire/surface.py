@@ -1,0 +1,56 @@
+"""The facade's surface by reflection: a new method of Engine crosses the socket with no further line of code."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import msgspec
+
+from frontinus.api.engine import Descriptor, Engine
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method: its arguments as a struct, its answer's type, whether it streams or hands over a descriptor."""
+
+    name: str
+    arguments: type[msgspec.Struct]
+    parameters: tuple[str, ...]
+    stream: bool
+    descriptor: bool
+    decode: msgspec.msgpack.Decoder[object]
+    decode_arguments: msgspec.msgpack.Decoder[msgspec.Struct]
+
+    def bind(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> msgspec.Struct:
+        """The arguments of a call. Raises TypeError like the call itself would."""
+        if len(args) > len(self.parameters):
+            raise TypeError(f"{self.name}() takes {len(self.parameters)} arguments, {len(args)} were given")
+        return self.arguments(**dict(zip(self.parameters, args, strict=False)), **kwargs)
+
+
+@cache
+def surface() -> Mapping[str, Method]:
+    """Every method of the facade by name."""
+    return {name: _method(name, function) for name, function in vars(Engine).items()
+            if inspect.isfunction(function) and not name.startswith("_")}  # fmt: skip
+
+
+def _method(name: str, function: object) -> Method:
+    assert callable(function)
+    hints = typing.get_type_hints(function)
+    answer = hints.pop("return")
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
+    fields = [(p.name, hints[p.name]) if p.default is p.empty else (p.name, hints[p.name], p.default) for p in parameters]
+    arguments = msgspec.defstruct(f"{name}_arguments", fields, forbid_unknown_fields=True)
+    stream = typing.get_origin(answer) is AsyncIterator
+    shown = typing.get_args(answer)[0] if stream else answer
+    descriptor = shown is Descriptor
+    decoder: msgspec.msgpack.Decoder[object] = msgspec.msgpack.Decoder(int if descriptor else shown)
+    return Method(name, arguments, tuple(p.name for p in parameters), stream, descriptor, decoder,
+                  msgspec.msgpack.Decoder(arguments))  # fmt: skip
+
+
