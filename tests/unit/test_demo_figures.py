@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from demo_figures import HEADINGS, plain, row, size
 from frontinus.api.views import BlockStats, CpuStats, GuestStats, InterfaceStats, MemoryStats
 
