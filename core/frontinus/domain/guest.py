@@ -1,26 +1,147 @@
-"""The guest: the model of a <domain> document."""
+"""The guest: the model of a <domain> document. Each concept has a file of its own."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from frontinus.domain.clock import Clock
+from frontinus.domain.cpu import Cpu
 from frontinus.domain.devices import Devices
-from frontinus.xml import Model, Raw, Size, one, xml
-from frontinus.xml.codecs import Int, Uuid, one_of
+from frontinus.domain.devices.base import SecurityLabel
+from frontinus.domain.features import Features
+from frontinus.domain.launch_security import LaunchSecurity
+from frontinus.domain.memory import MemoryBacking
+from frontinus.domain.osboot import Os
+from frontinus.domain.passthrough import Commandline, Deprecation, Override, QemuCapabilities
+from frontinus.domain.policy import IdMap, PerfEvent, Power
+from frontinus.domain.sysinfo import Sysinfo
+from frontinus.domain.tuning import (
+    BlkioTune,
+    CpuTune,
+    DefaultIothread,
+    Iothread,
+    MemTune,
+    NumaTune,
+    Resource,
+    Vcpu,
+)
+from frontinus.xml import Model, Raw, Size, many, one, xml
+from frontinus.xml.codecs import CpuSet, Int, OnOff, UInt32, Uuid, integer, one_of
+
+TYPES = (
+    "qemu", "kvm", "hvf", "kqemu", "xen", "lxc", "uml", "openvz", "test", "vmware", "hyperv", "vbox", "phyp", "bhyve",
+    "parallels", "vz",
+)  # fmt: skip
+"""Hypervisors that a definition may be written for; only the first two run here, the check refuses the others."""
+LIFECYCLE = ("destroy", "restart", "preserve", "rename-restart")
+CRASH = (*LIFECYCLE, "coredump-destroy", "coredump-restart")
 
 
 class Guest(Model, tag="domain"):
-    """A whole domain document. Sizes are bytes."""
+    """A whole domain document. Sizes are bytes. `os` and `devices` are always there."""
 
-    type: str = xml("@type", one_of("qemu", "kvm"), required=True)
+    type: str = xml("@type", one_of(*TYPES), required=True)
     id: int | None = xml("@id", Int, live=True)
     name: str = xml("name", required=True)
     uuid: str | None = xml("uuid", Uuid)
+    genid: str | None = xml("genid")
     title: str | None = xml("title")
     description: str | None = xml("description")
     metadata: str | None = xml("metadata", Raw)
+    max_memory: int | None = xml("maxMemory", Size())
+    memory_slots: int | None = xml("maxMemory/@slots", integer(0, 65535))
     memory: int | None = xml("memory", Size())
+    dump_core: bool | None = xml("memory/@dumpCore", OnOff)
     current_memory: int | None = xml("currentMemory", Size())
-    vcpus: int | None = xml("vcpu", Int)
-    machine: str | None = xml("os/type/@machine")
-    arch: str | None = xml("os/type/@arch")
-    os_type: str | None = xml("os/type")
+    blkio_tune: BlkioTune | None = one("blkiotune", BlkioTune)
+    mem_tune: MemTune | None = one("memtune", MemTune)
+    memory_backing: MemoryBacking | None = one("memoryBacking", MemoryBacking)
+    vcpu_placement: str | None = xml("vcpu/@placement", one_of("static", "auto"))
+    vcpu_cpuset: tuple[int, ...] | None = xml("vcpu/@cpuset", CpuSet)
+    vcpu_current: int | None = xml("vcpu/@current", integer(1, 2**16))
+    vcpus: int | None = xml("vcpu", integer(0, 2**16))
+    vcpu_list: list[Vcpu] = many("vcpus/vcpu", Vcpu)
+    iothreads: int | None = xml("iothreads", UInt32)
+    iothread_ids: list[Iothread] = many("iothreadids/iothread", Iothread)
+    default_iothread: DefaultIothread | None = one("defaultiothread", DefaultIothread)
+    cpu_tune: CpuTune | None = one("cputune", CpuTune)
+    numa_tune: NumaTune | None = one("numatune", NumaTune)
+    resource: Resource | None = one("resource", Resource)
+    sysinfos: list[Sysinfo] = many("sysinfo", Sysinfo)
+    os: Os = one("os", Os)
+    id_map: IdMap | None = one("idmap", IdMap)
+    features: Features | None = one("features", Features)
+    cpu: Cpu | None = one("cpu", Cpu)
+    clock: Clock | None = one("clock", Clock)
+    on_poweroff: str | None = xml("on_poweroff", one_of(*LIFECYCLE))
+    on_reboot: str | None = xml("on_reboot", one_of(*LIFECYCLE))
+    on_crash: str | None = xml("on_crash", one_of(*CRASH))
+    on_lockfailure: str | None = xml("on_lockfailure", one_of("poweroff", "restart", "pause", "ignore"))
+    power: Power | None = one("pm", Power)
+    perf: list[PerfEvent] = many("perf/event", PerfEvent)
     devices: Devices = one("devices", Devices)
+    seclabels: list[SecurityLabel] = many("seclabel", SecurityLabel)
+    launch_security: LaunchSecurity | None = one("launchSecurity", LaunchSecurity)
+    commandline: Commandline | None = one("qemu:commandline", Commandline)
+    qemu_capabilities: QemuCapabilities | None = one("qemu:capabilities", QemuCapabilities)
+    override: Override | None = one("qemu:override", Override)
+    deprecation: Deprecation | None = one("qemu:deprecation", Deprecation)
+
+    def __init__(self, **values: Any) -> None:
+        os = values.pop("os", None) or Os()
+        for name in ("machine", "arch"):
+            if name in values:
+                setattr(os, name, values.pop(name))
+        if "os_type" in values:
+            os.type = values.pop("os_type")
+        super().__init__(os=os, devices=values.pop("devices", None) or Devices(), **values)
+
+    @property
+    def machine(self) -> str | None:
+        """The machine type."""
+        return self.os.machine
+
+    @machine.setter
+    def machine(self, name: str | None) -> None:
+        self.os.machine = name
+
+    @property
+    def arch(self) -> str | None:
+        """The guest's architecture: x86_64 or i686."""
+        return self.os.arch
+
+    @arch.setter
+    def arch(self, name: str | None) -> None:
+        self.os.arch = name
+
+    @property
+    def os_type(self) -> str | None:
+        """Always hvm here."""
+        return self.os.type
+
+    @property
+    def is_q35(self) -> bool:
+        """Whether the machine is of the q35 family (PCI Express)."""
+        return self.os.is_q35
+
+    @property
+    def is_i440fx(self) -> bool:
+        """Whether the machine is of the i440fx family (PCI, ISA)."""
+        return self.os.is_i440fx
+
+    @property
+    def acpi(self) -> bool:
+        """Whether the guest has ACPI."""
+        return bool(self.features and self.features.acpi)
+
+    @property
+    def initial_memory(self) -> int:
+        """Bytes at start without memory devices: the cells' where there are any."""
+        if self.cpu and self.cpu.numa and self.cpu.numa.cells:
+            return sum(cell.memory or 0 for cell in self.cpu.numa.cells)
+        return (self.memory or 0) - self.plugged_memory
+
+    @property
+    def plugged_memory(self) -> int:
+        """Bytes of the memory devices that count as guest memory."""
+        return sum(getattr(device, "size", None) or 0 for device in self.devices.memories)
