@@ -16,17 +16,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Codec(Generic[T]):
-    """A pair of pure functions: text to value, value to text."""
+    """A pair of pure functions: text to value, value to text. `words`: texts that it accepts, all of a closed list."""
 
     parse: Callable[[str], T]
     format: Callable[[T], str]
+    words: tuple[str, ...] = ()
 
 
-def _integer(low: int, high: int, base: int = 10) -> Callable[[str], int]:
+def _integer(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch(r"[+-]?(0[xX][0-9a-fA-F]+|[0-9]+)", text.strip()) or len(text) > 40:
             raise ValueError(f"'{text[:40]}' is not an integer")
-        value = int(text, 0 if "x" in text.lower() else base)
+        value = int(text, 16 if "x" in text.lower() else 10)
         if not low <= value <= high:
             raise ValueError(f"{text} is outside {low}..{high}")
         return value
@@ -36,12 +37,12 @@ def _integer(low: int, high: int, base: int = 10) -> Callable[[str], int]:
 
 def integer(low: int = 0, high: int = 2**64 - 1) -> Codec[int]:
     """A decimal integer (hexadecimal with 0x is understood) within bounds."""
-    return Codec(_integer(low, high), str)
+    return Codec(_integer(low, high), str, (str(low), str(high)))
 
 
 def hexadecimal(width: int = 1, high: int = 2**64 - 1) -> Codec[int]:
     """An integer written as 0x with at least `width` digits."""
-    return Codec(_integer(0, high), lambda value: f"0x{value:0{width}x}")
+    return Codec(_integer(0, high), lambda value: f"0x{value:0{width}x}", ("0x0", hex(high)))
 
 
 def one_of(*words: str) -> Codec[str]:
@@ -53,7 +54,7 @@ def one_of(*words: str) -> Codec[str]:
             raise ValueError(f"'{text[:60]}' is not one of {', '.join(words)}")
         return text
 
-    return Codec(parse, str)
+    return Codec(parse, str, words)
 
 
 def switch(on: str, off: str) -> Codec[bool]:
@@ -64,7 +65,7 @@ def switch(on: str, off: str) -> Codec[bool]:
             raise ValueError(f"'{text[:60]}' is neither {on} nor {off}")
         return text == on
 
-    return Codec(parse, lambda value: on if value else off)
+    return Codec(parse, lambda value: on if value else off, (on, off))
 
 
 def _uuid(text: str) -> str:
@@ -121,7 +122,7 @@ Uuid: Codec[str] = Codec(_uuid, str)
 Mac: Codec[str] = Codec(_mac, str)
 CpuSet: Codec[tuple[int, ...]] = Codec(_cpu_set, format_ranges)
 
-UNITS = {
+UNITS: dict[str, int] = {
     "b": 1, "byte": 1, "bytes": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50, "e": 2**60,
     **{f"{p}ib": 2 ** (10 * n) for n, p in enumerate("kmgtpe", 1)},
     **{f"{p}b": 1000**n for n, p in enumerate("kmgtpe", 1)},

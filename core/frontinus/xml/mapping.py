@@ -1,4 +1,4 @@
-"""The declarative mapping between XML elements and dataclasses.
+"""The declarative mapping between XML elements and classes.
 
 A model class lists its fields by path, relative to its element, in canonical order:
 
@@ -12,12 +12,13 @@ A model class lists its fields by path, relative to its element, in canonical or
 
 Elements and attributes that no field names are kept, with their place, and written back there; `unknown()` lists them.
 Fields marked `live` exist only in the active view, those marked `secret` only when secrets are asked for.
+An instance stores what was set, its class the defaults: a document costs what it says, not what it could say.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, TypeVar, dataclass_transform
@@ -30,12 +31,18 @@ Element = etree._Element
 NAMESPACES = {"qemu": "http://libvirt.org/schemas/domain/qemu/1.0"}
 
 
+def line_of(element: Element) -> int | None:
+    """The element's line in its document, None for one that was never parsed."""
+    line: object = element.sourceline
+    return line if isinstance(line, int) else None
+
+
 class MappingError(ValueError):
     """XML that does not fit its model: names the element and its line."""
 
     def __init__(self, element: Element, reason: str) -> None:
         self.element = element.tag if isinstance(element.tag, str) else "?"
-        self.line: int | None = element.sourceline
+        self.line = line_of(element)
         self.reason = reason
         super().__init__(f"line {self.line}: element <{self.element}>: {reason}")
 
@@ -46,10 +53,11 @@ class ElementCodec:
     attributes: tuple[str, ...] | None = ()
 
     def read(self, element: Element) -> Any:
+        """The value; None for an element that says nothing. Raises ValueError."""
         raise NotImplementedError
 
-    def write(self, element: Element, value: Any) -> bool:
-        """Fill the element; False leaves it out."""
+    def write(self, element: Element, value: Any) -> None:
+        """Fill the element."""
         raise NotImplementedError
 
 
@@ -57,8 +65,8 @@ class _Flag(ElementCodec):
     def read(self, element: Element) -> bool:
         return True
 
-    def write(self, element: Element, value: Any) -> bool:
-        return bool(value)
+    def write(self, element: Element, value: Any) -> None:
+        """An empty element says it all; the writer leaves out False."""
 
 
 class Size(ElementCodec):
@@ -69,32 +77,33 @@ class Size(ElementCodec):
     def __init__(self, unit: str = "KiB") -> None:
         self.unit = unit
 
-    def read(self, element: Element) -> int:
-        return scale(element.text or "", element.get("unit"), self.unit)
+    def read(self, element: Element) -> int | None:
+        text = (element.text or "").strip()
+        return scale(text, element.get("unit"), self.unit) if text else None
 
-    def write(self, element: Element, value: int) -> bool:
+    def write(self, element: Element, value: int) -> None:
         element.set("unit", self.unit)
         element.text = str(value // scale("1", self.unit, self.unit))
-        return True
 
 
 class _Raw(ElementCodec):
-    """The element as it is, as a string: for content that is not ours, such as <metadata>."""
+    """The element as it is, as a string: for content that is not ours, such as <metadata>. Written whole."""
 
     attributes = None
 
     def read(self, element: Element) -> str:
-        return etree.tostring(element, encoding="unicode", with_tail=False)
-
-    def write(self, element: Element, value: str) -> bool:
-        source = etree.fromstring(value, parser())
-        element.attrib.update(source.attrib)
-        element.text = source.text
-        element.extend(list(source))
-        return True
+        return verbatim(element)
 
 
 Flag, Raw = _Flag(), _Raw()
+
+
+def verbatim(element: Element) -> str:
+    """The element's own text, whitespace and all; namespaces that only its ancestors use are left out."""
+    if element.nsmap:
+        element = deepcopy(element)
+        etree.cleanup_namespaces(element)
+    return etree.tostring(element, encoding="unicode", with_tail=False)
 
 
 @dataclass(frozen=True)
@@ -114,7 +123,7 @@ class Variants:
         return self.models[word]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spec:
     """What the mapping knows of one field."""
 
@@ -131,25 +140,25 @@ class Spec:
 
 def xml(path: str, codec: Codec[Any] | ElementCodec = Str, *, default: Any = None, required: bool = False,
         live: bool | Callable[[Any], bool] = False, secret: bool = False, last: bool = False) -> Any:  # fmt: skip
-    """A field at `path`: "a/@b" an attribute, "a/b" an element's text, "@b" an attribute of the element itself."""
+    """A field at `path`: "a/@b" an attribute, "a/b" an element's text, "@b" an attribute and "" the text of the
+    element itself."""
     default = False if codec is Flag and default is None else default
-    return field(default=default, metadata={"xml": Spec(
-        path, codec, required=required, live=live, secret=secret, last=last, default=default)})  # fmt: skip
+    return Spec(path, codec, required=required, live=live, secret=secret, last=last, default=default)
 
 
 def texts(path: str, codec: Codec[Any] = Str) -> Any:
     """A list field: the text, or with "a/@b" the attribute, of each element at `path`."""
-    return field(default_factory=list, metadata={"xml": Spec(path, codec, many=True)})
+    return Spec(path, codec, many=True)
 
 
 def one(path: str, model: type[Model] | Variants, *, live: bool = False, last: bool = False) -> Any:
     """A field that holds one model object, or None."""
-    return field(default=None, metadata={"xml": Spec(path, model=model, live=live, last=last)})
+    return Spec(path, model=model, live=live, last=last)
 
 
 def many(path: str, model: type[Model] | Variants, *, live: bool = False, last: bool = False) -> Any:
     """A field that holds a list of model objects."""
-    return field(default_factory=list, metadata={"xml": Spec(path, model=model, many=True, live=live, last=last)})
+    return Spec(path, model=model, many=True, live=live, last=last)
 
 
 @dataclass
@@ -164,21 +173,84 @@ class Unknown:
     is_attribute: bool = False
 
 
+@dataclass
+class Node:
+    """One element of a model's compiled paths. A field is its name and its spec."""
+
+    tag: str
+    attributes: dict[str, tuple[str, Spec]] = field(default_factory=dict)
+    text: tuple[str, Spec] | None = None
+    whole: tuple[str, Spec] | None = None
+    items: tuple[str, Spec] | None = None
+    """A model, or what repeats: filled for each element."""
+    children: dict[str, Node] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+    """All fields of this element and below."""
+
+    def add(self, name: str, spec: Spec) -> None:
+        """Enter one field."""
+        path, is_attribute, attribute = spec.path.partition("@")
+        node = self
+        node.names.add(name)
+        for step in filter(None, path.split("/")):
+            node = node.children.setdefault(qualified(step), Node(qualified(step)))
+            node.names.add(name)
+        if spec.model is not None or spec.many:
+            node.items = (name, spec)
+        elif is_attribute:
+            node.attributes[qualified(attribute)] = (name, spec)
+        elif isinstance(spec.codec, ElementCodec):
+            node.whole = (name, spec)
+        else:
+            node.text = (name, spec)
+
+
 M = TypeVar("M", bound="Model")
 
 
 @dataclass_transform(kw_only_default=True)
-@dataclass(kw_only=True)
 class Model:
     """Base of every class that stands for an XML element."""
 
     tag: ClassVar[str] = ""
-    kept: list[Unknown] = field(default_factory=list, repr=False, compare=False)
+    _declared: ClassVar[Mapping[str, Spec]] = {}
+    _specs: ClassVar[Mapping[str, Spec]] = {}
+    """Field name to Spec in canonical order: fields marked `last` (alias, address) close the element."""
+    _tree: ClassVar[Node]
+    _lists: ClassVar[tuple[str, ...]] = ()
+    _defaults: ClassVar[Mapping[str, Any]] = {}
+    kept: list[Unknown]
 
     def __init_subclass__(cls, tag: str | None = None) -> None:
-        if tag is not None:
-            cls.tag = tag
-        dataclass(kw_only=True)(cls)
+        cls.tag = cls.tag if tag is None else tag
+        cls._declared = {name: value for name, value in vars(cls).items() if isinstance(value, Spec)}
+        found: dict[str, Spec] = {}
+        for base in reversed(cls.__mro__):
+            found.update(vars(base).get("_declared", {}))
+        cls._specs = dict(sorted(found.items(), key=lambda item: item[1].last))
+        cls._lists = tuple(name for name, spec in found.items() if spec.many)
+        cls._defaults = {name: spec.default for name, spec in found.items() if spec.default is not None}
+        cls._tree = Node(cls.tag)
+        for name, spec in cls._specs.items():
+            setattr(cls, name, spec.default)
+            cls._tree.add(name, spec)
+
+    def __init__(self, **values: Any) -> None:
+        for name in values:
+            if name not in self._specs and name != "kept":
+                raise TypeError(f"{type(self).__name__} has no field {name}")
+        self.__dict__ = {"kept": [], **{name: [] for name in self._lists}, **values}
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self._specs)
+
+    __hash__ = None  # type: ignore[assignment]  # fields change: a model is no key
+
+    def __repr__(self) -> str:
+        said = {name: value for name, value in self.__dict__.items() if name != "kept" and value not in (None, [])}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in said.items())})"
 
     @classmethod
     def parse_element(cls: type[M], element: Element) -> M:
@@ -194,26 +266,31 @@ class Model:
             yield from model.unknown()
 
     def models(self) -> Iterator[Model]:
-        """The model objects directly below this one."""
-        for name in specs(type(self)):
-            value = getattr(self, name)
-            if isinstance(value, Model):
-                yield value
-            elif isinstance(value, list):
-                yield from (item for item in value if isinstance(item, Model))
+        """The model objects directly below this one, in canonical order."""
+        for name, spec in self._specs.items():
+            if spec.model is not None:
+                value = getattr(self, name)
+                yield from value if spec.many else (value,) if value is not None else ()
 
     def clone(self: M, **changes: Any) -> M:
         """A deep copy with some fields replaced."""
-        from copy import deepcopy
+        copy = object.__new__(type(self))
+        copy.__dict__ = {name: _copied(value) for name, value in self.__dict__.items()} | changes
+        return copy
 
-        return dataclasses.replace(deepcopy(self), **changes)
+
+def specs(model: type[Model]) -> Mapping[str, Spec]:
+    """Field name to Spec in canonical order."""
+    return model._specs
 
 
-@cache
-def specs(model: type[Model]) -> dict[str, Spec]:
-    """Field name to Spec in canonical order: fields marked `last` (alias, address) close the element."""
-    found = {f.name: f.metadata["xml"] for f in dataclasses.fields(model) if "xml" in f.metadata}  # type: ignore[arg-type]
-    return dict(sorted(found.items(), key=lambda item: item[1].last))
+def _copied(value: Any) -> Any:
+    """A copy of what can change in place."""
+    if isinstance(value, Model):
+        return value.clone()
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return dict(value) if isinstance(value, dict) else value
 
 
 def qualified(step: str) -> str:

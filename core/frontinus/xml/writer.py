@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from lxml import etree
 
-from frontinus.xml.mapping import NAMESPACES, Element, ElementCodec, Model, Spec, Unknown, parser, qualified, specs
+from frontinus.xml.mapping import NAMESPACES, Element, ElementCodec, Model, Node, Raw, Spec, Unknown, parser
 
 
 class View(Enum):
@@ -16,91 +18,114 @@ class View(Enum):
     ACTIVE = "active"
 
 
+@dataclass
+class _Writing:
+    """One writing under way. What is not ours is put in last, so that indenting leaves its whitespace alone."""
+
+    view: View
+    secrets: bool
+    places: list[tuple[Element, Element]] = field(default_factory=list)
+    """An empty element, and what comes in its stead."""
+
+    def finish(self) -> None:
+        for place, content in self.places:
+            content.tail = place.tail
+            parent = place.getparent()
+            if parent is not None:
+                parent.replace(place, content)
+
+
 def format_document(model: Model, view: View = View.INACTIVE, *, secrets: bool = False) -> str:
     """The model as an indented document."""
-    element = to_element(model, view, secrets=secrets)
+    writing = _Writing(view, secrets)
+    element = _element(writing, model, model.tag, None)
     etree.indent(element, "  ")
+    writing.finish()
     return etree.tostring(element, encoding="unicode") + "\n"
 
 
 def to_element(model: Model, view: View = View.INACTIVE, *, secrets: bool = False, tag: str = "") -> Element:
     """The model as an element."""
-    root = etree.Element(tag or type(model).tag, nsmap=_namespaces(model))
-    for name, spec in specs(type(model)).items():
-        value = getattr(model, name)
-        if value is None or (spec.secret and not secrets) or (view is View.INACTIVE and _is_live(spec, value)):
+    writing = _Writing(view, secrets)
+    element = _element(writing, model, tag or model.tag, None)
+    writing.finish()
+    return element
+
+
+def _element(writing: _Writing, model: Model, tag: str, parent: Element | None) -> Element:
+    said = _said(writing, model)
+    prefixes = {model._specs[name].path.partition(":")[0] for name in said if ":" in model._specs[name].path}
+    names = {prefix: NAMESPACES[prefix] for prefix in prefixes}
+    element = etree.Element(tag, nsmap=names) if parent is None else etree.SubElement(parent, tag, nsmap=names)
+    _fill(writing, element, model._tree, said)
+    if model.kept:
+        _put_back(writing, element, model.kept)
+    return element
+
+
+def _said(writing: _Writing, model: Model) -> dict[str, Any]:
+    """The fields that this view shows."""
+    said = {}
+    for name, value in {**model._defaults, **model.__dict__}.items():
+        spec = model._specs.get(name)
+        if spec is None or value is None or value == [] or (spec.secret and not writing.secrets):
             continue
-        _write(root, spec, value, view, secrets)
-    _put_back(root, model.kept)
-    return root
+        if value is False and isinstance(spec.codec, ElementCodec):
+            continue
+        if spec.live and writing.view is View.INACTIVE and (spec.live is True or spec.live(value)):
+            continue
+        said[name] = value
+    return said
 
 
-def _namespaces(model: Model) -> dict[str | None, str]:
-    used = {spec.path.split(":")[0] for name, spec in specs(type(model)).items()
-            if ":" in spec.path and getattr(model, name) not in (None, [], False)}  # fmt: skip
-    return {prefix: NAMESPACES[prefix] for prefix in used}
+def _fill(writing: _Writing, element: Element, node: Node, said: dict[str, Any]) -> None:
+    for attribute, (name, spec) in node.attributes.items():
+        if name in said:
+            element.set(attribute, spec.codec.format(said[name]))
+    if node.text is not None and node.text[0] in said:
+        element.text = node.text[1].codec.format(said[node.text[0]])
+    if node.whole is not None and node.whole[0] in said:
+        if node.whole[1].codec is Raw:
+            writing.places.append((element, etree.fromstring(said[node.whole[0]], parser())))
+        else:
+            node.whole[1].codec.write(element, said[node.whole[0]])
+    for child in node.children.values():
+        if said.keys().isdisjoint(child.names):
+            continue
+        if child.items is None:
+            _fill(writing, etree.SubElement(element, child.tag), child, said)
+        else:
+            _append(writing, element, child, *child.items, said)
 
 
-def _is_live(spec: Spec, value: object) -> bool:
-    return spec.live(value) if callable(spec.live) else spec.live
+def _append(writing: _Writing, element: Element, node: Node, name: str, spec: Spec, said: dict[str, Any]) -> None:
+    """Write a model, or each item of what repeats."""
+    attribute = spec.path.partition("@")[2]
+    for item in said[name] if spec.many else (said[name],):
+        if isinstance(item, Model):
+            _element(writing, item, node.tag, element)
+        elif attribute:
+            etree.SubElement(element, node.tag).set(attribute, spec.codec.format(item))
+        else:
+            etree.SubElement(element, node.tag).text = spec.codec.format(item)
 
 
-def _write(root: Element, spec: Spec, value: object, view: View, secrets: bool) -> None:
-    steps = [step for step in spec.path.split("/") if step]
-    attribute = steps.pop()[1:] if steps[-1].startswith("@") else None
-    if isinstance(value, list):
-        if value:
-            parent = _descend(root, steps[:-1])
-            for item in value:
-                _append(parent, steps[-1], item, spec, attribute, view, secrets)
-    elif isinstance(value, Model):
-        child = to_element(value, view, secrets=secrets, tag=qualified(steps[-1]))
-        _descend(root, steps[:-1]).append(child)
-    elif attribute is not None:
-        _descend(root, steps).set(qualified(attribute), spec.codec.format(value))
-    elif isinstance(spec.codec, ElementCodec):
-        if value is not False:
-            spec.codec.write(_descend(root, steps), value)
-    else:
-        _descend(root, steps).text = spec.codec.format(value)
-
-
-def _append(parent: Element, step: str, item: object, spec: Spec, attribute: str | None, view: View,
-            secrets: bool) -> None:  # fmt: skip
-    if isinstance(item, Model):
-        parent.append(to_element(item, view, secrets=secrets, tag=qualified(step)))
-        return
-    child = etree.SubElement(parent, qualified(step))
-    if attribute is None:
-        child.text = spec.codec.format(item)
-    else:
-        child.set(qualified(attribute), spec.codec.format(item))
-
-
-def _descend(root: Element, steps: list[str]) -> Element:
-    """The element at a path, made where it is missing."""
-    return _descend_tags(root, tuple(qualified(step) for step in steps))
-
-
-def _put_back(root: Element, kept: list[Unknown]) -> None:
-    """Insert what was kept, in its order, each behind the sibling that it stood behind."""
+def _put_back(writing: _Writing, root: Element, kept: list[Unknown]) -> None:
+    """Make room for what was kept, in its order, each behind the sibling that it stood behind."""
     last: dict[tuple[tuple[str, ...], tuple[str, int] | None], Element] = {}
     for unknown in kept:
-        parent = _descend_tags(root, unknown.path)
+        parent = root
+        for tag in unknown.path:
+            found = parent.find(tag)
+            parent = etree.SubElement(parent, tag) if found is None else found
         if unknown.is_attribute:
             parent.set(unknown.name, unknown.value)
             continue
-        child = etree.fromstring(unknown.value, parser())
+        child = etree.Element(unknown.name)
+        writing.places.append((child, etree.fromstring(unknown.value, parser())))
         anchor = last.get((unknown.path, unknown.after))
         if anchor is None and unknown.after is not None:
             siblings = parent.findall(unknown.after[0])
             anchor = siblings[min(unknown.after[1], len(siblings) - 1)] if siblings else None
         parent.insert(0 if anchor is None else parent.index(anchor) + 1, child)
         last[unknown.path, unknown.after] = child
-
-
-def _descend_tags(root: Element, path: tuple[str, ...]) -> Element:
-    for tag in path:
-        found = root.find(tag)
-        root = etree.SubElement(root, tag) if found is None else found
-    return root
