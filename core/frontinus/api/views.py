@@ -30,7 +30,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of all views."""
 
 
-class VersionView(View):
+class VersionView(View, frozen=True, kw_only=True):
     """Versions: ours, and the default emulator's."""
 
     frontinus: str
@@ -39,7 +39,7 @@ class VersionView(View):
     hypervisor_version: tuple[int, int, int]
 
 
-class HostView(View):
+class HostView(View, frozen=True, kw_only=True):
     """The machine that the engine runs on. `memory` in bytes, `cpu_mhz` 0 when unknown."""
 
     hostname: str
@@ -57,7 +57,7 @@ class HostView(View):
     kvm: bool = False
 
 
-class GuestView(View):
+class GuestView(View, frozen=True, kw_only=True):
     """One guest. Memory in bytes; `id` only while active; `since` is the Unix time of the last change of state."""
 
     uuid: str
@@ -86,7 +86,7 @@ class GuestView(View):
     job: str | None = None
 
 
-class VcpuStats(View):
+class VcpuStats(View, frozen=True, kw_only=True):
     """One virtual CPU. `state`: running, blocked or offline; times in ns; delays from the kernel's schedstat."""
 
     index: int
@@ -97,7 +97,7 @@ class VcpuStats(View):
     halted: bool | None = None
 
 
-class InterfaceStats(View):
+class InterfaceStats(View, frozen=True, kw_only=True):
     """One NIC; counters from the guest's side: received is what the guest received."""
 
     index: int
@@ -114,7 +114,7 @@ class InterfaceStats(View):
     tx_drops: int | None = None
 
 
-class BlockStats(View):
+class BlockStats(View, frozen=True, kw_only=True):
     """One disk. Bytes, requests, times in ns; sizes in bytes."""
 
     index: int
@@ -137,7 +137,7 @@ class BlockStats(View):
     threshold: int | None = None
 
 
-class MemoryStats(View):
+class MemoryStats(View, frozen=True, kw_only=True):
     """Memory as the guest and the host see it; bytes, faults counted since start."""
 
     current: int | None = None
@@ -156,7 +156,7 @@ class MemoryStats(View):
     last_update: int | None = None
 
 
-class IothreadStats(View):
+class IothreadStats(View, frozen=True, kw_only=True):
     """One iothread's polling parameters, ns."""
 
     id: int
@@ -165,7 +165,7 @@ class IothreadStats(View):
     poll_shrink: int | None = None
 
 
-class CpuStats(View):
+class CpuStats(View, frozen=True, kw_only=True):
     """CPU time of the whole guest, ns."""
 
     time: int | None = None
@@ -173,7 +173,7 @@ class CpuStats(View):
     system: int | None = None
 
 
-class GuestStats(View):
+class GuestStats(View, frozen=True, kw_only=True):
     """Figures of one guest, taken at `taken` (Unix time). `stale`: the hypervisor did not answer in time, figures are old."""
 
     uuid: str
@@ -197,7 +197,7 @@ StatsGroup = Literal["state", "cpu", "balloon", "vcpu", "interface", "block", "i
 STATS_GROUPS: tuple[StatsGroup, ...] = ("state", "cpu", "balloon", "vcpu", "interface", "block", "iothread", "memory")
 
 
-class JobView(View):
+class JobView(View, frozen=True, kw_only=True):
     """A long piece of work. `progress` 0..1 or None; `state`: running, completed, failed, cancelled. Times are Unix."""
 
     id: str
@@ -212,14 +212,14 @@ class JobView(View):
     error: str | None = None
 
 
-class Screenshot(View):
+class Screenshot(View, frozen=True, kw_only=True):
     """An image: its MIME type and bytes."""
 
     mime: str
     data: bytes
 
 
-class Snapshot(View, tag_field="event", tag="snapshot"):
+class Snapshot(View, frozen=True, kw_only=True, tag_field="event", tag="snapshot"):
     """The first item of `watch`, and the one after a reader was too slow: everything as of `generation`."""
 
     generation: int

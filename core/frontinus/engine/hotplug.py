@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 
 from frontinus.api.errors import NoSuchDevice, Unsupported, Unresponsive
 from frontinus.api.events import DeviceAddedEvent, DiskChangeEvent
-from frontinus.domain import devices as model
 from frontinus.domain.devices.base import Device
+from frontinus.domain.devices.controller import Controller
 from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest
 from frontinus.domain.plugging import add_device, find_device, parse_device, remove_device, replace_device
 from frontinus.domain.prepare import assign_alias
@@ -37,7 +38,7 @@ class Hotplug:
         device = parse_device(xml)
         async with record.lock.hold("attach a device"):
             live, config = _scope(record, live, config)
-            changed = add_device(record.need_definition(), device, *await self._facts(record)) if config else None
+            changed = await self._with(record.need_definition(), device) if config else None
             if live:
                 await self._plug(record, record.need_running(), device)
             if changed is not None:
@@ -59,7 +60,7 @@ class Hotplug:
 
     async def _plug_one(self, record: Record, running: Running, after: Guest, device: Device) -> None:
         """Set up what the device needs on the host, then plug; walk back if QEMU refuses."""
-        if isinstance(device, model.Controller) and device.type == "pci":
+        if isinstance(device, Controller) and device.type == "pci":
             raise Unsupported("no free slot: a PCI controller cannot be plugged into a running guest")
         resources = self.world.hypervisor.plan_device(after, device, running.capabilities, self.world.host)
         who = await self.world.resources.credentials(record.uuid)
@@ -72,7 +73,7 @@ class Hotplug:
         prepared = await self.world.resources.set_up(resources, who, journal)
         running.undo[before:] = prepared.undo
         try:
-            if isinstance(device, model.Interface) and device.alias in prepared.names:
+            if isinstance(device, Interface) and device.alias in prepared.names:
                 device.target = prepared.names[device.alias]
             await running.process.plug(after, device, prepared.fds)
         except BaseException:
@@ -83,9 +84,9 @@ class Hotplug:
             for fd in prepared.fds.values():
                 os.close(fd)
 
-    async def _facts(self, record: Record) -> tuple[object, object]:
-        caps = await self.world.hypervisor.capabilities(record.need_definition().devices.emulator)
-        return caps, self.world.host
+    async def _with(self, definition: Guest, device: Device) -> Guest:
+        caps = await self.world.hypervisor.capabilities(definition.devices.emulator)
+        return add_device(definition, device, caps, self.world.host)
 
     async def detach_device(self, guest: str, xml: str, live: bool = False, config: bool = False) -> None:
         device = parse_device(xml)

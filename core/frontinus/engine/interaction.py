@@ -170,9 +170,14 @@ async def _ready(fd: int, *, write: bool) -> None:
     future: asyncio.Future[None] = loop.create_future()
     own = os.dup(fd)
     add, remove = (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
-    add(own, lambda: future.done() or future.set_result(None))
+    add(own, _settle, future)
     try:
         await future
     finally:
         remove(own)
         os.close(own)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -101,4 +101,4 @@ class Record:
 
 def current_vcpus(guest: Guest) -> int:
     """The vCPUs that are plugged at start."""
-    return getattr(guest, "current_vcpus", None) or guest.vcpus or 1
+    return guest.vcpu_current or guest.vcpus or 1

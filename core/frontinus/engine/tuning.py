@@ -33,7 +33,7 @@ class Tuning:
                         raise InvalidValue(f"{count} vCPUs are more than the maximum of {half.vcpus or 1}", field="count")
             if live:
                 await record.need_running().process.set_vcpus(count)
-                record.need_running().guest.current_vcpus = count
+                record.need_running().guest.vcpu_current = count
             if config:
                 _set_vcpus(record.need_definition(), count, maximum=maximum)
             await persist(self.world, record)
@@ -92,10 +92,10 @@ def _halves(record: Record, live: bool, config: bool) -> list[Guest]:
 def _set_vcpus(definition: Guest, count: int, *, maximum: bool) -> None:
     if maximum:
         definition.vcpus = count
-        if definition.current_vcpus is not None and definition.current_vcpus >= count:
-            definition.current_vcpus = None
+        if definition.vcpu_current is not None and definition.vcpu_current >= count:
+            definition.vcpu_current = None
     else:
-        definition.current_vcpus = count if count != definition.vcpus else None
+        definition.vcpu_current = count if count != definition.vcpus else None
 
 
 def _set_memory(definition: Guest, size: int, *, maximum: bool) -> None:

@@ -1,0 +1,24 @@
+"""The engine on QEMU and Linux."""
+
+from __future__ import annotations
+
+from frontinus.daemon.config import Config
+from frontinus.engine.local import LocalEngine
+from frontinus.engine.world import World
+from frontinus.linux.host import probe_facts, probe_view
+from frontinus.linux.resources import LinuxResources
+from frontinus.qemu.driver import QemuHypervisor
+from frontinus.state.store import FileStore
+
+
+async def qemu_engine(config: Config) -> LocalEngine:
+    """An engine that manages this host's QEMU guests."""
+    host = probe_facts(config.paths)
+    world = World(
+        hypervisor=QemuHypervisor(config.emulator, config.paths),
+        resources=LinuxResources(config.paths, uid_range=None if config.session else config.uid_range),
+        store=FileStore(config.paths),
+        host=host,
+        host_view=probe_view,
+    )  # fmt: skip
+    return LocalEngine(world)

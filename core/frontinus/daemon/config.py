@@ -1,0 +1,103 @@
+"""The daemon's configuration: one TOML file, every field with a default, every mistake named."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from frontinus.api.errors import InvalidValue
+from frontinus.domain.host import Paths
+
+SYSTEM_FILE = Path("/etc/frontinus/frontinus.toml")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What an administrator can set.
+
+    `hypervisor`: qemu or mock. `uid_range`: users for guests, one each. `group`: who may use the manage socket beside root;
+    the monitor socket is open to all on the host. `adapters`: names to start, None for all that are installed.
+    """
+
+    paths: Paths = field(default_factory=Paths)
+    session: bool = False
+    hypervisor: str = "qemu"
+    emulator: str = "/usr/bin/qemu-system-x86_64"
+    uid_range: tuple[int, int] = (64055, 65519)
+    group: str = "frontinus"
+    adapters: tuple[str, ...] | None = None
+    mock_guests: int = 0
+    log_level: str = "INFO"
+    log_format: str = "text"
+    autostart: bool = True
+
+    @property
+    def socket(self) -> Path:
+        return Path(self.paths.run) / "frontinus.sock"
+
+    @property
+    def monitor_socket(self) -> Path:
+        return Path(self.paths.run) / "frontinus-ro.sock"
+
+
+def session_paths() -> Paths:
+    """The places of a user's own engine (XDG base directories)."""
+    home = Path.home()
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "frontinus"
+    state = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "frontinus"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "frontinus"
+    run = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/frontinus-{os.getuid()}") / "frontinus"
+    return Paths(config=str(config), state=str(state), run=str(run), log=str(state / "log"), cache=str(cache))
+
+
+def rooted_paths(root: Path) -> Paths:
+    """Everything under one folder: for trials and tests."""
+    return Paths(**{f.name: str(root / f.name) for f in fields(Paths)})
+
+
+def default_socket(*, session: bool) -> Path:
+    """The manage socket that a client tries."""
+    paths = session_paths() if session else Paths()
+    return Path(paths.run) / "frontinus.sock"
+
+
+def load(file: Path | None, *, session: bool = False, root: Path | None = None) -> Config:
+    """The configuration of a file, or of the usual one if it exists. Raises InvalidValue naming the field."""
+    paths = rooted_paths(root) if root else session_paths() if session else Paths()
+    chosen = file or (SYSTEM_FILE if not session and not root and SYSTEM_FILE.exists() else None)
+    if chosen is None:
+        return Config(paths=paths, session=session)
+    try:
+        document = tomllib.loads(chosen.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise InvalidValue(f"{chosen}: {error}", field="file") from None
+    return _config(document, paths, session, chosen)
+
+
+KINDS: dict[str, tuple[type, str]] = {
+    "hypervisor": (str, "a string"), "emulator": (str, "a path"), "group": (str, "a group's name"),
+    "mock_guests": (int, "a number"), "log_level": (str, "a level"), "log_format": (str, "text or json"),
+    "autostart": (bool, "true or false"), "uid_range": (list, "two numbers"), "adapters": (list, "a list of names"),
+    "paths": (dict, "a table"),
+}  # fmt: skip
+
+
+def _config(document: dict[str, object], paths: Paths, session: bool, file: Path) -> Config:
+    values: dict[str, object] = {}
+    for name, value in document.items():
+        if name not in KINDS:
+            raise InvalidValue(f"{file}: unknown field '{name}'", field=name)
+        kind, words = KINDS[name]
+        if not isinstance(value, kind):
+            raise InvalidValue(f"{file}: '{name}' must be {words}", field=name)
+        values[name] = tuple(value) if isinstance(value, list) else value
+    changed = values.pop("paths", {})
+    assert isinstance(changed, dict)
+    known = {f.name for f in fields(Paths)}
+    for name, value in changed.items():
+        if name not in known or not isinstance(value, str) or not value.startswith("/"):
+            raise InvalidValue(f"{file}: 'paths.{name}' must be one of {', '.join(sorted(known))} and absolute", field=name)
+    merged = Paths(**{**{name: getattr(paths, name) for name in known}, **changed})
+    return Config(paths=merged, session=session, **values)  # type: ignore[arg-type]

@@ -1,0 +1,98 @@
+"""frontinusd: the composition root. Ports are chosen here, and nowhere else."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import grp
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from frontinus import __version__
+from frontinus.api.errors import FrontinusError
+from frontinus.daemon import config as configuration
+from frontinus.daemon import logs
+from frontinus.daemon.adapters import Supervisor
+from frontinus.daemon.compose import make_engine
+from frontinus.daemon.config import Config
+from frontinus.daemon.notify import notify
+from frontinus.daemon.server import Server
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="frontinusd", description="The engine of Frontinus.")
+    parser.add_argument("--config", type=Path, help=f"a TOML file (default: {configuration.SYSTEM_FILE} if it exists)")
+    parser.add_argument("--session", action="store_true", help="run as this user, in this user's folders")
+    parser.add_argument("--root", type=Path, help="keep everything under this folder (trials, tests)")
+    parser.add_argument("--version", action="version", version=__version__)
+    options = parser.parse_args(arguments)
+    try:
+        config = configuration.load(options.config, session=options.session, root=options.root)
+        logs.set_up(config.log_level, config.log_format)
+        asyncio.run(serve(config))
+    except FrontinusError as error:
+        sys.stderr.write(f"frontinusd: {error.message}\n")
+        return 1
+    return 0
+
+
+async def serve(config: Config) -> None:
+    """Serve until told to stop. Guests run on."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    _folders(config)
+    async with AsyncExitStack() as stack:
+        engine = await make_engine(config)
+        stack.push_async_callback(engine.stop)
+        await engine.start(autostart=config.autostart)
+        for path, readonly in ((config.socket, False), (config.monitor_socket, True)):
+            server = Server(path, engine.session, readonly=readonly, mode=_mode(config, readonly), group=_group(config))
+            stack.callback(server.close)
+        supervisor = Supervisor(config)
+        names = supervisor.start()
+        stack.push_async_callback(supervisor.stop)
+        log.info("frontinusd %s serves %s; adapters: %s", __version__, config.socket, ", ".join(names) or "none")
+        notify("READY=1")
+        await stop.wait()
+        notify("STOPPING=1")
+        log.info("frontinusd stops; guests run on")
+
+
+def _folders(config: Config) -> None:
+    """Make the daemon's folders. The sockets' folder can be entered by all, the rest is the engine's."""
+    paths = config.paths
+    modes = {paths.config: 0o700, paths.state: 0o711, paths.run: 0o755, paths.log: 0o711, paths.cache: 0o755}
+    for path, mode in modes.items():
+        Path(path).mkdir(parents=True, exist_ok=True)
+        Path(path).chmod(0o700 if config.session else mode)
+
+
+def _mode(config: Config, readonly: bool) -> int:
+    if config.session:
+        return 0o600
+    return 0o666 if readonly else 0o660
+
+
+def _group(config: Config) -> int | None:
+    """The group that may manage; without it, root alone."""
+    if config.session or os.getuid() != 0:
+        return None
+    try:
+        return grp.getgrnam(config.group).gr_gid
+    except KeyError:
+        log.info("there is no group '%s': only root can manage", config.group)
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
