@@ -97,10 +97,10 @@ ADDRESSES = Variants(
 class Device(Model):
     """Base of every device. `alias` names it while the guest runs; one that the user chose starts with ua-."""
 
-    boot_order: int | None = xml("boot/@order", integer(1, 2**31))
-    boot_loadparm: str | None = xml("boot/@loadparm")
-    acpi_index: int | None = xml("acpi/@index", UInt32, last=True)
+    boot_order: int | None = xml("boot/@order", integer(1, 2**31), last=True)
+    boot_loadparm: str | None = xml("boot/@loadparm", last=True)
     alias: str | None = xml("alias/@name", live=lambda name: not name.startswith("ua-"), last=True)
+    acpi_index: int | None = xml("acpi/@index", UInt32, last=True)
     address: Address | None = one("address", ADDRESSES, last=True)
 
     def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
@@ -109,6 +109,14 @@ class Device(Model):
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         """Every reason why this device cannot be, as text that names the attribute or element."""
         return iter(())
+
+
+class Rom(Model, tag="rom"):
+    """The option ROM of a PCI device: none at all, mapped or not, or another file."""
+
+    enabled: bool | None = xml("@enabled", YesNo)
+    bar: bool | None = xml("@bar", OnOff)
+    file: str | None = xml("@file")
 
 
 class VirtioOptions(Model):
