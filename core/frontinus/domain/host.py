@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -49,6 +50,20 @@ class Firmware:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """An active storage pool: its volumes as (file, block or dir; path) by name, and where an iSCSI pool comes from."""
+
+    type: str
+    volumes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    hosts: tuple[tuple[str, int], ...] = ()
+    device: str = ""
+    initiator: str | None = None
+    auth_user: str | None = None
+    auth_uuid: str | None = None
+    auth_usage: str | None = None
+
+
+@dataclass(frozen=True)
 class HostFacts:
     """What `plan` and `complete` need to know of the host."""
 
@@ -68,7 +83,35 @@ class HostFacts:
     """For measurements against recorded expectations: leave `pc` as `pc`."""
     tls: Mapping[str, str] = field(default_factory=dict)
     """Folder of X.509 credentials by use: default, vnc, spice, chardev, nbd, vxhs, migrate."""
+    tls_secrets: Mapping[str, str] = field(default_factory=dict)
+    """UUID of the secret that opens the private key, by use."""
+    tls_on: frozenset[str] = frozenset()
+    """Uses where connections are encrypted although the guest does not ask for it."""
+    tls_verify: frozenset[str] = frozenset()
+    """Uses where a client must show a certificate of ours."""
+    sasl: frozenset[str] = frozenset()
+    """Of vnc and spice: whose clients log in by SASL."""
+    passwords: frozenset[str] = frozenset()
+    """Of vnc and spice: those with a password of the host's for guests that have none of their own."""
+    sockets_first: frozenset[str] = frozenset()
+    """Of vnc and spice: those that listen on a private unix socket when the guest asks for no address."""
+    host_audio: frozenset[str] = frozenset()
+    """Of vnc and nographics: guests that may use the host's sound, by `audio_driver`, when they name no backend."""
+    audio_driver: str | None = None
+    render_nodes: tuple[str, ...] = ()
+    """Render nodes of the host's GPUs, the preferred one first."""
+    vhost_net: bool = False
     vnc_listen: str = "127.0.0.1"
     spice_listen: str = "127.0.0.1"
+    pools: Mapping[str, Pool] = field(default_factory=dict)
+    """Active storage pools by name."""
+    cdroms: frozenset[str] = frozenset()
+    """Block devices that are CD-ROM drives."""
+    users: Mapping[str, int] = field(default_factory=dict)
+    groups: Mapping[str, int] = field(default_factory=dict)
+    gluster_debug: int = 4
+    """Debug level of gluster's client, 0 to 9."""
     rig: Mapping[str, object] = field(default_factory=dict)
     """Whatever else a test's host file says, for the one module that reads it."""
+    entropy: Callable[[int], bytes] = secrets.token_bytes
+    """Random bytes for addresses and identifiers that nobody chose."""
