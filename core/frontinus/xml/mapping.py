@@ -156,9 +156,10 @@ def one(path: str, model: type[Model] | Variants, *, live: bool = False, last: b
     return Spec(path, model=model, live=live, last=last)
 
 
-def many(path: str, model: type[Model] | Variants, *, live: bool = False, last: bool = False) -> Any:
+def many(path: str, model: type[Model] | Variants, *, live: bool = False, secret: bool = False,
+         last: bool = False) -> Any:  # fmt: skip
     """A field that holds a list of model objects."""
-    return Spec(path, model=model, many=True, live=live, last=last)
+    return Spec(path, model=model, many=True, live=live, secret=secret, last=last)
 
 
 @dataclass
