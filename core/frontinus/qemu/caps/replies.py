@@ -16,6 +16,7 @@ from frontinus.qemu.caps.transcript import Session
 DEFAULT_EMULATOR = "/usr/bin/qemu-system-x86_64"
 MACHINES_WITHOUT_ACPI = frozenset({"none", "isapc", "xenpv"})
 """Where query-machines does not tell (before QEMU 9.0)."""
+BEST_MODEL: Mapping[str, str] = {"kvm": "host", "tcg": "max"}
 
 
 class _Named(msgspec.Struct):
@@ -86,8 +87,15 @@ class _Expansion(msgspec.Struct):
     model: _Model
 
 
-def load_replies(path: str, emulator: str = DEFAULT_EMULATOR) -> Capabilities:
-    """Capabilities from a recorded QMP session. Raises InvalidValue when the file is none."""
+def load_replies(path: str | None, emulator: str = DEFAULT_EMULATOR) -> Capabilities:
+    """Capabilities from a recorded QMP session; where path is None, of this host's emulator, from the cache or probed.
+
+    Raises InvalidValue when the file is no recording; HypervisorFailed when the probe fails.
+    """
+    if path is None:
+        from frontinus.qemu.caps import cache
+
+        return from_sessions(transcript.read(cache.recording(emulator, cache.default_folder())), emulator)
     try:
         text = Path(path).read_bytes()
     except OSError as error:
@@ -183,7 +191,9 @@ def _host_cpu(accel: str, session: Session) -> list[tuple[str, Mapping[str, obje
     found: list[tuple[str, Mapping[str, object]]] = []
     for arguments, result in session.results("query-cpu-model-expansion"):
         model = arguments.get("model")
-        props = model.get("props", {}) if isinstance(model, dict) else {}
+        if not isinstance(model, dict) or model.get("name") != BEST_MODEL[accel]:
+            continue
+        props = model.get("props", {})
         kind = ".hyperv" if props.get("hv-passthrough") else "" if props.get("migratable", True) else ".all"
         found.append((accel + kind, msgspec.json.decode(result, type=_Expansion).model.props))
     return found
