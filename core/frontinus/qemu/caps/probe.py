@@ -5,6 +5,7 @@ The result is a recording (see transcript), which is also what the cache keeps a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -119,7 +120,8 @@ class _Probe:
 
     def finish(self, deadline: float) -> bytes:
         """Ask, and read until all is answered; the recording."""
-        self._socket.sendall(b"\n".join(self._asked.values()))
+        with contextlib.suppress(BrokenPipeError):  # reading tells more about one that has ended
+            self._socket.sendall(b"\n".join(self._asked.values()))
         lines: list[bytes] = []
         waiting = dict(self._asked)
         for line in self._lines(deadline):
