@@ -91,8 +91,8 @@ class HostFacts:
     """Uses where a client must show a certificate of ours."""
     sasl: frozenset[str] = frozenset()
     """Of vnc and spice: whose clients log in by SASL."""
-    passwords: frozenset[str] = frozenset()
-    """Of vnc and spice: those with a password of the host's for guests that have none of their own."""
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Of vnc and spice: the password of guests that have none of their own."""
     sockets_first: frozenset[str] = frozenset()
     """Of vnc and spice: those that listen on a private unix socket when the guest asks for no address."""
     host_audio: frozenset[str] = frozenset()

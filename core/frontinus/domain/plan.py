@@ -41,7 +41,10 @@ class OpenFile:
 
 @dataclass(frozen=True)
 class Tap:
-    """A tap device (empty name: the kernel numbers it vnet%d), on a bridge or not, passed as descriptors."""
+    """A tap device (empty name: the kernel numbers it vnet%d), on a bridge or not, passed as descriptors, one a queue.
+
+    With `lower` it is a macvtap device over that device of the host, in the mode that it says.
+    """
 
     mac: str
     fds: tuple[int, ...]
@@ -53,6 +56,20 @@ class Tap:
     managed: bool = True
     """False: the tap exists and belongs to the user; it is opened, never removed."""
     alias: str = ""
+    lower: str | None = None
+    mode: str | None = None
+    portgroup: str | None = None
+    vnet_hdr: bool = False
+    """Whether packets carry virtio's header: the guest's card is virtio."""
+    isolated: bool = False
+    script: str | None = None
+    down_script: str | None = None
+    tap_device: str = "/dev/net/tun"
+    vhost_device: str = "/dev/vhost-net"
+    addresses: tuple[tuple[str, int | None, str | None], ...] = ()
+    """Addresses of the host's end: address, prefix, peer."""
+    routes: tuple[tuple[str, int | None, str | None, int | None], ...] = ()
+    """Routes by way of it: destination, prefix, gateway, metric."""
 
 
 @dataclass(frozen=True)

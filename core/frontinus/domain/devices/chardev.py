@@ -51,6 +51,17 @@ class CharSource(Model):
         return self.sources[0] if self.sources else CharEnd()
 
     @property
+    def source_path(self) -> str | None:
+        """The path of the one source; for a pty, the device that the kernel gave to this run."""
+        return self.end.path
+
+    @source_path.setter
+    def source_path(self, path: str | None) -> None:
+        if not self.sources:
+            self.sources.append(CharEnd())
+        self.sources[0].path = path
+
+    @property
     def listens(self) -> bool:
         """Whether this end is the server of its socket."""
         return self.type in SOCKETS and self.end.mode == "bind"

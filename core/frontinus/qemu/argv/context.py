@@ -18,7 +18,10 @@ from frontinus.domain.plan import FIRST_FD, Resource
 Props = Mapping[str, object]
 """Properties in QEMU's own types: str, int, bool, nested dicts and lists; None entries are left out."""
 
-IMPLIED = {"device": "driver", "object": "qom-type", "netdev": "type", "chardev": "backend", "audiodev": "driver"}
+IMPLIED = {
+    "device": "driver", "object": "qom-type", "netdev": "type", "chardev": "backend", "audiodev": "driver",
+    "machine": "type", "accel": "accel", "cpu": "model", "smp": "cpus", "sandbox": "enable",
+}  # fmt: skip
 """The property that comes first, without its name, in the comma form of an option."""
 
 
@@ -42,6 +45,7 @@ class Context:
     items: list[Item] = field(default_factory=list)
     resources: list[Resource] = field(default_factory=list)
     next_fd: int = FIRST_FD
+    env: dict[str, str] = field(default_factory=dict)
 
     def flag(self, option: str) -> None:
         """Emit an option without value."""
@@ -58,6 +62,10 @@ class Context:
     def need(self, resource: Resource) -> None:
         """List a host resource that must be set up before the start."""
         self.resources.append(resource)
+
+    def command(self, name: str, **arguments: object) -> None:
+        """Have a QMP command run before the guest's CPUs."""
+        self.commands.append((name, arguments))
 
     def fd(self) -> int:
         """The next descriptor number of the child."""

@@ -1,0 +1,26 @@
+"""X.509 credentials as QEMU objects."""
+
+from __future__ import annotations
+
+from frontinus.api.errors import Unsupported
+from frontinus.qemu.argv.context import Context
+
+
+def tls_folder(ctx: Context, use: str) -> str:
+    """Where the host keeps the credentials of a use (vnc, spice, chardev...). Raises Unsupported when it has none."""
+    folder = ctx.host.tls.get(use) or ctx.host.tls.get("default")
+    if folder is None:
+        raise Unsupported(f"TLS is asked for, but this host has no {use} certificates")
+    return folder
+
+
+def tls_credentials(ctx: Context, use: str, object_id: str, *, server: bool) -> str:
+    """Emit the credentials of one connection; returns their id. A client always checks the server's certificate."""
+    ctx.props("object", {
+        "qom-type": "tls-creds-x509",
+        "id": object_id,
+        "dir": tls_folder(ctx, use),
+        "endpoint": "server" if server else "client",
+        "verify-peer": use in ctx.host.tls_verify if server else True,
+    })  # fmt: skip
+    return object_id
