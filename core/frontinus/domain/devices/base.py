@@ -106,6 +106,9 @@ class Device(Model):
     def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
         """Fill in what the user left open (models, formats, MACs...), once, at define time. Addresses come later."""
 
+    def prepare(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+        """Fill in what is chosen anew at each start (paths of sockets), in the runtime copy. Aliases are there."""
+
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         """Every reason why this device cannot be, as text that names the attribute or element."""
         return iter(())

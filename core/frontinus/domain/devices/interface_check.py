@@ -1,0 +1,151 @@
+"""Why an <interface> cannot be: rules between its parts, as data where they are one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from frontinus.domain.devices.interface import QUEUED, REFUSED, SOURCES, TAPS, Interface, is_model_name
+
+if TYPE_CHECKING:
+    from frontinus.domain.capabilities import Capabilities
+    from frontinus.domain.guest import Guest
+
+ONLY: tuple[tuple[str, str, frozenset[str]], ...] = (
+    ("filter", "<filterref>", frozenset({"network", "bridge", "ethernet"})),
+    ("mtu", "<mtu>", frozenset({"network", "bridge", "ethernet", "vhostuser"})),
+    ("coalesce", "<coalesce>", TAPS),
+    ("script", "<script>", frozenset({"ethernet"})),
+    ("down_script", "<downscript>", frozenset({"ethernet"})),
+    ("target_managed", "<target managed=>", frozenset({"ethernet"})),
+    ("isolated", "<port isolated=>", frozenset({"network", "bridge"})),
+    ("vlan", "<vlan>", frozenset({"network", "bridge", "direct", "hostdev"})),
+    ("virtual_port", "<virtualport>", frozenset({"network", "bridge", "direct", "hostdev"})),
+    ("backend_log", "<backend logFile=>", frozenset({"user"})),
+    ("backend", "<backend type=>", frozenset({"user"})),
+    ("port_forwards", "<portForward>", frozenset({"user"})),
+    ("ips", "<ip>", frozenset({"user"})),
+)
+"""Parts that only some kinds of interface have: field, its name in XML, the kinds."""
+PROPERTIES = (
+    ("rss", "rss"), ("rss_hash_report", "hash"), ("rx_queue_size", "rx_queue_size"), ("tx_queue_size", "tx_queue_size"),
+    ("mtu", "host_mtu"),
+)  # fmt: skip
+"""Fields that need a property of the virtio card."""
+
+
+def check(card: Interface, guest: Guest, caps: Capabilities) -> Iterator[str]:
+    """Every reason why this interface cannot be."""
+    if card.type in REFUSED:
+        yield f"<interface type='{card.type}'> is not of this hypervisor"
+        return
+    yield from _source(card)
+    yield from _parts(card)
+    yield from _card(card, guest, caps)
+    if card.is_virtio:
+        yield from _virtio(card, caps)
+    yield from _teaming(card, caps)
+    yield from _user(card, caps)
+
+
+def _source(card: Interface) -> Iterator[str]:
+    source = card.source
+    for name in SOURCES.get(card.type, ()):
+        if source is None or getattr(source, name) in (None, ""):
+            what = {"device": "dev", "socket": "type", "local_address": "local address", "local_port": "local port"}
+            yield f"<interface type='{card.type}'>: <source> lacks its {what.get(name, name)}"
+    if source is None:
+        if card.type == "hostdev":
+            yield "<interface type='hostdev'>: <source> lacks its address"
+        return
+    if card.type == "hostdev" and (source.host_device is None or source.host_device.type != "pci"):
+        yield "<interface type='hostdev'>: <source> needs an address of type 'pci'"
+    if (source.ips or source.routes) and card.type != "ethernet":
+        yield f"<interface type='{card.type}'>: addresses and routes of the host's side are for type 'ethernet'"
+    modes = {"vhostuser": ("client", "server"), "direct": ("vepa", "private", "bridge", "passthrough")}.get(card.type)
+    if modes and source.mode and source.mode not in modes:
+        yield f"<interface type='{card.type}'>: mode '{source.mode}' is not one of {', '.join(modes)}"
+    if source.reconnect and source.mode != "client":
+        yield "<reconnect> is for a vhostuser interface of mode 'client'"
+    if source.reconnect and not source.reconnect_timeout:
+        yield "<reconnect>: the timeout is missing or zero"
+    for item in (*source.ips, *source.routes):
+        yield from item.check()
+
+
+def _parts(card: Interface) -> Iterator[str]:
+    for field, name, kinds in ONLY:
+        if getattr(card, field) not in (None, [], "default") and card.type not in kinds:
+            yield f"{name} is not for <interface type='{card.type}'>"
+    if card.filter and card.virtual_port and card.virtual_port.type:
+        yield f"<filterref> is not for a virtualport of type '{card.virtual_port.type}'"
+    for direction, rate in (("inbound", card.inbound), ("outbound", card.outbound)):
+        if rate:
+            yield from rate.check(direction)
+    for part in (card.vlan, card.virtual_port, *card.ips):
+        if part:
+            yield from part.check()
+    if card.mac and int(card.mac[:2], 16) & 1:
+        yield f"<mac>: {card.mac} is a multicast address"
+    if card.routes:
+        yield "<route>: routes inside the guest are not ours to set"
+
+
+def _card(card: Interface, guest: Guest, caps: Capabilities) -> Iterator[str]:
+    if card.model and not is_model_name(card.model):
+        yield f"<model>: '{card.model[:40]}' has characters that no model's name has"
+    if card.type in ("vhostuser", "vdpa") and not card.is_virtio:
+        yield f"<interface type='{card.type}'> needs a virtio model, not '{card.model}'"
+    if card.driver == "vhost" and not card.is_virtio and card.type != "hostdev":
+        yield f"<driver name='vhost'> needs a virtio model, not '{card.model}'"
+    if card.driver in ("vfio", "kvm", "xen") and card.type != "hostdev":
+        yield f"<driver name='{card.driver}'> is for <interface type='hostdev'>"
+    if card.driver in ("kvm", "xen") and card.type == "hostdev":
+        yield f"<driver name='{card.driver}'>: devices are assigned by vfio alone"
+    if card.queue_count > 1 and card.type not in QUEUED:
+        yield f"<driver queues=>: <interface type='{card.type}'> has one queue"
+    if card.rom and card.rom.enabled is False and (card.rom.bar is not None or card.rom.file is not None):
+        yield "<rom enabled='no'> has neither bar nor file"
+    if card.type == "vdpa" and not caps.has_schema("netdev_add/arg-type/type=vhost-vdpa"):
+        yield "<interface type='vdpa'>: this QEMU has no vhost-vdpa"
+
+
+def _virtio(card: Interface, caps: Capabilities) -> Iterator[str]:
+    for field, name in PROPERTIES:
+        value = getattr(card, field)
+        if value and not caps.has_property("virtio-net-pci", name):
+            yield f"<interface>: this QEMU's virtio card has no {name}"
+    for field in ("rx_queue_size", "tx_queue_size"):
+        size = getattr(card, field)
+        if size and size & (size - 1):
+            yield f"<driver {field}='{size}'>: not a power of two"
+
+
+def _teaming(card: Interface, caps: Capabilities) -> Iterator[str]:
+    if card.teaming == "transient" and not card.teaming_partner:
+        yield "<teaming type='transient'>: attribute 'persistent' is missing"
+    if card.teaming == "persistent" and card.teaming_partner:
+        yield "<teaming type='persistent'> has no attribute 'persistent'"
+    if card.teaming == "persistent" and not card.is_virtio:
+        yield f"<teaming type='persistent'> needs a virtio model, not '{card.model}'"
+    if card.teaming and not caps.has_property("virtio-net-pci", "failover"):
+        yield "<teaming>: this QEMU's virtio card has no failover"
+
+
+def _user(card: Interface, caps: Capabilities) -> Iterator[str]:
+    if card.type != "user":
+        return
+    families = [ip.family for ip in card.ips]
+    if len(set(families)) != len(families):
+        yield "<interface type='user'> has at most one <ip> of each family"
+    for ip in card.ips:
+        if ip.peer:
+            yield "<interface type='user'>: <ip> has no peer"
+        if ip.family == "ipv4" and ip.prefix is not None and not 0 < ip.prefix < 28:
+            yield f"<ip>: an ipv4 prefix here is 1 to 27, not {ip.prefix}"
+        if ip.family == "ipv6" and ip.prefix is not None and ip.prefix != 64:
+            yield f"<ip>: an ipv6 prefix here is 64, not {ip.prefix}"
+    if card.backend == "passt" and not caps.has_schema("netdev_add/arg-type/type=stream"):
+        yield "<backend type='passt'>: this QEMU has no stream network backend"
+    if card.backend != "passt" and (card.port_forwards or card.backend_log):
+        yield "<portForward> and <backend logFile=> are for <backend type='passt'>"
