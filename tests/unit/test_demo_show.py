@@ -1,0 +1,59 @@
+"""What the demo prints, from a stand-in for the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+from rich.console import Console
+
+from demo_show import Engine, _table, show, ways_in
+from frontinus.api.views import CpuStats, GuestStats
+
+XML = """
+<domain><devices>
+  <graphics type='spice' port='5901'/>
+  <graphics type='vnc' port='5900' listen='127.0.0.1'/>
+</devices></domain>
+"""
+
+
+class Ticking:
+    """An engine with one guest that uses a quarter of a CPU."""
+
+    def __init__(self) -> None:
+        self.samples: list[GuestStats] = []
+
+    async def stats(self) -> list[GuestStats]:
+        second = len(self.samples)
+        cpu = CpuStats(time=second * 250_000_000)
+        self.samples.append(GuestStats(uuid="u", name="demo", state="running", taken=100.0 + second, cpu=cpu))
+        return self.samples[-1:]
+
+
+async def test_without_a_terminal_each_sample_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = Ticking()
+    await show(cast("Engine", engine), [("list", "frontinus list")], seconds=0.3)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "list: frontinus list"
+    assert lines[1].startswith("guest")
+    assert len(lines) == 2 + len(engine.samples) >= 4
+    assert "25 %" in lines[-1]
+
+
+async def test_table_has_a_row_for_each_guest() -> None:
+    engine = Ticking()
+    first, second = await engine.stats(), await engine.stats()
+    console = Console(width=120, record=True)
+    console.print(_table(second, {"u": first[0]}))
+    text = console.export_text()
+    assert "demo" in text
+    assert "25 %" in text
+
+
+def test_ways_in_name_the_socket_and_the_real_port() -> None:
+    ways = dict(ways_in("demo", Path("/run/x/frontinus.sock"), XML))
+    assert ways["screen"] == "vncviewer 127.0.0.1::5900"
+    assert "--connect /run/x/frontinus.sock console demo" in ways["console"]
+    assert "screen" not in dict(ways_in("demo", Path("/s"), "<domain><devices/></domain>"))
