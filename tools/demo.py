@@ -10,7 +10,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,13 +20,12 @@ from pathlib import Path
 from accelerator import accelerator
 from demo_show import show, ways_in
 from frontinus.api import Engine, FrontinusError
-from frontinus.client.remote import connect
 from guest_image import READY, GuestImage, GuestImageError, build
 from progress import step
+from trial import Daemon, DaemonFailed
 
 NAME = "demo"
 DISK_SIZE = "64M"
-DAEMON_DEADLINE = 20.0  # seconds for the daemon to get ready, and to stop
 BOOT_DEADLINE = 120.0  # seconds for the guest to boot; 4 on an idle machine
 
 DEFINITION = """
@@ -62,8 +60,8 @@ DEFINITION = """
 """
 
 
-class DemoFailed(Exception):
-    """The demo cannot go on; the message says why."""
+class GuestFailed(Exception):
+    """The guest did not come up."""
 
 
 def main() -> int:
@@ -71,17 +69,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run frontinusd with a small real guest and show it.")
     parser.add_argument("--seconds", type=float, help="end by itself so long after the guest is up")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until there is an event loop
     try:
         with step("Building the guest's kernel and initrd"):
             image = build()
         with step("Trying whether KVM boots it"):
             kind = accelerator(image)
         return asyncio.run(_until_signal(image, kind, options.seconds))
-    except (DemoFailed, GuestImageError, FrontinusError) as error:
+    except (DaemonFailed, GuestFailed, GuestImageError, FrontinusError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # before there was anything to clean up
-        return 130
+        return 0
 
 
 async def _until_signal(image: GuestImage, kind: str, seconds: float | None) -> int:
@@ -107,10 +106,9 @@ async def _until_signal(image: GuestImage, kind: str, seconds: float | None) -> 
 
 async def _demonstrate(image: GuestImage, kind: str, seconds: float | None) -> None:
     with private_folder() as folder:
-        files = guest_files(folder, image)
-        async with daemon(folder) as engine, guest(engine, definition(files, image, kind)):
-            reach = ways_in(NAME, manage_socket(folder), await engine.guest_xml(NAME))
-            await show(engine, reach, seconds)
+        xml = definition(guest_files(folder, image), image, kind)
+        async with daemon(folder) as started, started.engine() as engine, guest(engine, xml):
+            await show(engine, ways_in(NAME, started.socket, await engine.guest_xml(NAME)), seconds)
 
 
 # --- the folder and what is in it
@@ -131,14 +129,15 @@ def private_folder() -> Iterator[Path]:
 
 
 def users_of(folder: Path) -> list[int]:
-    """Processes, but for this one, that have the folder on their command line."""
+    """Emulators and daemons (not a person's programs) that have the folder on their command line."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if os.fsencode(folder) in path.read_bytes() and int(path.parent.name) != os.getpid():
-                found.append(int(path.parent.name))
+            argv = path.read_bytes()
         except OSError:  # it ended meanwhile
             continue
+        if os.fsencode(folder) in argv and any(name in argv for name in (b"qemu-system", b"swtpm", b"bin/frontinusd")):
+            found.append(int(path.parent.name))
     return found
 
 
@@ -164,62 +163,16 @@ def definition(files: dict[str, str], image: GuestImage, kind: str) -> str:
 
 
 @asynccontextmanager
-async def daemon(folder: Path) -> AsyncIterator[Engine]:
-    """frontinusd with all its state under the folder, and a connection to it; stopped afterwards."""
-    log = folder / "frontinusd.log"
-    argv = [str(Path(sys.executable).with_name("frontinusd")), "--root", str(folder)]
-    with notify_socket(folder / "ready") as ready, log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            env={**os.environ, "NOTIFY_SOCKET": str(folder / "ready")},
-            start_new_session=True,  # Ctrl-C is for us: the guest is stopped before the daemon
-        )  # fmt: skip
-        try:
-            with step("Starting frontinusd"):
-                await _wait_until_ready(process, ready, log)
-            async with await connect(manage_socket(folder)) as engine:
-                yield engine
-        finally:
-            with step("Stopping frontinusd"):
-                await _stop(process)
-
-
-@contextmanager
-def notify_socket(path: Path) -> Iterator[socket.socket]:
-    """Where the daemon says READY=1, as it does to systemd."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ready:
-        ready.bind(str(path))
-        yield ready
-
-
-async def _wait_until_ready(process: asyncio.subprocess.Process, ready: socket.socket, log: Path) -> None:
-    told = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(ready, 4096))
-    ended = asyncio.ensure_future(process.wait())
+async def daemon(folder: Path) -> AsyncIterator[Daemon]:
+    """frontinusd with all its state under the folder; stopped afterwards."""
+    daemon = Daemon(folder)
     try:
-        await asyncio.wait({told, ended}, timeout=DAEMON_DEADLINE, return_when=asyncio.FIRST_COMPLETED)
-        if not told.done():
-            raise DemoFailed(f"frontinusd did not get ready:\n{_tail(log)}")
+        with step("Starting frontinusd"):
+            await daemon.start()
+        yield daemon
     finally:
-        told.cancel()
-        ended.cancel()
-
-
-def manage_socket(folder: Path) -> Path:
-    return folder / "run/frontinus.sock"
-
-
-def _tail(log: Path) -> str:
-    return log.read_text(errors="replace")[-2000:]
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), DAEMON_DEADLINE)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        with step("Stopping frontinusd"):
+            await daemon.stop()
 
 
 @asynccontextmanager
@@ -230,7 +183,7 @@ async def guest(engine: Engine, xml: str) -> AsyncIterator[None]:
         with step("Starting the guest"):
             await engine.start(NAME)
         with step("Waiting for its kernel to come up"):
-            await asyncio.wait_for(_ready(engine), BOOT_DEADLINE)
+            await _ready(engine)
         yield
     finally:
         with step("Stopping the guest"):
@@ -247,6 +200,14 @@ async def _ready(engine: Engine) -> None:
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
     )
     try:
-        await reader.readuntil(READY.encode())
+        await asyncio.wait_for(reader.readuntil(READY.encode()), BOOT_DEADLINE)
+    except TimeoutError:
+        raise GuestFailed(f"the guest's kernel did not come up within {BOOT_DEADLINE:.0f} s") from None
+    except asyncio.IncompleteReadError as error:
+        raise GuestFailed(f"the guest ended:\n{error.partial.decode(errors='replace')[-2000:]}") from None
     finally:
         transport.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""`make run`'s program: shows a real guest at work, and leaves nothing behind however it is ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import traces
+
+DEMO = Path(__file__).parents[2] / "tools/demo.py"
+DEADLINE = 180.0  # seconds; an idle machine needs 15
+
+
+def start(place: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(DEMO), *options],
+        env={**os.environ, "TMPDIR": str(place)},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def assert_nothing_is_left(place: Path) -> None:
+    assert list(place.iterdir()) == []
+    assert traces.processes(str(place)) == {}
+    assert traces.sockets(str(place)) == []
+
+
+def test_demo_shows_a_guest_at_work_and_ends_by_itself(place: Path) -> None:
+    output, _ = start(place, "--seconds", "9").communicate(timeout=DEADLINE)
+    lines = re.findall(r"^demo .*$", output, re.MULTILINE)
+    assert len(lines) >= 3, output
+    cells = re.split(r"\s{2,}", lines[-1])
+    assert cells[1] == "running"
+    assert int(cells[2].removesuffix(" %")) > 0, "the guest uses no CPU"
+    assert any(re.split(r"\s{2,}", line)[5] not in ("-", "0 B/s") for line in lines), "the guest writes nothing"
+    assert any(re.split(r"\s{2,}", line)[6] not in ("-", "0 B/s") for line in lines), "the guest receives nothing"
+    assert_nothing_is_left(place)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["Starting frontinusd", "Waiting for its kernel", "demo  "])
+def test_a_signal_at_any_time_leaves_nothing(place: Path, number: signal.Signals, moment: str) -> None:
+    demo = start(place)
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if moment in line:
+            break
+    demo.send_signal(number)
+    rest, _ = demo.communicate(timeout=DEADLINE)
+    assert demo.returncode == 0, rest
+    assert_nothing_is_left(place)
