@@ -1,0 +1,295 @@
+"""Every reason why a disk cannot be. Facts: what QEMU's drives and buses can do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from frontinus.domain.devices.base import DriveAddress, PciAddress, PlainAddress, UsbAddress
+from frontinus.domain.devices.image_check import check_image
+
+if TYPE_CHECKING:
+    from frontinus.domain.capabilities import Capabilities
+    from frontinus.domain.devices.disk import Disk
+    from frontinus.domain.guest import Guest
+
+Reasons = Iterator[str]
+MAX_LAYERS = 200
+DRIVES = frozenset({"ide", "fdc", "scsi", "sata"})
+"""Buses whose devices have a drive address."""
+PREFIXES = {"disk": ("hd", "sd", "vd", "xvd", "ubd"), "lun": ("hd", "sd", "vd", "xvd", "ubd"), "floppy": ("fd",)}
+REMOVABLE = frozenset({"cdrom", "floppy"})
+LOCAL = frozenset({"file", "block", "dir", "volume"})
+"""Storage types that a startup policy can look at before the start."""
+VIRTIO_ONLY = (
+    "model", "queues", "queue_size", "ioeventfd", "event_idx", "driver_iommu", "driver_ats", "driver_packed",
+    "driver_page_per_vq",
+)  # fmt: skip
+VIRTIO_PROPERTIES = {
+    "queues": "num-queues", "queue_size": "queue-size", "driver_packed": "packed", "driver_page_per_vq": "page-per-vq",
+    "driver_ats": "ats", "driver_iommu": "iommu_platform",
+}  # fmt: skip
+NOT_FOR_VHOST = (
+    "cache", "error_policy", "rerror_policy", "io", "ioeventfd", "copy_on_read", "discard", "iothread", "detect_zeroes",
+    "metadata_cache", "iotune", "backing_store", "encryption", "readonly", "shareable", "transient", "serial", "wwn",
+    "vendor", "product", "auth", "cylinders", "translation", "logical_block", "physical_block",
+)  # fmt: skip
+"""What the process behind a vhost-user socket decides, not we."""
+
+
+def check_disk(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
+    """Every reason, without naming the disk."""
+    if not disk.target:
+        yield "<target>: attribute 'dev' is missing"
+        return
+    yield from _target(disk, guest)
+    yield from _sources(disk, caps)
+    yield from _device(disk)
+    yield from _bus(disk, guest)
+    yield from _address(disk, guest)
+    yield from _virtio(disk, guest, caps)
+    yield from _access(disk, caps)
+    yield from _identity(disk)
+    yield from _transient(disk, guest)
+    if disk.iotune is not None:
+        yield from disk.iotune.check()
+        yield from _throttle_group(disk, guest)
+    if disk.type == "vhostuser":
+        yield from _vhost_user(disk, guest, caps)
+
+
+def _target(disk: Disk, guest: Guest) -> Reasons:
+    target = disk.target or ""
+    if disk.target_index < 0:
+        yield f"<target>: '{target}' is not the name of a drive"
+    elif re.search(r"\d$", target):
+        yield f"<target>: '{target}' is the name of a partition, not of a disk"
+    prefixes = PREFIXES.get(disk.device)
+    if prefixes and not target.startswith(prefixes):
+        yield f"<target>: '{target}' is not the name of a {disk.device}"
+    if sum(other.target == target for other in guest.devices.disks) > 1:
+        yield f"<target>: '{target}' is used by more than one disk"
+
+
+def _sources(disk: Disk, caps: Capabilities) -> Reasons:
+    if disk.driver not in (None, "qemu"):
+        yield f"<driver>: name '{disk.driver}' is not supported, only qemu"
+    if disk.is_empty and disk.device == "disk":
+        yield "<source> is missing: only drives of removable media can be empty"
+    if disk.source is not None and disk.source.auth is not None and disk.auth is not None:
+        yield "<auth> stands both in <disk> and in <source>"
+    if disk.source is not None and disk.source.encryption is not None and disk.encryption is not None:
+        yield "<encryption> stands both in <disk> and in <source>"
+    yield from _startup_policy(disk)
+    store, depth = disk.backing_store, 0
+    while store is not None and store.type is not None:
+        depth += 1
+        if store.format is None:
+            yield "<backingStore>: <format> is missing"
+        if store.source is None:
+            yield "<backingStore>: <source> is missing"
+        store = store.backing_store
+    if depth >= MAX_LAYERS:
+        yield f"<backingStore>: a chain of more than {MAX_LAYERS} images"
+    top = disk.image()
+    for image in top.chain() if top is not None else ():
+        yield from check_image(image, caps, legacy=disk.bus == "sd")
+    if top is None and disk.source is not None:
+        yield from disk.source.check(disk.type)
+
+
+def _startup_policy(disk: Disk) -> Reasons:
+    policy = disk.source.startup_policy if disk.source is not None else None
+    if policy is None:
+        return
+    if disk.type not in LOCAL:
+        yield f"<source>: a startup policy is not for disks of type '{disk.type}'"
+    if policy == "requisite" and disk.device not in REMOVABLE:
+        yield "<source>: startup policy 'requisite' is only for cdrom and floppy"
+
+
+def _device(disk: Disk) -> Reasons:
+    if disk.device == "lun":
+        yield from _lun(disk)
+    else:
+        if disk.source is not None and disk.source.reservations is not None:
+            yield "<reservations> are only for device 'lun'"
+        for name in ("rawio", "sgio"):
+            if getattr(disk, name) is not None:
+                yield f"'{name}' is only for device 'lun'"
+    if disk.sgio == "unfiltered":
+        yield "sgio 'unfiltered' is not supported"
+    if disk.tray and disk.device not in REMOVABLE:
+        yield "<target>: 'tray' is only for cdrom and floppy"
+    if (disk.device == "floppy") != (disk.bus == "fdc"):
+        yield f"<target>: a {disk.device} cannot be on bus '{disk.bus}'"
+    if disk.device == "cdrom" and disk.bus in ("virtio", "sd"):
+        yield f"<target>: bus '{disk.bus}' has no removable media"
+    if disk.copy_on_read and (disk.readonly or disk.device != "disk"):
+        yield "<driver>: 'copy_on_read' is only for a disk that can be written"
+    if disk.shareable and not disk.readonly and disk.format not in ("raw", None, ""):
+        yield f"<shareable>: an image of format '{disk.format}' cannot be written by two guests"
+
+
+def _lun(disk: Disk) -> Reasons:
+    protocol = disk.source.protocol if disk.source is not None else None
+    if disk.type == "network" and protocol != "iscsi":
+        yield f"device 'lun' is not supported for protocol '{protocol}'"
+    elif disk.type not in ("network", "block", "volume"):
+        yield f"device 'lun' needs a block device, not type '{disk.type}'"
+    if disk.format not in ("raw", None, ""):
+        yield "device 'lun' has format 'raw'"
+    if disk.source is not None and disk.source.slices:
+        yield "device 'lun' has no slices"
+    if disk.encryption is not None or (disk.source is not None and disk.source.encryption is not None):
+        yield "device 'lun' cannot be encrypted"
+    if disk.bus not in ("virtio", "scsi"):
+        yield f"device 'lun' is not supported on bus '{disk.bus}'"
+    for name in ("wwn", "vendor", "product"):
+        if getattr(disk, name):
+            yield f"<{name}> is the device's own for device 'lun'"
+    if disk.serial and disk.bus == "scsi":
+        yield "<serial> is the device's own for device 'lun' on bus 'scsi'"
+
+
+def _bus(disk: Disk, guest: Guest) -> Reasons:
+    bus = disk.bus
+    if bus in ("xen", "uml"):
+        yield f"<target>: bus '{bus}' is not of this hypervisor"
+    if disk.readonly and disk.device == "disk" and bus in ("ide", "sata"):
+        yield f"<readonly>: disks on bus '{bus}' cannot be read-only"
+    if disk.removable is not None and bus != "usb":
+        yield "<target>: 'removable' is only for bus 'usb'"
+    if disk.cylinders and bus in ("usb", "sd"):
+        yield f"<geometry> cannot be set on bus '{bus}'"
+    if disk.translation and bus != "ide":
+        yield f"<geometry>: a translation cannot be set on bus '{bus}'"
+    if disk.rotation_rate and (bus not in ("scsi", "ide", "sata") or disk.device != "disk"):
+        yield "<target>: 'rotation_rate' is only for disks on bus scsi, ide or sata"
+    if disk.wwn and bus not in ("ide", "scsi"):
+        yield "<wwn> is only for bus ide and scsi"
+    if (disk.vendor or disk.product) and bus != "scsi":
+        yield "<vendor> and <product> are only for bus scsi"
+    if disk.serial and bus == "sd":
+        yield "<serial> cannot be set on bus 'sd'"
+    if bus == "usb" and any(c.type == "usb" and c.model == "none" for c in guest.devices.controllers):
+        yield "<target>: bus 'usb' is disabled for this guest"
+
+
+def _address(disk: Disk, guest: Guest) -> Reasons:
+    address = disk.address
+    if address is None or (isinstance(address, PlainAddress) and address.type == "unassigned"):
+        return
+    if disk.bus in DRIVES:
+        if not isinstance(address, DriveAddress):
+            yield f"<address>: type '{address.type}' is not for bus '{disk.bus}'"
+            return
+        yield from _drive(disk, address)
+        yield from _conflicts(disk, address, guest)
+    elif disk.bus == "usb" and not isinstance(address, UsbAddress):
+        yield f"<address>: type '{address.type}' is not for bus 'usb'"
+    elif disk.bus == "virtio" and not isinstance(address, PciAddress) and address.type != "virtio-mmio":
+        yield f"<address>: type '{address.type}' is not for bus 'virtio'"
+
+
+def _drive(disk: Disk, address: DriveAddress) -> Reasons:
+    if disk.bus in ("ide", "fdc") and address.controller != 0:
+        yield f"<address>: there is only one {disk.bus} controller"
+    if disk.bus != "scsi" and address.target != 0:
+        yield f"<address>: the target is 0 on bus '{disk.bus}'"
+    if disk.bus != "ide" and address.bus != 0:
+        yield f"<address>: a {disk.bus} controller has only bus 0"
+
+
+def _conflicts(disk: Disk, address: DriveAddress, guest: Guest) -> Reasons:
+    place = f"controller {address.controller} bus {address.bus} target {address.target} unit {address.unit}"
+    for other in guest.devices.disks:
+        if other is not disk and other.bus == disk.bus and other.address == address:
+            yield f"<address>: disk '{other.target}' is also at {place}"
+    for device in guest.devices.hostdevs:
+        if disk.bus == "scsi" and isinstance(device.address, DriveAddress) and device.address == address:
+            yield f"<address>: a SCSI host device is also at {place}"
+
+
+def _virtio(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
+    if disk.bus != "virtio":
+        for name in VIRTIO_ONLY:
+            if getattr(disk, name) is not None:
+                yield f"'{name.removeprefix('driver_')}' is only for bus 'virtio'"
+        if disk.iothread:
+            yield f"<driver>: an iothread is not possible on bus '{disk.bus}'"
+        return
+    probed = "virtio-blk-pci" in caps.properties
+    for name, prop in VIRTIO_PROPERTIES.items():
+        if getattr(disk, name) is not None and probed and not caps.has_property("virtio-blk-pci", prop):
+            yield f"<driver>: '{name.removeprefix('driver_')}' is not supported by this QEMU"
+    if disk.iothread and not has_iothread(guest, disk.iothread):
+        yield f"<driver>: there is no iothread {disk.iothread}"
+
+
+def has_iothread(guest: Guest, number: int) -> bool:
+    """Whether the guest has an I/O thread of this number: listed by id, or one of those that are only counted."""
+    listed = {thread.id for thread in guest.iothread_ids}
+    uncounted = (guest.iothreads or 0) - len(listed)
+    free = (n for n in range(1, len(listed) + max(uncounted, 0) + 1) if n not in listed)
+    return number in listed or number in [n for n, _ in zip(free, range(uncounted), strict=False)]
+
+
+def _access(disk: Disk, caps: Capabilities) -> Reasons:
+    if disk.io == "native" and disk.cache not in ("none", "directsync"):
+        yield "<driver>: io 'native' needs cache 'none' or 'directsync'"
+    if disk.io == "io_uring" and not caps.has_schema("blockdev-add/arg-type/driver=file/aio=io_uring"):
+        yield "<driver>: io 'io_uring' is not supported by this QEMU"
+
+
+def _identity(disk: Disk) -> Reasons:
+    if disk.serial and not re.fullmatch(r"[A-Za-z0-9_ .+-]+", disk.serial):
+        yield f"<serial>: '{disk.serial}' has characters other than letters, digits, spaces and _.+-"
+    if disk.wwn and not re.fullmatch(r"[0-9a-fA-F]{16}", disk.wwn):
+        yield f"<wwn>: '{disk.wwn}' is not 16 hexadecimal digits"
+    for name, text, longest in (("vendor", disk.vendor, 8), ("product", disk.product, 16)):
+        if text and not re.fullmatch(rf"[ -~]{{1,{longest}}}", text):
+            yield f"<{name}>: more than {longest} characters, or some that cannot be printed"
+
+
+def _transient(disk: Disk, guest: Guest) -> Reasons:
+    if not disk.transient:
+        return
+    if disk.is_empty or disk.readonly or disk.type != "file" or disk.device != "disk":
+        yield "<transient> needs a disk of type 'file' that can be written"
+    if disk.share_backing and disk.bus not in ("usb", "virtio", "scsi"):
+        yield f"<transient>: a shared backing image is not possible on bus '{disk.bus}'"
+
+
+def _throttle_group(disk: Disk, guest: Guest) -> Reasons:
+    tune = disk.iotune
+    if tune is None or not tune.group_name:
+        return
+    for other in guest.devices.disks:
+        if other is not disk and other.iotune and other.iotune.group_name == tune.group_name and other.iotune != tune:
+            yield f"<iotune>: disk '{other.target}' has other limits in the same group"
+
+
+def _vhost_user(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
+    if disk.bus != "virtio":
+        yield "a vhostuser disk is on bus 'virtio'"
+    if disk.snapshot != "no":
+        yield "a vhostuser disk has no snapshots"
+    for name in NOT_FOR_VHOST:
+        if getattr(disk, name) not in (None, False):
+            yield f"'{name}' is not supported for a vhostuser disk"
+    if not caps.has_type("vhost-user-blk"):
+        yield "vhostuser disks are not supported by this QEMU"
+    if not has_shared_memory(guest):
+        yield "a vhostuser disk needs shared memory: <access mode='shared'/> in <memoryBacking>, or in NUMA cells"
+
+
+def has_shared_memory(guest: Guest) -> bool:
+    """Whether another process can map all of the guest's memory."""
+    backing = guest.memory_backing
+    shared = backing is not None and backing.access == "shared"
+    cells = guest.cpu.numa.cells if guest.cpu and guest.cpu.numa else []
+    if cells:
+        return all(cell.access == "shared" or (cell.access is None and shared) for cell in cells)
+    return shared
