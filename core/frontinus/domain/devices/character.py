@@ -24,6 +24,7 @@ SERIAL_MODELS = {
     "isa-serial": "isa-serial", "pci-serial": "pci-serial", "usb-serial": "usb-serial", "isa-debug": "isa-debugcon",
 }  # fmt: skip
 """The card of each target type of <serial>, which is QEMU's device too."""
+FOREIGN_CONSOLES = ("xen", "uml", "sclp", "sclplm", "openvz", "lxc")
 FOREIGN_TARGETS = frozenset({"spapr-vio-serial", "system-serial", "sclp-serial"})
 """Targets of other architectures."""
 BY_ADDRESS = {IsaAddress: "isa-serial", PciAddress: "pci-serial", UsbAddress: "usb-serial"}
@@ -114,7 +115,7 @@ class Parallel(Port, tag="parallel"):
 class Console(Port, tag="console"):
     """A <console> element. The first of type serial is a second name of the first <serial>."""
 
-    target: str | None = xml("target/@type", one_of("serial", "virtio", "xen", "uml", "sclp", "sclplm", "openvz", "lxc"))
+    target: str | None = xml("target/@type", one_of("serial", "virtio", *FOREIGN_CONSOLES))
     tty: str | None = xml("@tty", live=True)
 
     def complete_target(self, guest: Guest) -> None:
@@ -158,8 +159,8 @@ class Channel(Character, tag="channel"):
     def prepare(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
         """Place the socket of this run."""
         if self.own_path:
-            folder = host.paths.guest(guest.id if guest.id is not None else -1, guest.name).rpartition("/")[2]
-            self.sources = [CharEnd(mode="bind", path=f"{channel_folder(host)}/{folder}/{self.name or self.alias}")]
+            folder = f"{channel_folder(host)}/{host.paths.short_name(guest.id, guest.name)}"
+            self.sources = [CharEnd(mode="bind", path=f"{folder}/{self.name or self.alias}")]
 
     def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
         """Leave the place of a socket to the start, and name the SPICE agent's channel."""

@@ -178,11 +178,10 @@ class Interface(Device, VirtioOptions, tag="interface"):
     def _complete_source(self, source: InterfaceSource) -> None:
         if self.type == "direct" and source.mode is None:
             source.mode = "vepa"
-        for item in (*source.ips, *source.routes):
-            if isinstance(item, Ip):
-                item.complete()
-            else:
-                item.family = item.family or "ipv4"
+        for ip in source.ips:
+            ip.complete()
+        for route in source.routes:
+            route.family = route.family or "ipv4"
 
     def _drop_driver(self) -> None:
         """Only virtio cards have a driver to speak of, and one queue is no choice."""

@@ -69,8 +69,10 @@ def _source(card: Interface) -> Iterator[str]:
         yield "<reconnect> is for a vhostuser interface of mode 'client'"
     if source.reconnect and not source.reconnect_timeout:
         yield "<reconnect>: the timeout is missing or zero"
-    for item in (*source.ips, *source.routes):
-        yield from item.check()
+    for ip in source.ips:
+        yield from ip.check()
+    for route in source.routes:
+        yield from route.check()
 
 
 def _parts(card: Interface) -> Iterator[str]:

@@ -124,6 +124,13 @@ class Route(Model, tag="route"):
     gateway: str | None = xml("@gateway")
     metric: int | None = xml("@metric", integer(1, 2**32 - 1))
 
+    @property
+    def prefix_length(self) -> int | None:
+        """The prefix, also where it was given as a mask; None where it was left to the address."""
+        if self.prefix is not None or self.netmask is None:
+            return self.prefix
+        return f"{int(ipaddress.ip_address(self.netmask)):b}".count("1")
+
     def check(self) -> Iterator[str]:
         """Reasons why this route cannot be."""
         kind = self.family or "ipv4"

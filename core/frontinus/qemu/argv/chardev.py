@@ -132,7 +132,7 @@ def chardev_add(properties: Props) -> dict[str, object]:
     """The arguments of chardev-add for what -chardev says."""
     kind = str(properties["backend"])
     rest = {key: value for key, value in properties.items() if key not in ("backend", "id")}
-    data = {key: rest.pop(key) for key in ("logfile", "logappend") if key in rest}
+    data: dict[str, object] = {key: rest.pop(key) for key in ("logfile", "logappend") if key in rest}
     if kind == "socket":
         data["addr"] = _socket_address(rest)
         data |= rest
