@@ -27,7 +27,7 @@ IMPLIED = {
 
 @dataclass(frozen=True)
 class Item:
-    """One option: "-device" is option="device"; value None for a flag, text, or properties."""
+    """One option: "-device" is option="device", "" a word of the user's own; value None for a flag, text, or properties."""
 
     option: str
     value: str | Props | None = None
@@ -46,6 +46,8 @@ class Context:
     resources: list[Resource] = field(default_factory=list)
     next_fd: int = FIRST_FD
     env: dict[str, str] = field(default_factory=dict)
+    commands: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
+    """QMP commands to run before the guest's CPUs: passwords, links that are down."""
 
     def flag(self, option: str) -> None:
         """Emit an option without value."""
@@ -55,6 +57,10 @@ class Context:
         """Emit an option whose value is written as it is."""
         self.items.append(Item(option, value))
 
+    def argument(self, word: str) -> None:
+        """Emit one word of the user's own, as it is."""
+        self.items.append(Item("", word))
+
     def props(self, option: str, properties: Props) -> None:
         """Emit an option with properties; None values are dropped. JSON or comma form is chosen when written."""
         self.items.append(Item(option, {k: v for k, v in properties.items() if v is not None}))
@@ -63,9 +69,9 @@ class Context:
         """List a host resource that must be set up before the start."""
         self.resources.append(resource)
 
-    def command(self, name: str, **arguments: object) -> None:
+    def command(self, command: str, /, **arguments: object) -> None:
         """Have a QMP command run before the guest's CPUs."""
-        self.commands.append((name, arguments))
+        self.commands.append((command, arguments))
 
     def fd(self) -> int:
         """The next descriptor number of the child."""
@@ -89,6 +95,8 @@ def flatten(value: object, prefix: str = "") -> list[tuple[str, object]]:
     """Nested properties as dotted keys: {"a": {"b": [1]}} is a.b.0=1."""
     if isinstance(value, Mapping):
         pairs = [(f"{prefix}.{k}" if prefix else str(k), v) for k, v in value.items()]
+    elif isinstance(value, (list, tuple)) and all(isinstance(v, Mapping) and v.keys() == {"str"} for v in value):
+        pairs = [(prefix, v["str"]) for v in value]  # a list of QEMU's String objects is its key, repeated
     elif isinstance(value, (list, tuple)):
         pairs = [(f"{prefix}.{n}", v) for n, v in enumerate(value)]
     else:
@@ -108,7 +116,8 @@ def write(items: list[Item], json_options: frozenset[str]) -> list[str]:
     """Items as argument vector; `json_options` names those that this QEMU takes as JSON."""
     argv: list[str] = []
     for item in items:
-        argv.append(f"-{item.option}")
+        if item.option:
+            argv.append(f"-{item.option}")
         if isinstance(item.value, str):
             argv.append(item.value)
         elif item.value is not None:
