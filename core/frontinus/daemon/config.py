@@ -57,12 +57,6 @@ def rooted_paths(root: Path) -> Paths:
     return Paths(**{f.name: str(root / f.name) for f in fields(Paths)})
 
 
-def default_socket(*, session: bool) -> Path:
-    """The manage socket that a client tries."""
-    paths = session_paths() if session else Paths()
-    return Path(paths.run) / "frontinus.sock"
-
-
 def load(file: Path | None, *, session: bool = False, root: Path | None = None) -> Config:
     """The configuration of a file, or of the usual one if it exists. Raises InvalidValue naming the field."""
     paths = rooted_paths(root) if root else session_paths() if session else Paths()

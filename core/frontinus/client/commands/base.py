@@ -1,0 +1,122 @@
+"""What a command is: a name, arguments as data, and a coroutine that gets the engine and prints."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from frontinus.api.engine import Engine
+
+Run = Callable[["Engine", argparse.Namespace, "Output"], Awaitable["int | None"]]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument as argparse takes it. `complete`: what a shell completes it with (guest, file, command)."""
+
+    names: tuple[str, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    complete: str | None = None
+
+
+@dataclass(frozen=True)
+class Command:
+    """A row of the table. `offline` commands get no engine."""
+
+    name: str
+    help: str
+    arguments: Sequence[Argument]
+    run: Run | None = None
+    offline: Callable[[argparse.Namespace], int] | None = None
+
+
+def arg(*names: str, complete: str | None = None, **options: Any) -> Argument:
+    """An argument or an option with a value."""
+    return Argument(names, options, complete)
+
+
+def flag(*names: str, help: str = "") -> Argument:
+    """A switch."""
+    return Argument(names, {"action": "store_true", "help": help})
+
+
+GUEST = arg("guest", complete="guest", help="name, UUID or id of a guest")
+LIVE = flag("--live", help="change the running guest")
+CONFIG = flag("--config", help="change the persistent definition")
+FILE = arg("file", complete="file", help="an XML file, - for standard input")
+
+
+class Output:
+    """Prints for a person, or as JSON for a program."""
+
+    def __init__(self, *, json: bool) -> None:
+        self.json = json
+
+    def line(self, text: str = "") -> None:
+        """A line for a person; left out in JSON."""
+        if not self.json:
+            sys.stdout.write(text + "\n")
+
+    def text(self, text: str) -> None:
+        """The answer itself, such as XML: in JSON a string."""
+        if self.json:
+            self.value(text)
+        else:
+            sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+    def value(self, value: object) -> None:
+        """The answer as JSON; for a person the command prints lines instead."""
+        if self.json:
+            import msgspec
+
+            sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+            sys.stdout.flush()
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Columns as virsh aligns them."""
+        if self.json:
+            return
+        cells = [[str(cell) for cell in row] for row in rows]
+        widths = [max([len(title), *(len(row[n]) for row in cells)]) for n, title in enumerate(header)]
+        lines = [" " + "   ".join(title.ljust(width) for title, width in zip(header, widths, strict=True)).rstrip()]
+        lines.append("-" * (sum(widths) + 3 * len(widths)))
+        lines += [" " + "   ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+        sys.stdout.write("\n".join(lines) + "\n\n")
+
+    def pairs(self, pairs: Sequence[tuple[str, object]]) -> None:
+        """Name and value, a line each."""
+        width = max((len(name) for name, _ in pairs), default=0) + 2
+        for name, value in pairs:
+            self.line(f"{(name + ':').ljust(width + 1)} {value}")
+
+
+def read(file: str) -> str:
+    """The text of a file, or of standard input for -. Raises StorageFailed."""
+    from frontinus.api.errors import StorageFailed
+
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageFailed(f"cannot read '{file}': {error}", path=file) from None
+
+
+SIZES = {"b": 1, "k": 2**10, "kib": 2**10, "m": 2**20, "mib": 2**20, "g": 2**30, "gib": 2**30, "t": 2**40, "tib": 2**40,
+         "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}  # fmt: skip
+
+
+def size(default: str = "kib") -> Callable[[str], int]:
+    """An argparse type: a number with an optional unit, as bytes."""
+
+    def parse(text: str) -> int:
+        digits = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+        unit = text[len(digits) :].lower() or default
+        if not digits.isdigit() or unit not in SIZES:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a size, such as 512MiB")
+        return int(digits) * SIZES[unit]
+
+    return parse

@@ -1,0 +1,100 @@
+"""Stored definitions."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from frontinus.api.engine import Engine
+from frontinus.api.errors import InvalidValue
+from frontinus.client.commands.base import CONFIG, FILE, GUEST, LIVE, Command, Output, arg, flag, read
+
+
+async def _define(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    guest = await engine.define(read(options.file), validate=options.validate)
+    out.value(guest)
+    out.line(f"Guest '{guest.name}' defined from {options.file}")
+
+
+async def _undefine(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    nvram = True if options.nvram else False if options.keep_nvram else None
+    await engine.undefine(options.guest, managed_save=options.managed_save, nvram=nvram)
+    out.line(f"Guest '{options.guest}' has been undefined")
+
+
+async def _edit(engine: Engine, options: argparse.Namespace, out: Output) -> int:
+    before = await engine.guest_xml(options.guest, ["inactive", "secure"])
+    after = _in_editor(before)
+    if after == before:
+        out.line(f"Guest '{options.guest}' XML configuration not changed")
+        return 0
+    guest = await engine.define(after, validate=not options.skip_validate)
+    out.line(f"Guest '{guest.name}' XML configuration edited")
+    return 0
+
+
+def _in_editor(text: str) -> str:
+    """The text as the user's editor leaves it."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    with tempfile.NamedTemporaryFile("w+", suffix=".xml") as file:
+        file.write(text)
+        file.flush()
+        if subprocess.run([*editor.split(), file.name], check=False).returncode != 0:
+            raise InvalidValue(f"the editor '{editor}' failed", field="editor")
+        return Path(file.name).read_text()
+
+
+async def _autostart(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    await engine.set_autostart(options.guest, not options.disable)
+    out.line(f"Guest '{options.guest}' {'unmarked' if options.disable else 'marked'} as autostarted")
+
+
+async def _rename(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    out.value(await engine.rename(options.guest, options.name))
+    out.line(f"Guest '{options.guest}' renamed to '{options.name}'")
+
+
+async def _desc(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    kind = "title" if options.title else "description"
+    if options.text:
+        await engine.set_metadata(options.guest, kind, " ".join(options.text), live=options.live, config=options.config)
+        out.line(f"Guest {kind} updated")
+    else:
+        out.text(await engine.metadata(options.guest, kind, inactive=options.config))
+
+
+async def _metadata(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    if options.set is not None or options.remove:
+        value = None if options.remove else options.set
+        await engine.set_metadata(options.guest, "element", value, options.key, options.uri, options.live, options.config)
+        out.line("Metadata modified" if value else "Metadata removed")
+    else:
+        out.text(await engine.metadata(options.guest, "element", options.uri, inactive=options.config))
+
+
+async def _native(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    import shlex
+
+    argv = await engine.argv(read(options.xml) if options.xml else await engine.guest_xml(options.domain, ["inactive"]))
+    out.value(argv)
+    out.line(shlex.join(argv))
+
+
+COMMANDS = (
+    Command("define", "store a guest from XML", (FILE, flag("--validate", help="refuse what is not known")), _define),
+    Command("undefine", "forget a guest", (
+        GUEST, flag("--managed-save", help="its managed save too"), flag("--nvram", help="its variable store too"),
+        flag("--keep-nvram", help="but keep its variable store")), _undefine),
+    Command("edit", "change a guest's XML in an editor", (GUEST, flag("--skip-validate")), _edit),
+    Command("autostart", "start a guest with the engine", (GUEST, flag("--disable")), _autostart),
+    Command("domrename", "rename an inactive guest", (GUEST, arg("name")), _rename),
+    Command("desc", "show or set a guest's description or title", (
+        GUEST, flag("--title", help="the title instead"), LIVE, CONFIG, arg("text", nargs="*")), _desc),
+    Command("metadata", "show or set an application's metadata", (
+        GUEST, arg("uri"), arg("--key"), arg("--set"), flag("--remove"), LIVE, CONFIG), _metadata),
+    Command("domxml-to-native", "print the command line of a guest or of XML", (
+        arg("--domain", complete="guest"), arg("--xml", complete="file")), _native),
+)  # fmt: skip

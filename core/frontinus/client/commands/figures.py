@@ -1,0 +1,180 @@
+"""Figures, in the names that virsh domstats gives them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from lxml import etree
+
+from frontinus.api.engine import Engine
+from frontinus.api.views import REASONS, STATES, STATS_GROUPS, GuestStats
+from frontinus.client.commands.base import GUEST, Command, Output, arg, flag
+
+BLOCK = {
+    "read_requests": "rd.reqs", "read_bytes": "rd.bytes", "read_time": "rd.times", "write_requests": "wr.reqs",
+    "write_bytes": "wr.bytes", "write_time": "wr.times", "flush_requests": "fl.reqs", "flush_time": "fl.times",
+    "allocation": "allocation", "capacity": "capacity", "physical": "physical", "threshold": "threshold",
+}  # fmt: skip
+NET = {f"{d}_{ours}": f"{d}.{theirs}" for d in ("rx", "tx")
+       for ours, theirs in (("bytes", "bytes"), ("packets", "pkts"), ("errors", "errs"), ("drops", "drop"))}  # fmt: skip
+BALLOON = {
+    "current": "current", "maximum": "maximum", "swap_in": "swap_in", "swap_out": "swap_out", "major_faults": "major_fault",
+    "minor_faults": "minor_fault", "unused": "unused", "available": "available", "usable": "usable",
+    "last_update": "last-update", "disk_caches": "disk_caches", "hugetlb_pgalloc": "hugetlb_pgalloc",
+    "hugetlb_pgfail": "hugetlb_pgfail", "rss": "rss",
+}  # fmt: skip
+COUNTS = {"swap_in": 1024, "swap_out": 1024, "major_faults": 1, "minor_faults": 1, "last_update": 1, "hugetlb_pgalloc": 1,
+          "hugetlb_pgfail": 1}  # fmt: skip
+"""What a balloon figure is divided by; sizes are shown in KiB."""
+
+VCPU_STATES = {"offline": 0, "running": 1, "blocked": 2}
+
+Pairs = Iterator[tuple[str, object]]
+
+
+def rows(stats: GuestStats, groups: set[str]) -> Pairs:
+    """Name and value as virsh domstats prints them."""
+    if "state" in groups:
+        yield "state.state", STATES.index(stats.state)
+        yield "state.reason", REASONS[stats.state].index(stats.reason)
+    if stats.cpu is not None and "cpu" in groups:
+        yield from ((f"cpu.{n}", v) for n in ("time", "user", "system") if (v := getattr(stats.cpu, n)) is not None)
+    if stats.memory is not None and "balloon" in groups:
+        yield from _named("balloon", stats.memory, BALLOON, lambda name, value: value // COUNTS.get(name, 1024))
+    if "vcpu" in groups:
+        yield from _vcpus(stats)
+    if "interface" in groups:
+        yield "net.count", len(stats.interfaces)
+        for nic in stats.interfaces:
+            yield f"net.{nic.index}.name", nic.name
+            yield from _named(f"net.{nic.index}", nic, NET)
+    if "block" in groups:
+        yield "block.count", len(stats.blocks)
+        for block in stats.blocks:
+            yield f"block.{block.index}.name", block.name
+            if block.path is not None:
+                yield f"block.{block.index}.path", block.path
+            yield from _named(f"block.{block.index}", block, BLOCK)
+    if "iothread" in groups:
+        yield "iothread.count", len(stats.iothreads)
+        for thread in stats.iothreads:
+            yield from _named(f"iothread.{thread.id}", thread, {"poll_max": "poll-max-ns", "poll_grow": "poll-grow",
+                                                                "poll_shrink": "poll-shrink"})  # fmt: skip
+
+
+def _named(prefix: str, view: object, names: dict[str, str], scale: object = None) -> Pairs:
+    for ours, theirs in names.items():
+        value = getattr(view, ours)
+        if value is not None:
+            yield f"{prefix}.{theirs}", scale(ours, value) if callable(scale) else value
+
+
+def _vcpus(stats: GuestStats) -> Pairs:
+    yield "vcpu.current", stats.vcpus_current
+    yield "vcpu.maximum", stats.vcpus_maximum
+    for cpu in stats.vcpus:
+        yield f"vcpu.{cpu.index}.state", VCPU_STATES.get(cpu.state, 1)
+        for name in ("time", "wait", "delay"):
+            if (value := getattr(cpu, name)) is not None:
+                yield f"vcpu.{cpu.index}.{name}", value
+        if cpu.halted is not None:
+            yield f"vcpu.{cpu.index}.halted", "yes" if cpu.halted else "no"
+
+
+async def _domstats(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    groups = [g for g in STATS_GROUPS if g != "memory" and getattr(options, g)] or None
+    stats = await engine.stats(options.guests or None, groups, max_age=options.max_age)
+    wanted = set(groups or STATS_GROUPS)
+    out.value({s.name: dict(rows(s, wanted)) for s in stats})
+    for one in stats:
+        out.line(f"Domain: '{one.name}'" + (" (stale)" if one.stale else ""))
+        for name, value in rows(one, wanted):
+            out.line(f"  {name}={value}")
+        out.line()
+
+
+async def _one(engine: Engine, options: argparse.Namespace, group: str) -> GuestStats:
+    return (await engine.stats([options.guest], [group]))[0]  # type: ignore[list-item]
+
+
+async def _memory(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    stats = (await _one(engine, options, "balloon")).memory
+    pairs = list(_named("", stats, {**BALLOON, "current": "actual"}, lambda n, v: v // COUNTS.get(n, 1024)))
+    out.value({name[1:]: value for name, value in pairs})
+    for name, value in pairs:
+        out.line(f"{name[1:]} {value}")
+
+
+async def _block(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    blocks = (await _one(engine, options, "block")).blocks
+    chosen = [b for b in blocks if options.device in (None, b.name, b.path)]
+    out.value(chosen)
+    for block in chosen:
+        for name, value in _named(block.name, block, BLOCK):
+            out.line(f"{name.replace('.', ' ', 1)} {value}")
+
+
+async def _interface(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    nics = (await _one(engine, options, "interface")).interfaces
+    chosen = [n for n in nics if options.device in (None, n.name, n.mac)]
+    out.value(chosen)
+    for nic in chosen:
+        for name in NET:
+            if (value := getattr(nic, name)) is not None:
+                out.line(f"{nic.name} {name} {value}")
+
+
+async def _blklist(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    disks = await _devices(engine, options, "disk")
+    rows = [(_at(d, "target", "dev"), _source(d)) for d in disks]
+    out.value([{"target": target, "source": source} for target, source in rows])
+    out.table(["Target", "Source"], rows)
+
+
+async def _iflist(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    nics = await _devices(engine, options, "interface")
+    rows = [(_at(n, "target", "dev"), n.get("type", "-"), _source(n), _at(n, "model", "type"), _at(n, "mac", "address"))
+            for n in nics]  # fmt: skip
+    out.value([dict(zip(("interface", "type", "source", "model", "mac"), row, strict=True)) for row in rows])
+    out.table(["Interface", "Type", "Source", "Model", "MAC"], rows)
+
+
+async def _devices(engine: Engine, options: argparse.Namespace, tag: str) -> list[etree._Element]:
+    xml = await engine.guest_xml(options.guest, ["inactive"] if options.inactive else [])
+    return etree.fromstring(xml).findall(f"devices/{tag}")
+
+
+def _at(element: etree._Element, child: str, attribute: str) -> str:
+    found = element.find(child)
+    return (found.get(attribute) if found is not None else None) or "-"
+
+
+def _source(element: etree._Element) -> str:
+    found = element.find("source")
+    if found is None:
+        return "-"
+    return next((found.get(name) for name in ("file", "dev", "bridge", "network", "name", "dir") if found.get(name)), None) or "-"
+
+
+async def _vcpuinfo(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    cpus = (await _one(engine, options, "vcpu")).vcpus
+    out.value(cpus)
+    for cpu in cpus:
+        out.pairs([("VCPU", cpu.index), ("State", cpu.state), ("CPU time", f"{(cpu.time or 0) / 1e9:.1f}s")])
+        out.line()
+
+
+INACTIVE = flag("--inactive", help="of the definition")
+
+COMMANDS = (
+    Command("domstats", "show figures of all or some guests", (
+        arg("guests", nargs="*", complete="guest"), *(flag(f"--{g}") for g in STATS_GROUPS if g != "memory"),
+        arg("--max-age", type=float, default=0.0, help="seconds that a figure may be old")), _domstats),
+    Command("dommemstat", "show a guest's memory figures", (GUEST,), _memory),
+    Command("domblkstat", "show figures of a guest's disks", (GUEST, arg("device", nargs="?")), _block),
+    Command("domifstat", "show figures of a guest's NICs", (GUEST, arg("device", nargs="?")), _interface),
+    Command("domblklist", "list a guest's disks", (GUEST, INACTIVE), _blklist),
+    Command("domiflist", "list a guest's NICs", (GUEST, INACTIVE), _iflist),
+    Command("vcpuinfo", "show a guest's vCPUs", (GUEST,), _vcpuinfo),
+)  # fmt: skip

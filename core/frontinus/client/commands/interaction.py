@@ -1,0 +1,119 @@
+"""At the guest's keyboard: screen, keys, console, agent, monitor, events, jobs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from pathlib import Path
+
+import msgspec
+
+from frontinus.api.engine import Engine
+from frontinus.api.events import GuestEvent, LifecycleEvent
+from frontinus.api.views import Snapshot
+from frontinus.client.commands.base import GUEST, Command, Output, arg, flag
+
+
+async def _screenshot(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    image = await engine.screenshot(options.guest, options.screen)
+    ending = "png" if image.mime == "image/png" else "ppm"
+    file = options.file or f"{options.guest}-{time.strftime('%Y-%m-%d-%H:%M:%S')}.{ending}"
+    await asyncio.to_thread(Path(file).write_bytes, image.data)
+    out.value({"file": file, "type": image.mime})
+    out.line(f"Screenshot saved to {file}, with type of {image.mime}")
+
+
+async def _send_key(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    keys = [int(key, 0) if key[:1].isdigit() else key for key in options.keys]
+    await engine.send_keys(options.guest, keys, options.codeset, options.holdtime)
+
+
+async def _nmi(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    await engine.inject_nmi(options.guest)
+
+
+async def _console(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    from frontinus.client.console import attach
+
+    await attach(engine, options.guest, options.devname, force=options.force)
+
+
+async def _ttyconsole(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    from lxml import etree
+
+    console = etree.fromstring(await engine.guest_xml(options.guest)).find("devices/console[@type='pty']/source")
+    out.text((console.get("path") if console is not None else None) or "")
+
+
+async def _monitor(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    out.text(await engine.monitor_command(options.guest, " ".join(options.command), hmp=options.hmp))
+
+
+async def _agent(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    out.text(await engine.agent_command(options.guest, " ".join(options.command), options.timeout))
+
+
+async def _event(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    wanted = options.event.replace("-", "") if options.event else None
+    uuid = (await engine.guest(options.domain)).uuid if options.domain else None
+    seen = 0
+    try:
+        async with asyncio.timeout(options.timeout):
+            async for item in engine.watch():
+                if isinstance(item, Snapshot) or not isinstance(item, GuestEvent):
+                    continue
+                kind = str(type(item).__name__).removesuffix("Event").lower()
+                if (wanted in (None, kind)) and uuid in (None, item.uuid) and (options.all or wanted or options.loop):
+                    out.value(item)
+                    out.line(_told(kind, item, options.timestamp))
+                    seen += 1
+                    if not options.loop:
+                        break
+    except TimeoutError:
+        out.line("event loop timed out")
+    out.line(f"events received: {seen}")
+
+
+def _told(kind: str, event: GuestEvent, timestamp: bool) -> str:
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S: ", time.gmtime(event.time)) if timestamp else ""
+    if isinstance(event, LifecycleEvent):
+        return f"{stamp}event 'lifecycle' for domain '{event.name}': {event.kind.capitalize()} {event.detail.capitalize()}"
+    hidden = {"uuid", "name", "generation", "time", "event", "guest"}
+    facts = {k: v for k, v in msgspec.to_builtins(event).items() if k not in hidden}
+    return f"{stamp}event '{kind}' for domain '{event.name}': " + ", ".join(f"{k} {v}" for k, v in facts.items())
+
+
+async def _jobinfo(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    jobs = await engine.jobs(options.guest)
+    out.value(jobs)
+    out.table(["Job", "Kind", "State", "Progress"], [
+        [j.id, j.kind, j.state, "-" if j.progress is None else f"{j.progress:.0%}"] for j in jobs])  # fmt: skip
+
+
+async def _jobabort(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    for job in await engine.jobs(options.guest):
+        if job.state == "running":
+            await engine.abort_job(job.id)
+
+
+COMMANDS = (
+    Command("screenshot", "save a picture of the screen", (
+        GUEST, arg("file", nargs="?", complete="file"), arg("--screen", type=int, default=0)), _screenshot),
+    Command("send-key", "press keys together", (
+        GUEST, arg("keys", nargs="+"), arg("--codeset", default="linux", choices=["linux", "qcode"]),
+        arg("--holdtime", type=int, default=0, help="milliseconds")), _send_key),
+    Command("inject-nmi", "inject an NMI", (GUEST,), _nmi),
+    Command("console", "attach to a guest's console", (
+        GUEST, arg("--devname", help="alias of the device"), flag("--force", help="end another's session")), _console),
+    Command("ttyconsole", "print the path of a guest's console", (GUEST,), _ttyconsole),
+    Command("qemu-monitor-command", "send QEMU's monitor a command", (
+        GUEST, flag("--hmp", help="in the human monitor's language"), arg("command", nargs="+")), _monitor),
+    Command("qemu-agent-command", "send the guest agent a command", (
+        GUEST, arg("--timeout", type=float, default=5.0), arg("command", nargs="+")), _agent),
+    Command("event", "show events", (
+        arg("--domain", complete="guest"), arg("--event"), flag("--all", help="of all kinds"),
+        flag("--loop", help="until interrupted"), arg("--timeout", type=float), flag("--timestamp")), _event),
+    Command("domjobinfo", "show a guest's long jobs", (GUEST,), _jobinfo),
+    Command("domjobabort", "abort a guest's running job", (GUEST,), _jobabort),
+)  # fmt: skip

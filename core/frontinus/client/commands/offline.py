@@ -1,0 +1,49 @@
+"""Commands without a daemon: the pure translation, and the shell's completion."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from frontinus.client.commands.base import Command, arg
+
+FILES = arg("files", nargs="+", complete="file")
+REPLIES = arg("--capabilities", complete="file", help="a recorded QMP probe; default: this host's emulator")
+HOST = arg("--host", complete="file", help="a JSON file that stands in for this host")
+
+
+def _argv(options: argparse.Namespace) -> int:
+    from frontinus.client.offline import argv_lines
+    from frontinus.domain.hostfile import load_host
+    from frontinus.qemu.caps.replies import load_replies
+
+    for line in argv_lines(options.files, load_replies(options.capabilities), load_host(options.host)):
+        sys.stdout.write(line + "\n")
+    return 0
+
+
+def _xml(options: argparse.Namespace) -> int:
+    from frontinus.client.offline import xml_lines
+    from frontinus.domain.hostfile import load_host
+    from frontinus.qemu.caps.replies import load_replies
+
+    for line in xml_lines(options.files, load_replies(options.capabilities), load_host(options.host), options.view):
+        sys.stdout.write(line + "\n")
+    return 0
+
+
+def _completion(options: argparse.Namespace) -> int:
+    from frontinus.client.completion import script
+
+    sys.stdout.write(script(options.shell))
+    return 0
+
+
+COMMANDS = (
+    Command("argv", "print the command lines of domain XML files, one JSON line a file", (REPLIES, HOST, FILES), offline=_argv),
+    Command("xml", "print canonical XML, one JSON line a file", (
+        arg("kind", choices=["domain"]), arg("--view", choices=["inactive", "active"], default="inactive"), REPLIES, HOST,
+        FILES), offline=_xml),
+    Command("completion", "print a completion script for a shell", (arg("shell", choices=["bash", "zsh"]),),
+            offline=_completion),
+)  # fmt: skip

@@ -1,0 +1,80 @@
+"""Start, stop and all between."""
+
+from __future__ import annotations
+
+import argparse
+
+from frontinus.api.engine import Engine
+from frontinus.client.commands.base import FILE, GUEST, Command, Output, Run, arg, flag, read
+
+
+def _simple(method: str, done: str) -> Run:
+    """A command that calls a method with the guest and says that it is done."""
+
+    async def run(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+        await getattr(engine, method)(options.guest)
+        out.line(f"Guest '{options.guest}' {done}")
+
+    return run
+
+
+async def _start(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    guest = await engine.start(options.guest, paused=options.paused, force_boot=options.force_boot)
+    out.value(guest)
+    out.line(f"Guest '{guest.name}' started")
+    await _console(engine, options, guest.name)
+
+
+async def _console(engine: Engine, options: argparse.Namespace, name: str) -> None:
+    if options.console:
+        from frontinus.client.console import attach
+
+        await attach(engine, name, None, force=False)
+
+
+async def _create(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    guest = await engine.create(read(options.file), paused=options.paused, validate=options.validate)
+    out.value(guest)
+    out.line(f"Guest '{guest.name}' created from {options.file}")
+    await _console(engine, options, guest.name)
+
+
+async def _shutdown(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    await engine.shutdown(options.guest, options.mode)
+    out.line(f"Guest '{options.guest}' is being shut down")
+
+
+async def _reboot(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    await engine.reboot(options.guest, options.mode)
+    out.line(f"Guest '{options.guest}' is being rebooted")
+
+
+async def _destroy(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    await engine.destroy(options.guest, graceful=options.graceful)
+    out.line(f"Guest '{options.guest}' destroyed")
+
+
+async def _sleep(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    await engine.pm_suspend(options.guest, options.target, options.duration)
+    out.line(f"Guest '{options.guest}' goes to sleep")
+
+
+MODE = arg("--mode", choices=["acpi", "agent"], help="how to ask; default: the agent if it is connected, else ACPI")
+PAUSED = flag("--paused", help="leave it paused")
+CONSOLE = flag("--console", help="attach to its console")
+
+COMMANDS = (
+    Command("start", "start a guest", (
+        GUEST, PAUSED, CONSOLE, flag("--force-boot", help="boot afresh, drop a managed save")), _start),
+    Command("create", "start a transient guest from XML", (
+        FILE, PAUSED, CONSOLE, flag("--validate", help="refuse what is not known")), _create),
+    Command("shutdown", "ask a guest to shut down", (GUEST, MODE), _shutdown),
+    Command("reboot", "ask a guest to reboot", (GUEST, MODE), _reboot),
+    Command("reset", "reset a guest, as its button does", (GUEST,), _simple("reset", "reset")),
+    Command("destroy", "end a guest now", (GUEST, flag("--graceful", help="never by force")), _destroy),
+    Command("suspend", "pause a guest", (GUEST,), _simple("suspend", "suspended")),
+    Command("resume", "let a paused guest run", (GUEST,), _simple("resume", "resumed")),
+    Command("dompmsuspend", "put a guest to sleep by its agent", (
+        GUEST, arg("target", choices=["mem", "disk", "hybrid"]), arg("--duration", type=int, default=0)), _sleep),
+    Command("dompmwakeup", "wake a sleeping guest", (GUEST,), _simple("pm_wakeup", "woken up")),
+)  # fmt: skip

@@ -1,0 +1,55 @@
+"""Saved state."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from frontinus.api.engine import Engine
+from frontinus.client.commands.base import GUEST, Command, Output, arg, flag, read
+
+RUNNING = flag("--running", help="it runs when it comes back")
+PAUSED = flag("--paused", help="it is paused when it comes back")
+XML = arg("--xml", complete="file", help="the guest's XML as it shall come back")
+
+
+def _paused(options: argparse.Namespace) -> bool | None:
+    return True if options.paused else False if options.running else None
+
+
+async def _managed_save(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    await engine.managed_save(options.guest, _paused(options))
+    out.line(f"Guest '{options.guest}' state saved by Frontinus")
+
+
+async def _remove(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    await engine.managed_save_remove(options.guest)
+    out.line(f"Removed managedsave image for guest '{options.guest}'")
+
+
+async def _save(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    xml = read(options.xml) if options.xml else None
+    await engine.save(options.guest, str(Path(options.file).absolute()), xml, _paused(options))
+    out.line(f"Guest '{options.guest}' saved to {options.file}")
+
+
+async def _restore(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    xml = read(options.xml) if options.xml else None
+    guest = await engine.restore(str(Path(options.file).absolute()), xml, _paused(options))
+    out.value(guest)
+    out.line(f"Guest '{guest.name}' restored from {options.file}")
+
+
+async def _show(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    out.text(await engine.saved_xml(str(Path(options.file).absolute())))
+
+
+SAVED = arg("file", complete="file", help="the saved state")
+
+COMMANDS = (
+    Command("managedsave", "save a guest; its next start restores it", (GUEST, RUNNING, PAUSED), _managed_save),
+    Command("managedsave-remove", "drop a guest's managed save", (GUEST,), _remove),
+    Command("save", "save a guest to a file and stop it", (GUEST, SAVED, XML, RUNNING, PAUSED), _save),
+    Command("restore", "bring a guest back from a file", (SAVED, XML, RUNNING, PAUSED), _restore),
+    Command("save-image-dumpxml", "print the XML inside a saved state", (SAVED,), _show),
+)
