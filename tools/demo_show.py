@@ -74,8 +74,9 @@ def _reach(reach: list[tuple[str, str]]) -> Table:
 
 def ways_in(name: str, socket: Path, xml: str) -> list[tuple[str, str]]:
     """How a person reaches the guest, as (what, command); `xml` is the running guest's."""
-    client = f"{_shortest(Path(sys.executable).with_name('frontinus'))} --connect {socket}"
+    client = _shortest(Path(sys.executable).with_name("frontinus"))
     ways = [
+        ("in a shell", f"export FRONTINUS_SOCKET={socket}"),
         ("list", f"{client} list --all"),
         ("figures", f"{client} domstats {name}"),
         ("definition", f"{client} dumpxml {name}"),

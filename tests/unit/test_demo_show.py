@@ -55,5 +55,6 @@ async def test_table_has_a_row_for_each_guest() -> None:
 def test_ways_in_name_the_socket_and_the_real_port() -> None:
     ways = dict(ways_in("demo", Path("/run/x/frontinus.sock"), XML))
     assert ways["screen"] == "vncviewer 127.0.0.1::5900"
-    assert "--connect /run/x/frontinus.sock console demo" in ways["console"]
+    assert ways["in a shell"] == "export FRONTINUS_SOCKET=/run/x/frontinus.sock"
+    assert ways["console"].endswith("frontinus console demo")
     assert "screen" not in dict(ways_in("demo", Path("/s"), "<domain><devices/></domain>"))
