@@ -11,6 +11,7 @@ from frontinus.domain.devices.base import SecurityLabel
 from frontinus.domain.features import Features
 from frontinus.domain.launch_security import LaunchSecurity
 from frontinus.domain.memory import MemoryBacking
+from frontinus.domain.numa import Cell, Interconnects
 from frontinus.domain.osboot import Os
 from frontinus.domain.passthrough import Commandline, Deprecation, Override, QemuCapabilities
 from frontinus.domain.policy import IdMap, PerfEvent, Power
@@ -135,13 +136,34 @@ class Guest(Model, tag="domain"):
         return bool(self.features and self.features.acpi)
 
     @property
-    def initial_memory(self) -> int:
-        """Bytes at start without memory devices: the cells' where there are any."""
-        if self.cpu and self.cpu.numa and self.cpu.numa.cells:
-            return sum(cell.memory or 0 for cell in self.cpu.numa.cells)
-        return (self.memory or 0) - self.plugged_memory
+    def cells(self) -> list[Cell]:
+        """The guest's NUMA nodes, by their id; empty for a guest without."""
+        return self.cpu.numa.cells if self.cpu and self.cpu.numa else []
 
     @property
-    def plugged_memory(self) -> int:
-        """Bytes of the memory devices that count as guest memory."""
-        return sum(getattr(device, "size", None) or 0 for device in self.devices.memories)
+    def interconnects(self) -> Interconnects | None:
+        """The links between cells, where they are described."""
+        return self.cpu.numa.interconnects if self.cpu and self.cpu.numa else None
+
+    @property
+    def has_hmat(self) -> bool:
+        """Whether memory performance is described: links between cells, or caches of cells."""
+        return self.interconnects is not None or any(cell.caches for cell in self.cells)
+
+    def cell(self, node: int | None) -> Cell | None:
+        """One of the guest's cells."""
+        return self.cells[node] if node is not None and node < len(self.cells) else None
+
+    @property
+    def initial_memory(self) -> int:
+        """Bytes at start without memory devices: the cells' where there are any."""
+        if self.cells:
+            return sum(cell.memory or 0 for cell in self.cells)
+        return (self.memory or 0) - sum(getattr(device, "size", None) or 0 for device in self.devices.memories)
+
+    @property
+    def boot_vcpus(self) -> int:
+        """vCPUs that are there when QEMU starts; those enabled but hot-pluggable are plugged before the guest runs."""
+        if not self.vcpu_list:
+            return self.vcpu_current or self.vcpus or 1
+        return sum(1 for vcpu in self.vcpu_list if vcpu.enabled and not vcpu.hotpluggable)

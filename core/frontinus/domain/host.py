@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from frontinus.domain.sysinfo import Sysinfo
 
 
 @dataclass(frozen=True)
 class NumaNode:
-    """One NUMA node: its memory in bytes, its CPUs, distances to all nodes, free and total pages by page size in bytes."""
+    """One NUMA node: its memory in bytes, its CPUs, distances to all nodes, pages by page size in bytes."""
 
     id: int
     memory: int = 0
@@ -27,11 +30,20 @@ class Paths:
     run: str = "/run/frontinus"
     log: str = "/var/log/frontinus"
     cache: str = "/var/cache/frontinus"
+    nvram: str = "/var/lib/frontinus/nvram"
+    """Variable stores of UEFI guests."""
+    ram: str = "/var/lib/frontinus/ram"
+    """Guest memory that is backed by plain files."""
 
     def guest(self, guest_id: int, name: str) -> str:
-        """The private folder of a running guest; the name is shortened and made safe."""
+        """The private folder of a running guest."""
+        return f"{self.state}/domain-{self.short_name(guest_id, name)}"
+
+    @staticmethod
+    def short_name(guest_id: int | None, name: str) -> str:
+        """What a running guest's folders are named: its id, and its name shortened and made safe."""
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:20]
-        return f"{self.state}/domain-{guest_id}-{safe}"
+        return f"{-1 if guest_id is None else guest_id}-{safe}"
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,8 @@ class Firmware:
     interfaces: tuple[str, ...]
     device: str
     executable: str
+    mode: str = "split"
+    """How flash is laid out: split (code and variables), combined or stateless."""
     executable_format: str = "raw"
     nvram_template: str | None = None
     nvram_format: str = "raw"
@@ -72,8 +86,12 @@ class HostFacts:
     kvm: bool = False
     nodes: tuple[NumaNode, ...] = ()
     hugepages: Mapping[int, str] = field(default_factory=dict)
-    """Mount points of hugetlbfs by page size in bytes."""
+    """Where guests' folders go on the mounts of hugetlbfs, by page size in bytes."""
     default_hugepage: int | None = None
+    auto_nodes: tuple[int, ...] = ()
+    """Nodes for a guest that leaves its placement to the host; empty where nobody advises."""
+    utc_offset: int = 0
+    """Seconds that local time is ahead of UTC."""
     cpu_model: str | None = None
     cpu_vendor: str | None = None
     cpu_features: frozenset[str] = frozenset()
@@ -100,6 +118,8 @@ class HostFacts:
     audio_driver: str | None = None
     render_nodes: tuple[str, ...] = ()
     """Render nodes of the host's GPUs, the preferred one first."""
+    sysinfo: Sysinfo | None = None
+    """The host's own SMBIOS data, for guests that show it."""
     vhost_net: bool = False
     vnc_listen: str = "127.0.0.1"
     spice_listen: str = "127.0.0.1"
@@ -113,5 +133,7 @@ class HostFacts:
     """Debug level of gluster's client, 0 to 9."""
     rig: Mapping[str, object] = field(default_factory=dict)
     """Whatever else a test's host file says, for the one module that reads it."""
+    time: Callable[[], float] = time.time
+    """The present, in seconds of the epoch."""
     entropy: Callable[[int], bytes] = secrets.token_bytes
     """Random bytes for addresses and identifiers that nobody chose."""

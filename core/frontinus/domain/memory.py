@@ -27,6 +27,10 @@ class HugePages(Model, tag="hugepages"):
         general = [page.size for page in self.pages if not page.nodes]
         return general[0] if general else None
 
+    def names(self, node: int | None) -> bool:
+        """Whether a <page> names this node itself."""
+        return any(node in (page.nodes or ()) for page in self.pages)
+
     def applies_to(self, node: int | None) -> bool:
         """Whether this node's memory is in huge pages at all."""
         return not self.pages or self.size_for(node) is not None

@@ -149,8 +149,28 @@ class MemNode(Model, tag="memnode"):
 
 
 class NumaTune(Model, tag="numatune"):
+    """Which host nodes the guest's memory comes from."""
+
     memory: NumaMemory | None = one("memory", NumaMemory)
     cells: list[MemNode] = many("memnode", MemNode)
+
+    def cell(self, node: int | None) -> MemNode | None:
+        """What is said of one guest cell itself."""
+        return next((cell for cell in self.cells if cell.cell == node), None)
+
+    def mode(self, node: int | None) -> str:
+        """The mode for a guest cell (None: for all memory)."""
+        cell = self.cell(node)
+        return (cell.mode if cell else self.memory.mode if self.memory else None) or "strict"
+
+    def nodes(self, node: int | None, automatic: tuple[int, ...]) -> tuple[int, ...] | None:
+        """Host nodes for a guest cell; `automatic` are those that the host would choose."""
+        cell = self.cell(node)
+        if cell is not None:
+            return cell.nodes
+        if self.memory is None:
+            return None
+        return automatic or None if self.memory.placement == "auto" else self.memory.nodes
 
 
 class Resource(Model, tag="resource"):

@@ -3,22 +3,56 @@
 from __future__ import annotations
 
 from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import LaunchPlan
 from frontinus.qemu.argv import FAMILIES
 from frontinus.qemu.argv.context import Context, write
+from frontinus.qemu.argv.overrides import override
+
+JSON_PROOFS = {
+    "device": "device_add/feature:json-cli-hotplug",
+    "object": "object-add/arg-type/qom-type=secret",
+    "netdev": "netdev_add/arg-type/type=dgram",
+}
+"""What in a schema proves that an option takes JSON as QMP does: a feature, or what came with it."""
+ALWAYS_JSON = frozenset({"blockdev", "audiodev"})
 
 
 def json_options(caps: Capabilities) -> frozenset[str]:
     """The options that this QEMU takes as JSON."""
-    return frozenset({"blockdev", "device", "object", "netdev"})
+    return ALWAYS_JSON | {option for option, proof in JSON_PROOFS.items() if caps.has_schema(proof)}
 
 
 def launch_plan(guest: Guest, caps: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:
     """Translate a completed guest. Raises Unsupported for what this QEMU cannot do."""
-    ctx = Context(guest, caps, host, host.paths.guest(guest.id if guest.id is not None else -1, guest.name), incoming)
+    guest = with_firmware(guest, caps, host)
+    folder = host.paths.guest(guest.id if guest.id is not None else -1, guest.name)
+    ctx = Context(guest, caps, host, folder, incoming)
     for build in FAMILIES:
         build(ctx)
-    argv = (caps.emulator, *write(ctx.items, json_options(caps)))
-    return LaunchPlan(argv, {}, tuple(ctx.resources), ctx.folder, f"{ctx.folder}/monitor.sock")
+    items = override(ctx.items, guest.override)
+    argv = (guest.devices.emulator or caps.emulator, *write(items, json_options(caps)))
+    return LaunchPlan(argv, environment(guest, folder) | ctx.env | chosen(guest), tuple(ctx.resources), folder,
+                      f"{folder}/monitor.sock", log=f"{host.paths.log}/guests/{guest.name}.log")  # fmt: skip
+
+
+def environment(guest: Guest, folder: str) -> dict[str, str]:
+    """The whole environment of QEMU: nothing of the engine's own gets through."""
+    return {
+        "LC_ALL": "C",
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": folder,
+        "USER": "frontinus",
+        "LOGNAME": "frontinus",
+        "XDG_DATA_HOME": f"{folder}/.local/share",
+        "XDG_CACHE_HOME": f"{folder}/.cache",
+        "XDG_CONFIG_HOME": f"{folder}/.config",
+    }
+
+
+def chosen(guest: Guest) -> dict[str, str]:
+    """Variables that the user adds."""
+    variables = guest.commandline.environment if guest.commandline else []
+    return {variable.name: variable.value or "" for variable in variables}

@@ -15,10 +15,14 @@ from frontinus.qemu.argv import (
     interfaces,
     machine,
     memory,
+    security,
+    sysinfo,
 )
 from frontinus.qemu.argv.context import Context
 
 FAMILIES: tuple[Callable[[Context], None], ...] = (
-    general.build_head, machine.build, cpu.build, memory.build, general.build, controllers.build, disks.build,
-    interfaces.build, characters.build, graphics.build, devices.build, general.build_tail,
+    general.build_head, machine.build, cpu.build, memory.build, cpu.build_smp, memory.build_late, sysinfo.build,
+    general.build, controllers.build, disks.build,
+    interfaces.build, characters.build, graphics.build, devices.build, security.build,
+    general.build_tail,
 )  # fmt: skip

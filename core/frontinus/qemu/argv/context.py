@@ -27,7 +27,7 @@ IMPLIED = {
 
 @dataclass(frozen=True)
 class Item:
-    """One option: "-device" is option="device", "" a word of the user's own; value None for a flag, text, or properties."""
+    """One option: "-device" is option="device", "" a word as it is; value: text, properties, None for a flag."""
 
     option: str
     value: str | Props | None = None

@@ -1,17 +1,141 @@
-"""The general family of the command line."""
+"""What frames the command line: name, secrets, monitor, clock, power, boot, sandbox, and the user's own arguments."""
 
 from __future__ import annotations
 
-from frontinus.qemu.argv.context import Context
+import json
+from datetime import UTC, datetime
 
+from frontinus.api.errors import Unsupported
+from frontinus.domain.clock import Clock, Timer
+from frontinus.domain.guest import Guest
+from frontinus.domain.plan import Folder, Listener, SecretFile
+from frontinus.qemu.argv.context import Context, escape
 
-def build(ctx: Context) -> None:
-    """Emit the family's items."""
+MASTER_KEY = "masterKey0"
+"""Id of the secret object that all others are encrypted with."""
+TRACKS = {"guest": "vm", "wall": "host", "realtime": "rt"}
+ACPI_SIGNATURES = {"slic": "SLIC", "msdm": "MSDM"}
+DEPRECATIONS = {"omit": ("hide", None), "reject": ("hide", "reject"), "crash": ("hide", "crash")}
 
 
 def build_head(ctx: Context) -> None:
-    """Emit what comes first: name, secrets, the stopped start."""
+    """Emit what comes first: name, the stopped start, the master key."""
+    ctx.text("name", f"guest={escape(ctx.guest.name)},debug-threads=on")
+    ctx.flag("S")
+    _deprecation(ctx)
+    ctx.need(Folder(ctx.folder))
+    key = f"{ctx.folder}/master-key.aes"
+    ctx.need(SecretFile(key))
+    ctx.props("object", {"qom-type": "secret", "id": MASTER_KEY, "format": "raw", "file": key})
+
+
+def build(ctx: Context) -> None:
+    """Emit what describes no hardware of its own: monitor, clock, power management, boot."""
+    ctx.flag("no-user-config")
+    ctx.flag("nodefaults")
+    _monitor(ctx)
+    _clock(ctx)
+    _power(ctx)
+    _boot(ctx)
 
 
 def build_tail(ctx: Context) -> None:
-    """Emit what comes last: sandbox, messages, the user's own arguments."""
+    """Emit what comes last: the sandbox, the form of messages, the user's own arguments."""
+    if ctx.incoming:
+        ctx.text("incoming", "defer")
+    if ctx.caps.has_option("sandbox", "elevateprivileges"):
+        deny = dict.fromkeys(("obsolete", "elevateprivileges", "spawn", "resourcecontrol"), "deny")
+        ctx.props("sandbox", {"enable": True, **deny})
+    ctx.props("msg", {"timestamp": True})
+    if ctx.guest.commandline is not None:
+        for argument in ctx.guest.commandline.arguments:
+            ctx.argument(argument)
+
+
+def _deprecation(ctx: Context) -> None:
+    """How QEMU treats deprecated interfaces, where the user says it and QEMU can."""
+    wish = ctx.guest.deprecation
+    if wish is None or wish.behavior == "none" or not ctx.caps.has_command("set-action"):  # both came with QEMU 6.0
+        return
+    output, accepted = DEPRECATIONS[wish.behavior]
+    policy = {"deprecated-output": output, **({"deprecated-input": accepted} if accepted else {})}
+    ctx.text("compat", json.dumps(policy, separators=(",", ":")))
+
+
+def _monitor(ctx: Context) -> None:
+    fd = ctx.fd()
+    ctx.need(Listener(f"{ctx.folder}/monitor.sock", fd))
+    ctx.props("chardev", {"backend": "socket", "id": "charmonitor", "fd": fd, "server": True, "wait": False})
+    ctx.props("mon", {"chardev": "charmonitor", "id": "monitor", "mode": "control"})
+
+
+def _clock(ctx: Context) -> None:
+    clock = ctx.guest.clock or Clock(offset="utc")
+    rtc = clock.timer("rtc")
+    ctx.props("rtc", {
+        "base": rtc_base(ctx, clock),
+        "clock": TRACKS.get(rtc.track or "") if rtc else None,
+        "driftfix": "slew" if rtc and rtc.tick_policy == "catchup" else None,
+    })  # fmt: skip
+    if clock.offset == "timezone" and clock.timezone:
+        ctx.env["TZ"] = clock.timezone
+    for timer in clock.timers:
+        _timer(ctx, timer)
+
+
+def rtc_base(ctx: Context, clock: Clock) -> str:
+    """What -rtc base= says: utc, localtime, or the moment that the guest's clock starts at."""
+    if clock.offset in ("localtime", "timezone"):
+        return "localtime"
+    if clock.offset == "absolute":
+        return moment(datetime.fromtimestamp(clock.start or 0, UTC))
+    if clock.offset == "variable":
+        shift = int(clock.adjustment or 0) + (ctx.host.utc_offset if clock.basis == "localtime" else 0)
+        return moment(datetime.fromtimestamp(ctx.host.time() + shift, UTC))
+    return "utc"
+
+
+def moment(time: datetime) -> str:
+    """A moment of UTC in QEMU's form."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _timer(ctx: Context, timer: Timer) -> None:
+    """Timers that are devices; those of the CPU are with the CPU, the HPET with the machine where QEMU has it there."""
+    if timer.name == "pit" and timer.tick_policy in (None, "delay", "discard"):
+        if ctx.caps.has_property("kvm-pit", "lost_tick_policy"):
+            ctx.text("global", f"kvm-pit.lost_tick_policy={timer.tick_policy or 'delay'}")
+    elif timer.name == "hpet" and timer.present is False and not ctx.caps.has_option("machine", "hpet"):
+        ctx.flag("no-hpet")
+
+
+def _power(ctx: Context) -> None:
+    ctx.flag("no-shutdown" if ctx.caps.has_command("set-action") or not exits_on_reboot(ctx.guest) else "no-reboot")
+    if not ctx.guest.acpi and not ctx.caps.has_schema("query-machines/ret-type/acpi"):
+        ctx.flag("no-acpi")
+    power = ctx.guest.power
+    chip = "ICH9-LPC" if ctx.guest.is_q35 else "PIIX4_PM"
+    for state, enabled in (("s3", power and power.suspend_to_mem), ("s4", power and power.suspend_to_disk)):
+        if enabled is not None:
+            if not ctx.caps.has_property(chip, f"disable_{state}"):
+                raise Unsupported(f"<pm>: this QEMU cannot switch {state.upper()} on or off")
+            ctx.text("global", f"{chip}.disable_{state}={int(not enabled)}")
+
+
+def exits_on_reboot(guest: Guest) -> bool:
+    """Whether a reboot ends the guest: every event of its life is to destroy it."""
+    return (guest.on_reboot, guest.on_poweroff) == ("destroy", "destroy") and guest.on_crash in ("destroy", None)
+
+
+def _boot(ctx: Context) -> None:
+    os = ctx.guest.os
+    ctx.props("boot", {
+        "menu": os.boot_menu, "reboot-timeout": os.reboot_timeout,
+        "splash-time": os.boot_menu_timeout if os.boot_menu else None, "strict": True,
+    })  # fmt: skip
+    for option, value in (("kernel", os.kernel), ("initrd", os.initrd), ("append", os.cmdline), ("shim", os.shim),
+                          ("dtb", os.dtb)):  # fmt: skip
+        if value:
+            ctx.text(option, value)
+    for table in os.acpi_tables:
+        ctx.props("acpitable", {"sig": ACPI_SIGNATURES.get(table.type), "file": table.path})

@@ -1,0 +1,111 @@
+"""Which firmware a guest gets that leaves the choice to us: the first descriptor of the host that fits."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from frontinus.api.errors import Unsupported
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.features import Features, Smm
+from frontinus.domain.guest import Guest
+from frontinus.domain.host import Firmware, HostFacts
+from frontinus.domain.osboot import Loader, Nvram, Os
+
+INTERFACES = {"bios": "bios", "efi": "uefi"}
+SEV_ES = 0x4
+"""Bit of the SEV policy that asks for encrypted registers."""
+
+
+def with_firmware(guest: Guest, caps: Capabilities, host: HostFacts) -> Guest:
+    """The guest as it starts: loader, variable store and its template filled in. Raises Unsupported if none fits."""
+    os = guest.os
+    if os.firmware is not None and not (os.loader and os.loader.path):
+        chosen = select(guest, caps, host)
+        started = guest.clone()
+        _apply(started, chosen, host)
+        return started
+    if os.nvram is not None and not os.nvram.template and os.loader and os.loader.path:
+        template = next((f.nvram_template for f in host.firmware if f.executable == os.loader.path), None)
+        if template is not None and os.nvram.path:
+            started = guest.clone()
+            started.os.nvram = os.nvram.clone(template=template)
+            return started
+    return guest
+
+
+def select(guest: Guest, caps: Capabilities, host: HostFacts) -> Firmware:
+    """The first descriptor that fits. Raises Unsupported."""
+    machine = caps.canonical_machine(guest.machine)
+    name = machine.name if machine else guest.machine or ""
+    for firmware in host.firmware:
+        if _fits(guest, name, firmware):
+            return firmware
+    wanted = "".join(f", {f.name} {'on' if f.enabled else 'off'}" for f in guest.os.features)
+    raise Unsupported(f"<os firmware='{guest.os.firmware}'>: no firmware of this host fits {name}{wanted}")
+
+
+def _fits(guest: Guest, machine: str, firmware: Firmware) -> bool:
+    return (
+        INTERFACES[guest.os.firmware or "bios"] in firmware.interfaces
+        and any(arch == guest.arch and fnmatchcase(machine, pattern) for arch, pattern in firmware.targets)
+        and _shaped(guest.os, firmware)
+        and _featured(guest, firmware)
+    )
+
+
+def _shaped(os: Os, firmware: Firmware) -> bool:
+    """Whether the image is laid out as this guest needs it: variables apart, unless it keeps none."""
+    if firmware.device != "flash":
+        return firmware.device == "memory"
+    stateless = bool(os.loader and os.loader.stateless)
+    wanted = (os.loader.format if os.loader else None) or (os.nvram.format if os.nvram else None) or "raw"
+    return firmware.mode == ("stateless" if stateless else "split") and firmware.executable_format == wanted
+
+
+def _featured(guest: Guest, firmware: Firmware) -> bool:
+    has = firmware.features
+    power, smm = guest.power, guest.features.smm if guest.features else None
+    if power and ((power.suspend_to_mem and "acpi-s3" not in has) or (power.suspend_to_disk and "acpi-s4" not in has)):
+        return False
+    if guest.os.loader and guest.os.loader.secure and "secure-boot" not in has:
+        return False
+    if smm is not None and not smm.state and "requires-smm" in has:
+        return False
+    if any(feature.enabled != (feature.name in has) for feature in guest.os.features):
+        return False
+    security = guest.launch_security
+    if security is None or security.type not in ("sev", "sev-snp", "tdx"):
+        return True
+    if security.type == "tdx":
+        return "intel-tdx" in has
+    if security.type == "sev-snp":
+        return "amd-sev-snp" in has
+    return "amd-sev" in has and not ((security.policy or 0) & SEV_ES and "amd-sev-es" not in has)
+
+
+def _apply(guest: Guest, firmware: Firmware, host: HostFacts) -> None:
+    """Write what was chosen into the guest."""
+    os = guest.os
+    loader = os.loader = os.loader or Loader()
+    loader.path = firmware.executable
+    if firmware.device == "memory":
+        loader.type = "rom"
+        return
+    loader.type, loader.readonly = "pflash", True
+    if firmware.executable_format != "raw":
+        loader.format = firmware.executable_format
+    if "requires-smm" in firmware.features:
+        loader.secure = True
+        guest.features = guest.features or Features()
+        guest.features.smm = guest.features.smm or Smm()
+        guest.features.smm.state = True
+    if firmware.mode == "split" and firmware.nvram_template:
+        nvram = os.nvram = os.nvram or Nvram()
+        nvram.template = nvram.template or firmware.nvram_template
+        if nvram.path is None and nvram.source is None:
+            nvram.path = store_path(guest, host, firmware.nvram_format)
+
+
+def store_path(guest: Guest, host: HostFacts, image: str | None = None) -> str:
+    """Where a guest's variable store is kept when its user names no place."""
+    return f"{host.paths.nvram}/{guest.name}_VARS.{'qcow2' if image == 'qcow2' else 'fd'}"
