@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from support.daemon import Daemon
 
 import guest_image as images
 from support import traces
+from trial import Daemon
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from guest_image import READY, GuestImage
 
 DEADLINE = 60.0  # seconds; the boot takes 3 to 5 on an idle machine
