@@ -43,9 +43,15 @@ def test_demo_shows_a_guest_at_work_and_ends_by_itself(place: Path) -> None:
     assert_nothing_is_left(place)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["Starting frontinusd", "Waiting for its kernel", "demo  "])
-def test_a_signal_at_any_time_leaves_nothing(place: Path, number: signal.Signals, moment: str) -> None:
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("Starting frontinusd", signal.SIGINT),
+        ("Waiting for its kernel", signal.SIGTERM),
+        ("demo  ", signal.SIGINT),
+    ],
+)
+def test_a_signal_at_any_time_leaves_nothing(place: Path, moment: str, number: signal.Signals) -> None:
     demo = start(place)
     assert demo.stdout is not None
     for line in demo.stdout:
