@@ -9,8 +9,8 @@ from frontinus.domain.devices import Devices
 from frontinus.domain.devices.base import Device
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
-from frontinus.xml import DocumentError, MappingError, document
-from frontinus.xml.mapping import specs
+from frontinus.xml import DocumentError, MappingError, Variants, document
+from frontinus.xml.mapping import Spec, specs
 
 IDENTITY = {"disk": ("target",), "interface": ("mac",), "filesystem": ("target",)}
 """What users name a device by when they detach or update it: one matching attribute is enough to be the same device."""
@@ -20,21 +20,30 @@ def parse_device(xml: str) -> Device:
     """A device from its element. Raises InvalidXML."""
     try:
         element = document(xml)
-        spec = next((s for s in specs(Devices).values() if s.model is not None and s.path == element.tag), None)
+        spec = next((s for s in specs(Devices).values() if _kinds(s) and s.path == element.tag), None)
         if spec is None:
             raise InvalidXML(f"<{element.tag}> is no device", element=str(element.tag))
-        device: Device = spec.model.parse_element(element)
+        model = spec.model.model(element) if isinstance(spec.model, Variants) else spec.model
+        device = model.parse_element(element)
     except MappingError as error:
         raise InvalidXML(str(error), element=error.element, line=str(error.line)) from None
     except DocumentError as error:
         raise InvalidXML(str(error)) from None
+    if not isinstance(device, Device):
+        raise InvalidXML(f"<{element.tag}> is no device", element=str(element.tag))
     return device
+
+
+def _kinds(spec: Spec) -> tuple[type[Device], ...]:
+    """The classes of the devices that a field of Devices holds."""
+    models = spec.model.models.values() if isinstance(spec.model, Variants) else (spec.model,)
+    return tuple({model for model in models if isinstance(model, type) and issubclass(model, Device)})
 
 
 def _slot(device: Device) -> tuple[str, bool]:
     """The field of Devices that holds this kind, and whether it is a list."""
     for name, spec in specs(Devices).items():
-        if spec.model is not None and isinstance(device, spec.model):
+        if isinstance(device, _kinds(spec)):
             return name, spec.many
     raise InvalidXML(f"<{device.tag}> is no device", element=device.tag)
 

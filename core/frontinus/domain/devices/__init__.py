@@ -12,7 +12,7 @@ from frontinus.domain.devices.crypto import Crypto
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.devices.filesystem import Filesystem
 from frontinus.domain.devices.graphics import Graphics
-from frontinus.domain.devices.hostdev import Hostdev
+from frontinus.domain.devices.hostdev import HOSTDEVS, Hostdev
 from frontinus.domain.devices.hub import Hub
 from frontinus.domain.devices.input import Input
 from frontinus.domain.devices.interface import Interface
@@ -22,10 +22,11 @@ from frontinus.domain.devices.memballoon import Memballoon
 from frontinus.domain.devices.memory import MemoryDevice
 from frontinus.domain.devices.nvram import Nvram
 from frontinus.domain.devices.panic import Panic
-from frontinus.domain.devices.redirdev import Redirdev
+from frontinus.domain.devices.pstore import Pstore
+from frontinus.domain.devices.redirdev import Redirdev, RedirFilter
 from frontinus.domain.devices.rng import Rng
 from frontinus.domain.devices.shmem import Shmem
-from frontinus.domain.devices.smartcard import Smartcard
+from frontinus.domain.devices.smartcard import SMARTCARDS, Smartcard
 from frontinus.domain.devices.sound import Sound
 from frontinus.domain.devices.tpm import Tpm
 from frontinus.domain.devices.video import Video
@@ -43,7 +44,7 @@ class Devices(Model, tag="devices"):
     leases: list[Lease] = many("lease", Lease)
     filesystems: list[Filesystem] = many("filesystem", Filesystem)
     interfaces: list[Interface] = many("interface", Interface)
-    smartcards: list[Smartcard] = many("smartcard", Smartcard)
+    smartcards: list[Smartcard] = many("smartcard", SMARTCARDS)
     serials: list[Serial] = many("serial", Serial)
     parallels: list[Parallel] = many("parallel", Parallel)
     consoles: list[Console] = many("console", Console)
@@ -54,8 +55,9 @@ class Devices(Model, tag="devices"):
     sounds: list[Sound] = many("sound", Sound)
     audios: list[Audio] = many("audio", Audio)
     videos: list[Video] = many("video", Video)
-    hostdevs: list[Hostdev] = many("hostdev", Hostdev)
+    hostdevs: list[Hostdev] = many("hostdev", HOSTDEVS)
     redirdevs: list[Redirdev] = many("redirdev", Redirdev)
+    redirfilter: RedirFilter | None = one("redirfilter", RedirFilter)
     hubs: list[Hub] = many("hub", Hub)
     watchdogs: list[Watchdog] = many("watchdog", Watchdog)
     memballoon: Memballoon | None = one("memballoon", Memballoon)
@@ -67,6 +69,7 @@ class Devices(Model, tag="devices"):
     iommu: Iommu | None = one("iommu", Iommu)
     vsock: Vsock | None = one("vsock", Vsock)
     cryptos: list[Crypto] = many("crypto", Crypto)
+    pstore: Pstore | None = one("pstore", Pstore)
 
     def all(self) -> Iterator[Device]:
         """Every device, in canonical order."""
