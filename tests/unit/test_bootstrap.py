@@ -85,6 +85,7 @@ def test_environment_is_installed_once_per_project_file(tmp_path: Path, monkeypa
     for name, path in {"ROOT": ".", "VENV": ".venv", "PYTHON": ".venv/bin/python", "STAMP": ".venv/stamp"}.items():
         monkeypatch.setattr(bootstrap, name, tmp_path / path)
     monkeypatch.setattr(bootstrap, "_run", lambda title, argv: ran.append(title))
+    monkeypatch.setattr(bootstrap, "_pip", lambda: ["pip"])
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/bin/python").touch()
     (tmp_path / "pyproject.toml").write_text("first")
