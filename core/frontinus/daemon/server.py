@@ -35,7 +35,7 @@ Sessions = Callable[[Identity], Engine]
 def peer(sock: socket.socket, *, readonly: bool) -> Identity:
     """Who is at the other end, from the kernel."""
     pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    groups = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * 1024)
+    groups = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 1024)  # the most that Python takes: 256 groups
     return Identity(uid=uid, gid=gid, pid=pid, groups=struct.unpack(f"{len(groups) // 4}I", groups), readonly=readonly)
 
 
