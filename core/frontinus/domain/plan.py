@@ -113,7 +113,7 @@ Resource = Folder | Listener | OpenFile | Tap | SecretFile | CopyOnce | Helper |
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """One start of one guest. `monitor` and `agents` are paths of unix sockets, by device alias."""
+    """One start of one guest. `monitor` and `agent` are paths of unix sockets."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
@@ -121,8 +121,32 @@ class LaunchPlan:
     folder: str
     monitor: str
     agent: str | None = None
+    agent_device: str | None = None
+    """The alias of the channel that the guest agent speaks on."""
     log: str = ""
     monitor_commands: tuple[tuple[str, Mapping[str, object]], ...] = ()
     """QMP commands to run before `cont` (passwords of graphics...)."""
     limits: Mapping[str, int] = field(default_factory=dict)
     """rlimits by name (memlock, nofile, core, nproc), in their own units."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command to a running hypervisor, the one that takes it back, and the descriptors that go with it.
+
+    `fds` are names by number: the number is the resource's, the name is what `arguments` call the descriptor.
+    """
+
+    command: str
+    arguments: Mapping[str, object]
+    undo: tuple[str, Mapping[str, object]] | None = None
+    fds: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class DevicePlan:
+    """What plugging or changing one device of a running guest takes. Unplugging takes the steps back, last first."""
+
+    alias: str
+    resources: tuple[Resource, ...] = ()
+    steps: tuple[Step, ...] = ()

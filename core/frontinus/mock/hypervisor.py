@@ -18,7 +18,7 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.devices.base import Device
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
-from frontinus.domain.plan import LaunchPlan, Resource
+from frontinus.domain.plan import DevicePlan, LaunchPlan
 from frontinus.mock.capabilities import capabilities
 from frontinus.ports import Credentials, GuestFacts, GuestFigures, RunRecord
 
@@ -105,14 +105,14 @@ class MockGuest:
         await self.pause()
         os.write(fd, b"mock state")
 
-    async def plug(self, guest: Guest, device: Device, fds: Mapping[int, int]) -> None:
-        self.guest = guest
+    async def plug(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
+        return None
 
-    async def unplug(self, device: Device, deadline: float) -> bool:
-        self.tell("device-deleted", device=device.alias)
+    async def unplug(self, plan: DevicePlan, deadline: float) -> bool:
+        self.tell("device-deleted", device=plan.alias)
         return True
 
-    async def update(self, old: Device, new: Device) -> None:
+    async def update(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
         return None
 
     async def set_balloon(self, size: int) -> None:
@@ -192,8 +192,11 @@ class MockHypervisor:
         self._planned = guest
         return LaunchPlan((capabilities.emulator, "-name", guest.name), {}, (), folder, f"{folder}/monitor.sock")
 
-    def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts) -> Sequence[Resource]:
-        return ()
+    def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts) -> DevicePlan:
+        return DevicePlan(device.alias or "")
+
+    def plan_update(self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts) -> DevicePlan:
+        return DevicePlan(new.alias or "")
 
     async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,
                      incoming: int | None = None) -> MockGuest:  # fmt: skip

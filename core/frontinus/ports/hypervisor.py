@@ -13,7 +13,7 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.devices.base import Device
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
-from frontinus.domain.plan import LaunchPlan, Resource
+from frontinus.domain.plan import DevicePlan, LaunchPlan
 from frontinus.ports.resources import Credentials
 
 JSON = Mapping[str, object]
@@ -29,6 +29,10 @@ class RunRecord:
     agent: str | None
     emulator: str
     folder: str
+    agent_device: str | None = None
+    interfaces: dict[str, str] = field(default_factory=dict)
+    """Network devices of the host by device alias; plugging and unplugging change it."""
+    log: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,14 +97,17 @@ class RunningGuest(Protocol):
     async def save(self, path: str, fd: int) -> None:
         """Stop the guest and write its state to a descriptor (device state and memory)."""
 
-    async def plug(self, guest: Guest, device: Device, fds: Mapping[int, int]) -> None:
-        """Add a device (a model object with alias and address assigned)."""
+    async def plug(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
+        """Add a device. On failure what was added is taken back."""
 
-    async def unplug(self, device: Device, deadline: float) -> bool:
-        """Ask the guest to give a device up and wait; False if it did not within the deadline (seconds)."""
+    async def unplug(self, plan: DevicePlan, deadline: float) -> bool:
+        """Ask the guest to give a device up and wait; False if it did not within the deadline (seconds).
 
-    async def update(self, old: Device, new: Device) -> None:
-        """Change what can be changed of a plugged device: medium of a cdrom, link state of a NIC, password of graphics."""
+        `plan` is what would plug the device. Raises NoSuchDevice, HypervisorFailed when the guest refuses.
+        """
+
+    async def update(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
+        """Change a plugged device as `plan_update` says."""
 
     async def set_balloon(self, size: int) -> None:
         """Target memory in bytes."""
@@ -144,8 +151,17 @@ class Hypervisor(Protocol):
     def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:
         """Pure. The guest is completed and has id, aliases and ports. Raises Unsupported naming the element."""
 
-    def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts) -> Sequence[Resource]:
-        """What plugging this device needs on the host; descriptor numbers are keys for `plug`. Pure."""
+    def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts) -> DevicePlan:
+        """What plugging a device takes, of a guest that has it in its model with alias and address. Pure.
+
+        Raises Unsupported for a device that cannot be plugged into a running guest.
+        """
+
+    def plan_update(self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts) -> DevicePlan:
+        """What changing a plugged device takes: medium of a cdrom, link of a NIC, password of graphics. Pure.
+
+        Raises Unsupported naming what cannot change while the guest runs.
+        """
 
     async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,
                      incoming: int | None = None) -> RunningGuest:  # fmt: skip
