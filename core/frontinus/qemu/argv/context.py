@@ -14,6 +14,7 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import FIRST_FD, Resource
+from frontinus.qemu.argv.secrets import Sealer, placeholder
 
 Props = Mapping[str, object]
 """Properties in QEMU's own types: str, int, bool, nested dicts and lists; None entries are left out."""
@@ -48,6 +49,8 @@ class Context:
     env: dict[str, str] = field(default_factory=dict)
     commands: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     """QMP commands to run before the guest's CPUs: passwords, links that are down."""
+    seal: Sealer = placeholder
+    """Looks up and encrypts the secrets that the guest uses."""
 
     def flag(self, option: str) -> None:
         """Emit an option without value."""
@@ -106,7 +109,7 @@ def flatten(value: object, prefix: str = "") -> list[tuple[str, object]]:
 
 def comma(option: str, properties: Props) -> str:
     """Properties in comma form, the implied key first and bare."""
-    implied = IMPLIED.get(option)
+    implied = IMPLIED.get(option, "")
     parts = [scalar(properties[implied])] if implied in properties else []
     parts += [f"{k}={scalar(v)}" for k, v in flatten({k: v for k, v in properties.items() if k != implied})]
     return ",".join(parts)

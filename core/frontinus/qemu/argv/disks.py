@@ -1,9 +1,238 @@
-"""The disks family of the command line."""
+"""The disks family of the command line: each disk's graph of nodes and its device.
+
+`disk_items` and `medium_items` are the same for one disk of a running guest.
+"""
 
 from __future__ import annotations
 
-from frontinus.qemu.argv.context import Context
+from dataclasses import replace
+
+from frontinus.api.errors import InvalidXML
+from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.image import Image, resolved
+from frontinus.domain.plan import Helper
+from frontinus.qemu.argv.address import Props, address_props, alias_of
+from frontinus.qemu.argv.blockdev import (
+    CACHES,
+    Access,
+    emit_chain,
+    emit_managed_reservations,
+    emit_node,
+    reservations_socket,
+)
+from frontinus.qemu.argv.boot import boot_index
+from frontinus.qemu.argv.context import Context, Item
+from frontinus.qemu.argv.drive import emit_drive
+from frontinus.qemu.argv.virtio import virtio_driver, virtio_props
+
+ERROR_POLICIES = {"enospace": "enospc"}
+THROTTLES = {
+    f"{way}_{rate}_sec{suffix}": f"{short}{part}{end}"
+    for rate, short in (("bytes", "bps"), ("iops", "iops"))
+    for way, part in (("total", ""), ("read", "_rd"), ("write", "_wr"))
+    for suffix, end in (("", ""), ("_max", "_max"), ("_max_length", "_max_length"))
+} | {"size_iops_sec": "iops_size"}
+"""The arguments of block_set_io_throttle, by element of <iotune>."""
 
 
 def build(ctx: Context) -> None:
-    """Emit the family's items."""
+    """Emit all disks: what they share first, then each with its images."""
+    disks = ctx.guest.devices.disks
+    if any(_manages_reservations(disk) for disk in disks):
+        socket = reservations_socket(ctx)
+        ctx.need(Helper("pr-helper0", ("/usr/bin/qemu-pr-helper", "-k", socket), socket))
+        emit_managed_reservations(ctx)
+    _floppy_controller(ctx)
+    for disk in disks:
+        if not (disk.transient and disk.share_backing):
+            emit_disk(ctx, disk)
+
+
+def emit_disk(ctx: Context, disk: Disk) -> None:
+    """Emit one disk: nodes, device, limits. An SD card is its -drive alone."""
+    image = image_of(ctx, disk)
+    if disk.bus == "sd":
+        emit_drive(ctx, disk, image, access(disk))
+        return
+    backend: Props = {}
+    if disk.type == "vhostuser":
+        backend["chardev"] = _vhost_user(ctx, disk)
+    elif image is not None:
+        backend["drive"] = _medium(ctx, disk, image)
+    ctx.props("device", device_props(ctx, disk, backend))
+    if image is not None:
+        _throttle(ctx, disk)
+
+
+def image_of(ctx: Context, disk: Disk) -> Image | None:
+    """The disk's images with volumes resolved; None for a drive without medium."""
+    image = disk.image()
+    return resolved(image, ctx.host.pools) if image is not None else None
+
+
+def disk_items(ctx: Context, disk: Disk) -> list[Item]:
+    """What one disk adds to a running guest, in order: objects and nodes, the device last. The guest has the disk."""
+    scratch = replace(ctx, items=[])
+    emit_disk(scratch, disk)
+    return scratch.items
+
+
+def medium_items(ctx: Context, disk: Disk) -> tuple[list[Item], str | None]:
+    """A new medium for a drive: its objects and nodes, and the top node's name for blockdev-insert-medium.
+
+    None for the name: the drive is left empty.
+    """
+    scratch = replace(ctx, items=[])
+    image = image_of(ctx, disk)
+    return scratch.items, _medium(scratch, disk, image) if image is not None else None
+
+
+def access(disk: Disk) -> Access:
+    """How a disk uses its images. A disk that others write too is not cached."""
+    cache = disk.cache or ("none" if disk.shareable and not disk.readonly else None)
+    return Access(cache, disk.io, disk.discard, disk.detect_zeroes, floppy=disk.device == "floppy",
+                  removable=disk.device == "cdrom" and disk.format == "raw")  # fmt: skip
+
+
+def _medium(ctx: Context, disk: Disk, image: Image) -> str:
+    top = emit_chain(ctx, image, access(disk))
+    if not disk.copy_on_read:
+        return top
+    reader = f"frontinus-CoR-{disk.target}"
+    emit_node(ctx, {"driver": "copy-on-read", "node-name": reader, "file": top, "discard": "unmap"})
+    return reader
+
+
+def _manages_reservations(disk: Disk) -> bool:
+    image = disk.image()
+    layers = image.chain() if image is not None else ()
+    return any(layer.source.reservations and layer.source.reservations.managed for layer in layers)
+
+
+def _vhost_user(ctx: Context, disk: Disk) -> str:
+    """The socket on which another process serves the disk."""
+    source = disk.source
+    if source is None or not source.path:
+        raise InvalidXML("<source> of a vhostuser disk: a path is needed", element="source")
+    chardev = f"chr-vu-{alias_of(disk)}"
+    reconnect = source.reconnect_timeout if source.reconnect else 0 if source.reconnect is False else None
+    ctx.props("chardev", {"backend": "socket", "id": chardev, "path": source.path, "reconnect": reconnect})
+    return chardev
+
+
+def _floppy_controller(ctx: Context) -> None:
+    """Boot order of floppies is set on their controller, which newer machines have only when it is asked for."""
+    floppies = [disk for disk in ctx.guest.devices.disks if disk.bus == "fdc"]
+    if not floppies:
+        return
+    order: Props = {}
+    for disk in floppies:
+        letter = "B" if getattr(disk.address, "unit", 0) else "A"
+        order[f"bootindex{letter}"] = boot_index(ctx.guest, disk)
+    if ctx.guest.is_q35:
+        ctx.props("device", {"driver": "isa-fdc", **order})
+        return
+    for name, place in order.items():
+        if place is not None:
+            ctx.text("global", f"isa-fdc.{name}={place}")
+
+
+def device_props(ctx: Context, disk: Disk, backend: Props) -> Props:
+    """The device that the guest sees. `backend`: the drive's node, or the socket of vhost-user."""
+    return {
+        **_driver(ctx, disk),
+        **address_props(ctx, disk, drive_bus=disk.bus or ""),
+        "device_id": _scsi_name(disk),
+        "share-rw": True if disk.shareable else None,
+        **backend,
+        "id": alias_of(disk),
+        "bootindex": boot_index(ctx.guest, disk) if disk.device != "floppy" else None,
+        "logical_block_size": disk.logical_block,
+        "physical_block_size": disk.physical_block,
+        "wwn": int(disk.wwn, 16) if disk.wwn else None,
+        "rotation_rate": disk.rotation_rate,
+        "vendor": disk.vendor,
+        "product": disk.product,
+        "removable": bool(disk.removable) if disk.bus == "usb" else None,
+        "write-cache": _write_cache(disk),
+        "cyls": disk.cylinders,
+        "heads": disk.heads,
+        "secs": disk.sectors,
+        "bios-chs-trans": disk.translation,
+        "serial": disk.serial,
+        **_error_policies(disk),
+    }
+
+
+def _driver(ctx: Context, disk: Disk) -> Props:
+    removable = disk.device == "cdrom"
+    if disk.bus in ("ide", "sata"):
+        return {"driver": "ide-cd" if removable else "ide-hd"}
+    if disk.bus == "scsi":
+        return {"driver": "scsi-block" if disk.device == "lun" else "scsi-cd" if removable else "scsi-hd"}
+    if disk.bus == "usb":
+        return {"driver": "usb-storage"}
+    if disk.bus == "fdc":
+        return {"driver": "floppy"}
+    if disk.bus != "virtio":
+        raise InvalidXML(f"<target>: bus '{disk.bus}' is not of this hypervisor", element="target")
+    base = "vhost-user-blk" if disk.type == "vhostuser" else "virtio-blk"
+    return {
+        "driver": virtio_driver(ctx, base, disk, disk.model),
+        **virtio_props(disk),
+        "iothread": f"iothread{disk.iothread}" if disk.iothread else None,
+        "ioeventfd": disk.ioeventfd,
+        "event_idx": disk.event_idx,
+        "scsi": _passes_scsi(ctx, disk),
+        "num-queues": disk.queues,
+        "queue-size": disk.queue_size,
+    }
+
+
+def _passes_scsi(ctx: Context, disk: Disk) -> bool | None:
+    """SCSI commands through virtio-blk: on for a LUN; off said aloud where the default is not known to be off."""
+    if disk.type == "vhostuser" or not ctx.caps.has_property("virtio-blk-pci", "scsi"):
+        return None
+    if disk.device == "lun":
+        return True
+    return None if ctx.caps.property_default("virtio-blk-pci", "scsi") is False else False
+
+
+def _scsi_name(disk: Disk) -> str | None:
+    """What a SCSI disk calls itself in page 0x83: its serial number, else a name that never changes."""
+    if disk.bus != "scsi" or disk.device == "lun":
+        return None
+    return disk.serial or f"drive-{alias_of(disk)}"
+
+
+def _write_cache(disk: Disk) -> str | None:
+    cache = access(disk).cache
+    if cache is None or disk.device == "lun":
+        return None
+    return "on" if CACHES[cache][0] else "off"
+
+
+def _error_policies(disk: Disk) -> Props:
+    """Of writes, and of reads: the same unless something else is said; running out of space is not for reads."""
+    write = disk.error_policy
+    read = disk.rerror_policy or (write if write != "enospace" else None)
+    return {"werror": ERROR_POLICIES.get(write or "", write), "rerror": read}
+
+
+def _throttle(ctx: Context, disk: Disk) -> None:
+    """Limits are set by QMP: so they can be changed, and their groups joined, while the guest runs."""
+    if disk.iotune is None or not disk.iotune.has_limits:
+        return
+    ctx.command("block_set_io_throttle", **throttle_arguments(disk))
+
+
+def throttle_arguments(disk: Disk) -> dict[str, object]:
+    """The arguments of block_set_io_throttle; all zero lifts every limit."""
+    alias = alias_of(disk)
+    path = f"/machine/peripheral/{alias}/virtio-backend" if disk.bus == "virtio" else alias
+    tune = disk.iotune
+    limits = tune.limits() if tune is not None else {}
+    values: dict[str, object] = dict.fromkeys(("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
+    values |= {THROTTLES[name]: value for name, value in limits.items()}
+    group = {"group": tune.group_name} if tune is not None and tune.group_name else {}
+    return {"id": path, **values, **group}

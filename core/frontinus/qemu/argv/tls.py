@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from frontinus.api.errors import Unsupported
 from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.secrets import SecretUse, emit_secret
 
 
 def tls_folder(ctx: Context, use: str) -> str:
@@ -16,11 +17,15 @@ def tls_folder(ctx: Context, use: str) -> str:
 
 def tls_credentials(ctx: Context, use: str, object_id: str, *, server: bool) -> str:
     """Emit the credentials of one connection; returns their id. A client always checks the server's certificate."""
+    opener = ctx.host.tls_secrets.get(use)
+    if opener is not None:
+        emit_secret(ctx, f"{object_id}-secret0", SecretUse("tls", uuid=opener))
     ctx.props("object", {
         "qom-type": "tls-creds-x509",
         "id": object_id,
         "dir": tls_folder(ctx, use),
         "endpoint": "server" if server else "client",
         "verify-peer": use in ctx.host.tls_verify if server else True,
+        "passwordid": f"{object_id}-secret0" if opener is not None else None,
     })  # fmt: skip
     return object_id
