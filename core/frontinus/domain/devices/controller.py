@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from frontinus.domain.devices.base import Device, VirtioOptions
-from frontinus.domain.devices.controller_check import ROOTS, check_controller
+from frontinus.domain.devices.base import Device, PciAddress, VirtioOptions
+from frontinus.domain.devices.controller_check import EXPANDERS, MODEL_NAMES, PORTS, ROOTS, check_controller
 from frontinus.xml import Size, xml
 from frontinus.xml.codecs import Int, OnOff, UInt32, hexadecimal, integer, one_of
 
@@ -20,6 +20,7 @@ BYTE = integer(0, 255)
 KIB = 1024
 COMPANIONS = {"ich9-uhci1": 0, "ich9-uhci2": 2, "ich9-uhci3": 4}
 """USB 1 companions of ich9-ehci1: the first port of the master that each serves."""
+USB2 = frozenset({"ich9-ehci1", *COMPANIONS})
 SCSI_DEFAULTS = (("lsilogic", "lsi53c895a"), ("virtio-scsi", "virtio-scsi-pci"))
 """SCSI models for a controller that names none, by the type that QEMU must have."""
 
@@ -61,6 +62,9 @@ class Controller(Device, VirtioOptions, tag="controller"):
         return self.type == "pci" and self.model in ROOTS
 
     def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+        if self.index is None:
+            assign_indexes(guest.devices.controllers)
+            self.index = self.index or 0
         for name in ("queues", "cmd_per_lun", "max_sectors", "iothread"):
             setattr(self, name, getattr(self, name) or None)
         if self.type == "usb":
@@ -68,7 +72,7 @@ class Controller(Device, VirtioOptions, tag="controller"):
         elif self.type == "scsi" and self.model in (None, "auto"):
             self.model = next((model for model, name in SCSI_DEFAULTS if caps.has_type(name)), None)
         elif self.type == "pci":
-            self._complete_pci(guest)
+            self._complete_pci(guest, caps)
 
     def _complete_usb(self, caps: Capabilities) -> None:
         if self.model is None and caps.has_type("piix3-usb-uhci"):
@@ -78,12 +82,69 @@ class Controller(Device, VirtioOptions, tag="controller"):
         if self.model == "none":
             self.address = None
 
-    def _complete_pci(self, guest: Guest) -> None:
+    def _complete_pci(self, guest: Guest, caps: Capabilities) -> None:
         if self.model is None and self.index == 0:
             self.model = "pcie-root" if guest.is_q35 else "pci-root"
+        names = MODEL_NAMES.get(self.model or "", ())
+        if self.model_name is None and names:
+            self.model_name = next((name for name in names if caps.has_type(name)), names[0])
         if self.pcihole64 is not None:
             self.pcihole64 = -(-self.pcihole64 // KIB) * KIB
+        if self.model == "pci-bridge" and self.chassis_nr is None:
+            self.chassis_nr = self.index
+        if self.model in PORTS:
+            self.chassis = self.index if self.chassis is None else self.chassis
+        if self.model in EXPANDERS and self.bus_nr is None:
+            self.bus_nr = free_bus_nr(guest.devices.controllers)
+        self.settle()
+
+    def settle(self) -> None:
+        """Number the port of a PCI Express port by its address. To be called once the address is assigned."""
+        address = self.address
+        if self.model in PORTS and self.port is None and isinstance(address, PciAddress) and address.slot is not None:
+            below_root = self.model == "pcie-root-port"
+            self.port = (address.slot << 3 | (address.function or 0)) & 0xFF if below_root else address.slot
 
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         for reason in check_controller(self, guest, caps):
             yield f"{self.type} controller {self.index}: {reason}"
+
+
+def assign_indexes(controllers: list[Controller]) -> None:
+    """Give each controller without an index the lowest free one of its type.
+
+    A USB 2 controller right behind another of its group joins it, unless the group has one of its model.
+    """
+    for place, controller in enumerate(controllers):
+        if controller.index is None:
+            group = _group(controllers[:place], controller) if controller.model in USB2 else None
+            controller.index = free_index(controllers, controller.type) if group is None else group
+
+
+def _group(before: list[Controller], controller: Controller) -> int | None:
+    last = next((other for other in reversed(before) if other.type == "usb"), None)
+    if last is None or last.model not in USB2:
+        return None
+    taken = any(other.type == "usb" and other.index == last.index and other.model == controller.model
+                for other in before)  # fmt: skip
+    return None if taken else last.index
+
+
+def free_index(controllers: list[Controller], kind: str) -> int:
+    """The lowest index that no controller of a type has."""
+    used = {controller.index for controller in controllers if controller.type == kind}
+    return next(index for index in range(len(used) + 1) if index not in used)
+
+
+def free_bus_nr(controllers: list[Controller]) -> int | None:
+    """The number for a new expander's bus: two below the lowest in use, one for itself and one for its bridge."""
+    lowest = min((controller.bus_nr for controller in controllers if controller.bus_nr is not None), default=256)
+    return lowest - 2 if lowest > 2 else None
+
+
+def arrange(controllers: list[Controller]) -> list[Controller]:
+    """Controllers by type in order of appearance, of one type by index, masters before their companions."""
+    types: dict[str, list[Controller]] = {}
+    for controller in controllers:
+        types.setdefault(controller.type, []).append(controller)
+    return [c for group in types.values() for c in sorted(group, key=lambda c: (c.index or 0, c.is_companion))]
