@@ -1,15 +1,42 @@
-"""Completion: what a definition leaves open is decided once, at define time, and kept for ever."""
+"""Completion: what a definition leaves open is decided once, at define time, and kept for ever.
+
+A definition stands by itself: whoever redefines a guest without its addresses asks for new ones, as with libvirt. To
+keep the hardware, keep its addresses in the XML; they never move then.
+"""
 
 from __future__ import annotations
 
+from frontinus.domain.addresses import assign_addresses, assign_drives
 from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.defaults import complete_guest
+from frontinus.domain.devices.character import pair_consoles
+from frontinus.domain.devices.controller import arrange as arrange_controllers
+from frontinus.domain.devices.controller import assign_indexes
+from frontinus.domain.devices.disk import arrange as arrange_disks
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
+from frontinus.domain.implicit import add_machine_devices, add_needed_devices
+from frontinus.domain.validate import validate
 
 
-def complete(guest: Guest, caps: Capabilities, host: HostFacts) -> Guest:
-    """The guest with canonical machine, UUID, defaults, implicit devices and every address assigned."""
+def complete(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bool = False) -> Guest:
+    """A copy with canonical machine, UUID, defaults, implicit devices and every address assigned.
+
+    `hotplug`: the guest runs, and the devices without an address are being plugged in. Raises InvalidXML, Unsupported.
+    """
     done = guest.clone()
-    for device in done.devices.all():
+    complete_guest(done, caps, host)
+    devices = done.devices
+    devices.disks = arrange_disks(devices.disks)
+    assign_indexes(devices.controllers)
+    devices.controllers = arrange_controllers(devices.controllers)
+    add_machine_devices(done, caps, host)
+    for device in devices.all():
         device.complete(done, caps, host)
+    pair_consoles(done)
+    assign_drives(done)
+    add_needed_devices(done, caps, host)
+    assign_addresses(done, caps, host, hotplug=hotplug)
+    pair_consoles(done)
+    validate(done, caps, host)
     return done

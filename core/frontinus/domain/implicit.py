@@ -1,0 +1,87 @@
+"""Devices that a definition need not name: what every machine of its kind has, and what other devices hang on."""
+
+from __future__ import annotations
+
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.controllers import add_controller
+from frontinus.domain.devices.audio import default_audio
+from frontinus.domain.devices.base import CcidAddress, Device, DriveAddress, VirtioSerialAddress
+from frontinus.domain.devices.input import Input
+from frontinus.domain.devices.memballoon import Memballoon
+from frontinus.domain.devices.video import Video
+from frontinus.domain.guest import Guest
+from frontinus.domain.host import HostFacts
+
+Q35_USB = (("qemu-xhci", "qemu-xhci"), ("nec-xhci", "nec-usb-xhci"), ("ich9-ehci1", "ich9-usb-ehci1"))
+"""USB models for q35, the best first, by the type that QEMU must have."""
+COMPANIONS = ("ich9-uhci1", "ich9-uhci2", "ich9-uhci3")
+DRIVES = ("scsi", "fdc", "ide", "sata")
+
+
+def add_machine_devices(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+    """Root bus, USB, the chipset's SATA, keyboard and mouse, balloon. To be completed with the user's own devices."""
+    if guest.machine == "isapc":
+        pass
+    elif guest.is_q35:
+        add_controller(guest, caps, host, "pci", 0, "pcie-root")
+        add_controller(guest, caps, host, "sata", 0)
+        _add_q35_usb(guest, caps, host)
+    else:
+        add_controller(guest, caps, host, "usb", 0)
+        add_controller(guest, caps, host, "pci", 0, "pci-root")
+    devices = guest.devices
+    for kind in ("mouse", "keyboard"):
+        if not any(device.type == kind and device.bus in ("ps2", None) for device in devices.inputs):
+            devices.inputs.append(Input(type=kind, bus="ps2"))
+    if devices.memballoon is None:
+        devices.memballoon = Memballoon(model="virtio")
+    audio = default_audio(guest, host)
+    if audio is not None:
+        devices.audios.append(audio)
+
+
+def _add_q35_usb(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+    model = next((model for model, name in Q35_USB if caps.has_type(name)), None)
+    if model is None or any(c.type == "usb" and not c.index for c in guest.devices.controllers):
+        return
+    add_controller(guest, caps, host, "usb", 0, model)
+    if model == "ich9-ehci1":
+        devices = guest.devices
+        master = next(c for c in devices.controllers if c.model == model)
+        companions = [master.clone(model=name) for name in COMPANIONS]
+        at = devices.controllers.index(master) + 1
+        devices.controllers[at:at] = companions
+        for companion in companions:
+            companion.complete(guest, caps, host)
+
+
+def add_needed_devices(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+    """Controllers that devices hang on, and a display adapter for a display. Drives must have their addresses."""
+    for kind in DRIVES:
+        on_bus: list[Device] = [disk for disk in guest.devices.disks if disk.bus == kind]
+        if kind == "scsi":
+            on_bus += [device for device in guest.devices.hostdevs if device.type == "scsi"]
+        used = [d.address.controller for d in on_bus if isinstance(d.address, DriveAddress)]
+        _add_up_to(guest, caps, host, kind, max(used, default=-1))
+    _add_up_to(guest, caps, host, "virtio-serial", _virtio_serial_needed(guest))
+    cards = guest.devices.smartcards
+    slots = [card.address.controller if isinstance(card.address, CcidAddress) else 0 for card in cards]
+    _add_up_to(guest, caps, host, "ccid", max(slots, default=-1))
+    if guest.devices.graphics and not guest.devices.videos:
+        video = Video()
+        guest.devices.videos.append(video)
+        video.complete(guest, caps, host)
+
+
+def _add_up_to(guest: Guest, caps: Capabilities, host: HostFacts, kind: str, highest: int) -> None:
+    for index in range(highest + 1):
+        add_controller(guest, caps, host, kind, index)
+
+
+def _virtio_serial_needed(guest: Guest) -> int:
+    """The highest index of a virtio-serial controller that some port needs; -1 without ports."""
+    devices = guest.devices
+    ports: list[Device] = [channel for channel in devices.channels if channel.target == "virtio"]
+    ports += [console for console in devices.consoles if console.target == "virtio"]
+    used = [p.address.controller if isinstance(p.address, VirtioSerialAddress) else 0 for p in ports]
+    return max(used, default=-1)

@@ -1,0 +1,49 @@
+"""Validation of a completed guest: what cannot be is refused, with the reason and the element."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from frontinus.api.errors import InvalidXML
+from frontinus.domain.addresses.connections import placed_devices
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.guest import Guest
+from frontinus.domain.host import HostFacts
+
+MAX_REASONS = 5
+
+
+def validate(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+    """Raises InvalidXML with the reasons, the first few of them, `details` naming the first one's element."""
+    reasons: list[tuple[str, str]] = []
+    for element, reason in _reasons(guest, caps, host):
+        if all(reason != told for _, told in reasons):
+            reasons.append((element, reason))
+        if len(reasons) == MAX_REASONS:
+            break
+    if reasons:
+        raise InvalidXML("; ".join(reason for _, reason in reasons), element=reasons[0][0])
+
+
+def _reasons(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[tuple[str, str]]:
+    """Element and reason of everything that cannot be."""
+    for device in guest.devices.all():
+        for reason in device.check(guest, caps):
+            yield device.tag, reason
+    yield from _aliases(guest)
+    yield from _boot(guest)
+
+
+def _aliases(guest: Guest) -> Iterator[tuple[str, str]]:
+    counts = Counter(device.alias for device in placed_devices(guest) if device.alias)
+    for alias in (alias for alias, count in counts.items() if count > 1):
+        yield "alias", f"<alias>: '{alias}' names two devices"
+
+
+def _boot(guest: Guest) -> Iterator[tuple[str, str]]:
+    orders = Counter(device.boot_order for device in placed_devices(guest) if device.boot_order)
+    for order in (order for order, count in orders.items() if count > 1):
+        yield "boot", f"<boot>: order {order} stands at two devices"
+    if orders and guest.os.boot:
+        yield "boot", "<boot>: devices have an order of their own, so <os> cannot name one too"
