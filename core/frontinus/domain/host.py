@@ -99,6 +99,8 @@ class HostFacts:
     firmware: tuple[Firmware, ...] = ()
     keep_machine_alias: bool = False
     """For measurements against recorded expectations: leave `pc` as `pc`."""
+    leave_cpu_open: bool = False
+    """For the same: leave a definition without CPU model as it is; the machine's own is taken at each start."""
     tls: Mapping[str, str] = field(default_factory=dict)
     """Folder of X.509 credentials by use: default, vnc, spice, chardev, nbd, vxhs, migrate."""
     tls_secrets: Mapping[str, str] = field(default_factory=dict)
@@ -116,6 +118,9 @@ class HostFacts:
     host_audio: frozenset[str] = frozenset()
     """Of vnc and nographics: guests that may use the host's sound, by `audio_driver`, when they name no backend."""
     audio_driver: str | None = None
+    vhost_user_gpu: str = "/usr/lib/qemu/vhost-user-gpu"
+    network_addresses: Mapping[str, str] = field(default_factory=dict)
+    """The host's address on each of its networks, by name."""
     render_nodes: tuple[str, ...] = ()
     """Render nodes of the host's GPUs, the preferred one first."""
     sysinfo: Sysinfo | None = None

@@ -97,6 +97,8 @@ class Helper:
     argv: tuple[str, ...]
     socket: str
     folders: tuple[str, ...] = ()
+    pair: tuple[int, int] | None = None
+    """Instead of `socket`: two connected sockets, QEMU's by the first number, the helper's by the second."""
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,10 @@ def pair_consoles(guest: Guest) -> None:
     devices = guest.devices
     first = devices.consoles[0] if devices.consoles else None
     if first is not None and first.is_serial and not devices.serials:
-        devices.serials.append(Serial(**{name: getattr(first, name) for name in MIRRORED}))
+        serial = Serial(**{name: getattr(first, name) for name in MIRRORED})
+        devices.serials.append(serial)
+        serial.complete_source()
+        serial.complete_target(guest)
     if first is None and devices.serials and devices.serials[0].target in (None, "isa-serial"):
         devices.consoles.append(Console(target="serial"))
     mirror_console(guest)

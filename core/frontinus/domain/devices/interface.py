@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import uuid
 from collections.abc import Iterator
@@ -209,10 +210,8 @@ def default_model(caps: Capabilities) -> str:
 def free_mac(guest: Guest, host: HostFacts) -> str:
     """An address of QEMU's range that no other card of the guest has."""
     taken = {card.mac for card in guest.devices.interfaces}
-    while True:
-        mac = ":".join(f"{byte:02x}" for byte in (*OUI, *host.entropy(3)))
-        if mac not in taken:
-            return mac
+    macs = (":".join(f"{byte:02x}" for byte in (*OUI, *host.entropy(size)[-3:])) for size in itertools.count(3))
+    return next(mac for mac in macs if mac not in taken)
 
 
 def is_model_name(name: str) -> bool:

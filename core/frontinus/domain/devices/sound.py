@@ -1,12 +1,53 @@
-"""The <sound> device."""
+"""The <sound> device: a sound card."""
 
 from __future__ import annotations
 
-from frontinus.domain.devices.base import Device
-from frontinus.xml import xml
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from frontinus.domain.devices.audio import check_audio
+from frontinus.domain.devices.base import Device, VirtioOptions
+from frontinus.xml import Model, many, xml
+from frontinus.xml.codecs import UInt32, YesNo, one_of
+
+if TYPE_CHECKING:
+    from frontinus.domain.capabilities import Capabilities
+    from frontinus.domain.guest import Guest
+
+DRIVERS = {
+    "sb16": "sb16", "es1370": "ES1370", "pcspk": "isa-pcspk", "ac97": "AC97", "ich6": "intel-hda",
+    "ich9": "ich9-intel-hda", "usb": "usb-audio", "virtio": "virtio-sound-pci",
+}  # fmt: skip
+"""QEMU's device for each model."""
+FOREIGN = ("ich7",)
+WITH_CODECS = frozenset({"ich6", "ich9"})
 
 
-class Sound(Device, tag="sound"):
+class Codec(Model, tag="codec"):
+    """A codec on the bus of an HDA card."""
+
+    type: str = xml("@type", one_of("duplex", "micro", "output"), required=True)
+
+
+class Sound(Device, VirtioOptions, tag="sound"):
     """A <sound> element."""
 
-    model: str | None = xml("@model")
+    model: str = xml("@model", one_of(*DRIVERS, *FOREIGN), required=True)
+    multichannel: bool | None = xml("@multichannel", YesNo)
+    streams: int | None = xml("@streams", UInt32)
+    codecs: list[Codec] = many("codec", Codec)
+    audio: int | None = xml("audio/@id", UInt32)
+
+    def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
+        """Reasons why this card cannot be."""
+        if self.model in FOREIGN:
+            yield f"<sound model='{self.model}'> is not of this hypervisor"
+        elif not caps.has_type(DRIVERS[self.model]):
+            yield f"<sound model='{self.model}'>: this QEMU has no {DRIVERS[self.model]}"
+        if self.codecs and self.model not in WITH_CODECS:
+            yield f"<sound model='{self.model}'> has no <codec>"
+        if self.multichannel is not None and self.model != "usb":
+            yield f"<sound model='{self.model}'> has no attribute 'multichannel'"
+        if self.streams is not None and self.model != "virtio":
+            yield f"<sound model='{self.model}'> has no attribute 'streams'"
+        yield from check_audio(guest, self.audio, f"<sound model='{self.model}'>")

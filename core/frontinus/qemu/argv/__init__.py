@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from frontinus.qemu.argv import (
+    audio,
     characters,
     controllers,
     cpu,
@@ -17,12 +18,13 @@ from frontinus.qemu.argv import (
     memory,
     security,
     sysinfo,
+    video,
 )
 from frontinus.qemu.argv.context import Context
 
 FAMILIES: tuple[Callable[[Context], None], ...] = (
     general.build_head, machine.build, cpu.build, memory.build, cpu.build_smp, memory.build_late, sysinfo.build,
     general.build, controllers.build, disks.build,
-    interfaces.build, characters.build, graphics.build, devices.build, security.build,
+    interfaces.build, characters.build, audio.build, graphics.build, video.build, audio.build_cards, devices.build, security.build,
     general.build_tail,
 )  # fmt: skip
