@@ -246,7 +246,7 @@ def _access(disk: Disk, caps: Capabilities) -> Reasons:
 def _identity(disk: Disk) -> Reasons:
     if disk.serial and not re.fullmatch(r"[A-Za-z0-9_ .+-]+", disk.serial):
         yield f"<serial>: '{disk.serial}' has characters other than letters, digits, spaces and _.+-"
-    if disk.wwn and not re.fullmatch(r"[0-9a-fA-F]{16}", disk.wwn):
+    if disk.wwn and not re.fullmatch(r"(0x)?[0-9a-fA-F]{16}", disk.wwn):
         yield f"<wwn>: '{disk.wwn}' is not 16 hexadecimal digits"
     for name, text, longest in (("vendor", disk.vendor, 8), ("product", disk.product, 16)):
         if text and not re.fullmatch(rf"[ -~]{{1,{longest}}}", text):

@@ -24,7 +24,7 @@ from frontinus.qemu.argv.context import Context
 
 FAMILIES: tuple[Callable[[Context], None], ...] = (
     general.build_head, machine.build, cpu.build, memory.build, cpu.build_smp, memory.build_late, sysinfo.build,
-    general.build, controllers.build, disks.build,
-    interfaces.build, characters.build, audio.build, graphics.build, video.build, audio.build_cards, devices.build, security.build,
-    general.build_tail,
+    general.build, controllers.build, controllers.build_ccid, disks.build,
+    interfaces.build, characters.build, audio.build, graphics.build, video.build, audio.build_cards, devices.build,
+    security.build, general.build_tail,
 )  # fmt: skip

@@ -159,7 +159,7 @@ def device_props(ctx: Context, disk: Disk, backend: Props) -> Props:
         "heads": disk.heads,
         "secs": disk.sectors,
         "bios-chs-trans": disk.translation,
-        "serial": disk.serial,
+        "serial": _serial(disk),
         **_error_policies(disk),
     }
 
@@ -203,6 +203,11 @@ def _scsi_name(disk: Disk) -> str | None:
     if disk.bus != "scsi" or disk.device == "lun":
         return None
     return disk.serial or f"drive-{alias_of(disk)}"
+
+
+def _serial(disk: Disk) -> str | None:
+    """The serial number with a backslash before each space: so guests have seen it under libvirt, and know it."""
+    return disk.serial.replace(" ", "\\ ") if disk.serial else None
 
 
 def _write_cache(disk: Disk) -> str | None:
