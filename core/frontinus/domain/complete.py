@@ -13,6 +13,7 @@ from frontinus.domain.devices.character import pair_consoles
 from frontinus.domain.devices.controller import arrange as arrange_controllers
 from frontinus.domain.devices.controller import assign_indexes
 from frontinus.domain.devices.disk import arrange as arrange_disks
+from frontinus.domain.devices.video import primary_first
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.implicit import add_machine_devices, add_needed_devices
@@ -28,6 +29,7 @@ def complete(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bool
     complete_guest(done, caps, host)
     devices = done.devices
     devices.disks = arrange_disks(devices.disks)
+    primary_first(done)
     assign_indexes(devices.controllers)
     devices.controllers = arrange_controllers(devices.controllers)
     add_machine_devices(done, caps, host)

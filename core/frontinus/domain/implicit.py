@@ -8,7 +8,7 @@ from frontinus.domain.devices.audio import default_audio
 from frontinus.domain.devices.base import CcidAddress, Device, DriveAddress, VirtioSerialAddress
 from frontinus.domain.devices.input import Input
 from frontinus.domain.devices.memballoon import Memballoon
-from frontinus.domain.devices.video import Video
+from frontinus.domain.devices.video import default_video
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 
@@ -67,8 +67,7 @@ def add_needed_devices(guest: Guest, caps: Capabilities, host: HostFacts) -> Non
     cards = guest.devices.smartcards
     slots = [card.address.controller if isinstance(card.address, CcidAddress) else 0 for card in cards]
     _add_up_to(guest, caps, host, "ccid", max(slots, default=-1))
-    if guest.devices.graphics and not guest.devices.videos:
-        video = Video()
+    if video := default_video(guest):
         guest.devices.videos.append(video)
         video.complete(guest, caps, host)
 

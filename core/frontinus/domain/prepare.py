@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+
 from frontinus.domain.aliases import assign_alias, assign_aliases
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.devices.character import mirror_console
 from frontinus.domain.devices.disk import number_layers
+from frontinus.domain.devices.graphics import FIRST_PORT, assign_ports
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 
 __all__ = ["assign_alias", "prepare"]
 
 
-def prepare(guest: Guest, caps: Capabilities, host: HostFacts, *, guest_id: int) -> Guest:
-    """A copy with its id, every device's alias, and what is chosen at each start."""
+def prepare(guest: Guest, caps: Capabilities, host: HostFacts, *, guest_id: int,
+            free_port: Callable[[], int] | None = None) -> Guest:  # fmt: skip
+    """A copy with its id, every device's alias, and what is chosen at each start.
+
+    `free_port` returns another port for a display each time; without it they are counted from the first.
+    """
     live = guest.clone()
     live.id = guest_id
     assign_aliases(live)
@@ -21,4 +29,5 @@ def prepare(guest: Guest, caps: Capabilities, host: HostFacts, *, guest_id: int)
     for device in live.devices.all():
         device.prepare(live, caps, host)
     mirror_console(live)
+    assign_ports(live, free_port or itertools.count(FIRST_PORT).__next__)
     return live
