@@ -49,7 +49,7 @@ async def test_command_after_sync(tmp_path: Path) -> None:
 
     async with guest(tmp_path / "ga", guest_sync_delimited=agent, guest_ping=ping) as got:
         answer = await agent_command(str(tmp_path / "ga"), Command("guest-ping", {"a": 1}), 5)
-        assert json.loads(answer) == {"echo": {"a": 1}}
+        assert json.loads(answer) == {"return": {"echo": {"a": 1}}}
         assert got == ["guest-sync-delimited", "guest-ping"]
 
 
@@ -59,7 +59,7 @@ async def test_answers_to_earlier_callers_are_thrown_away(tmp_path: Path) -> Non
 
     fresh = lambda c: b'{"return": "fresh"}\n'  # noqa: E731
     async with guest(tmp_path / "ga", guest_sync_delimited=after_others, guest_info=fresh):
-        assert await agent_command(str(tmp_path / "ga"), Command("guest-info"), 5) == '"fresh"'
+        assert await agent_command(str(tmp_path / "ga"), Command("guest-info"), 5) == '{"return": "fresh"}'
 
 
 async def test_agents_own_words(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ async def test_command_is_not_answered(tmp_path: Path) -> None:
     async with guest(tmp_path / "ga", guest_sync_delimited=agent):
         with pytest.raises(AgentUnavailable, match=r"guest-exec within 0\.1 s"):
             await agent_command(str(tmp_path / "ga"), Command("guest-exec"), 0.1)
-        assert await agent_command(str(tmp_path / "ga"), Command("guest-shutdown"), 0.1) == ""
+        assert await agent_command(str(tmp_path / "ga"), Command("guest-shutdown"), 0.1) == '{"return": {}}'
 
 
 async def test_answer_that_is_no_json(tmp_path: Path) -> None:

@@ -189,11 +189,43 @@ async def test_connect(tmp_path: Path) -> None:
     with pytest.raises(HypervisorFailed, match="Connection refused"):
         await Monitor.connect(str(path), print, print)
     listener.listen()
-    with pytest.raises(Unresponsive, match=r"within 0\.05 s"):  # connected to, but nobody greets
-        await Monitor.connect(str(path), print, print, deadline=0.05)
+    monitor = await Monitor.connect(str(path), print, print)
+    with pytest.raises(Unresponsive, match=r"within 0\.05 s"):  # connected to, but nobody answers
+        await monitor.negotiate(deadline=0.05)
+    monitor.close()
     with pytest.raises(HypervisorFailed, match="No such file"):
         await Monitor.connect(str(tmp_path / "none"), print, print)
     listener.close()
+
+
+async def test_first_commands_go_with_the_negotiation() -> None:
+    async with session() as s:
+        s.peer.answers["x"] = ok(5)
+        (answer,) = await s.monitor.negotiate([Command("x")])
+        assert answer.value(int) == 5
+        s.peer.answers["qmp_capabilities"] = said(b'{"id": ID, "error": {"class": "G", "desc": "again?"}}')
+        with pytest.raises(HypervisorFailed, match="again"):
+            await s.monitor.negotiate()
+
+
+async def test_expected_event() -> None:
+    async with session() as s:
+        s.peer.answers["x"] = lambda c: (
+            b'{"event": "A", "data": {"n": 1}}\n{"event": "A", "data": {"n": 2}}\n' + ok(0)(c)
+        )
+        with s.monitor.expect(lambda e: e.data.get("n") == 2) as future:
+            await s.monitor.execute("x")
+            assert (await future).data == {"n": 2}
+        with s.monitor.expect(lambda e: e.name == "B") as future:
+            await s.monitor.execute("x")
+            assert not future.done()
+        assert future.cancelled() and not s.monitor._expected and len(s.events) == 4
+        with s.monitor.expect(lambda e: e.name == "B") as future:
+            s.peer.sock.shutdown(socket.SHUT_RDWR)
+            with pytest.raises(HypervisorFailed, match="monitor is gone"):
+                await asyncio.wait_for(future, 2)
+        with s.monitor.expect(lambda e: True) as future, pytest.raises(HypervisorFailed):
+            await asyncio.wait_for(future, 2)
 
 
 async def test_long_message_arrives_and_a_longer_one_ends_it() -> None:

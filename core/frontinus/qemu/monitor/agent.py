@@ -23,6 +23,7 @@ SYNC_SECONDS = 5.0
 SILENT = frozenset({"guest-shutdown", "guest-suspend-ram", "guest-suspend-disk", "guest-suspend-hybrid"})
 """Commands that a successful agent does not answer; a failure is told soon."""
 SILENT_SECONDS = 3.0
+NOTHING = '{"return": {}}'
 START = b"\xff"
 """What comes before an answer to guest-sync-delimited, and never in JSON."""
 
@@ -43,7 +44,7 @@ def parse_command(text: str) -> Command:
 
 
 async def agent_command(path: str, command: Command, deadline: float) -> str:
-    """Run a command of the guest agent behind a socket; its answer as JSON text, empty from a command that has none.
+    """Run a command of the guest agent behind a socket; its answer as JSON text, {"return": ...}.
 
     Raises AgentUnavailable when nobody answers, HypervisorFailed with the agent's own words.
     """
@@ -106,7 +107,7 @@ class _Connection:
                 reply = msgspec.json.decode(await self._line(), type=_Reply)
         except (TimeoutError, AgentUnavailable) as error:
             if silent:
-                return ""
+                return NOTHING
             if isinstance(error, AgentUnavailable):
                 raise
             raise AgentUnavailable(f"the guest agent did not answer {command.execute} within {deadline:g} s") from None
@@ -114,7 +115,7 @@ class _Connection:
             raise HypervisorFailed(f"the guest agent's answer is no JSON: {error}") from error
         if reply.error is not None:
             raise failed(command.execute, reply.error)
-        return bytes(reply.result).decode()
+        return f'{{"return": {bytes(reply.result).decode()}}}'
 
     def _send(self, prefix: bytes, command: Command) -> None:
         assert self._wire is not None

@@ -7,9 +7,10 @@ between the answers of a batch.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -52,8 +53,8 @@ class Moment(msgspec.Struct, frozen=True):
     microseconds: int = 0
 
 
-class Message(msgspec.Struct, rename={"result": "return", "greeting": "QMP"}):
-    """Whatever QEMU says: an answer (with id), an event, or the greeting."""
+class Message(msgspec.Struct, rename={"result": "return"}):
+    """Whatever QEMU says: an answer (with id), an event, or the greeting (with none of these)."""
 
     id: int | None = None
     result: msgspec.Raw = msgspec.Raw(b"")
@@ -61,7 +62,6 @@ class Message(msgspec.Struct, rename={"result": "return", "greeting": "QMP"}):
     event: str | None = None
     data: msgspec.Raw = msgspec.Raw(b"{}")
     timestamp: Moment = Moment()
-    greeting: msgspec.Raw = msgspec.Raw(b"")
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -121,7 +121,7 @@ class Monitor:
         self._loop = asyncio.get_running_loop()
         self._on_event = on_event
         self._on_end = on_end
-        self._greeted: asyncio.Future[None] = self._loop.create_future()
+        self._expected: dict[asyncio.Future[Event], Callable[[Event], bool]] = {}
         self._waiting: dict[int, tuple[_Batch, int, str]] = {}
         self._next = 1
         self._decode = msgspec.json.Decoder(Message).decode
@@ -129,30 +129,40 @@ class Monitor:
         self._wire = Wire(sock, self._line, self._ended)
 
     @classmethod
-    async def connect(cls, path: str, on_event: Callable[[Event], None], on_end: Callable[[str], None],
-                      deadline: float = DEADLINE) -> Monitor:  # fmt: skip
-        """Connect to a socket and negotiate. Raises Unresponsive, HypervisorFailed."""
+    async def connect(cls, path: str, on_event: Callable[[Event], None], on_end: Callable[[str], None]) -> Monitor:
+        """Connect to a socket. Raises HypervisorFailed. QEMU says nothing before `negotiate`."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.setblocking(False)
-        monitor = None
         try:
-            async with asyncio.timeout(deadline):
-                await asyncio.get_running_loop().sock_connect(sock, path)
-                monitor = cls(sock, on_event, on_end)
-                await monitor.negotiate()
-                return monitor
-        except BaseException as error:
-            monitor.close() if monitor else sock.close()
-            if isinstance(error, TimeoutError):
-                raise Unresponsive(f"the monitor at {path} did not answer within {deadline:g} s") from None
-            if isinstance(error, OSError):
-                raise HypervisorFailed(f"cannot connect to the monitor at {path}: {error.strerror}") from error
+            await asyncio.get_running_loop().sock_connect(sock, path)
+        except OSError as error:
+            sock.close()
+            raise HypervisorFailed(f"cannot connect to the monitor at {path}: {error.strerror}") from error
+        except BaseException:
+            sock.close()
             raise
+        return cls(sock, on_event, on_end)
 
-    async def negotiate(self) -> None:
-        """Wait for the greeting and enter command mode."""
-        await self._greeted
-        await self.execute("qmp_capabilities")
+    async def negotiate(self, commands: Sequence[Command] = (), *, deadline: float = DEADLINE) -> list[Answer]:
+        """Enter command mode and run the first commands, all in one write: QEMU reads it when it is ready."""
+        first, *rest = await self.execute_many([Command("qmp_capabilities"), *commands], deadline=deadline)
+        if first.error is not None:
+            raise failed(first.command, first.error)
+        return rest
+
+    @contextlib.contextmanager
+    def expect(self, match: Callable[[Event], bool]) -> Iterator[asyncio.Future[Event]]:
+        """A future for the next event that matches; enter before the command that causes it."""
+        future: asyncio.Future[Event] = self._loop.create_future()
+        self._expected[future] = match
+        if not self._wire.open:
+            self._fail(disconnected("it was closed"))
+        try:
+            yield future
+        finally:
+            self._expected.pop(future, None)
+            if not future.cancel() and not future.cancelled():
+                future.exception()  # it is no loss when nobody waited to the end
 
     @property
     def connected(self) -> bool:
@@ -221,8 +231,6 @@ class Monitor:
             self._answer(message.id, message)
         elif message.event is not None:
             self._event(message)
-        elif len(memoryview(message.greeting)) and not self._greeted.done():
-            self._greeted.set_result(None)
         elif message.error is not None:
             log.warning("the monitor complains: %s", message.error.desc)
 
@@ -238,7 +246,11 @@ class Monitor:
     def _event(self, message: Message) -> None:
         data = msgspec.json.decode(message.data, type=dict[str, object])
         moment = message.timestamp
-        self._on_event(Event(message.event or "", data, moment.seconds + moment.microseconds / 1e6))
+        event = Event(message.event or "", data, moment.seconds + moment.microseconds / 1e6)
+        for future, match in self._expected.items():
+            if not future.done() and match(event):
+                future.set_result(event)
+        self._on_event(event)
 
     def _ended(self, reason: str) -> None:
         self._fail(disconnected(reason))
@@ -249,6 +261,6 @@ class Monitor:
             if not batch.future.done():
                 batch.future.set_exception(error)
         self._waiting.clear()
-        if not self._greeted.done():
-            self._greeted.set_exception(error)
-            self._greeted.exception()  # it is no loss when nobody waits
+        for future in self._expected:
+            if not future.done():
+                future.set_exception(error)
