@@ -35,7 +35,7 @@ def emit(ctx: Context, device: Character) -> None:
 def serial(ctx: Context, device: Serial) -> None:
     """Emit a serial port."""
     alias, target = alias_of(device), device.target or "isa-serial"
-    name = chardev(ctx, device, f"char{alias}", alias=alias, backend="serial")
+    name = chardev(ctx, device, f"char{alias}", alias=alias)
     ctx.props("device", {
         "driver": DEVICES[target], "chardev": name, "id": alias,
         "index": device.port if target == "isa-serial" else None, **address_props(ctx, device),
@@ -45,7 +45,7 @@ def serial(ctx: Context, device: Serial) -> None:
 def parallel(ctx: Context, device: Parallel) -> None:
     """Emit a parallel port."""
     alias = alias_of(device)
-    name = chardev(ctx, device, f"char{alias}", alias=alias, backend="parallel")
+    name = chardev(ctx, device, f"char{alias}", alias=alias, dev="parallel")
     ctx.props("device", {"driver": "isa-parallel", "chardev": name, "id": alias, **address_props(ctx, device)})
 
 
@@ -54,14 +54,14 @@ def console(ctx: Context, device: Console) -> None:
     if device.is_serial:
         return
     alias = alias_of(device)
-    name = chardev(ctx, device, f"char{alias}", alias=alias, backend="serial")
+    name = chardev(ctx, device, f"char{alias}", alias=alias)
     ctx.props("device", {"driver": "virtconsole", **address_props(ctx, device), "chardev": name, "id": alias})
 
 
 def channel(ctx: Context, device: Channel) -> None:
     """Emit a channel: a port of a virtio-serial card, or an address of the user network."""
     alias = alias_of(device)
-    name = chardev(ctx, device, f"char{alias}", alias=alias, backend="serial", channel="vdagent")
+    name = chardev(ctx, device, f"char{alias}", alias=alias)
     if device.target == "guestfwd":
         rule = f"tcp:{device.address_to}:{device.port_to}-chardev:{name}"
         ctx.props("netdev", {"type": "user", "guestfwd": [{"str": rule}], "id": alias})

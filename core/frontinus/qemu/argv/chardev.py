@@ -15,23 +15,22 @@ OPTIONAL = frozenset({"qemu-vdagent", "dbus", "spicevmc", "spiceport"})
 """Backends of later releases, or of builds with SPICE."""
 
 
-def chardev(ctx: Context, source: CharSource, name: str, *, alias: str, backend: str | None = None,
-            channel: str | None = None, wait: bool = False, listen: bool = True) -> str:  # fmt: skip
+def chardev(ctx: Context, source: CharSource, name: str, *, alias: str, dev: str = "serial",
+            channel: str = "vdagent", wait: bool = False, listen: bool = True) -> str:  # fmt: skip
     """Emit the -chardev of one source under the id `name`; returns the id.
 
-    `alias`: the device's, which names files in messages. `backend`: QEMU's backend where the kind does not tell it.
+    `alias`: the device's, which names files in messages. `dev`: what a host device is, "serial" or "parallel".
     `channel`: what spicevmc carries (vdagent, usbredir, smartcard). `wait`: QEMU waits for a client before the guest
     runs. `listen`: a listening unix socket is made by the engine and passed, so that it exists before QEMU does.
     """
-    if source.type in BACKENDS:
-        backend = BACKENDS[source.type]
-    need_backend(ctx, backend or source.type)
+    backend = dev if source.type == "dev" else BACKENDS.get(source.type, source.type)
+    need_backend(ctx, backend)
     properties = PROPERTIES[source.type](ctx, source, name, alias)
     if source.type == "spicevmc":
-        properties = {"name": channel or "vdagent"}
+        properties = {"name": channel}
     if source.listens:
-        properties = {**properties, **_server(ctx, source.end, properties, wait, listen)}
-    ctx.props("chardev", {"backend": backend or source.type, "id": name, **properties, **_log(ctx, source, alias)})
+        properties = {**properties, **_server(ctx, source.end, wait, listen)}
+    ctx.props("chardev", {"backend": backend, "id": name, **properties, **_log(ctx, source, alias)})
     return name
 
 
@@ -101,7 +100,7 @@ def _reconnect(ctx: Context, end: CharEnd) -> Props:
     return {"reconnect": end.reconnect_timeout}
 
 
-def _server(ctx: Context, end: CharEnd, properties: Props, wait: bool, listen: bool) -> Props:
+def _server(ctx: Context, end: CharEnd, wait: bool, listen: bool) -> Props:
     switches = {"server": True, "wait": None if wait else False}
     if end.path is None or not listen:
         return switches

@@ -22,7 +22,8 @@ Props = Mapping[str, object]
 IMPLIED = {
     "device": "driver", "object": "qom-type", "netdev": "type", "chardev": "backend", "audiodev": "driver",
     "machine": "type", "accel": "accel", "cpu": "model", "smp": "cpus", "sandbox": "enable",
-    "display": "type", "vnc": "vnc",
+    "fsdev": "fsdriver", "tpmdev": "type",
+    "display": "type", "vnc": "vnc", "spice": "unix",
 }  # fmt: skip
 """The property that comes first, without its name, in the comma form of an option."""
 

@@ -104,7 +104,7 @@ def _spice(ctx: Context, display: Graphics) -> None:
 def _spice_place(ctx: Context, display: Graphics) -> dict[str, object]:
     listen = display.main_listen
     if listen.type == "socket":
-        return {"unix": True, "addr": listen.socket}
+        return {"unix": "unix", "addr": listen.socket}
     if listen.type == "none":
         return {"port": 0}
     return {
