@@ -78,6 +78,16 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class UsbDevice:
+    """A USB device that is plugged into the host."""
+
+    bus: int
+    device: int
+    vendor: int
+    product: int
+
+
+@dataclass(frozen=True)
 class HostFacts:
     """What `plan` and `complete` need to know of the host."""
 
@@ -125,6 +135,12 @@ class HostFacts:
     """Render nodes of the host's GPUs, the preferred one first."""
     sysinfo: Sysinfo | None = None
     """The host's own SMBIOS data, for guests that show it."""
+    usb: tuple[UsbDevice, ...] | None = None
+    """USB devices; None where nobody looked."""
+    scsi_generic: Mapping[str, str] = field(default_factory=dict)
+    """Names of generic SCSI devices (sg0) by host:bus:target:unit, "*" for any."""
+    virtiofsd: str = "/usr/lib/qemu/virtiofsd"
+    """The program that serves virtiofs, where a guest names none."""
     vhost_net: bool = False
     vnc_listen: str = "127.0.0.1"
     spice_listen: str = "127.0.0.1"

@@ -97,6 +97,22 @@ class Helper:
     argv: tuple[str, ...]
     socket: str
     folders: tuple[str, ...] = ()
+    """Folders that it writes into: made where missing, and kept."""
+    setup: tuple[str, ...] = ()
+    """A program that runs to its end first, with the same folders and secrets."""
+    secrets: Mapping[int, str] = field(default_factory=dict)
+    """UUIDs of secrets whose values the programs read from descriptors of these numbers."""
+
+
+@dataclass(frozen=True)
+class Vfio:
+    """A device that QEMU reaches by VFIO, as its folder in sysfs: its group is given to the guest's user.
+
+    A managed PCI function is taken from the host's driver before, and given back after.
+    """
+
+    path: str
+    managed: bool = False
     pair: tuple[int, int] | None = None
     """Instead of `socket`: two connected sockets, QEMU's by the first number, the helper's by the second."""
 
@@ -110,7 +126,7 @@ class Label:
     shared: bool = False
 
 
-Resource = Folder | Listener | OpenFile | Tap | SecretFile | CopyOnce | Helper | Label
+Resource = Folder | Listener | OpenFile | Tap | SecretFile | CopyOnce | Helper | Vfio | Label
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,28 @@
+"""The memory balloon."""
+
+from __future__ import annotations
+
+from frontinus.domain.devices.memballoon import Memballoon
+from frontinus.qemu.argv.address import address_props, alias_of
+from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.virtio import virtio_driver, virtio_props
+
+
+def build(ctx: Context) -> None:
+    """Emit the balloon, unless the guest has none."""
+    if ctx.guest.devices.memballoon is not None:
+        memballoon(ctx, ctx.guest.devices.memballoon)
+
+
+def memballoon(ctx: Context, device: Memballoon) -> None:
+    """Emit a balloon."""
+    if device.model == "none":
+        return
+    ctx.props("device", {
+        "driver": virtio_driver(ctx, "virtio-balloon", device, device.model),
+        **virtio_props(device),
+        "id": alias_of(device),
+        "deflate-on-oom": device.autodeflate,
+        "free-page-reporting": device.free_page_reporting,
+        **address_props(ctx, device),
+    })  # fmt: skip

@@ -1,0 +1,188 @@
+"""Devices of the host that the guest gets: PCI, USB, SCSI, vhost-scsi and mediated ones."""
+
+from __future__ import annotations
+
+import re
+
+from frontinus.api.errors import InvalidXML, Unsupported
+from frontinus.domain.devices.base import PlainAddress
+from frontinus.domain.devices.hostdev import (
+    ISCSI_PORT,
+    Hostdev,
+    MdevHostdev,
+    PciHostdev,
+    ScsiHostdev,
+    UsbHostdev,
+    VhostScsiHostdev,
+)
+from frontinus.domain.devices.image import Image
+from frontinus.domain.devices.source import Source
+from frontinus.domain.plan import Label, OpenFile, Vfio
+from frontinus.qemu.argv.address import address_props, alias_of
+from frontinus.qemu.argv.blockdev import emit_node, emit_objects
+from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.protocols import protocol_props
+from frontinus.qemu.argv.rom import rom_props
+from frontinus.qemu.argv.virtio import virtio_driver
+
+Props = dict[str, object]
+RESETS = {"off": (False, None), "uninitialized": (True, False), "on": (True, True)}
+"""QEMU's guest-reset and guest-resets-all for each word of guestReset."""
+VHOST_SCSI = "/dev/vhost-scsi"
+
+
+def build(ctx: Context) -> None:
+    """Emit every device of the host."""
+    for device in ctx.guest.devices.hostdevs:
+        hostdev(ctx, device)
+
+
+def hostdev(ctx: Context, device: Hostdev) -> None:
+    """Emit one device of the host. Raises Unsupported for one that is not there, and for what containers have."""
+    match device:
+        case PciHostdev():
+            pci(ctx, device)
+        case UsbHostdev():
+            usb(ctx, device)
+        case ScsiHostdev():
+            scsi(ctx, device)
+        case VhostScsiHostdev():
+            vhost_scsi(ctx, device)
+        case MdevHostdev():
+            mdev(ctx, device)
+        case _:
+            raise Unsupported(f"<hostdev> of type '{device.type}' in mode '{device.mode}' is not of this hypervisor")
+
+
+def pci(ctx: Context, device: PciHostdev) -> None:
+    """Emit a PCI function. One of address type "unassigned" is only taken from the host."""
+    if device.source is None or device.driver not in (None, "vfio"):
+        raise Unsupported("<hostdev> of type 'pci': only driver 'vfio' with an <address> of the host can be used")
+    ctx.need(Vfio(f"/sys/bus/pci/devices/{device.source}", bool(device.managed)))
+    if isinstance(device.address, PlainAddress):
+        return
+    ctx.props("device", {
+        "driver": "vfio-pci",
+        "host": str(device.source),
+        "id": alias_of(device),
+        "bootindex": device.boot_order,
+        "failover_pair_id": device.teaming_persistent if device.teaming == "transient" else None,
+        **address_props(ctx, device),
+        **rom_props(device.rom),
+    })  # fmt: skip
+
+
+def usb(ctx: Context, device: UsbHostdev) -> None:
+    """Emit a USB device. One that is missing, and may be, is there for the guest without anything behind it."""
+    reset, resets_all = RESETS.get(device.guest_reset or "", (None, None))
+    ctx.props("device", {
+        "driver": "usb-host",
+        **_usb_source(ctx, device),
+        "id": alias_of(device),
+        "bootindex": device.boot_order,
+        "guest-reset": reset,
+        "guest-resets-all": resets_all,
+        **address_props(ctx, device),
+    })  # fmt: skip
+
+
+def _usb_source(ctx: Context, device: UsbHostdev) -> Props:
+    place = find_usb(ctx, device)
+    if place is None:
+        return {}
+    bus, number = place
+    if not (bus or number):
+        return {"vendorid": device.vendor, "productid": device.product}
+    path = f"/dev/bus/usb/{bus:03d}/{number:03d}"
+    ctx.need(Label(path))
+    if ctx.caps.has_property("usb-host", "hostdevice"):
+        return {"hostdevice": path}
+    return {"hostbus": bus, "hostaddr": number}
+
+
+def find_usb(ctx: Context, device: UsbHostdev) -> tuple[int, int] | None:
+    """Bus and number of a USB device; 0 and 0 where nobody looked at the host; None for one that may be missing.
+
+    Raises Unsupported when the device is not there and must be, or when several fit.
+    """
+    if not device.vendor:
+        return device.bus or 0, device.device or 0
+    if ctx.host.usb is None:
+        return (device.bus or 0, device.device or 0)
+    found = [there for there in ctx.host.usb if (there.vendor, there.product) == (device.vendor, device.product)]
+    if len(found) > 1 and device.bus is not None:
+        found = [there for there in found if (there.bus, there.device) == (device.bus, device.device)]
+    name = f"{device.vendor:04x}:{device.product or 0:04x}"
+    if len(found) > 1:
+        raise Unsupported(f"<hostdev>: the host has several USB devices {name}: <address> tells which")
+    if found:
+        return found[0].bus, found[0].device
+    if device.startup_policy == "optional" or (device.startup_policy == "requisite" and ctx.incoming):
+        return None
+    raise Unsupported(f"<hostdev>: the host has no USB device {name}")
+
+
+def scsi(ctx: Context, device: ScsiHostdev) -> None:
+    """Emit a SCSI logical unit: a node for the host's or the target's, then the guest's."""
+    alias = alias_of(device)
+    node = f"frontinus-{alias}-backend"
+    emit_node(ctx, {**_scsi_source(ctx, device, node), "node-name": node, "read-only": device.readonly})
+    ctx.props("device", {
+        "driver": "scsi-generic",
+        "drive": node,
+        "id": alias,
+        "bootindex": device.boot_order,
+        **address_props(ctx, device, drive_bus="scsi"),
+    })  # fmt: skip
+
+
+def _scsi_source(ctx: Context, device: ScsiHostdev, node: str) -> Props:
+    if device.protocol == "iscsi":
+        hosts = [host.clone(port=host.port or ISCSI_PORT) for host in device.hosts]
+        source = Source(protocol="iscsi", name=device.name, hosts=hosts, initiator=device.initiator)
+        image = Image(node, "network", "raw", source, read_only=device.readonly, auth=device.auth)
+        return protocol_props(ctx.host, image, emit_objects(ctx, image, node, node))
+    path = scsi_generic(ctx, device)
+    ctx.need(Label(path, readonly=device.readonly, shared=device.shareable))
+    return {"driver": "host_device", "filename": path}
+
+
+def scsi_generic(ctx: Context, device: ScsiHostdev) -> str:
+    """The node of the generic SCSI driver for a unit of an adapter. Raises Unsupported for one that is not there."""
+    number = re.fullmatch(r"scsi_host(\d+)", device.adapter or "")
+    if number is None:
+        raise InvalidXML(f"<adapter>: '{device.adapter}' is not of the form scsi_host0", element="adapter")
+    place = f"{number[1]}:{device.bus or 0}:{device.target or 0}:{device.unit or 0}"
+    name = ctx.host.scsi_generic.get(place) or ctx.host.scsi_generic.get("*")
+    if name is None:
+        raise Unsupported(f"<hostdev>: the host has no SCSI device {place}")
+    return f"/dev/{name}"
+
+
+def vhost_scsi(ctx: Context, device: VhostScsiHostdev) -> None:
+    """Emit a target of the host's kernel; its end there is opened for QEMU."""
+    fd = ctx.fd()
+    ctx.need(OpenFile(VHOST_SCSI, fd, append=False))
+    ctx.props("device", {
+        "driver": virtio_driver(ctx, "vhost-scsi", device, device.model),
+        "wwpn": device.wwpn,
+        "vhostfd": str(fd),
+        "id": alias_of(device),
+        **address_props(ctx, device),
+    })  # fmt: skip
+
+
+def mdev(ctx: Context, device: MdevHostdev) -> None:
+    """Emit a mediated device. Nothing is shown unless it is asked for; a framebuffer makes it impossible to unplug."""
+    path = f"/sys/bus/mdev/devices/{device.uuid}"
+    ctx.need(Vfio(path, managed=False))
+    shows = ctx.caps.has_property("vfio-pci", "display")
+    ctx.props("device", {
+        "driver": "vfio-pci-nohotplug" if device.ramfb else "vfio-pci",
+        "id": alias_of(device),
+        "sysfsdev": path,
+        "display": ("on" if device.display else "off") if shows else None,
+        "ramfb": True if device.ramfb else None,
+        "bootindex": device.boot_order,
+        **address_props(ctx, device),
+    })  # fmt: skip

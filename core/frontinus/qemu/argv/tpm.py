@@ -1,0 +1,97 @@
+"""The guest's TPM, and swtpm, which emulates it beside QEMU."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from frontinus.api.errors import InvalidXML
+from frontinus.domain.devices.chardev import CharEnd, CharSource
+from frontinus.domain.devices.tpm import EmulatorBackend, ExternalBackend, PassthroughBackend, Tpm
+from frontinus.domain.plan import Helper
+from frontinus.qemu.argv.address import address_props, alias_of
+from frontinus.qemu.argv.chardev import chardev, fd_set
+from frontinus.qemu.argv.context import Context
+
+CHARDEV = "chrtpm"
+SWTPM, SETUP = "/usr/bin/swtpm", "/usr/bin/swtpm_setup"
+CIPHER = "aes-256-cbc"
+KEY, MIGRATION_KEY = 3, 4
+"""Descriptors on which swtpm reads the passphrase of its state."""
+
+
+def build(ctx: Context) -> None:
+    """Emit the TPM."""
+    for device in ctx.guest.devices.tpms:
+        tpm(ctx, device)
+
+
+def tpm(ctx: Context, device: Tpm) -> None:
+    """Emit one TPM: what stands behind it, then the chip."""
+    alias, backend = alias_of(device), device.backend
+    props: dict[str, object] = {}
+    if isinstance(backend, PassthroughBackend):
+        props = _host_chip(ctx, backend, alias)
+    elif isinstance(backend, (EmulatorBackend, ExternalBackend)):
+        path = _emulator(ctx, backend) if isinstance(backend, EmulatorBackend) else backend.path
+        source = CharSource(type="unix", sources=[CharEnd(mode="connect", path=path)])
+        props = {"chardev": chardev(ctx, source, CHARDEV, alias=alias)}
+    kind = backend.kind if backend else None
+    ctx.props("tpmdev", {"type": kind, "id": f"tpm-{alias}", **props})
+    ctx.props("device", {
+        "driver": device.model, "tpmdev": f"tpm-{alias}", "id": alias, **address_props(ctx, device),
+    })  # fmt: skip
+
+
+def _host_chip(ctx: Context, backend: PassthroughBackend, alias: str) -> dict[str, object]:
+    """The chip and the file that cancels its command, both opened for QEMU."""
+    device = PurePosixPath(backend.device or "")
+    if device.parent != PurePosixPath("/dev") or not device.name.startswith("tpm"):
+        raise InvalidXML(f"<tpm>: '{device}' is no TPM of this host", element="device")
+    return {
+        "path": fd_set(ctx, str(device), f"{alias}-tpm", append=False),
+        "cancel-path": fd_set(ctx, f"/sys/class/tpm/{device.name}/device/cancel", f"{alias}-cancel", append=False),
+    }
+
+
+def _emulator(ctx: Context, backend: EmulatorBackend) -> str:
+    """List swtpm; returns its socket."""
+    guest, paths = ctx.guest, ctx.host.paths
+    socket = str(ctx.host.rig.get("swtpm_socket") or f"{ctx.folder}/swtpm.sock")
+    folder = f"{paths.state}/swtpm/{guest.uuid}/{'tpm2' if backend.version == '2.0' else 'tpm1.2'}"
+    if backend.source_type == "dir" and backend.source_path:
+        folder = backend.source_path
+    log = f"{paths.log}/swtpm/{guest.name}.log"
+    secrets = {KEY: backend.secret, MIGRATION_KEY: backend.secret} if backend.secret else {}
+    ctx.need(Helper(
+        "swtpm", swtpm(backend, socket, folder, log), socket, folders=(folder, str(PurePosixPath(log).parent)),
+        setup=swtpm_setup(backend, folder, log, f"{guest.name}:{guest.uuid}"), secrets=secrets,
+    ))  # fmt: skip
+    return socket
+
+
+def swtpm(backend: EmulatorBackend, socket: str, folder: str, log: str) -> tuple[str, ...]:
+    """The command line of the emulator. It ends with QEMU's connection."""
+    state = f"dir={folder},mode=0600"
+    if backend.source_type == "file":
+        state = f"backend-uri=file://{backend.source_path}"
+    level = f",level={backend.debug}" if backend.debug is not None else ""
+    words = [SWTPM, "socket", "--ctrl", f"type=unixio,path={socket},mode=0600", "--tpmstate", state]
+    words += ["--log", f"file={log}{level}", "--terminate"]
+    if backend.version == "2.0":
+        words.append("--tpm2")
+    if backend.secret:
+        words += ["--key", f"pwdfd={KEY},mode={CIPHER}", "--migration-key", f"pwdfd={MIGRATION_KEY},mode={CIPHER}"]
+    return tuple(words)
+
+
+def swtpm_setup(backend: EmulatorBackend, folder: str, log: str, name: str) -> tuple[str, ...]:
+    """The command line that manufactures a chip before its first start, and later leaves its state alone."""
+    place = f"file://{backend.source_path}" if backend.source_type == "file" else folder
+    words = [SETUP, "--tpm-state", place, "--vmid", name, "--logfile", log, "--createek", "--lock-nvram"]
+    if backend.version == "2.0":
+        words.append("--tpm2")
+    if backend.banks:
+        words += ["--pcr-banks", ",".join(backend.banks)]
+    if backend.secret:
+        words += ["--pwdfile-fd", str(KEY), "--cipher", CIPHER]
+    return (*words, "--not-overwrite")
