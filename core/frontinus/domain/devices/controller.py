@@ -68,15 +68,14 @@ class Controller(Device, VirtioOptions, tag="controller"):
         for name in ("queues", "cmd_per_lun", "max_sectors", "iothread"):
             setattr(self, name, getattr(self, name) or None)
         if self.type == "usb":
-            self._complete_usb(caps)
+            self._complete_usb()
         elif self.type == "scsi" and self.model in (None, "auto"):
             self.model = next((model for model, name in SCSI_DEFAULTS if caps.has_type(name)), None)
         elif self.type == "pci":
             self._complete_pci(guest, caps)
 
-    def _complete_usb(self, caps: Capabilities) -> None:
-        if self.model is None and caps.has_type("piix3-usb-uhci"):
-            self.model = "piix3-uhci"
+    def _complete_usb(self) -> None:
+        """A model that is not named stays so: it means the PIIX3's controller, whatever QEMU may come."""
         if self.master_port is None:
             self.master_port = COMPANIONS.get(self.model or "")
         if self.model == "none":

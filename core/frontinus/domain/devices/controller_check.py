@@ -29,6 +29,7 @@ USB_TYPES = {
     "nec-xhci": "nec-usb-xhci", "qemu-xhci": "qemu-xhci",
 }  # fmt: skip
 """QEMU's type of each model of USB controller."""
+USB_DEFAULT = "piix3-uhci"
 XHCI = frozenset({"nec-xhci", "qemu-xhci"})
 XHCI_PORTS = 15
 PCI_MODELS = (
@@ -143,15 +144,13 @@ def _scsi(controller: Controller, caps: Capabilities) -> Reasons:
 
 
 def _usb(controller: Controller, guest: Guest, caps: Capabilities) -> Reasons:
-    model = controller.model
+    model = controller.model or ("piix3-uhci" if guest.is_i440fx else None)
     others = [c for c in guest.devices.controllers if c.type == "usb" and c is not controller]
-    if model is None:
-        yield "the model is missing, and there is no default with this QEMU"
-    elif model == "none":
+    if model == "none":
         if others:
             yield "model 'none' turns USB off: there can be no other USB controller"
-    elif not caps.has_type(USB_TYPES[model]):
-        yield f"model '{model}' is not supported by this QEMU"
+    elif not caps.has_type(USB_TYPES[model or USB_DEFAULT]):
+        yield f"model '{model or USB_DEFAULT}' is not supported by this QEMU"
     if controller.ports is not None and model not in XHCI:
         yield f"model '{model}' has a fixed number of ports"
     elif (controller.ports or 0) > XHCI_PORTS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from frontinus.api.errors import InvalidXML
 from frontinus.domain.devices.controller import Controller
-from frontinus.domain.devices.controller_check import USB_TYPES
+from frontinus.domain.devices.controller_check import USB_DEFAULT, USB_TYPES
 from frontinus.qemu.argv.address import Props, address_props, alias_of
 from frontinus.qemu.argv.context import Context
 from frontinus.qemu.argv.virtio import virtio_driver, virtio_props
@@ -83,7 +83,7 @@ def _pci(ctx: Context, controller: Controller) -> Props:
 
 
 def _usb(ctx: Context, controller: Controller) -> Props:
-    driver = USB_TYPES.get(controller.model or "")
+    driver = USB_TYPES.get(controller.model or "piix3-uhci")
     if driver is None:
         raise InvalidXML(f"<controller> of type 'usb': unknown model '{controller.model}'", element="controller")
     props: Props = {"driver": driver, "p2": controller.ports, "p3": controller.ports}
