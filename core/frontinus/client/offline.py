@@ -26,13 +26,10 @@ def argv_lines(files: Iterable[str], caps: Capabilities, host: HostFacts) -> Ite
 
 
 def xml_lines(files: Iterable[str], caps: Capabilities, host: HostFacts, view: str) -> Iterable[str]:
-    """One line a file: {"file", "xml"} or {"file", "error"}."""
+    """One line a file: {"file", "xml"} or {"file", "error"}. The active view shows what a file says of a run."""
 
     def canonical(text: bytes) -> dict[str, object]:
-        guest = complete(parse_guest(text), caps, host)
-        if view == "active":
-            guest = prepare(guest, caps, host, guest_id=-1)
-        return {"xml": format_guest(guest, active=view == "active")}
+        return {"xml": format_guest(complete(parse_guest(text), caps, host), active=view == "active")}
 
     return (_line(name, canonical) for name in files)
 

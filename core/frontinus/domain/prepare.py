@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from frontinus.domain.aliases import assign_alias, assign_aliases
+from frontinus.domain.aliases import assign_alias, assign_aliases, is_user_alias
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.devices.character import mirror_console
 from frontinus.domain.devices.disk import number_layers
@@ -24,6 +24,8 @@ def prepare(guest: Guest, caps: Capabilities, host: HostFacts, *, guest_id: int,
     """
     live = guest.clone()
     live.id = guest_id
+    for device in live.devices.all():
+        device.alias = device.alias if is_user_alias(device.alias) else None
     assign_aliases(live)
     number_layers(live.devices.disks)
     for device in live.devices.all():

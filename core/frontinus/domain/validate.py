@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from frontinus.api.errors import InvalidXML
 from frontinus.domain.addresses.connections import placed_devices
+from frontinus.domain.aliases import is_user_alias
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
@@ -36,7 +37,7 @@ def _reasons(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[tupl
 
 
 def _aliases(guest: Guest) -> Iterator[tuple[str, str]]:
-    counts = Counter(device.alias for device in placed_devices(guest) if device.alias)
+    counts = Counter(device.alias for device in placed_devices(guest) if is_user_alias(device.alias))
     for alias in (alias for alias, count in counts.items() if count > 1):
         yield "alias", f"<alias>: '{alias}' names two devices"
 
