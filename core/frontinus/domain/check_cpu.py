@@ -1,0 +1,86 @@
+"""Why a guest cannot have the CPU that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.cpu import Cpu
+from frontinus.domain.guest import Guest
+
+PASSED = ("host-passthrough", "maximum")
+"""Modes in which the guest sees the host's own CPU, or all that QEMU has."""
+
+
+def check_cpu(guest: Guest, caps: Capabilities) -> Iterator[str]:
+    """Reasons that lie in <cpu>, but for NUMA."""
+    cpu = guest.cpu
+    if cpu is None:
+        return
+    yield from _mode(guest, cpu, caps)
+    yield from _model(cpu)
+    yield from _features(cpu)
+    yield from _cache(cpu)
+    yield from _addresses(cpu)
+    topology = cpu.topology
+    if topology is not None and topology.total != (guest.vcpus or 1):
+        yield f"<topology>: {topology.total} CPUs, but <vcpu> says {guest.vcpus or 1}"
+    if topology is not None and (topology.clusters or 1) != 1:
+        yield "<topology clusters>: machines of x86 have none"
+    if topology is not None and (topology.dies or 1) != 1 and not caps.has_option("smp-opts", "dies"):
+        yield "<topology dies>: this QEMU knows no dies"
+
+
+def _mode(guest: Guest, cpu: Cpu, caps: Capabilities) -> Iterator[str]:
+    if cpu.mode == "host-passthrough" and guest.type != "kvm":
+        yield "<cpu mode='host-passthrough'>: only KVM guests can"
+    if cpu.migratable is not None and cpu.mode not in PASSED:
+        yield "<cpu migratable>: only for the modes host-passthrough and maximum"
+    name = cpu.model.name if cpu.model and cpu.mode in (None, "custom") else None
+    accel = "kvm" if guest.type == "kvm" else "tcg"
+    known = {model.name for model in caps.cpu_models.get(accel, ())}
+    if name and known and name not in known:
+        yield f"<model>: this QEMU has no CPU model '{name}'"
+
+
+def _model(cpu: Cpu) -> Iterator[str]:
+    named = bool(cpu.model and cpu.model.name)
+    if cpu.mode in (None, "custom") and not named:
+        if cpu.features:
+            yield "<cpu>: features without a model"
+        if cpu.vendor:
+            yield "<vendor>: without a model"
+    if cpu.model and cpu.model.vendor_id and (len(cpu.model.vendor_id) != 12 or "," in cpu.model.vendor_id):
+        yield "<model vendor_id>: not 12 characters without a comma"
+
+
+def _features(cpu: Cpu) -> Iterator[str]:
+    names = [feature.name for feature in cpu.features]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"<feature name='{name}'>: said more than once"
+
+
+def _cache(cpu: Cpu) -> Iterator[str]:
+    cache = cpu.cache
+    if cache is None:
+        return
+    if cache.mode == "emulate" and cache.level != 3:
+        yield "<cache mode='emulate'>: only with level='3'"
+    if cache.mode != "emulate" and cache.level is not None:
+        yield f"<cache mode='{cache.mode}'>: a level cannot be given"
+    if cache.mode == "passthrough" and cpu.mode not in PASSED:
+        yield "<cache mode='passthrough'>: only for the modes host-passthrough and maximum"
+
+
+def _addresses(cpu: Cpu) -> Iterator[str]:
+    width = cpu.maxphysaddr
+    if width is None:
+        return
+    if width.mode == "emulate" and width.bits is None:
+        yield "<maxphysaddr mode='emulate'>: bits are missing"
+    if width.mode == "passthrough" and width.bits is not None:
+        yield "<maxphysaddr mode='passthrough'>: bits cannot be given"
+    if width.mode == "passthrough" and cpu.mode not in PASSED:
+        yield "<maxphysaddr mode='passthrough'>: only for the modes host-passthrough and maximum"
+    if width.limit is not None and width.mode != "passthrough":
+        yield "<maxphysaddr limit>: only with mode='passthrough'"

@@ -1,0 +1,117 @@
+"""Why features, clock and behaviour on events cannot be as described."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.features import Features, HyperV, KvmFeatures
+from frontinus.domain.guest import Guest
+
+ELSEWHERE = ("gic", "hpt", "htm", "nested_hv", "ccf_assist", "cfpc", "sbbc", "ibs", "ras", "aia", "msrs_unknown",
+             "async_teardown")  # fmt: skip
+"""Features of other processors or hypervisors: refused, since a guest would miss them."""
+LEAST_RETRIES = 4095
+RINGS = [2**power for power in range(10, 17)]
+
+
+def check_features(guest: Guest, caps: Capabilities) -> Iterator[str]:
+    """Reasons that lie in <features>."""
+    features = guest.features
+    if features is None:
+        return
+    for name in ELSEWHERE:
+        if getattr(features, name) is not None:
+            yield f"<{name.replace('_', '-')}>: not a feature of x86 guests of QEMU"
+    yield from _smm(guest, features)
+    if features.hyperv is not None and features.hyperv.mode != "passthrough":
+        yield from _hyperv(features.hyperv)
+    if features.hyperv is not None and features.hyperv.mode == "host-model":
+        yield "<hyperv mode='host-model'>: not supported"
+    if features.kvm is not None:
+        yield from _kvm(guest, features.kvm)
+    if features.tcg is not None and guest.type != "qemu":
+        yield "<tcg>: only for guests of type qemu"
+    if features.tcg is not None and features.tcg.tb_cache and features.tcg.tb_cache % 2**20:
+        yield "<tb-cache>: not a whole number of MiB"
+    if features.ps2 is not None and not caps.has_option("machine", "i8042"):
+        yield "<ps2>: this QEMU cannot leave the controller out"
+    if features.vmcoreinfo and features.vmcoreinfo.state and not caps.has_type("vmcoreinfo"):
+        yield "<vmcoreinfo>: this QEMU has no such device"
+    if features.ioapic is not None and features.ioapic.driver == "kvm" and guest.type != "kvm":
+        yield "<ioapic driver='kvm'>: only for KVM guests"
+
+
+def _smm(guest: Guest, features: Features) -> Iterator[str]:
+    smm = features.smm
+    if smm is None or smm.tseg is None:
+        return
+    if not guest.is_q35:
+        yield "<tseg>: only q35 machines have one"
+    if smm.tseg % 2**20:
+        yield "<tseg>: not a whole number of MiB"
+
+
+def _hyperv(hyperv: HyperV) -> Iterator[str]:
+    spinlocks, vendor = hyperv.spinlocks, hyperv.vendor_id
+    if spinlocks and spinlocks.state and spinlocks.retries is None:
+        yield "<spinlocks>: retries are missing"
+    elif spinlocks and spinlocks.state and (spinlocks.retries or 0) < LEAST_RETRIES:
+        yield f"<spinlocks>: fewer than {LEAST_RETRIES} retries"
+    if vendor and vendor.state and not vendor.value:
+        yield "<vendor_id>: value is missing"
+    elif vendor and vendor.state and vendor.value and (len(vendor.value) > 12 or "," in vendor.value):
+        yield "<vendor_id>: the value has more than 12 characters, or a comma"
+
+
+def _kvm(guest: Guest, kvm: KvmFeatures) -> Iterator[str]:
+    ring = kvm.dirty_ring
+    if ring is None or not ring.state:
+        return
+    if guest.type != "kvm":
+        yield "<dirty-ring>: only for KVM guests"
+    if ring.size not in RINGS:
+        yield "<dirty-ring>: the size is not a power of two between 1024 and 65536"
+
+
+def check_clock(guest: Guest, caps: Capabilities) -> Iterator[str]:
+    """Reasons that lie in <clock>."""
+    clock = guest.clock
+    if clock is None:
+        return
+    if clock.offset == "timezone" and not clock.timezone:
+        yield "<clock offset='timezone'>: timezone is missing"
+    if clock.offset == "absolute" and clock.start is None:
+        yield "<clock offset='absolute'>: start is missing"
+    if clock.adjustment is not None and not re.fullmatch(r"[+-]?\d{1,18}|reset", clock.adjustment):
+        yield f"<clock adjustment='{clock.adjustment}'>: not a number of seconds"
+    for timer in clock.timers:
+        where = f"<timer name='{timer.name}'>"
+        if timer.name in ("platform", "armvtimer"):
+            yield f"{where}: not a timer of these guests"
+        if timer.name == "rtc" and timer.track == "boot":
+            yield f"{where}: QEMU cannot track the time since boot"
+        if timer.name == "rtc" and timer.tick_policy in ("merge", "discard"):
+            yield f"{where}: QEMU cannot {timer.tick_policy} ticks"
+        if timer.name == "pit" and timer.tick_policy == "merge":
+            yield f"{where}: QEMU cannot merge ticks"
+        if timer.name == "pit" and timer.tick_policy == "catchup" and caps.has_property("kvm-pit", "lost_tick_policy"):
+            yield f"{where}: KVM cannot catch up ticks"
+
+
+def check_events(guest: Guest, caps: Capabilities) -> Iterator[str]:
+    """Reasons that lie in on_poweroff and its like, power management and perf."""
+    for name in ("on_poweroff", "on_reboot", "on_crash"):
+        if getattr(guest, name) == "rename-restart":
+            yield f"<{name}>: rename-restart is not supported"
+    if guest.on_reboot == "preserve":
+        yield "<on_reboot>: preserve is not supported"
+    chip = "ICH9-LPC" if guest.is_q35 else "PIIX4_PM"
+    power = guest.power
+    for state, wish in (("s3", power and power.suspend_to_mem), ("s4", power and power.suspend_to_disk)):
+        if wish is not None and not caps.has_property(chip, f"disable_{state}"):
+            yield f"<pm>: this QEMU cannot switch {state.upper()}"
+    names = [event.name for event in guest.perf]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"<event name='{name}'>: said more than once"

@@ -1,0 +1,121 @@
+"""Why a guest cannot be, outside its devices: every reason, as text that names the element."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.check_cpu import check_cpu
+from frontinus.domain.check_features import check_clock, check_events, check_features
+from frontinus.domain.check_memory import check_memory, check_numa
+from frontinus.domain.check_os import check_os, check_sysinfo
+from frontinus.domain.check_tuning import check_iothreads, check_tuning, check_vcpus
+from frontinus.domain.devices.base import SecurityLabel
+from frontinus.domain.guest import Guest
+from frontinus.domain.host import HostFacts
+from frontinus.xml import Model
+
+ARCHITECTURES = ("x86_64", "i686")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+KERNEL_HASHES = "object-add/arg-type/qom-type=sev-guest/kernel-hashes"
+SECURITY_OBJECTS = {"sev": "sev-guest", "sev-snp": "sev-snp-guest", "tdx": "tdx-guest"}
+
+
+def check_guest(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[str]:
+    """Every reason why this definition cannot run on this emulator and host."""
+    yield from _identity(guest)
+    yield from _machine(guest, caps, host)
+    yield from check_os(guest, caps)
+    yield from check_sysinfo(guest)
+    yield from check_memory(guest, caps)
+    yield from check_numa(guest)
+    yield from check_vcpus(guest, caps)
+    yield from check_cpu(guest, caps)
+    yield from check_iothreads(guest, caps)
+    yield from check_tuning(guest)
+    yield from check_features(guest, caps)
+    yield from check_clock(guest, caps)
+    yield from check_events(guest, caps)
+    yield from _security(guest, caps)
+    yield from _labels(guest, guest)
+    yield from _passthrough(guest)
+
+
+def _identity(guest: Guest) -> Iterator[str]:
+    if not guest.name.strip():
+        yield "<name> is empty"
+    if "/" in guest.name or "\n" in guest.name:
+        yield "<name> contains a slash or a line break"
+    if guest.title and "\n" in guest.title:
+        yield "<title> contains a line break"
+    if guest.genid and not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", guest.genid):
+        yield f"<genid>: '{guest.genid}' is not a UUID"
+    if guest.resource and guest.resource.partition and not guest.resource.partition.startswith("/"):
+        yield "<resource>: the partition does not start with a slash"
+    tag = guest.resource.fibre_channel if guest.resource else None
+    if tag is not None and not (0 < len(tag) <= 128 and tag.isprintable()):
+        yield "<fibrechannel appid>: not 1 to 128 printable characters"
+
+
+def _machine(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[str]:
+    if guest.type not in ("kvm", "qemu"):
+        yield f"<domain type='{guest.type}'>: this is no guest for QEMU on Linux"
+    if guest.type == "kvm" and not (caps.kvm and host.kvm):
+        yield "<domain type='kvm'>: there is no KVM on this host, or this QEMU lacks it"
+    if guest.type == "qemu" and not caps.tcg:
+        yield "<domain type='qemu'>: this QEMU cannot emulate a processor"
+    if guest.os_type != "hvm":
+        yield f"<os><type>: '{guest.os_type}' is not hvm" if guest.os_type else "<os><type> is missing"
+    if guest.arch not in ARCHITECTURES:
+        yield f"<os><type arch='{guest.arch}'>: only x86_64 and i686 are supported"
+    elif guest.machine and caps.canonical_machine(guest.machine) is None and _own_emulator(guest, caps):
+        yield f"<os><type machine='{guest.machine}'>: this QEMU has no such machine"
+
+
+def _own_emulator(guest: Guest, caps: Capabilities) -> bool:
+    """Whether the capabilities are those of the guest's emulator."""
+    return guest.devices.emulator in (None, caps.emulator)
+
+
+def _security(guest: Guest, caps: Capabilities) -> Iterator[str]:
+    security = guest.launch_security
+    if security is None:
+        return
+    kind = SECURITY_OBJECTS.get(security.type)
+    if kind is None or not caps.has_type(kind):
+        yield f"<launchSecurity type='{security.type}'>: this QEMU cannot"
+    if security.type in ("sev", "sev-snp") and security.policy is None:
+        yield "<launchSecurity>: <policy> is missing"
+    if security.kernel_hashes is not None and not caps.has_schema(KERNEL_HASHES):
+        yield "<launchSecurity kernelHashes>: this QEMU cannot measure the kernel"
+
+
+def _labels(model: Model, guest: Guest) -> Iterator[str]:
+    """Labels of the guest and, by walking down, of everything in it."""
+    labels = [child for child in model.models() if isinstance(child, SecurityLabel)]
+    models = Counter(label.model for label in labels if label.model or model is not guest)
+    for name in (name for name, count in models.items() if count > 1):
+        yield f"<seclabel>: two labels of model '{name or 'any'}' in one place"
+    for label in labels:
+        if model is guest:
+            yield from _guest_label(label)
+    for child in model.models():
+        yield from _labels(child, guest)
+
+
+def _guest_label(label: SecurityLabel) -> Iterator[str]:
+    kind = label.type or "dynamic"
+    if kind == "dynamic" and label.relabel is False:
+        yield "<seclabel type='dynamic'>: relabel='no' is impossible"
+    if kind == "none" and label.relabel:
+        yield "<seclabel type='none'>: relabel='yes' is impossible"
+    if kind == "static" and not label.label:
+        yield "<seclabel type='static'>: <label> is missing"
+
+
+def _passthrough(guest: Guest) -> Iterator[str]:
+    for variable in guest.commandline.environment if guest.commandline else ():
+        if not VARIABLE.fullmatch(variable.name):
+            yield f"<qemu:env name='{variable.name}'>: not a name of letters, digits and underscores"
