@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import uuid
 
-from frontinus.domain.capabilities import Capabilities, MachineType
+from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.clock import Clock
 from frontinus.domain.cpu import Cpu, CpuModelName
 from frontinus.domain.firmware import store_path
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.osboot import Nvram
-from frontinus.domain.tuning import Iothread, NumaMemory, NumaTune
+from frontinus.domain.tuning import NumaMemory, NumaTune
 
-ARCHITECTURES = ("x86_64", "i686")
+RUN_HERE = ("kvm", "qemu")
+"""Types of guests whose hypervisor is QEMU on this host."""
 
 
 def complete_guest(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
@@ -22,9 +23,11 @@ def complete_guest(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
     _machine(guest, caps, host)
     _memory(guest)
     _vcpus(guest)
-    _cpu(guest, caps)
+    _cpu(guest, caps, host)
     _iothreads(guest)
+    _tuning(guest)
     _boot(guest, host)
+    _features(guest)
     guest.clock = guest.clock or Clock()
     guest.clock.offset = guest.clock.offset or "utc"
     guest.on_poweroff = guest.on_poweroff or "destroy"
@@ -49,8 +52,10 @@ def _machine(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
     """A machine alias becomes the versioned type, so a newer QEMU presents the same hardware."""
     guest.os.arch = guest.os.arch or caps.arch
     machine = caps.canonical_machine(guest.machine)
-    if machine is not None and (guest.machine is None or not host.keep_machine_alias):
-        guest.machine = machine.name if not host.keep_machine_alias else machine.alias or machine.name
+    if machine is None or guest.type not in RUN_HERE:
+        return
+    if guest.machine is None or not host.keep_machine_alias:
+        guest.machine = machine.alias if host.keep_machine_alias else machine.name
 
 
 def _memory(guest: Guest) -> None:
@@ -77,17 +82,15 @@ def _vcpus(guest: Guest) -> None:
         guest.numa_tune.memory = NumaMemory(mode="strict", placement="auto")
 
 
-def _cpu(guest: Guest, caps: Capabilities) -> None:
+def _cpu(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
     cpu = guest.cpu
+    _cells(guest)
     if cpu is None or not says_model(cpu):
-        cpu = _default_cpu(cpu, caps.canonical_machine(guest.machine), caps) or cpu
+        if not host.leave_cpu_open:
+            cpu = default_cpu(guest, caps) or cpu
         guest.cpu = cpu
     if cpu is None:
         return
-    for number, cell in enumerate(cpu.numa.cells if cpu.numa else ()):
-        cell.id = number if cell.id is None else cell.id
-    if cpu.numa:
-        cpu.numa.cells.sort(key=lambda cell: cell.id or 0)
     if cpu.topology is not None:
         cpu.topology.dies = cpu.topology.dies or 1
     if not says_model(cpu):
@@ -97,11 +100,28 @@ def _cpu(guest: Guest, caps: Capabilities) -> None:
         cpu.match = cpu.match or "exact"
         if cpu.model is not None:
             cpu.model.fallback = cpu.model.fallback or "allow"
+    elif cpu.model is not None and not (cpu.mode == "host-model" and (cpu.model.name or cpu.model.vendor_id)):
+        cpu.model = None
     for feature in cpu.features:
         feature.policy = feature.policy or "require"
     if cpu.mode in ("host-passthrough", "maximum") and cpu.migratable is None:
         cpu.migratable = True if caps.has_property(f"max-{caps.arch}-cpu", "migratable") else None
     cpu.check = cpu.check or _check_of(guest, cpu)
+
+
+def _cells(guest: Guest) -> None:
+    """Cells in the order of their ids; vCPUs that no cell names belong to the first."""
+    cells = guest.cells
+    if not cells:
+        return
+    for number, cell in enumerate(cells):
+        cell.id = number if cell.id is None else cell.id
+    cells.sort(key=lambda cell: cell.id or 0)
+    total = guest.vcpus or 1
+    named = {vcpu for cell in cells for vcpu in cell.cpus or ()}
+    if named and len(named) < total:
+        cells[0].cpus = tuple(sorted({*(cells[0].cpus or ()), *range(total)} - {
+            vcpu for cell in cells[1:] for vcpu in cell.cpus or ()}))  # fmt: skip
 
 
 def says_model(cpu: Cpu) -> bool:
@@ -115,12 +135,13 @@ def _check_of(guest: Guest, cpu: Cpu) -> str:
     return "partial"
 
 
-def _default_cpu(cpu: Cpu | None, machine: MachineType | None, caps: Capabilities) -> Cpu | None:
-    """The model that the machine itself would take, said aloud so that it stays when the machine's changes."""
-    if machine is None or machine.default_cpu is None:
+def default_cpu(guest: Guest, caps: Capabilities) -> Cpu | None:
+    """The guest's CPU with the model that its machine would take; None where this emulator is not the guest's."""
+    machine = caps.canonical_machine(guest.machine)
+    if machine is None or machine.default_cpu is None or guest.devices.emulator not in (None, caps.emulator):
         return None
     name = machine.default_cpu.removesuffix("-cpu").removesuffix(f"-{caps.arch}")
-    cpu = cpu or Cpu()
+    cpu = guest.cpu.clone() if guest.cpu else Cpu()
     if name in ("host", "max"):
         cpu.mode, cpu.check = "host-passthrough" if name == "host" else "maximum", "none"
         return cpu
@@ -130,16 +151,23 @@ def _default_cpu(cpu: Cpu | None, machine: MachineType | None, caps: Capabilitie
 
 
 def _iothreads(guest: Guest) -> None:
-    """As many I/O threads as are asked for; ids that nobody names are the lowest free ones."""
-    total = max(guest.iothreads or 0, len(guest.iothread_ids))
-    if not total:
+    """As many I/O threads as ids are given; ids are written only where some are."""
+    if guest.iothread_ids:
+        guest.iothread_ids = guest.all_iothreads()
+        guest.iothreads = len(guest.iothread_ids)
+
+
+def _tuning(guest: Guest) -> None:
+    """Schedulers one thread at a time, pins in the order of vCPUs: the form that a change of one of them leaves."""
+    tune = guest.cpu_tune
+    if tune is None:
         return
-    guest.iothreads = total
-    guest.iothread_ids += [Iothread() for _ in range(total - len(guest.iothread_ids))]
-    taken = {thread.id for thread in guest.iothread_ids}
-    free = (number for number in range(1, 2 * total + 2) if number not in taken)
-    for thread in guest.iothread_ids:
-        thread.id = next(free) if thread.id is None else thread.id
+    tune.vcpu_pins.sort(key=lambda pin: pin.vcpu)
+    tune.iothread_pins.sort(key=lambda pin: pin.iothread)
+    tune.vcpu_scheds = sorted((sched.clone(vcpus=(number,)) for sched in tune.vcpu_scheds for number in sched.vcpus),
+                              key=lambda sched: sched.vcpus)  # fmt: skip
+    tune.iothread_scheds = sorted((sched.clone(iothreads=(number,)) for sched in tune.iothread_scheds
+                                   for number in sched.iothreads), key=lambda sched: sched.iothreads)  # fmt: skip
 
 
 def _boot(guest: Guest, host: HostFacts) -> None:
@@ -147,7 +175,15 @@ def _boot(guest: Guest, host: HostFacts) -> None:
     if not os.boot and not any(device.boot_order for device in guest.devices.all()):
         os.boot = ["hd"]
     loader = os.loader
+    if loader and loader.path and loader.type is None and os.firmware is None:
+        loader.type = "rom"
     if loader and loader.path and loader.type == "pflash" and loader.readonly and not loader.stateless:
         nvram = os.nvram = os.nvram or Nvram()
         if nvram.path is None and nvram.source is None:
             nvram.path = store_path(guest, host, nvram.format)
+
+
+def _features(guest: Guest) -> None:
+    features = guest.features
+    if features is not None and features.hyperv is not None:
+        features.hyperv.mode = features.hyperv.mode or "custom"

@@ -7,7 +7,8 @@ from frontinus.xml.codecs import scale
 
 
 class Scaled(ElementCodec):
-    """The attribute `name` counted in `unit`, as bytes; written in `write_unit`. Mapped at path "" of a model."""
+    """The attribute `name` counted in `unit`, as bytes; written in `write_unit`, or
+    without one in the largest that fits. Mapped at path "" of a model."""
 
     def __init__(self, name: str, write_unit: str = "KiB", read_unit: str = "KiB") -> None:
         self.name, self.write_unit, self.read_unit = name, write_unit, read_unit
@@ -18,5 +19,12 @@ class Scaled(ElementCodec):
         return None if text is None else scale(text, element.get("unit"), self.read_unit)
 
     def write(self, element: Element, value: int) -> None:
-        element.set(self.name, str(value // scale("1", self.write_unit, self.write_unit)))
-        element.set("unit", self.write_unit)
+        unit = self.write_unit or largest_unit(value)
+        element.set(self.name, str(value // scale("1", unit, unit)))
+        element.set("unit", unit)
+
+
+def largest_unit(value: int) -> str:
+    """The largest unit that a size is a whole number of."""
+    units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+    return next(unit for unit in reversed(units) if value % scale("1", unit, unit) == 0)

@@ -50,7 +50,7 @@ class CacheShare(Model, tag="cache"):
     id: int = xml("@id", UInt32, required=True)
     level: int = xml("@level", UInt32, required=True)
     type: str = xml("@type", one_of("both", "code", "data"), required=True)
-    size: int | None = xml("", Scaled("size"))
+    size: int | None = xml("", Scaled("size", write_unit=""))
 
 
 class CacheMonitor(Model, tag="monitor"):

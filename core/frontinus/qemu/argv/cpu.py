@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from frontinus.domain.cpu import Cpu
+from frontinus.domain.defaults import default_cpu, says_model
 from frontinus.domain.guest import Guest
 from frontinus.qemu.argv.context import Context
 
@@ -32,7 +33,9 @@ def qemu_feature(name: str) -> str:
 def _model(ctx: Context) -> Props | None:
     """Model and features; None leaves the choice to QEMU's machine."""
     cpu = ctx.guest.cpu
-    if cpu is None or (cpu.mode in (None, "custom") and not (cpu.model and cpu.model.name)):
+    if cpu is None or not says_model(cpu):
+        cpu = default_cpu(ctx.guest, ctx.caps)
+    if cpu is None:
         return {"model": "qemu32"} if ctx.guest.arch == "i686" and "x86_64" in ctx.caps.emulator else None
     props: Props = {"model": {"host-passthrough": "host", "maximum": "max"}.get(cpu.mode or "") or
                     (cpu.model.name if cpu.model else None)}  # fmt: skip

@@ -65,7 +65,7 @@ def _old_options(ctx: Context, backend: Backend) -> None:
 
 
 def _iothreads(ctx: Context) -> None:
-    for thread in ctx.guest.iothread_ids:
+    for thread in ctx.guest.all_iothreads():
         poll = thread.poll
         ctx.props("object", {
             "qom-type": "iothread", "id": f"iothread{thread.id}",
