@@ -94,14 +94,28 @@ class Mirror(Model, tag="mirror"):
     source: Source | None = one("source", Source)
     backing_store: BackingStore | None = one("backingStore", BackingStore)
 
+    def complete(self) -> None:
+        """Say the same in the old words (a file's name and format as attributes) and in the new ones."""
+        self.job = self.job or "copy"
+        self.format = self.format or self.old_format or "raw"
+        if self.type is None and self.file:
+            self.type, self.source = "file", Source(file=self.file)
+        if self.source is not None:
+            self.source.complete(self.type or "file")
+        old_words = self.type == "file" and self.job == "copy" and self.source is not None
+        self.file = self.source.file if old_words and self.source else None
+        self.old_format = self.format if old_words else None
+        if self.backing_store is not None:
+            self.backing_store.complete()
+
     def image(self) -> Image | None:
         """The copy as the plan sees it."""
-        source = self.source or (Source(file=self.file) if self.file else None)
+        source = self.source
         if source is None:
             return None
         return Image(
             name=f"frontinus-{source.index or 0}", type=self.type or "file", source=source,
-            format=self.format or self.old_format or "raw", auth=source.auth, encryption=source.encryption,
+            format=self.format or "raw", auth=source.auth, encryption=source.encryption,
             metadata_cache=self.metadata_cache, backing=below(self.backing_store), terminated=ends(self.backing_store),
         )  # fmt: skip
 
@@ -179,6 +193,12 @@ class Disk(Device, VirtioOptions, tag="disk"):
             backing=below(self.backing_store), terminated=ends(self.backing_store),
         )  # fmt: skip
 
+    @property
+    def source_path(self) -> str | None:
+        """Where the image is: a path, or the name within a network protocol; None for an empty drive."""
+        source = self.source
+        return source and (source.file or source.dev or source.dir or source.path or source.name)
+
     def layers(self) -> Iterator[Source | BackingStore]:
         """What carries the index of each layer, from the top down."""
         if self.source is not None and not self.is_empty and self.type != "vhostuser":
@@ -215,8 +235,8 @@ class Disk(Device, VirtioOptions, tag="disk"):
                 self.source = None
         if self.backing_store is not None:
             self.backing_store.complete()
-        if self.mirror is not None and self.mirror.source is not None:
-            self.mirror.source.complete(self.mirror.type or "file")
+        if self.mirror is not None:
+            self.mirror.complete()
         if self.encryption is not None:
             self.encryption.engine = self.encryption.engine or "qemu"
 

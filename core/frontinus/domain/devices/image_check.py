@@ -25,8 +25,6 @@ def check_image(image: Image, caps: Capabilities, *, legacy: bool = False) -> Re
     if image.encryption is not None:
         yield from _encryption(image)
     source, protocol = image.source, image.protocol
-    if protocol is not None and not caps.has_schema(f"blockdev-add/arg-type/driver={protocol}"):
-        yield f"<source>: protocol '{protocol}' is not supported by this QEMU"
     if source.tls_hostname and not caps.has_schema("blockdev-add/arg-type/driver=nbd/tls-hostname"):
         yield "<source>: 'tlsHostname' is not supported by this QEMU"
     if source.reservations is not None and not caps.has_type("pr-manager-helper"):

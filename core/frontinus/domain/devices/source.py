@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from frontinus.domain.devices.base import PciAddress, SecurityLabel
+from frontinus.domain.devices.base import SecurityLabel
 from frontinus.xml import Model, many, one, xml
-from frontinus.xml.codecs import Int, UInt32, Uuid, YesNo, integer, one_of
+from frontinus.xml.codecs import Hex2, Hex4, HexFree, Int, UInt32, Uuid, YesNo, integer, one_of
 
 TYPES = ("file", "block", "dir", "network", "volume", "nvme", "vhostuser")
 FORMATS = (
@@ -117,6 +117,15 @@ class Cookie(Model, tag="cookie"):
     value: str | None = xml("")
 
 
+class Function(Model, tag="address"):
+    """A PCI function of this host."""
+
+    domain: int = xml("@domain", Hex4, default=0)
+    bus: int = xml("@bus", Hex2, default=0)
+    slot: int = xml("@slot", Hex2, default=0)
+    function: int = xml("@function", HexFree, default=0)
+
+
 class Source(Model, tag="source"):
     """The place of an image. `index` names its node in the running guest: target[index] in block jobs."""
 
@@ -155,7 +164,7 @@ class Source(Model, tag="source"):
     auth: Auth | None = one("auth", Auth)
     encryption: Encryption | None = one("encryption", Encryption)
     reservations: Reservations | None = one("reservations", Reservations)
-    address: PciAddress | None = one("address", PciAddress)
+    address: Function | None = one("address", Function)
 
     def is_empty(self, type: str) -> bool:
         """Whether there is nothing here: a drive without medium."""
@@ -187,8 +196,8 @@ class Source(Model, tag="source"):
             self.managed = True
         for label in self.seclabels:
             label.relabel = label.relabel is not False
-        if type == "network":
-            self.seclabels = []
+        labels = [label for label in self.seclabels if label.label or not label.relabel]
+        self.seclabels = labels if type != "network" else []
         for encryption in filter(None, [self.encryption]):
             encryption.engine = encryption.engine or "qemu"
 

@@ -147,6 +147,9 @@ def cache_props(cache: str | None) -> Props | None:
 
 def storage_props(ctx: Context, image: Image, access: Access, objects: Objects) -> Props:
     """The protocol's node. It is opened for writing only while something above it writes."""
+    protocol = image.protocol
+    if protocol is not None and not ctx.caps.has_schema(f"blockdev-add/arg-type/driver={protocol}"):
+        raise Unsupported(f"<source>: protocol '{protocol}' is not supported by this QEMU")
     return {
         **protocol_props(ctx.host, image, objects, floppy=access.floppy, removable=access.removable, aio=access.io),
         "node-name": storage_node(image),

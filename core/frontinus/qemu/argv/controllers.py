@@ -83,7 +83,7 @@ def _pci(ctx: Context, controller: Controller) -> Props:
 
 
 def _usb(ctx: Context, controller: Controller) -> Props:
-    driver = USB_TYPES.get(controller.model or "piix3-uhci")
+    driver = USB_TYPES.get(controller.model or USB_DEFAULT)
     if driver is None:
         raise InvalidXML(f"<controller> of type 'usb': unknown model '{controller.model}'", element="controller")
     props: Props = {"driver": driver, "p2": controller.ports, "p3": controller.ports}

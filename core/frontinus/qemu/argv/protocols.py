@@ -53,7 +53,7 @@ def _pci(source: Source) -> str:
     a = source.address
     if a is None:
         raise InvalidXML("<source> of an nvme disk: <address> is missing", element="source")
-    return f"{a.domain or 0:04x}:{a.bus or 0:02x}:{a.slot or 0:02x}.{a.function or 0:x}"
+    return f"{a.domain:04x}:{a.bus:02x}:{a.slot:02x}.{a.function:x}"
 
 
 def _socket(host: Host) -> Props:
