@@ -29,7 +29,7 @@ def xml_lines(files: Iterable[str], caps: Capabilities, host: HostFacts, view: s
     """One line a file: {"file", "xml"} or {"file", "error"}. The active view shows what a file says of a run."""
 
     def canonical(text: bytes) -> dict[str, object]:
-        return {"xml": format_guest(complete(parse_guest(text), caps, host), active=view == "active")}
+        return {"xml": format_guest(complete(parse_guest(text), caps, host), active=view == "active", secrets=True)}
 
     return (_line(name, canonical) for name in files)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from frontinus.api.errors import InvalidXML, NoSuchDevice
+from frontinus.domain.aliases import assign_aliases
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.complete import complete
 from frontinus.domain.devices import Devices
 from frontinus.domain.devices.base import Device
+from frontinus.domain.devices.controller import Controller
+from frontinus.domain.devices.disk import Disk, last_layer, number_layers
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.xml import DocumentError, MappingError, Variants, document
 from frontinus.xml.mapping import Spec, specs
 
-IDENTITY = {"disk": ("target",), "interface": ("mac",), "filesystem": ("target",)}
+IDENTITY = {"disk": ("target",), "interface": ("mac",), "filesystem": ("target",), "graphics": ("type",)}
 """What users name a device by when they detach or update it: one matching attribute is enough to be the same device."""
 
 
@@ -48,7 +51,7 @@ def _slot(device: Device) -> tuple[str, bool]:
     raise InvalidXML(f"<{device.tag}> is no device", element=device.tag)
 
 
-def add_device(guest: Guest, device: Device, caps: Capabilities, host: HostFacts) -> Guest:
+def add_device(guest: Guest, device: Device, caps: Capabilities, host: HostFacts, *, hotplug: bool = False) -> Guest:
     """A completed copy of the guest with the device in it. Raises InvalidXML, Unsupported."""
     changed = guest.clone()
     name, several = _slot(device)
@@ -58,7 +61,20 @@ def add_device(guest: Guest, device: Device, caps: Capabilities, host: HostFacts
         raise InvalidXML(f"the guest has a <{device.tag}> already", element=device.tag)
     else:
         setattr(changed.devices, name, device.clone())
-    return complete(changed, caps, host)
+    return complete(changed, caps, host, hotplug=hotplug)
+
+
+def plugged(live: Guest, device: Device, caps: Capabilities, host: HostFacts) -> tuple[Guest, list[Device]]:
+    """The running guest with the device, and what is new in it, controllers that it needs first: named and prepared."""
+    after = add_device(live, device, caps, host, hotplug=True)
+    new = [d for d in after.devices.all() if d.alias is None]
+    assign_aliases(after)
+    new = [d for d in new if d.alias is not None]
+    for one in new:
+        if isinstance(one, Disk):
+            number_layers([one], last_layer(after.devices.disks))
+        one.prepare(after, caps, host)
+    return after, sorted(new, key=lambda one: not isinstance(one, Controller))
 
 
 def _same(candidate: Device, wanted: Device) -> bool:

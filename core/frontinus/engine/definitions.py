@@ -150,8 +150,8 @@ class Definitions:
 
 def nvram_of(guest: Guest) -> Path | None:
     """The file of the UEFI variable store."""
-    path = guest.os.nvram_file if guest.os else None
-    return Path(path) if path else None
+    nvram = guest.os.nvram
+    return Path(nvram.path) if nvram and nvram.path else None
 
 
 def _uri(uri: str | None) -> str:

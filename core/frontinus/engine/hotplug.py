@@ -6,20 +6,20 @@ Both halves are worked out before either is touched: what the definition refuses
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from frontinus.api.errors import NoSuchDevice, Unsupported, Unresponsive
+from frontinus.api.errors import NoSuchDevice, Unresponsive
 from frontinus.api.events import DeviceAddedEvent, DiskChangeEvent
 from frontinus.domain.devices.base import Device
-from frontinus.domain.devices.controller import Controller
-from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.disk import Disk, last_layer, number_layers
 from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest
-from frontinus.domain.plugging import add_device, find_device, parse_device, remove_device, replace_device
-from frontinus.domain.prepare import assign_alias
+from frontinus.domain.plan import DevicePlan
+from frontinus.domain.plugging import add_device, find_device, parse_device, plugged, remove_device, replace_device
 from frontinus.engine.definitions import persist
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
+from frontinus.ports import Prepared
 
 Find = Callable[[Guest], Device]
 
@@ -47,12 +47,7 @@ class Hotplug:
         self.world.changed(record)
 
     async def _plug(self, record: Record, running: Running, device: Device) -> None:
-        before = running.guest
-        after = add_device(before, device, running.capabilities, self.world.host)
-        added = [d for d in after.devices.all() if not any(d == old for old in before.devices.all())]
-        for new in added:
-            if new.alias is None:
-                assign_alias(after, new)
+        after, added = plugged(running.guest, device, running.capabilities, self.world.host)
         for new in added:
             await self._plug_one(record, running, after, new)
             self.world.bus.publish(DeviceAddedEvent(uuid=record.uuid, name=record.name, device=new.alias or ""))
@@ -60,29 +55,35 @@ class Hotplug:
 
     async def _plug_one(self, record: Record, running: Running, after: Guest, device: Device) -> None:
         """Set up what the device needs on the host, then plug; walk back if QEMU refuses."""
-        if isinstance(device, Controller) and device.type == "pci":
-            raise Unsupported("no free slot: a PCI controller cannot be plugged into a running guest")
-        resources = self.world.hypervisor.plan_device(after, device, running.capabilities, self.world.host)
-        who = await self.world.resources.credentials(record.uuid)
-
-        async def journal(undo: Sequence[dict[str, object]]) -> None:
-            running.undo.extend(undo)
-            await persist(self.world, record)
-
-        before = len(running.undo)
-        prepared = await self.world.resources.set_up(resources, who, journal)
-        running.undo[before:] = prepared.undo
+        plan = self.world.hypervisor.plan_device(after, device, running.capabilities, self.world.host)
+        prepared = await self._prepare(record, running, plan)
         try:
             if isinstance(device, Interface) and device.alias in prepared.names:
                 device.target = prepared.names[device.alias]
-            await running.process.plug(after, device, prepared.fds)
+            await running.process.plug(plan, prepared.fds)
         except BaseException:
-            await self.world.resources.tear_down(prepared.undo)
-            del running.undo[before:]
+            await self._give_back(running, prepared.undo)
             raise
         finally:
-            for fd in prepared.fds.values():
-                os.close(fd)
+            _close(prepared.fds)
+
+    async def _prepare(self, record: Record, running: Running, plan: DevicePlan) -> Prepared:
+        """Set up a plan's resources; their undo records join those of the guest before anything is made."""
+        who = await self.world.resources.credentials(record.uuid)
+        known = len(running.undo)
+
+        async def journal(undo: Sequence[dict[str, object]]) -> None:
+            running.undo[known:] = [{**one, "alias": plan.alias} for one in undo]
+            await persist(self.world, record)
+
+        prepared = await self.world.resources.set_up(plan.resources, who, journal)
+        prepared.undo = [{**one, "alias": plan.alias} for one in prepared.undo]
+        running.undo[known:] = prepared.undo
+        return prepared
+
+    async def _give_back(self, running: Running, undo: Sequence[dict[str, object]]) -> None:
+        await self.world.resources.tear_down(undo)
+        running.undo = [one for one in running.undo if one not in undo]
 
     async def _with(self, definition: Guest, device: Device) -> Guest:
         caps = await self.world.hypervisor.capabilities(definition.devices.emulator)
@@ -117,12 +118,11 @@ class Hotplug:
 
     async def _unplug(self, record: Record, running: Running, find: Find) -> None:
         device = find(running.guest)
-        if not await running.process.unplug(device, UNPLUG_DEADLINE):
+        plan = self.world.hypervisor.plan_device(running.guest, device, running.capabilities, self.world.host)
+        if not await running.process.unplug(plan, UNPLUG_DEADLINE):
             raise Unresponsive(f"the guest did not give up '{device.alias}' within {UNPLUG_DEADLINE:g} s; it may still do so")
         remove_device(running.guest, device)
-        mine = [undo for undo in running.undo if undo.get("alias") == device.alias]
-        await self.world.resources.tear_down(mine)
-        running.undo = [undo for undo in running.undo if undo not in mine]
+        await self._give_back(running, [one for one in running.undo if one.get("alias") == device.alias])
 
     async def update_device(self, guest: str, xml: str, live: bool = False, config: bool = False) -> None:
         record = self.world.guests.find(guest)
@@ -142,19 +142,28 @@ class Hotplug:
     async def _change(self, record: Record, running: Running, device: Device) -> None:
         old = find_device(running.guest, device)
         new = device.clone(alias=old.alias, address=old.address)
-        resources = self.world.hypervisor.plan_device(running.guest, new, running.capabilities, self.world.host)
-        who = await self.world.resources.credentials(record.uuid)
-
-        async def journal(undo: Sequence[dict[str, object]]) -> None:
-            running.undo.extend(undo)
-
-        prepared = await self.world.resources.set_up(resources, who, journal)
-        await running.process.update(old, new)
+        new.complete(running.guest, running.capabilities, self.world.host)
+        if isinstance(new, Disk):
+            number_layers([new], last_layer(running.guest.devices.disks))
+        plan = self.world.hypervisor.plan_update(running.guest, old, new, running.capabilities, self.world.host)
+        prepared = await self._prepare(record, running, plan)
+        try:
+            await running.process.update(plan, prepared.fds)
+        except BaseException:
+            await self._give_back(running, prepared.undo)
+            raise
+        finally:
+            _close(prepared.fds)
         replace_device(running.guest, old, new)
-        if isinstance(old, Disk) and isinstance(new, Disk) and old.source_path() != new.source_path():
-            self.world.bus.publish(DiskChangeEvent(uuid=record.uuid, name=record.name, old=old.source_path(),
-                                                   new=new.source_path(), device=new.alias or "", reason="changed"))  # fmt: skip
-        del prepared
+        if isinstance(old, Disk) and isinstance(new, Disk) and old.source_path != new.source_path:
+            self.world.bus.publish(DiskChangeEvent(uuid=record.uuid, name=record.name, old=old.source_path,
+                                                   new=new.source_path, device=new.alias or "", reason="changed"))  # fmt: skip
+
+
+def _close(fds: Mapping[int, int]) -> None:
+    """The child has them now."""
+    for fd in fds.values():
+        os.close(fd)
 
 
 def _scope(record: Record, live: bool, config: bool) -> tuple[bool, bool]:

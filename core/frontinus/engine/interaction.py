@@ -30,7 +30,7 @@ class Interaction:
     async def screenshot(self, guest: str, screen: int = 0) -> Screenshot:
         record = self.world.guests.find(guest)
         running = record.need_running()
-        videos = [v for v in running.guest.devices.videos if v.model_type != "none"]
+        videos = [v for v in running.guest.devices.videos if v.model != "none"]
         if not videos:
             raise Unsupported(f"guest '{record.name}' has no video device")
         head, index = screen, 0
@@ -97,7 +97,7 @@ def _character(record: Record, device: str | None) -> Character:
     devices = record.need_running().guest.devices
     found: list[Character] = [*devices.consoles, *devices.serials, *devices.channels, *devices.parallels]
     for character in found:
-        names = (character.alias, getattr(character, "target_name", None))
+        names = (character.alias, getattr(character, "name", None))
         if device is None or device in names:
             if character.type not in ("pty", "unix", "dev", "file"):
                 raise Unsupported(f"a console of type '{character.type}' cannot be opened")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 
@@ -82,8 +83,6 @@ async def kill(record: Record, *, graceful: bool, deadline: float = 15.0) -> Non
     running = record.need_running()
     await running.process.quit(graceful=graceful, deadline=deadline)
     try:
-        import asyncio
-
         async with asyncio.timeout(deadline):
             await running.ended.wait()
     except TimeoutError:

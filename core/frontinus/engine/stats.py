@@ -146,7 +146,7 @@ def _interfaces(guest: Guest, figures: GuestFigures) -> tuple[InterfaceStats, ..
 
 def _blocks(guest: Guest, figures: GuestFigures) -> tuple[BlockStats, ...]:
     return tuple(
-        BlockStats(index=index, name=disk.target or "", alias=disk.alias or "", path=disk.source_path(),
+        BlockStats(index=index, name=disk.target or "", alias=disk.alias or "", path=disk.source_path,
                    **figures.blocks.get(disk.alias or "", {}))
         for index, disk in enumerate(guest.devices.disks)
     )  # fmt: skip

@@ -74,7 +74,7 @@ class Tuning:
 def find_disk(guest: Guest, name: str) -> Disk:
     """The disk of a target or a source path. Raises NoSuchDevice."""
     for disk in guest.devices.disks:
-        if name in (disk.target, disk.source_path()):
+        if name in (disk.target, disk.source_path):
             return disk
     raise NoSuchDevice(f"guest '{guest.name}' has no disk '{name}'")
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-from frontinus.api.errors import AgentUnavailable, HypervisorFailed, NoSuchProcess
+from frontinus.api.errors import AgentUnavailable, HypervisorFailed, NoSuchProcess, Unresponsive
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.devices.base import Device
 from frontinus.domain.guest import Guest
@@ -130,8 +130,11 @@ class MockGuest:
 
     async def figures(self, groups: Sequence[str], deadline: float) -> GuestFigures:
         """Figures that grow with the time that the guest has run."""
-        async with asyncio.timeout(deadline):
-            await self.answers.wait()
+        try:
+            async with asyncio.timeout(deadline):
+                await self.answers.wait()
+        except TimeoutError:
+            raise Unresponsive(f"the mock guest did not answer within {deadline:g} s") from None
         now = time.time()
         ran = self._cpu_before + (now - self.since if self.state == "running" else 0)
         devices, busy = self.guest.devices, int(ran * 1e8)

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from frontinus.api.engine import Engine
+from frontinus.api.engine import Engine, MetadataKind
 from frontinus.api.errors import InvalidValue
 from frontinus.client.commands.base import CONFIG, FILE, GUEST, LIVE, Command, Output, arg, flag, read
 
@@ -58,7 +58,7 @@ async def _rename(engine: Engine, options: argparse.Namespace, out: Output) -> N
 
 
 async def _desc(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    kind = "title" if options.title else "description"
+    kind: MetadataKind = "title" if options.title else "description"
     if options.text:
         await engine.set_metadata(options.guest, kind, " ".join(options.text), live=options.live, config=options.config)
         out.line(f"Guest {kind} updated")

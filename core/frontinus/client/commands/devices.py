@@ -65,7 +65,8 @@ async def _find(engine: Engine, options: argparse.Namespace, tag: str, path: str
     """The XML of one device of the guest. Raises InvalidValue when it fits none or several."""
     xml = await engine.guest_xml(options.guest, ["inactive"] if options.config and not options.live else [])
     devices = etree.fromstring(xml).findall(f"devices/{tag}")
-    found = [d for d in devices if value is None or value in d.xpath(path)]
+    child, attribute = path.split("/@")
+    found = [d for d in devices if value is None or any(c.get(attribute) == value for c in d.findall(child))]
     if len(found) != 1:
         raise InvalidValue(f"{'no' if not found else 'more than one'} {tag} fits '{value or ''}'", field=tag)
     return _text(found[0])

@@ -85,7 +85,7 @@ def _vcpus(stats: GuestStats) -> Pairs:
 async def _domstats(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     groups = [g for g in STATS_GROUPS if g != "memory" and getattr(options, g)] or None
     stats = await engine.stats(options.guests or None, groups, max_age=options.max_age)
-    wanted = set(groups or STATS_GROUPS)
+    wanted: set[str] = set(groups or STATS_GROUPS)
     out.value({s.name: dict(rows(s, wanted)) for s in stats})
     for one in stats:
         out.line(f"Domain: '{one.name}'" + (" (stale)" if one.stale else ""))

@@ -1,0 +1,272 @@
+"""The engine's use cases on the mock hypervisor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from frontinus.api.engine import Engine
+from frontinus.api.errors import (
+    AlreadyExists,
+    Denied,
+    InvalidValue,
+    InvalidXML,
+    NoSuchGuest,
+    NoSuchMetadata,
+    Unresponsive,
+    WrongState,
+)
+from frontinus.api.events import LifecycleEvent
+from frontinus.api.identity import Identity
+from frontinus.api.views import Snapshot
+from frontinus.domain.host import Paths
+from frontinus.engine.local import LocalEngine
+from frontinus.engine.recovery import recover
+from frontinus.mock.engine import ROOT, mock_engine
+from frontinus.mock.hypervisor import MockHypervisor
+
+XML = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory><vcpu current='1'>2</vcpu>
+<os><type arch='x86_64' machine='q35'>hvm</type></os></domain>"""
+
+
+@pytest.fixture
+async def local(tmp_path: Path) -> AsyncIterator[LocalEngine]:
+    paths = Paths(*(str(tmp_path / name) for name in ("config", "state", "run", "log", "cache")))
+    engine = await mock_engine(paths, fixture=False)
+    yield engine
+    await engine.stop()
+
+
+@pytest.fixture
+async def engine(local: LocalEngine) -> Engine:
+    return local.session(ROOT)
+
+
+async def lifecycle(engine: Engine, count: int) -> list[tuple[str, str]]:
+    """The next `count` lifecycle events."""
+    found: list[tuple[str, str]] = []
+    async with asyncio.timeout(5):
+        async for item in engine.watch():
+            if isinstance(item, LifecycleEvent):
+                found.append((item.kind, item.detail))
+            if len(found) == count:
+                break
+    return found
+
+
+async def watch(engine: Engine, count: int) -> asyncio.Task[list[tuple[str, str]]]:
+    task = asyncio.create_task(lifecycle(engine, count))
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_life_of_a_guest(engine: Engine) -> None:
+    events = await watch(engine, 7)
+    view = await engine.define(XML.format(name="a"))
+    assert (view.state, view.persistent, view.vcpus, view.max_vcpus) == ("shutoff", True, 1, 2)
+    assert (await engine.start("a")).state == "running"
+    await engine.suspend("a")
+    assert (await engine.guest(view.uuid)).reason == "user"
+    await engine.resume("a")
+    await engine.destroy("a")
+    assert [(g.state, g.reason) for g in await engine.guests()] == [("shutoff", "destroyed")]
+    await engine.start("a", paused=True)
+    assert await events == [("defined", "added"), ("started", "booted"), ("suspended", "paused"), ("resumed", "unpaused"),
+                            ("stopped", "destroyed"), ("started", "booted"), ("suspended", "paused")]  # fmt: skip
+    await engine.destroy("a")
+    await engine.undefine("a")
+    with pytest.raises(NoSuchGuest):
+        await engine.guest("a")
+
+
+async def test_shutdown_by_the_guest_ends_it(engine: Engine) -> None:
+    await engine.define(XML.format(name="a"))
+    await engine.start("a")
+    events = await watch(engine, 2)
+    await engine.shutdown("a")
+    assert await events == [("shutdown", "guest"), ("stopped", "shutdown")]
+    assert (await engine.guest("a")).reason == "shutdown"
+
+
+async def test_transient_guest_leaves_no_trace(local: LocalEngine, engine: Engine) -> None:
+    view = await engine.create(XML.format(name="t"))
+    assert (view.persistent, view.state) == (False, "running")
+    await engine.destroy("t")
+    assert await engine.guests() == []
+    assert local.world.store.documents["running"] == {}  # type: ignore[attr-defined]
+
+
+async def test_names_and_uuids_are_unique(engine: Engine) -> None:
+    view = await engine.define(XML.format(name="a"))
+    with pytest.raises(AlreadyExists):
+        await engine.define(XML.format(name="a"))
+    other = XML.format(name="b").replace("<memory", f"<uuid>{view.uuid}</uuid><memory")
+    with pytest.raises(AlreadyExists):
+        await engine.define(other)
+    again = XML.format(name="a").replace("<memory", f"<uuid>{view.uuid}</uuid><title>T</title><memory")
+    assert (await engine.define(again)).title == "T"
+
+
+async def test_wrong_states_are_refused(engine: Engine) -> None:
+    await engine.define(XML.format(name="a"))
+    for call in (engine.suspend, engine.resume, engine.destroy, engine.shutdown, engine.reset):
+        with pytest.raises(WrongState):
+            await call("a")
+    await engine.start("a")
+    with pytest.raises(WrongState):
+        await engine.start("a")
+    with pytest.raises(WrongState):
+        await engine.rename("a", "b")
+
+
+async def test_failed_start_leaves_nothing(local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise InvalidValue("no")
+
+    await engine.define(XML.format(name="a"))
+    monkeypatch.setattr(local.world.hypervisor, "launch", fail)
+    with pytest.raises(InvalidValue):
+        await engine.start("a")
+    assert (await engine.guest("a")).state == "shutoff"
+    assert local.world.store.documents["running"] == {}  # type: ignore[attr-defined]
+    assert local.world.resources.held == []  # type: ignore[attr-defined]
+
+
+async def test_managed_save_and_restore(engine: Engine) -> None:
+    await engine.define(XML.format(name="a"))
+    await engine.start("a")
+    await engine.managed_save("a")
+    view = await engine.guest("a")
+    assert (view.state, view.reason, view.managed_save) == ("shutoff", "saved", True)
+    with pytest.raises(WrongState):
+        await engine.undefine("a")
+    view = await engine.start("a")
+    assert (view.state, view.reason, view.managed_save) == ("running", "restored", False)
+
+
+async def test_save_and_restore_a_transient_guest(engine: Engine, tmp_path: Path) -> None:
+    await engine.create(XML.format(name="a"))
+    file = str(tmp_path / "a.save")
+    await engine.save("a", file)
+    assert await engine.guests() == []
+    assert "<name>a</name>" in await engine.saved_xml(file)
+    assert (await engine.restore(file, paused=True)).state == "paused"
+    await engine.destroy("a")
+
+
+async def test_a_slow_watcher_is_resynchronised(local: LocalEngine, engine: Engine) -> None:
+    local.world.bus._limit = 3
+    stream = engine.watch()
+    first = await anext(stream)
+    assert isinstance(first, Snapshot) and not first.resync
+    for number in range(5):
+        await engine.define(XML.format(name=f"g{number}"))
+    again = await anext(stream)
+    assert isinstance(again, Snapshot) and again.resync and len(again.guests) == 5
+    await engine.undefine("g0")
+    assert isinstance(item := await anext(stream), LifecycleEvent) and item.kind == "undefined"
+    assert item.generation == again.generation + 1
+
+
+async def test_readonly_sessions_cannot_write(local: LocalEngine) -> None:
+    await local.session(ROOT).define(XML.format(name="a"))
+    reader = local.session(Identity(uid=1000, gid=1000, readonly=True))
+    assert len(await reader.guests()) == 1
+    with pytest.raises(Denied):
+        await reader.start("a")
+    with pytest.raises(Denied):
+        await reader.guest_xml("a", ["secure"])
+
+
+async def test_stats_share_a_round_and_go_stale(local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frontinus.engine.stats.DEADLINE", 0.05)
+    await engine.define(XML.format(name="a"))
+    await engine.start("a")
+    hypervisor = local.world.hypervisor
+    assert isinstance(hypervisor, MockHypervisor)
+    guest = next(iter(hypervisor.guests.values()))
+    rounds = 0
+    figures = guest.figures
+
+    async def counted(*args: object) -> object:
+        nonlocal rounds
+        rounds += 1
+        return await figures(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(guest, "figures", counted)
+    answers = await asyncio.gather(*(engine.stats() for _ in range(10)))
+    assert rounds == 1 and all(a[0].cpu is not None and not a[0].stale for a in answers)
+    await engine.stats(max_age=60)
+    assert rounds == 1
+    guest.answers.clear()
+    stale = (await engine.stats())[0]
+    assert stale.stale and stale.taken == answers[0][0].taken
+
+
+async def test_metadata(engine: Engine) -> None:
+    await engine.define(XML.format(name="a"))
+    await engine.set_metadata("a", "title", "One line")
+    await engine.set_metadata("a", "element", "<app x='1'/>", "my", "http://example.org/app")
+    assert await engine.metadata("a", "title") == "One line"
+    assert 'x="1"' in await engine.metadata("a", "element", "http://example.org/app")
+    with pytest.raises(NoSuchMetadata):
+        await engine.metadata("a", "element", "http://example.org/other")
+    with pytest.raises(InvalidXML):
+        await engine.set_metadata("a", "element", "<app", "my", "http://example.org/app")
+
+
+async def test_balloon_and_vcpus(engine: Engine) -> None:
+    await engine.define(XML.format(name="a"))
+    await engine.set_vcpus("a", 2, config=True)
+    assert (await engine.guest("a")).vcpus == 2
+    with pytest.raises(InvalidValue):
+        await engine.set_vcpus("a", 3, config=True)
+    await engine.start("a")
+    await engine.set_memory("a", 32 * 2**20, live=True)
+    async with asyncio.timeout(2):
+        while (await engine.guest("a")).memory != 32 * 2**20:
+            await asyncio.sleep(0.01)
+
+
+async def test_recovery_finds_running_guests_and_buries_dead_ones(local: LocalEngine, engine: Engine) -> None:
+    for name in ("lives", "dies"):
+        await engine.define(XML.format(name=name))
+        await engine.start(name)
+    await engine.suspend("lives")
+    before = await engine.guest("lives")
+    dead = local.world.guests.find("dies").need_running().process
+    world = local.world
+    await local.stop()
+    dead.state = "closed"  # type: ignore[attr-defined]
+    world.guests.__init__()  # type: ignore[misc]
+    await recover(world)
+    assert [(g.name, g.state, g.reason) for g in await engine.guests()] == [
+        ("dies", "shutoff", "daemon"), ("lives", "paused", "user")]  # fmt: skip
+    assert (await engine.guest("lives")).id == before.id
+
+
+async def test_torn_definition_is_set_aside(local: LocalEngine, engine: Engine) -> None:
+    await engine.define(XML.format(name="good"))
+    store = local.world.store
+    await store.save("definitions", "11111111-1111-1111-1111-111111111111", "<domain type='qemu'><na")
+    local.world.guests.__init__()  # type: ignore[misc]
+    await recover(local.world)
+    assert [g.name for g in await engine.guests()] == ["good"]
+    assert len(store.aside) == 1  # type: ignore[attr-defined]
+
+
+async def test_destroy_of_a_hung_guest_is_said(local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    await engine.define(XML.format(name="a"))
+    await engine.start("a")
+    process = local.world.guests.find("a").need_running().process
+
+    async def hang(**_: object) -> None:
+        raise Unresponsive("it lives on")
+
+    monkeypatch.setattr(process, "quit", hang)
+    with pytest.raises(Unresponsive):
+        await engine.destroy("a", graceful=True)
+    assert (await engine.guest("a")).state == "running"
