@@ -23,8 +23,6 @@ def check_cpu(guest: Guest, caps: Capabilities) -> Iterator[str]:
     yield from _cache(cpu)
     yield from _addresses(cpu)
     topology = cpu.topology
-    if topology is not None and topology.total != (guest.vcpus or 1):
-        yield f"<topology>: {topology.total} CPUs, but <vcpu> says {guest.vcpus or 1}"
     if topology is not None and (topology.clusters or 1) != 1:
         yield "<topology clusters>: machines of x86 have none"
     if topology is not None and (topology.dies or 1) != 1 and not caps.has_option("smp-opts", "dies"):

@@ -24,9 +24,9 @@ SECURITY_OBJECTS = {"sev": "sev-guest", "sev-snp": "sev-snp-guest", "tdx": "tdx-
 
 
 def check_guest(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[str]:
-    """Every reason why this definition cannot run on this emulator and host."""
+    """Every reason why this definition cannot be, whatever the host; some need to know the emulator."""
     yield from _identity(guest)
-    yield from _machine(guest, caps, host)
+    yield from _machine(guest, caps)
     yield from check_os(guest, caps)
     yield from check_sysinfo(guest)
     yield from check_memory(guest, caps)
@@ -59,18 +59,28 @@ def _identity(guest: Guest) -> Iterator[str]:
         yield "<fibrechannel appid>: not 1 to 128 printable characters"
 
 
-def _machine(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[str]:
+def check_start(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[str]:
+    """Every reason why a definition that may be fine elsewhere cannot run here."""
     if guest.type not in ("kvm", "qemu"):
         yield f"<domain type='{guest.type}'>: this is no guest for QEMU on Linux"
     if guest.type == "kvm" and not (caps.kvm and host.kvm):
         yield "<domain type='kvm'>: there is no KVM on this host, or this QEMU lacks it"
     if guest.type == "qemu" and not caps.tcg:
         yield "<domain type='qemu'>: this QEMU cannot emulate a processor"
-    if guest.os_type != "hvm":
-        yield f"<os><type>: '{guest.os_type}' is not hvm" if guest.os_type else "<os><type> is missing"
     if guest.arch not in ARCHITECTURES:
         yield f"<os><type arch='{guest.arch}'>: only x86_64 and i686 are supported"
-    elif guest.machine and caps.canonical_machine(guest.machine) is None and _own_emulator(guest, caps):
+    topology = guest.cpu.topology if guest.cpu else None
+    if topology is not None and topology.total != (guest.vcpus or 1):
+        yield f"<topology>: {topology.total} CPUs, but <vcpu> says {guest.vcpus or 1}"
+    kind = SECURITY_OBJECTS.get(guest.launch_security.type) if guest.launch_security else "object"
+    if kind is None or not (kind == "object" or caps.has_type(kind)):
+        yield "<launchSecurity>: this QEMU cannot"
+
+
+def _machine(guest: Guest, caps: Capabilities) -> Iterator[str]:
+    if guest.os_type != "hvm":
+        yield f"<os><type>: '{guest.os_type}' is not hvm" if guest.os_type else "<os><type> is missing"
+    if guest.arch in ARCHITECTURES and caps.canonical_machine(guest.machine) is None and _own_emulator(guest, caps):
         yield f"<os><type machine='{guest.machine}'>: this QEMU has no such machine"
 
 
@@ -83,9 +93,6 @@ def _security(guest: Guest, caps: Capabilities) -> Iterator[str]:
     security = guest.launch_security
     if security is None:
         return
-    kind = SECURITY_OBJECTS.get(security.type)
-    if kind is None or not caps.has_type(kind):
-        yield f"<launchSecurity type='{security.type}'>: this QEMU cannot"
     if security.type in ("sev", "sev-snp") and security.policy is None:
         yield "<launchSecurity>: <policy> is missing"
     if security.kernel_hashes is not None and not caps.has_schema(KERNEL_HASHES):

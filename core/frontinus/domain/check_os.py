@@ -125,5 +125,3 @@ def _smbios(guest: Guest, info: Sysinfo) -> Iterator[str]:
     date = info.bios.get("date") if info.bios else None
     if date is not None and not BIOS_DATE.fullmatch(date):
         yield f"<sysinfo>: the BIOS date '{date}' is not month/day/year"
-    if len(info.boards) > 1 and guest.os.smbios == "sysinfo":
-        yield "<sysinfo>: QEMU takes one <baseBoard>"

@@ -9,6 +9,7 @@ from frontinus.api.errors import InvalidXML
 from frontinus.domain.addresses.connections import placed_devices
 from frontinus.domain.aliases import is_user_alias
 from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.check_guest import check_guest
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 
@@ -29,6 +30,8 @@ def validate(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
 
 def _reasons(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[tuple[str, str]]:
     """Element and reason of everything that cannot be."""
+    for reason in check_guest(guest, caps, host):
+        yield reason.partition("<")[2].partition(">")[0].partition(" ")[0] or "domain", reason
     for device in guest.devices.all():
         for reason in device.check(guest, caps):
             yield device.tag, reason

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from frontinus.api.errors import Unsupported
 from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.check_guest import check_start
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
@@ -27,6 +29,9 @@ def json_options(caps: Capabilities) -> frozenset[str]:
 
 def launch_plan(guest: Guest, caps: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:
     """Translate a completed guest. Raises Unsupported for what this QEMU cannot do."""
+    reasons = list(check_start(guest, caps, host))
+    if reasons:
+        raise Unsupported("; ".join(reasons))
     guest = with_firmware(guest, caps, host)
     folder = host.paths.guest(guest.id if guest.id is not None else -1, guest.name)
     ctx = Context(guest, caps, host, folder, incoming)

@@ -48,6 +48,8 @@ def _smbios(ctx: Context) -> None:
 
 
 def _tables(ctx: Context, source: Sysinfo, skip: set[str]) -> None:
+    if len(source.boards) > 1:
+        raise Unsupported("<sysinfo>: QEMU takes one <baseBoard>")
     for number, (field, names) in STRUCTURES.items():
         found: Table | list[Table] | None = getattr(source, field)
         for table in found if isinstance(found, list) else [found] if found else []:
