@@ -28,12 +28,15 @@ def complete(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bool
     done = guest.clone()
     complete_guest(done, caps, host)
     devices = done.devices
+    devices.emulator = devices.emulator or caps.emulator or None
     devices.disks = arrange_disks(devices.disks)
     primary_first(done)
     assign_indexes(devices.controllers)
     devices.controllers = arrange_controllers(devices.controllers)
     add_machine_devices(done, caps, host)
     for device in devices.all():
+        if not hotplug:
+            device.forget(host)
         device.complete(done, caps, host)
     pair_consoles(done)
     assign_drives(done)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.controllers import add_controller
 from frontinus.domain.devices.audio import default_audio
@@ -62,25 +64,20 @@ def add_needed_devices(guest: Guest, caps: Capabilities, host: HostFacts) -> Non
         if kind == "scsi":
             on_bus += [device for device in guest.devices.hostdevs if device.type == "scsi"]
         used = [d.address.controller for d in on_bus if isinstance(d.address, DriveAddress)]
-        _add_up_to(guest, caps, host, kind, max(used, default=-1))
-    _add_up_to(guest, caps, host, "virtio-serial", _virtio_serial_needed(guest))
-    cards = guest.devices.smartcards
-    slots = [card.address.controller if isinstance(card.address, CcidAddress) else 0 for card in cards]
-    _add_up_to(guest, caps, host, "ccid", max(slots, default=-1))
+        for index in range(max(used, default=-1) + 1):
+            add_controller(guest, caps, host, kind, index)
+    for kind, device in _port_devices(guest):
+        address = device.address
+        index = address.controller if isinstance(address, (VirtioSerialAddress, CcidAddress)) else 0
+        add_controller(guest, caps, host, kind, index)
     if video := default_video(guest):
         guest.devices.videos.append(video)
         video.complete(guest, caps, host)
 
 
-def _add_up_to(guest: Guest, caps: Capabilities, host: HostFacts, kind: str, highest: int) -> None:
-    for index in range(highest + 1):
-        add_controller(guest, caps, host, kind, index)
-
-
-def _virtio_serial_needed(guest: Guest) -> int:
-    """The highest index of a virtio-serial controller that some port needs; -1 without ports."""
+def _port_devices(guest: Guest) -> Iterator[tuple[str, Device]]:
+    """Devices on a port of a controller, with its type."""
     devices = guest.devices
-    ports: list[Device] = [channel for channel in devices.channels if channel.target == "virtio"]
-    ports += [console for console in devices.consoles if console.target == "virtio"]
-    used = [p.address.controller if isinstance(p.address, VirtioSerialAddress) else 0 for p in ports]
-    return max(used, default=-1)
+    yield from (("virtio-serial", channel) for channel in devices.channels if channel.target == "virtio")
+    yield from (("virtio-serial", console) for console in devices.consoles if console.target == "virtio")
+    yield from (("ccid", card) for card in devices.smartcards)

@@ -148,9 +148,9 @@ class _Assignment:
             own = PIIX3_IDE if controller.type == "ide" else PIIX3_USB if _is_piix3_usb(controller) else None
             if own is not None and not controller.index:
                 self._fix(controller, own)
-                self.topology.reserve(own, FIXED)
-        self.topology.reserve(PIIX3_ISA, FIXED)
-        self.topology.reserve(PIIX3_PM, FIXED)
+                self._hold(own, FIXED)
+        self._hold(PIIX3_ISA, FIXED)
+        self._hold(PIIX3_PM, FIXED)
         self._primary_video(Place(0, 2), FIXED)
 
     def _q35(self) -> None:
@@ -159,7 +159,7 @@ class _Assignment:
                 fresh = place_of(controller) is None
                 self._fix(controller, Q35_SATA)
                 if fresh:
-                    self.topology.reserve(Q35_SATA, FIXED_EXPRESS)
+                    self._hold(Q35_SATA, FIXED_EXPRESS)
             elif controller.type == "usb" and controller.model == "ich9-uhci1" and controller.address is None:
                 slot = next((slot for slot in Q35_USB if not self.topology.in_use(0, slot)), None)
                 if slot is not None:
@@ -167,12 +167,20 @@ class _Assignment:
             elif (controller.model == "dmi-to-pci-bridge" and controller.address is None
                   and not self.topology.in_use(0, Q35_BRIDGE.slot)):  # fmt: skip
                 put(controller, self.topology.reserve(Q35_BRIDGE, FIXED_EXPRESS))
-        self.topology.reserve(Q35_LPC, FIXED_EXPRESS)
-        self.topology.reserve(Q35_SMBUS, FIXED_EXPRESS)
+        self._hold(Q35_LPC, FIXED_EXPRESS)
+        self._hold(Q35_SMBUS, FIXED_EXPRESS)
         self._primary_video(Place(0, 1), FIXED_EXPRESS)
         sound = next((s for s in self.guest.devices.sounds if s.model == "ich9" and is_open(s)), None)
         if sound is not None and not self.topology.in_use(0, Q35_AUDIO.slot):
             put(sound, self.topology.reserve(Q35_AUDIO, FIXED_EXPRESS))
+
+    def _hold(self, place: Place, wish: Wish) -> None:
+        """Reserve what the chipset has, whether the definition names it or not."""
+        try:
+            self.topology.reserve(place, wish)
+        except InvalidXML:
+            what = f"PCI address {place} belongs to the machine's chipset, no other device can have it"
+            raise InvalidXML(what, element="address") from None
 
     def _fix(self, controller: Controller, place: Place) -> None:
         """A controller of the chipset has one place."""
