@@ -181,7 +181,9 @@ async def test_readonly_sessions_cannot_write(local: LocalEngine) -> None:
         await reader.guest_xml("a", ["secure"])
 
 
-async def test_stats_share_a_round_and_go_stale(local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stats_share_a_round_and_go_stale(
+    local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("frontinus.engine.stats.DEADLINE", 0.05)
     await engine.define(XML.format(name="a"))
     await engine.start("a")
@@ -227,8 +229,9 @@ async def test_balloon_and_vcpus(engine: Engine) -> None:
     await engine.start("a")
     await engine.set_memory("a", 32 * 2**20, live=True)
     async with asyncio.timeout(2):
-        while (await engine.guest("a")).memory != 32 * 2**20:
-            await asyncio.sleep(0.01)
+        async for _ in engine.watch():
+            if (await engine.guest("a")).memory == 32 * 2**20:
+                return
 
 
 async def test_recovery_finds_running_guests_and_buries_dead_ones(local: LocalEngine, engine: Engine) -> None:
@@ -258,7 +261,9 @@ async def test_torn_definition_is_set_aside(local: LocalEngine, engine: Engine) 
     assert len(store.aside) == 1  # type: ignore[attr-defined]
 
 
-async def test_destroy_of_a_hung_guest_is_said(local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_destroy_of_a_hung_guest_is_said(
+    local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await engine.define(XML.format(name="a"))
     await engine.start("a")
     process = local.world.guests.find("a").need_running().process

@@ -130,7 +130,9 @@ async def test_lost_engine_fails_calls_and_streams(local: LocalEngine, tmp_path:
 
 
 @pytest.mark.parametrize("data", [b"\xff\xff\xff\xff", frame(Failure(1, "x", "y")), b"\x00\x00\x00\x02\xc1\xc1"])
-async def test_hostile_bytes_close_only_their_connection(local: LocalEngine, remote: Engine, tmp_path: Path, data: bytes) -> None:
+async def test_hostile_bytes_close_only_their_connection(
+    local: LocalEngine, remote: Engine, tmp_path: Path, data: bytes
+) -> None:
     bad = socket.socket(socket.AF_UNIX)
     bad.setblocking(False)
     loop = asyncio.get_running_loop()

@@ -8,7 +8,9 @@ import msgspec
 
 from frontinus.api.views import GuestView
 
-Lifecycle = Literal["defined", "undefined", "started", "suspended", "resumed", "stopped", "shutdown", "pmsuspended", "crashed"]
+Lifecycle = Literal[
+    "defined", "undefined", "started", "suspended", "resumed", "stopped", "shutdown", "pmsuspended", "crashed"
+]
 """In virsh's order: the index is virDomainEventType's number."""
 
 LIFECYCLE_DETAILS: dict[str, tuple[str, ...]] = {

@@ -55,7 +55,9 @@ def socket_path(options: argparse.Namespace) -> Path:
     """The socket that the options and the environment ask for; a monitor socket lies beside its manage socket."""
     from frontinus.client.places import default_socket
 
-    chosen: Path = options.socket or Path(os.environ.get("FRONTINUS_SOCKET", "") or default_socket(session=options.session))
+    chosen: Path = options.socket or Path(
+        os.environ.get("FRONTINUS_SOCKET", "") or default_socket(session=options.session)
+    )
     return chosen.with_name("frontinus-ro.sock") if options.readonly else chosen
 
 

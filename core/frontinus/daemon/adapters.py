@@ -76,7 +76,9 @@ class Supervisor:
     async def _run(self, adapter: Adapter) -> int:
         arguments = [sys.executable, "-m", adapter.module, "--socket", str(self.config.socket),
                      "--monitor-socket", str(self.config.monitor_socket)]  # fmt: skip
-        process = await asyncio.create_subprocess_exec(*arguments, stdin=asyncio.subprocess.DEVNULL, env=self._environment())
+        process = await asyncio.create_subprocess_exec(
+            *arguments, stdin=asyncio.subprocess.DEVNULL, env=self._environment()
+        )
         try:
             return await process.wait()
         except asyncio.CancelledError:

@@ -92,6 +92,8 @@ def _config(document: dict[str, object], paths: Paths, session: bool, file: Path
     known = {f.name for f in fields(Paths)}
     for name, value in changed.items():
         if name not in known or not isinstance(value, str) or not value.startswith("/"):
-            raise InvalidValue(f"{file}: 'paths.{name}' must be one of {', '.join(sorted(known))} and absolute", field=name)
+            raise InvalidValue(
+                f"{file}: 'paths.{name}' must be one of {', '.join(sorted(known))} and absolute", field=name
+            )
     merged = Paths(**{**{name: getattr(paths, name) for name in known}, **changed})
     return Config(paths=merged, session=session, **values)  # type: ignore[arg-type]

@@ -54,13 +54,15 @@ def _slot(device: Device) -> tuple[str, bool]:
 def add_device(guest: Guest, device: Device, caps: Capabilities, host: HostFacts, *, hotplug: bool = False) -> Guest:
     """A completed copy of the guest with the device in it. Raises InvalidXML, Unsupported."""
     changed = guest.clone()
+    device = device.clone()
+    device.forget(host)
     name, several = _slot(device)
     if several:
-        getattr(changed.devices, name).append(device.clone())
+        getattr(changed.devices, name).append(device)
     elif getattr(changed.devices, name) is not None:
         raise InvalidXML(f"the guest has a <{device.tag}> already", element=device.tag)
     else:
-        setattr(changed.devices, name, device.clone())
+        setattr(changed.devices, name, device)
     return complete(changed, caps, host, hotplug=hotplug)
 
 

@@ -73,7 +73,9 @@ class Definitions:
         async with record.lock.hold("undefine"):
             definition = record.need_definition()
             if record.managed_save and not managed_save:
-                raise WrongState(f"guest '{record.name}' has a managed save: remove it too, or first", state=record.state)
+                raise WrongState(
+                    f"guest '{record.name}' has a managed save: remove it too, or first", state=record.state
+                )
             store = nvram_of(definition)
             if store and nvram is None and await asyncio.to_thread(store.exists):
                 raise WrongState(f"guest '{record.name}' has a variable store: say whether to keep it (nvram)",

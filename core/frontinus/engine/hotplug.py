@@ -120,7 +120,9 @@ class Hotplug:
         device = find(running.guest)
         plan = self.world.hypervisor.plan_device(running.guest, device, running.capabilities, self.world.host)
         if not await running.process.unplug(plan, UNPLUG_DEADLINE):
-            raise Unresponsive(f"the guest did not give up '{device.alias}' within {UNPLUG_DEADLINE:g} s; it may still do so")
+            raise Unresponsive(
+                f"the guest did not give up '{device.alias}' within {UNPLUG_DEADLINE:g} s; it may still do so"
+            )
         remove_device(running.guest, device)
         await self._give_back(running, [one for one in running.undo if one.get("alias") == device.alias])
 

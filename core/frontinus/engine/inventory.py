@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from frontinus import __version__
-from frontinus.api.views import HostView, VersionView
 from frontinus.api.errors import Unsupported
+from frontinus.api.views import HostView, VersionView
 from frontinus.engine.world import World
 
 API_VERSION = 1

@@ -31,7 +31,9 @@ class Transition:
 
 
 TRANSITIONS: Mapping[str, Transition] = {
-    "stopped": Transition("paused", "user", "suspended", "paused", frozenset({"paused", "shutoff", "crashed", "shutdown"})),
+    "stopped": Transition(
+        "paused", "user", "suspended", "paused", frozenset({"paused", "shutoff", "crashed", "shutdown"})
+    ),
     "resumed": Transition("running", "unpaused", "resumed", "unpaused", frozenset({"running"})),
     "suspended": Transition("pmsuspended", "unknown", "pmsuspended", "memory"),
     "suspended-disk": Transition("pmsuspended", "unknown", "pmsuspended", "disk"),
@@ -40,7 +42,10 @@ TRANSITIONS: Mapping[str, Transition] = {
     "shutdown": Transition("shutdown", "user", "shutdown", "finished"),
 }
 
-PAUSE_REASONS: Mapping[str, tuple[str, str]] = {"io-error": ("I/O error", "I/O error"), "watchdog": ("watchdog", "watchdog")}
+PAUSE_REASONS: Mapping[str, tuple[str, str]] = {
+    "io-error": ("I/O error", "I/O error"),
+    "watchdog": ("watchdog", "watchdog"),
+}
 """News that explains the "stopped" after it: the state's reason and the event's detail."""
 
 Make = Callable[[Record, Mapping[str, object]], AnyEvent]

@@ -65,7 +65,9 @@ class Statistics:
         waiting = [work for work in rounds if isinstance(work, asyncio.Task)]
         if waiting:
             await asyncio.wait(waiting)
-        return [_stats(record, self._figures(record, work), wanted) for record, work in zip(records, rounds, strict=True)]
+        return [
+            _stats(record, self._figures(record, work), wanted) for record, work in zip(records, rounds, strict=True)
+        ]
 
     def _round(self, record: Record, groups: frozenset[str], max_age: float) -> asyncio.Task[GuestFigures] | None:
         """The round to wait for: a fresh enough one needs none, one under way is joined, else a new one starts."""

@@ -30,7 +30,9 @@ class Tuning:
             if not maximum:
                 for half in _halves(record, live, config):
                     if count > (half.vcpus or 1):
-                        raise InvalidValue(f"{count} vCPUs are more than the maximum of {half.vcpus or 1}", field="count")
+                        raise InvalidValue(
+                            f"{count} vCPUs are more than the maximum of {half.vcpus or 1}", field="count"
+                        )
             if live:
                 await record.need_running().process.set_vcpus(count)
                 record.need_running().guest.vcpu_current = count

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
-from frontinus.api.events import ChangedEvent, JobEvent, LifecycleEvent, Lifecycle
+from frontinus.api.events import ChangedEvent, JobEvent, Lifecycle, LifecycleEvent
 from frontinus.api.views import HostView
 from frontinus.domain.host import HostFacts
 from frontinus.engine.bus import EventBus

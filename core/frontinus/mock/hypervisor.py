@@ -198,7 +198,9 @@ class MockHypervisor:
     def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts) -> DevicePlan:
         return DevicePlan(device.alias or "")
 
-    def plan_update(self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts) -> DevicePlan:
+    def plan_update(
+        self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts
+    ) -> DevicePlan:
         return DevicePlan(new.alias or "")
 
     async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,

@@ -2,7 +2,7 @@
 
 from frontinus.ports.hypervisor import GuestFacts, GuestFigures, Hypervisor, RunningGuest, RunRecord
 from frontinus.ports.resources import Credentials, Journal, Prepared, Resources
-from frontinus.ports.state import Stored, StateStore
+from frontinus.ports.state import StateStore, Stored
 
 __all__ = ["Credentials", "GuestFacts", "GuestFigures", "Hypervisor", "Journal", "Prepared", "Resources", "RunRecord",
            "RunningGuest", "StateStore", "Stored"]  # fmt: skip

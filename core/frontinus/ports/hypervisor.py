@@ -157,7 +157,9 @@ class Hypervisor(Protocol):
         Raises Unsupported for a device that cannot be plugged into a running guest.
         """
 
-    def plan_update(self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts) -> DevicePlan:
+    def plan_update(
+        self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts
+    ) -> DevicePlan:
         """What changing a plugged device takes: medium of a cdrom, link of a NIC, password of graphics. Pure.
 
         Raises Unsupported naming what cannot change while the guest runs.

@@ -44,7 +44,9 @@ def _method(name: str, function: object) -> Method:
     hints = typing.get_type_hints(function)
     answer = hints.pop("return")
     parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
-    fields = [(p.name, hints[p.name]) if p.default is p.empty else (p.name, hints[p.name], p.default) for p in parameters]
+    fields = [
+        (p.name, hints[p.name]) if p.default is p.empty else (p.name, hints[p.name], p.default) for p in parameters
+    ]
     arguments = msgspec.defstruct(f"{name}_arguments", fields, forbid_unknown_fields=True)
     stream = typing.get_origin(answer) is AsyncIterator
     shown = typing.get_args(answer)[0] if stream else answer
@@ -52,5 +54,3 @@ def _method(name: str, function: object) -> Method:
     decoder: msgspec.msgpack.Decoder[object] = msgspec.msgpack.Decoder(int if descriptor else shown)
     return Method(name, arguments, tuple(p.name for p in parameters), stream, descriptor, decoder,
                   msgspec.msgpack.Decoder(arguments))  # fmt: skip
-
-

@@ -85,7 +85,9 @@ class Output:
         widths = [max([len(title), *(len(row[n]) for row in cells)]) for n, title in enumerate(header)]
         lines = [" " + "   ".join(title.ljust(width) for title, width in zip(header, widths, strict=True)).rstrip()]
         lines.append("-" * (sum(widths) + 3 * len(widths)))
-        lines += [" " + "   ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+        lines += [
+            " " + "   ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells
+        ]
         sys.stdout.write("\n".join(lines) + "\n\n")
 
     def pairs(self, pairs: Sequence[tuple[str, object]]) -> None:

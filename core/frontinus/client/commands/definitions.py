@@ -69,7 +69,9 @@ async def _desc(engine: Engine, options: argparse.Namespace, out: Output) -> Non
 async def _metadata(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     if options.set is not None or options.remove:
         value = None if options.remove else options.set
-        await engine.set_metadata(options.guest, "element", value, options.key, options.uri, options.live, options.config)
+        await engine.set_metadata(
+            options.guest, "element", value, options.key, options.uri, options.live, options.config
+        )
         out.line("Metadata modified" if value else "Metadata removed")
     else:
         out.text(await engine.metadata(options.guest, "element", options.uri, inactive=options.config))

@@ -154,7 +154,10 @@ def _source(element: etree._Element) -> str:
     found = element.find("source")
     if found is None:
         return "-"
-    return next((found.get(name) for name in ("file", "dev", "bridge", "network", "name", "dir") if found.get(name)), None) or "-"
+    return (
+        next((found.get(name) for name in ("file", "dev", "bridge", "network", "name", "dir") if found.get(name)), None)
+        or "-"
+    )
 
 
 async def _vcpuinfo(engine: Engine, options: argparse.Namespace, out: Output) -> None:

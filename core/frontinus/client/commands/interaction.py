@@ -78,7 +78,9 @@ async def _event(engine: Engine, options: argparse.Namespace, out: Output) -> No
 def _told(kind: str, event: GuestEvent, timestamp: bool) -> str:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S: ", time.gmtime(event.time)) if timestamp else ""
     if isinstance(event, LifecycleEvent):
-        return f"{stamp}event 'lifecycle' for domain '{event.name}': {event.kind.capitalize()} {event.detail.capitalize()}"
+        return (
+            f"{stamp}event 'lifecycle' for domain '{event.name}': {event.kind.capitalize()} {event.detail.capitalize()}"
+        )
     hidden = {"uuid", "name", "generation", "time", "event", "guest"}
     facts = {k: v for k, v in msgspec.to_builtins(event).items() if k not in hidden}
     return f"{stamp}event '{kind}' for domain '{event.name}': " + ", ".join(f"{k} {v}" for k, v in facts.items())

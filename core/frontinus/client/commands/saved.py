@@ -29,22 +29,27 @@ async def _remove(engine: Engine, options: argparse.Namespace, out: Output) -> N
 
 async def _save(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     xml = read(options.xml) if options.xml else None
-    await engine.save(options.guest, str(Path(options.file).absolute()), xml, _paused(options))
+    await engine.save(options.guest, options.file, xml, _paused(options))
     out.line(f"Guest '{options.guest}' saved to {options.file}")
 
 
 async def _restore(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     xml = read(options.xml) if options.xml else None
-    guest = await engine.restore(str(Path(options.file).absolute()), xml, _paused(options))
+    guest = await engine.restore(options.file, xml, _paused(options))
     out.value(guest)
     out.line(f"Guest '{guest.name}' restored from {options.file}")
 
 
 async def _show(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    out.text(await engine.saved_xml(str(Path(options.file).absolute())))
+    out.text(await engine.saved_xml(options.file))
 
 
-SAVED = arg("file", complete="file", help="the saved state")
+def _absolute(text: str) -> str:
+    """The engine has another working folder than we."""
+    return str(Path(text).absolute())
+
+
+SAVED = arg("file", complete="file", type=_absolute, help="the saved state")
 
 COMMANDS = (
     Command("managedsave", "save a guest; its next start restores it", (GUEST, RUNNING, PAUSED), _managed_save),
