@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from frontinus.domain.devices.base import SecurityLabel
+from frontinus.domain.devices.source import Source
 from frontinus.xml import Model, many, one, texts, xml
-from frontinus.xml.codecs import Int, UInt32, YesNo, integer, one_of
+from frontinus.xml.codecs import YesNo, integer, one_of
 
 
 class FirmwareFeature(Model, tag="feature"):
@@ -25,33 +25,6 @@ class Loader(Model, tag="loader"):
     path: str | None = xml("")
 
 
-class NvramHost(Model, tag="host"):
-    """A server of a network store."""
-
-    name: str | None = xml("@name")
-    port: int | None = xml("@port", Int)
-    transport: str | None = xml("@transport", one_of("tcp", "unix", "rdma"))
-    socket: str | None = xml("@socket")
-
-
-class NvramSource(Model, tag="source"):
-    """Where the variable store is kept when it is no plain file."""
-
-    protocol: str | None = xml("@protocol")
-    name: str | None = xml("@name")
-    file: str | None = xml("@file")
-    dev: str | None = xml("@dev")
-    dir: str | None = xml("@dir")
-    index: int | None = xml("@index", UInt32, live=True)
-    hosts: list[NvramHost] = many("host", NvramHost)
-    initiator: str | None = xml("initiator/iqn/@name")
-    auth_user: str | None = xml("auth/@username")
-    auth_type: str | None = xml("auth/secret/@type")
-    auth_uuid: str | None = xml("auth/secret/@uuid")
-    auth_usage: str | None = xml("auth/secret/@usage")
-    seclabels: list[SecurityLabel] = many("seclabel", SecurityLabel)
-
-
 class Nvram(Model, tag="nvram"):
     """The variable store of a UEFI guest: a path, or a typed source."""
 
@@ -60,7 +33,7 @@ class Nvram(Model, tag="nvram"):
     type: str | None = xml("@type", one_of("file", "block", "network", "dir", "volume", "nvme"))
     format: str | None = xml("@format", one_of("raw", "qcow2"))
     path: str | None = xml("")
-    source: NvramSource | None = one("source", NvramSource)
+    source: Source | None = one("source", Source)
 
 
 class AcpiTable(Model, tag="table"):

@@ -197,7 +197,7 @@ class Disk(Device, VirtioOptions, tag="disk"):
     def source_path(self) -> str | None:
         """Where the image is: a path, or the name within a network protocol; None for an empty drive."""
         source = self.source
-        return source and (source.file or source.dev or source.dir or source.path or source.name)
+        return None if source is None else source.local_path or source.path or source.name
 
     def layers(self) -> Iterator[Source | BackingStore]:
         """What carries the index of each layer, from the top down."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from frontinus.api.errors import Unsupported
-from frontinus.domain.osboot import Nvram, Os
+from frontinus.domain.devices.image import Image, resolved
+from frontinus.domain.devices.source import Source
+from frontinus.domain.osboot import Loader, Nvram
 from frontinus.domain.plan import CopyOnce, Label
+from frontinus.qemu.argv.blockdev import Access, emit_chain
 from frontinus.qemu.argv.context import Context, Props
-
-HOST_DRIVERS = {None: "file", "file": "file", "block": "host_device"}
 
 
 def build(ctx: Context) -> Props:
@@ -16,14 +16,13 @@ def build(ctx: Context) -> Props:
     loader = os.loader
     if loader is None or not loader.path:
         return {}
-    ctx.need(Label(loader.path, readonly=loader.readonly is not False, shared=True))
     if loader.type != "pflash":
+        ctx.need(Label(loader.path, readonly=True, shared=True))
         ctx.text("bios", loader.path)
         return {}
-    storage = {"driver": "file", "filename": loader.path}
-    flash = {"pflash0": _flash(ctx, "pflash0", storage, loader.format, read_only=bool(loader.readonly))}
+    flash = {"pflash0": emit_chain(ctx, _code(loader, loader.path), Access())}
     if os.nvram is not None and not loader.stateless:
-        flash["pflash1"] = _store(ctx, os, os.nvram)
+        flash["pflash1"] = emit_chain(ctx, _store(ctx, os.nvram), Access())
     return flash
 
 
@@ -37,22 +36,16 @@ def build_globals(ctx: Context) -> None:
         ctx.text("global", f"mch.extended-tseg-mbytes={smm.tseg // 2**20}")
 
 
-def _store(ctx: Context, os: Os, nvram: Nvram) -> str:
+def _code(loader: Loader, path: str) -> Image:
+    return Image("pflash0", "file", loader.format or "raw", Source(file=path), read_only=bool(loader.readonly))
+
+
+def _store(ctx: Context, nvram: Nvram) -> Image:
     """The variable store, made from its template at the first start."""
-    source = nvram.source
-    path = nvram.path or (source.file or source.dev if source else None)
-    if nvram.type not in HOST_DRIVERS or not path:
-        raise Unsupported(f"<nvram>: a store of type '{nvram.type}' cannot be used")
-    if nvram.template:
-        ctx.need(CopyOnce(nvram.template, path, nvram.format or "raw"))
-    ctx.need(Label(path))
-    storage = {"driver": HOST_DRIVERS[nvram.type], "filename": path}
-    return _flash(ctx, "pflash1", storage, nvram.format, read_only=False)
-
-
-def _flash(ctx: Context, name: str, storage: Props, image: str | None, *, read_only: bool) -> str:
-    """Emit the two nodes of one flash device; returns the name of the upper one."""
-    below, above = f"{name}-storage", f"{name}-format"
-    ctx.props("blockdev", {**storage, "node-name": below, "auto-read-only": True, "discard": "unmap"})
-    ctx.props("blockdev", {"node-name": above, "read-only": read_only, "driver": image or "raw", "file": below})
-    return above
+    kind = nvram.type or "file"
+    source = nvram.source.clone() if nvram.source else Source(file=nvram.path)
+    source.complete(kind)
+    if nvram.template and kind == "file" and source.file:
+        ctx.need(CopyOnce(nvram.template, source.file, nvram.format or "raw"))
+    image = Image("pflash1", kind, nvram.format or "raw", source, auth=source.auth)
+    return resolved(image, ctx.host.pools)

@@ -99,14 +99,14 @@ def _nbd(host: HostFacts, image: Image, objects: Objects) -> Props:
 
 def _iscsi(host: HostFacts, image: Image, objects: Objects) -> Props:
     target, _, lun = (image.source.name or "").partition("/")
-    if not lun.isdigit():
+    if lun and not lun.isdigit():
         raise InvalidXML(f"<source>: name '{image.source.name}' does not end in /LUN", element="source")
     server = _only(image.source)
     name = f"[{server.name}]" if ":" in (server.name or "") else server.name
     return {
         "portal": f"{name}:{server.port or 0}",
         "target": target,
-        "lun": int(lun),
+        "lun": int(lun or 0),
         "transport": "tcp",
         "user": _user(image),
         "password-secret": objects.auth,
