@@ -39,8 +39,12 @@ def launch_plan(guest: Guest, caps: Capabilities, host: HostFacts, *, incoming: 
         build(ctx)
     items = override(ctx.items, guest.override)
     argv = (guest.devices.emulator or caps.emulator, *write(items, json_options(caps)))
-    return LaunchPlan(argv, environment(guest, folder) | ctx.env | chosen(guest), tuple(ctx.resources), folder,
-                      f"{folder}/monitor.sock", log=f"{host.paths.log}/guests/{guest.name}.log")  # fmt: skip
+    agent = next((c for c in guest.devices.channels if c.is_agent and c.type == "unix"), None)
+    return LaunchPlan(
+        argv, environment(guest, folder) | ctx.env | chosen(guest), tuple(ctx.resources), folder,
+        f"{folder}/monitor.sock", agent=agent.end.path if agent else None, agent_device=agent.alias if agent else None,
+        log=f"{host.paths.log}/guests/{guest.name}.log", monitor_commands=tuple(ctx.commands),
+    )  # fmt: skip
 
 
 def environment(guest: Guest, folder: str) -> dict[str, str]:
