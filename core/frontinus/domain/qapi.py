@@ -26,6 +26,12 @@ class Member(msgspec.Struct, frozen=True, gc=False):
     name: str = ""
     type: str = ""
     features: tuple[str, ...] = ()
+    default: object = msgspec.UNSET
+
+    @property
+    def required(self) -> bool:
+        """Whether an object must have it: an optional member states a default, if only null."""
+        return self.default is msgspec.UNSET
 
 
 class Case(msgspec.Struct, frozen=True, gc=False):

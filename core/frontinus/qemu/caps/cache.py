@@ -53,17 +53,15 @@ def recording(emulator: str, folder: Path, who: Credentials | None = None) -> by
 
 
 def _header(emulator: str, who: Credentials | None) -> bytes:
-    """One line that differs whenever the answers might: the binary, its modules, the kernel's KVM, the user's reach."""
-    facts = {
-        "format": FORMAT,
-        "emulator": emulator,
-        "binary": _identity(Path(emulator)),
-        "modules": [_identity(Path(m)) for m in MODULES],
-        "kvm": _identity(KVM),
-        "user": [who.uid, who.gid, *who.groups] if who else os.getuid(),
-        "boot": BOOT.read_text().strip(),
-    }
-    return msgspec.json.encode(facts) + b"\n"
+    """What an answer stands for: one line that differs whenever the answers might."""
+    user = [who.uid, who.gid, *who.groups] if who else os.getuid()
+    return msgspec.json.encode({"format": FORMAT, "user": user, "of": identity(emulator)}) + b"\n"
+
+
+def identity(emulator: str) -> list[object]:
+    """The binary, its modules, the kernel's KVM, the boot."""
+    things = [_identity(Path(thing)) for thing in (emulator, *MODULES, KVM)]
+    return [emulator, *things, BOOT.read_text().strip()]
 
 
 def _identity(path: Path) -> list[int]:

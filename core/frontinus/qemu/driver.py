@@ -1,0 +1,122 @@
+"""The hypervisor port on QEMU."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from frontinus.api.errors import FrontinusError, HostFailed, HypervisorFailed
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.devices.base import Device
+from frontinus.domain.guest import Guest
+from frontinus.domain.host import HostFacts, Paths
+from frontinus.domain.plan import DevicePlan, LaunchPlan
+from frontinus.ports.hypervisor import RunRecord
+from frontinus.ports.resources import Credentials
+from frontinus.qemu import hotplug, process
+from frontinus.qemu.caps import cache, replies, transcript
+from frontinus.qemu.guest import QemuGuest
+from frontinus.qemu.monitor.client import Command
+from frontinus.qemu.plan import launch_plan
+from frontinus.qemu.plugging import tap_names
+from frontinus.qemu.proc import LinkCounters
+from frontinus.qemu.process import Process
+
+log = logging.getLogger(__name__)
+KILL_SECONDS = 5.0
+
+
+class QemuHypervisor:
+    """Hypervisor on QEMU. `emulator` is the default binary, None for the distribution's."""
+
+    name = "QEMU"
+
+    def __init__(self, emulator: str | None = None, paths: Paths | None = None) -> None:
+        self._emulator = emulator or replies.DEFAULT_EMULATOR
+        self._cache = Path(paths.cache, "capabilities") if paths else cache.default_folder()
+        self._known: dict[str, tuple[list[object], Capabilities]] = {}
+        self._probing: dict[str, asyncio.Lock] = {}
+        self._links = LinkCounters()
+
+    async def capabilities(self, emulator: str | None = None) -> Capabilities:
+        path = emulator or self._emulator
+        async with self._probing.setdefault(path, asyncio.Lock()):
+            identity, known = self._known.get(path, ([], None))
+            now = await asyncio.to_thread(cache.identity, path)
+            if known is None or identity != now:
+                text = await asyncio.to_thread(cache.recording, path, self._cache)
+                known = replies.from_sessions(transcript.read(text), path)
+                self._known[path] = now, known
+            return known
+
+    def describe(self, capabilities: Capabilities, host: HostFacts) -> str:
+        from frontinus.qemu.caps import xml_capabilities
+
+        return xml_capabilities.describe(capabilities, host)
+
+    def describe_guests(self, capabilities: Capabilities, host: HostFacts, machine: str | None = None,
+                        virt_type: str | None = None) -> str:  # fmt: skip
+        from frontinus.qemu.caps import xml_domain
+
+        return xml_domain.describe(capabilities, host, machine, virt_type)
+
+    def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:
+        return launch_plan(guest, capabilities, host, incoming=incoming)
+
+    def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts) -> DevicePlan:
+        return hotplug.plan_device(guest, device, capabilities, host)
+
+    def plan_update(
+        self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts
+    ) -> DevicePlan:
+        return hotplug.plan_update(guest, old, new, capabilities, host)
+
+    async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,
+                     incoming: int | None = None) -> QemuGuest:  # fmt: skip
+        argv, refused = process.with_limits(process.as_user(plan.argv, who), plan.limits)
+        for line in refused:
+            log.warning("limit of %s: %s", plan.folder, line)
+        output, start = _open_log(plan.log)
+        try:
+            child = Process.child(process.spawn(argv, plan.env, fds, output))
+        finally:
+            os.close(output)
+        record = RunRecord(
+            pid=child.pid, started=child.started, monitor=plan.monitor, agent=plan.agent, emulator=plan.argv[0],
+            folder=plan.folder, agent_device=plan.agent_device, interfaces=tap_names(plan.resources, fds), log=plan.log,
+        )  # fmt: skip
+        guest = QemuGuest(record, child, self._links, start)
+        try:
+            await guest.connect([Command(name, arguments) for name, arguments in plan.monitor_commands])
+            if incoming is not None:
+                await guest.load(incoming)
+        except BaseException as error:
+            await asyncio.shield(guest.quit(graceful=False, deadline=KILL_SECONDS))
+            if isinstance(error, FrontinusError):
+                raise HypervisorFailed(f"QEMU did not start: {error.message}", **error.details) from error
+            raise
+        return guest
+
+    async def attach(self, record: RunRecord) -> QemuGuest:
+        guest = QemuGuest(record, Process.found(record.pid, record.started), self._links)
+        try:
+            await guest.reconnect()
+        except BaseException:
+            await guest.detach()
+            raise
+        return guest
+
+
+def _open_log(path: str) -> tuple[int, int]:
+    """A descriptor that appends to the guest's log, and where this run's part begins."""
+    if not path:
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 0
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise HostFailed(f"the guest's log {path} cannot be opened: {error.strerror}", what=path) from error
+    return fd, os.fstat(fd).st_size

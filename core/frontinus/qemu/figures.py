@@ -1,0 +1,234 @@
+"""The figures of one guest: QMP in one write for what only QEMU knows, /proc and netlink for the rest.
+
+What QEMU answers is decoded straight into the members that are needed. Names of the figures are those of the facade's
+statistics.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from frontinus.ports.hypervisor import GuestFigures
+from frontinus.qemu.monitor.client import Answer, Command, Monitor
+from frontinus.qemu.news import device_of
+from frontinus.qemu.proc import LinkCounters, ProcessFigures
+
+UNKNOWN = 2**64 - 1
+"""The balloon's word for a statistic that the guest's driver does not tell."""
+
+BALLOON: Mapping[str, str] = {
+    "stat-free-memory": "unused", "stat-total-memory": "available", "stat-available-memory": "usable",
+    "stat-disk-caches": "disk_caches", "stat-swap-in": "swap_in", "stat-swap-out": "swap_out",
+    "stat-major-faults": "major_faults", "stat-minor-faults": "minor_faults", "stat-htlb-pgalloc": "hugetlb_pgalloc",
+    "stat-htlb-pgfail": "hugetlb_pgfail",
+}  # fmt: skip
+
+
+class _Counters(msgspec.Struct):
+    rd_bytes: int = 0
+    rd_operations: int = 0
+    rd_total_time_ns: int = 0
+    failed_rd_operations: int = 0
+    wr_bytes: int = 0
+    wr_operations: int = 0
+    wr_total_time_ns: int = 0
+    failed_wr_operations: int = 0
+    flush_operations: int = 0
+    flush_total_time_ns: int = 0
+    wr_highest_offset: int | None = None
+
+
+class _Node(msgspec.Struct):
+    stats: _Counters
+
+
+class _Backend(msgspec.Struct, rename="kebab"):
+    stats: _Counters
+    qdev: str = ""
+    device: str = ""
+    node_name: str = ""
+    parent: _Node | None = None
+
+
+class _Image(msgspec.Struct, rename="kebab"):
+    virtual_size: int
+    actual_size: int | None = None
+
+
+class _Medium(msgspec.Struct):
+    image: _Image
+    node: str = msgspec.field(name="node-name", default="")
+    write_threshold: int = 0
+
+
+class _Block(msgspec.Struct):
+    qdev: str = ""
+    device: str = ""
+    inserted: _Medium | None = None
+
+
+class _Balloon(msgspec.Struct):
+    actual: int
+
+
+class _GuestStats(msgspec.Struct, rename="kebab"):
+    stats: dict[str, int]
+    last_update: int = 0
+
+
+class _Iothread(msgspec.Struct, rename="kebab"):
+    id: str
+    poll_max_ns: int = 0
+    poll_grow: int = 0
+    poll_shrink: int = 0
+
+
+class Cpu(msgspec.Struct, rename="kebab"):
+    """One of query-cpus-fast."""
+
+    cpu_index: int
+    thread_id: int
+    qom_path: str = ""
+
+
+class _Child(msgspec.Struct):
+    name: str
+    type: str
+
+
+PERIPHERAL = Command("qom-list", {"path": "/machine/peripheral"})
+CPUS = Command("query-cpus-fast")
+BLOCKS = Command("query-block")
+BLOCK_STATS = Command("query-blockstats")
+BALLOON_SIZE = Command("query-balloon")
+IOTHREADS = Command("query-iothreads")
+
+
+@dataclass
+class Sampler:
+    """Takes figures of one guest. It remembers what rarely changes: threads of CPUs, the balloon, nodes of disks."""
+
+    monitor: Monitor
+    process: ProcessFigures
+    links: LinkCounters
+    interfaces: Mapping[str, str]
+    nodes: dict[str, str]
+    """Device alias by block node; shared with the translator of events."""
+    cpus: Sequence[Cpu] | None = None
+    _balloon: str | None = None
+
+    def refresh(self) -> list[Command]:
+        """What to ask to learn what rarely changes; the answers go to `learn`."""
+        return [PERIPHERAL, CPUS, BLOCKS]
+
+    def learn(self, answers: Sequence[Answer]) -> None:
+        """Take in the answers to `refresh`."""
+        children, cpus, blocks = answers
+        balloons = [c.name for c in children.value(list[_Child]) if "virtio-balloon" in c.type]
+        self._balloon = balloons[0] if balloons else None
+        self.cpus = cpus.value(list[Cpu])
+        self.process.forget_threads()
+        self._learn_nodes(blocks.value(list[_Block]))
+
+    def forget(self) -> None:
+        """Devices or CPUs came or went: ask again at the next round."""
+        self.cpus = None
+
+    async def take(self, groups: Sequence[str], deadline: float) -> GuestFigures:
+        """One round. Raises Unresponsive past the deadline."""
+        figures = GuestFigures(taken=time.time())
+        if self.cpus is None:
+            self.learn(await self.monitor.execute_many(self.refresh(), deadline=deadline))
+        asked = [(command, use) for group in groups for command, use in self._questions(group)]
+        answers = await self.monitor.execute_many([command for command, _ in asked], deadline=deadline)
+        for (_, use), answer in zip(asked, answers, strict=True):
+            if answer.error is None:
+                use(figures, answer)
+        self._measure(figures, groups)
+        return figures
+
+    def _questions(self, group: str) -> list[tuple[Command, Callable[[GuestFigures, Answer], None]]]:
+        if group == "block":
+            return [(BLOCK_STATS, _block_counters), (BLOCKS, self._block_sizes)]
+        if group == "memory" and self._balloon is not None:
+            path = f"/machine/peripheral/{self._balloon}"
+            return [(BALLOON_SIZE, _balloon_size),
+                    (Command("qom-get", {"path": path, "property": "guest-stats"}), _guest_stats)]  # fmt: skip
+        if group == "iothread":
+            return [(IOTHREADS, _iothreads)]
+        return []
+
+    def _measure(self, figures: GuestFigures, groups: Sequence[str]) -> None:
+        if "cpu" in groups:
+            figures.cpu = self.process.cpu()
+        if "memory" in groups and (rss := self.process.rss()) is not None:
+            figures.memory["rss"] = rss
+        if "vcpu" in groups:
+            found = {c.cpu_index: self.process.thread(c.thread_id) for c in self.cpus or ()}
+            figures.vcpus = {index: values for index, values in found.items() if values}
+        if "interface" in groups:
+            counted = {alias: self.links.read(name) for alias, name in self.interfaces.items()}
+            figures.interfaces = {alias: values for alias, values in counted.items() if values}
+
+    def _block_sizes(self, figures: GuestFigures, answer: Answer) -> None:
+        blocks = answer.value(list[_Block])
+        self._learn_nodes(blocks)
+        for block in blocks:
+            if block.inserted is None:
+                continue
+            image = block.inserted.image
+            sizes = {"capacity": image.virtual_size,
+                     "physical": image.virtual_size if image.actual_size is None else image.actual_size}  # fmt: skip
+            if block.inserted.write_threshold:
+                sizes["threshold"] = block.inserted.write_threshold
+            figures.blocks.setdefault(_alias(block.qdev, block.device), {}).update(sizes)
+
+    def _learn_nodes(self, blocks: Sequence[_Block]) -> None:
+        self.nodes.clear()
+        self.nodes.update({b.inserted.node: _alias(b.qdev, b.device) for b in blocks if b.inserted})
+
+
+def _alias(qdev: str, device: str) -> str:
+    return device_of(qdev) or device
+
+
+def _block_counters(figures: GuestFigures, answer: Answer) -> None:
+    for backend in answer.value(list[_Backend]):
+        alias = _alias(backend.qdev, backend.device)
+        if not alias:
+            continue  # a node that no device uses
+        c = backend.stats
+        counters = {
+            "read_bytes": c.rd_bytes, "read_requests": c.rd_operations, "read_time": c.rd_total_time_ns,
+            "read_errors": c.failed_rd_operations, "write_bytes": c.wr_bytes, "write_requests": c.wr_operations,
+            "write_time": c.wr_total_time_ns, "write_errors": c.failed_wr_operations,
+            "flush_requests": c.flush_operations, "flush_time": c.flush_total_time_ns,
+        }  # fmt: skip
+        written = backend.parent.stats.wr_highest_offset if backend.parent else None
+        if written is not None:
+            counters["allocation"] = written
+        figures.blocks.setdefault(alias, {}).update(counters)
+
+
+def _balloon_size(figures: GuestFigures, answer: Answer) -> None:
+    figures.memory["current"] = answer.value(_Balloon).actual
+
+
+def _guest_stats(figures: GuestFigures, answer: Answer) -> None:
+    told = answer.value(_GuestStats)
+    figures.memory |= {BALLOON[n]: v for n, v in told.stats.items() if n in BALLOON and 0 <= v != UNKNOWN}
+    if told.last_update:
+        figures.memory["last_update"] = told.last_update
+
+
+def _iothreads(figures: GuestFigures, answer: Answer) -> None:
+    for thread in answer.value(list[_Iothread]):
+        if number := re.fullmatch(r"iothread(\d+)", thread.id):
+            figures.iothreads[int(number.group(1))] = {
+                "poll_max": thread.poll_max_ns, "poll_grow": thread.poll_grow, "poll_shrink": thread.poll_shrink,
+            }  # fmt: skip

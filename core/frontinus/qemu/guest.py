@@ -1,0 +1,283 @@
+"""A guest that runs in a QEMU process: the process, its monitor, its news."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from frontinus.api.errors import AgentUnavailable, HypervisorFailed, Unresponsive
+from frontinus.domain.plan import DevicePlan
+from frontinus.domain.qapi import Schema
+from frontinus.ports.hypervisor import JSON, GuestFacts, GuestFigures, RunRecord
+from frontinus.qemu import migration, passthrough, plugging, vcpus
+from frontinus.qemu.figures import Sampler
+from frontinus.qemu.monitor.agent import agent_command, parse_command
+from frontinus.qemu.monitor.client import Command, Event, Monitor
+from frontinus.qemu.news import Translator
+from frontinus.qemu.proc import LinkCounters, ProcessFigures
+from frontinus.qemu.process import Process, describe
+
+GRACE = 0.05
+"""Seconds that a guest to be destroyed has to close its disks before it is killed."""
+DRAIN = 0.25
+"""Seconds after the end of the process for its last words to be read."""
+START_SECONDS = 60.0
+TAIL = 4096
+
+
+class _Status(msgspec.Struct):
+    status: str
+
+
+class _Chardev(msgspec.Struct, rename="kebab"):
+    label: str
+    filename: str
+    frontend_open: bool = False
+
+
+class QemuGuest:
+    """RunningGuest on QEMU."""
+
+    def __init__(self, record: RunRecord, process: Process, links: LinkCounters, log_start: int = 0) -> None:
+        self.record = record
+        self.process = process
+        self._links = links
+        self._log_start = log_start
+        self._translator = Translator(record.agent_device)
+        self._news: asyncio.Queue[GuestFacts | None] = asyncio.Queue()
+        self._gone = asyncio.Event()
+        self._agent_lock = asyncio.Lock()
+        self._schema: Schema | None = None
+        self._counted = ProcessFigures(record.pid)
+        self._monitor: Monitor | None = None
+        self._sampler: Sampler | None = None
+
+    # --- life
+
+    async def connect(self, commands: Sequence[Command] = (), *, deadline: float = START_SECONDS) -> None:
+        """Connect to the monitor, learn what is there, and run the first commands.
+
+        Raises Unresponsive, HypervisorFailed with the last words of a process that ended instead.
+        """
+        monitor = self._monitor = await Monitor.connect(self.record.monitor, self._event, self._monitor_ended)
+        self.process.when_ended(self._process_ended)
+        self._sampler = Sampler(monitor, self._counted, self._links, self.record.interfaces, self._translator.nodes)
+        learn = self._sampler.refresh()
+        try:
+            _, *answers = await monitor.negotiate([migration.EVENTS_ON, *learn, *commands], deadline=deadline)
+        except HypervisorFailed as error:
+            raise HypervisorFailed(self.last_words() or error.message, log=self.log_tail()) from error
+        self._sampler.learn(answers[: len(learn)])
+        for answer in answers[len(learn) :]:
+            answer.value(msgspec.Raw)
+
+    async def reconnect(self) -> None:
+        """Connect to a guest of an earlier engine, and tell at once whether its agent is there."""
+        await self.connect()
+        if self.record.agent_device:
+            characters = await self.monitor.ask(list[_Chardev], "query-chardev")
+            if any(c.frontend_open for c in characters if c.label == f"char{self.record.agent_device}"):
+                self._news.put_nowait(GuestFacts("agent", {"device": self.record.agent_device, "open": True}))
+
+    async def load(self, fd: int) -> None:
+        """Read a saved state into the guest, which was launched to wait for it."""
+        await migration.restore(self.monitor, fd, self.last_words)
+
+    @property
+    def monitor(self) -> Monitor:
+        assert self._monitor is not None, "not connected"
+        return self._monitor
+
+    async def quit(self, *, graceful: bool, deadline: float) -> None:
+        self.process.kill(signal.SIGTERM)
+        if not await self.process.wait(deadline if graceful else GRACE):
+            if graceful:
+                raise Unresponsive(f"the guest's process did not end within {deadline:g} s")
+            self.process.kill(signal.SIGKILL)
+            if not await self.process.wait(deadline):
+                raise Unresponsive(f"process {self.record.pid} was killed, but did not end within {deadline:g} s")
+        if self._monitor is not None:
+            await self._gone.wait()
+
+    async def detach(self) -> None:
+        self.process.release()
+        self._close()
+        self._news.put_nowait(None)
+
+    def _close(self) -> None:
+        if self._monitor is not None:
+            self._monitor.close()
+        self._counted.close()
+
+    # --- news
+
+    async def news(self) -> AsyncIterator[GuestFacts]:
+        while (fact := await self._news.get()) is not None:
+            yield fact
+            if fact.name == "closed":
+                return
+
+    def _event(self, event: Event) -> None:
+        if event.name == "DEVICE_DELETED" and self._sampler is not None:
+            self._sampler.forget()
+        fact = self._translator.news(event)
+        if fact is not None:
+            self._news.put_nowait(fact)
+
+    def _process_ended(self) -> None:
+        """The monitor's last words come before the end, unless the connection was never taken up."""
+        if self._monitor is not None and self._monitor.connected:
+            asyncio.get_running_loop().call_later(DRAIN, self._closed)
+        else:
+            self._closed()
+
+    def _monitor_ended(self, reason: str) -> None:
+        if self.process.ended.is_set():
+            self._closed()
+        else:
+            asyncio.get_running_loop().call_later(DRAIN, self._lost, reason)
+
+    def _lost(self, reason: str) -> None:
+        if not self.process.ended.is_set():
+            self._news.put_nowait(GuestFacts("lost", {"reason": reason}))
+
+    def _closed(self) -> None:
+        if self._gone.is_set():
+            return
+        self._gone.set()
+        self._close()
+        status = self.process.status
+        data = {"status": status, "reason": describe(status), "log": self.log_tail()}
+        self._news.put_nowait(GuestFacts("closed", data))
+
+    def log_tail(self) -> str:
+        """The end of what this process has written to its log."""
+        try:
+            with Path(self.record.log).open("rb") as file:
+                file.seek(max(self._log_start, file.seek(0, 2) - TAIL))
+                return file.read().decode(errors="replace").strip()
+        except OSError:
+            return ""
+
+    def last_words(self) -> str:
+        """QEMU's last message, without time and program name."""
+        lines = self.log_tail().splitlines()
+        return lines[-1].rpartition("qemu-system-x86_64: ")[2] if lines else ""
+
+    # --- CPUs
+
+    async def status(self) -> str:
+        return (await self.monitor.ask(_Status, "query-status")).status
+
+    async def resume(self) -> None:
+        await self.monitor.execute("cont")
+
+    async def pause(self) -> None:
+        await self.monitor.execute("stop")
+
+    async def powerdown(self) -> None:
+        await self.monitor.execute("system_powerdown")
+
+    async def reset(self) -> None:
+        await self.monitor.execute("system_reset")
+
+    async def wakeup(self) -> None:
+        await self.monitor.execute("system_wakeup")
+
+    async def inject_nmi(self) -> None:
+        await self.monitor.execute("inject-nmi")
+
+    async def set_vcpus(self, count: int) -> None:
+        try:
+            await vcpus.set_vcpus(self.monitor, count)
+        finally:
+            self._forget()
+
+    # --- interaction
+
+    async def send_keys(self, codes: Sequence[str], hold_ms: int | None) -> None:
+        keys = [{"type": "qcode", "data": code} for code in codes]
+        await self.monitor.execute("send-key", {"keys": keys, **({"hold-time": hold_ms} if hold_ms else {})})
+
+    async def screenshot(self, path: str, display: str | None, head: int) -> None:
+        arguments: dict[str, object] = {"filename": path}
+        if display is not None:
+            arguments |= {"device": display, "head": head}
+        if (await self._own_schema()).has("screendump/arg-type/format=png"):
+            arguments["format"] = "png"
+        await self.monitor.execute("screendump", arguments)
+
+    async def set_password(self, protocol: str, password: str, expires: str | None) -> None:
+        await self.monitor.execute("set_password", {"protocol": protocol, "password": password})
+        await self.monitor.execute("expire_password", {"protocol": protocol, "time": expires or "never"})
+
+    async def device_info(self, kind: str) -> JSON:
+        if kind == "chardev":
+            return {c.label: c.filename for c in await self.monitor.ask(list[_Chardev], "query-chardev")}
+        commands = {"vnc": "query-vnc", "spice": "query-spice", "status": "query-status"}
+        return await self.monitor.ask(dict[str, object], commands[kind])
+
+    async def monitor_command(self, command: str, *, hmp: bool, fds: Sequence[int] = ()) -> str:
+        try:
+            if hmp:
+                return await passthrough.human(self.monitor, command)
+            return await passthrough.pass_through(self.monitor, command, await self._own_schema(), fds)
+        finally:
+            self._forget()
+
+    async def agent_command(self, command: str, deadline: float) -> str:
+        if self.record.agent is None:
+            raise AgentUnavailable("the guest has no channel for a guest agent")
+        async with self._agent_lock:
+            return await agent_command(self.record.agent, parse_command(command), deadline)
+
+    async def _own_schema(self) -> Schema:
+        if self._schema is None:
+            self._schema = await passthrough.schema_of(self.monitor)
+        return self._schema
+
+    # --- state and devices
+
+    async def save(self, path: str, fd: int) -> None:
+        await self.pause()
+        await migration.save(self.monitor, fd)
+
+    async def set_balloon(self, size: int) -> None:
+        await self.monitor.execute("balloon", {"value": size})
+
+    async def resize_block(self, alias: str, size: int) -> None:
+        node = next((node for node, device in self._translator.nodes.items() if device == alias), None)
+        if node is None:
+            raise HypervisorFailed(f"no block node belongs to '{alias}'")
+        await self.monitor.execute("block_resize", {"node-name": node, "size": size})
+
+    async def plug(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
+        try:
+            await plugging.plug(self.monitor, plan, fds)
+        finally:
+            self._forget()
+        self.record.interfaces.update(plugging.tap_names(plan.resources, fds))
+
+    async def unplug(self, plan: DevicePlan, deadline: float) -> bool:
+        gone = await plugging.unplug(self.monitor, plan, deadline)
+        if gone:
+            self.record.interfaces.pop(plan.alias, None)
+        return gone
+
+    async def update(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
+        try:
+            await plugging.plug(self.monitor, plan, fds)
+        finally:
+            self._forget()
+
+    async def figures(self, groups: Sequence[str], deadline: float) -> GuestFigures:
+        assert self._sampler is not None, "not connected"
+        return await self._sampler.take(groups, deadline)
+
+    def _forget(self) -> None:
+        if self._sampler is not None:
+            self._sampler.forget()

@@ -1,0 +1,233 @@
+"""What plugging, unplugging and changing a device of a running guest takes, as QMP steps. Pure.
+
+A device has one translation: the items that would be its part of a command line become commands here.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from frontinus.api.errors import Unsupported
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.devices.base import Device
+from frontinus.domain.devices.character import Channel, Console, Parallel, Serial
+from frontinus.domain.devices.controller import Controller
+from frontinus.domain.devices.crypto import Crypto
+from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.filesystem import Filesystem
+from frontinus.domain.devices.graphics import Graphics
+from frontinus.domain.devices.hostdev import Hostdev
+from frontinus.domain.devices.input import Input
+from frontinus.domain.devices.interface import Interface
+from frontinus.domain.devices.memory import MemoryDevice
+from frontinus.domain.devices.redirdev import Redirdev
+from frontinus.domain.devices.rng import Rng
+from frontinus.domain.devices.shmem import Shmem
+from frontinus.domain.devices.sound import Sound
+from frontinus.domain.devices.vsock import Vsock
+from frontinus.domain.devices.watchdog import Watchdog
+from frontinus.domain.guest import Guest
+from frontinus.domain.host import HostFacts
+from frontinus.domain.plan import DevicePlan, Step
+from frontinus.qemu.argv import (
+    audio,
+    characters,
+    crypto,
+    disks,
+    filesystems,
+    hostdevs,
+    inputs,
+    interfaces,
+    memory_devices,
+    rng,
+    shmem,
+    usb,
+    vsock,
+    watchdogs,
+)
+from frontinus.qemu.argv.address import alias_of
+from frontinus.qemu.argv.chardev import chardev_add
+from frontinus.qemu.argv.context import Context, Item, Props
+from frontinus.qemu.argv.controllers import controller_props
+from frontinus.qemu.argv.graphics import expiry
+
+FIRST_FD = 10_000
+"""Above every number that a start uses: they also name sets of descriptors inside QEMU, which must not meet."""
+FDS_EACH = 64
+NAMED_FDS = ("fd", "fds", "vhostfd", "vhostfds")
+FLAT_OBJECTS = "object-add/arg-type/qom-type=secret"
+"""Since 6.0 object-add takes properties beside the type, before in a member of their own."""
+
+
+def _controller(ctx: Context, controller: Controller) -> None:
+    if controller.type == "pci":
+        raise Unsupported("a PCI controller cannot be plugged into a running guest")
+    ctx.props("device", controller_props(ctx, controller))
+
+
+Emit = Callable[[Context, Device], None]
+EMITTERS: Mapping[type[Device], Emit] = {
+    kind: cast("Emit", emit)
+    for kind, emit in (
+        (Disk, disks.emit_disk),
+        (Interface, interfaces.interface),
+        (Controller, _controller),
+        (Serial, characters.emit),
+        (Parallel, characters.emit),
+        (Console, characters.emit),
+        (Channel, characters.emit),
+        (Crypto, crypto.crypto),
+        (Filesystem, filesystems.filesystem),
+        (Hostdev, hostdevs.hostdev),
+        (Input, inputs.input_device),
+        (MemoryDevice, memory_devices.memory_device),
+        (Redirdev, usb.redirdev),
+        (Rng, rng.rng),
+        (Shmem, shmem.shmem),
+        (Sound, audio.sound),
+        (Vsock, vsock.vsock),
+        (Watchdog, watchdogs.watchdog),
+    )
+}
+"""The translation of each kind of device that can come and go."""
+
+
+def plan_device(guest: Guest, device: Device, caps: Capabilities, host: HostFacts) -> DevicePlan:
+    """The steps that plug a device; their undoing unplugs it. Raises Unsupported."""
+    alias = alias_of(device)
+    ctx = _context(guest, alias, caps, host)
+    emit = next((emit for kind, emit in EMITTERS.items() if isinstance(device, kind)), None)
+    if emit is None:
+        raise Unsupported(f"<{device.tag}> cannot be plugged or unplugged while the guest runs")
+    emit(ctx, device)
+    return DevicePlan(alias, tuple(ctx.resources), _steps(ctx))
+
+
+def _context(guest: Guest, alias: str, caps: Capabilities, host: HostFacts) -> Context:
+    folder = host.paths.guest(guest.id if guest.id is not None else -1, guest.name)
+    number = FIRST_FD + FDS_EACH * (zlib.crc32(alias.encode()) % (1 << 20))
+    return Context(guest, caps, host, folder, next_fd=number)
+
+
+def _steps(ctx: Context) -> tuple[Step, ...]:
+    made = [_step(ctx, item) for item in ctx.items]
+    return (*made, *(Step(name, arguments) for name, arguments in ctx.commands))
+
+
+def _step(ctx: Context, item: Item) -> Step:
+    if not isinstance(item.value, Mapping) or item.option not in STEPS:
+        raise Unsupported(f"-{item.option} cannot be given to a running guest")
+    return STEPS[item.option](ctx, item.value)
+
+
+def _device(ctx: Context, props: Props) -> Step:
+    return Step("device_add", props, ("device_del", {"id": props["id"]}))
+
+
+def _object(ctx: Context, props: Props) -> Step:
+    undo = ("object-del", {"id": props["id"]})
+    if ctx.caps.has_schema(FLAT_OBJECTS):
+        return Step("object-add", props, undo)
+    rest = {key: value for key, value in props.items() if key not in ("qom-type", "id")}
+    return Step("object-add", {"qom-type": props["qom-type"], "id": props["id"], "props": rest}, undo)
+
+
+def _blockdev(ctx: Context, props: Props) -> Step:
+    return Step("blockdev-add", props, ("blockdev-del", {"node-name": props["node-name"]}))
+
+
+def _netdev(ctx: Context, props: Props) -> Step:
+    named, fds = _name_fds(props)
+    return Step("netdev_add", named, ("netdev_del", {"id": props["id"]}), fds)
+
+
+def _chardev(ctx: Context, props: Props) -> Step:
+    named, fds = _name_fds(props)
+    return Step("chardev-add", chardev_add(named), ("chardev-remove", {"id": props["id"]}), fds)
+
+
+def _fd_set(ctx: Context, props: Props) -> Step:
+    number = int(str(props["set"]))
+    arguments = {"fdset-id": number, "opaque": props.get("opaque", "")}
+    return Step("add-fd", arguments, ("remove-fd", {"fdset-id": number}), (("", int(str(props["fd"]))),))
+
+
+def _name_fds(props: Props) -> tuple[dict[str, object], tuple[tuple[str, int], ...]]:
+    """A running QEMU knows descriptors by name; a name that begins with a digit would be taken for a number."""
+    named = dict(props)
+    fds: list[tuple[str, int]] = []
+    for key in NAMED_FDS:
+        if key in named:
+            numbers = str(named[key]).split(":")
+            fds += [(f"fd{number}", int(number)) for number in numbers]
+            named[key] = ":".join(f"fd{number}" for number in numbers)
+    return named, tuple(fds)
+
+
+STEPS: Mapping[str, Callable[[Context, Props], Step]] = {
+    "device": _device, "object": _object, "blockdev": _blockdev, "netdev": _netdev, "chardev": _chardev,
+    "add-fd": _fd_set,
+}  # fmt: skip
+
+
+# --- changes
+
+
+def plan_update(guest: Guest, old: Device, new: Device, caps: Capabilities, host: HostFacts) -> DevicePlan:
+    """The steps that change a device. Raises Unsupported for what cannot change while the guest runs."""
+    ctx = _context(guest, old.alias or old.tag, caps, host)
+    match old, new:
+        case Disk(), Disk():
+            return _change_disk(ctx, old, new)
+        case Interface(), Interface():
+            _only(old, new, "link")
+            up = new.link != "down"
+            return DevicePlan(alias_of(old), (), (Step("set_link", {"name": alias_of(old), "up": up}),))
+        case Graphics(), Graphics():
+            return _change_password(old, new)
+    raise Unsupported(f"<{old.tag}> cannot change while the guest runs")
+
+
+def _only(old: Device, new: Device, *names: str) -> None:
+    """Raises Unsupported unless these fields are all that differs."""
+    if old.clone(**{name: getattr(new, name) for name in names}) != new:
+        raise Unsupported(f"only {', '.join(names).replace('_', ' ')} of <{old.tag}> can change while the guest runs")
+
+
+def _change_disk(ctx: Context, old: Disk, new: Disk) -> DevicePlan:
+    steps: list[Step] = []
+    _only(old, new, "type", "source", "format", "backing_store", "iotune", "readonly")
+    if old.iotune != new.iotune:
+        steps.append(Step("block_set_io_throttle", disks.throttle_arguments(new)))
+    if (old.type, old.source) != (new.type, new.source):
+        if old.device not in ("cdrom", "floppy"):
+            raise Unsupported("<source>: only a CD-ROM's or floppy's medium can change while the guest runs")
+        steps += _change_medium(ctx, old, new)
+    return DevicePlan(alias_of(old), tuple(ctx.resources), tuple(steps))
+
+
+def _change_medium(ctx: Context, old: Disk, new: Disk) -> list[Step]:
+    """The new medium's nodes come first, so that a bad one leaves the old medium where it is."""
+    drive = {"id": alias_of(old)}
+    leaving, _ = disks.medium_items(ctx, old)
+    ctx.resources.clear()
+    coming, node = disks.medium_items(ctx, new)
+    steps = [_step(ctx, item) for item in coming]
+    steps += [Step("blockdev-open-tray", {**drive, "force": True}), Step("blockdev-remove-medium", drive)]
+    if node is not None:
+        steps += [Step("blockdev-insert-medium", {**drive, "node-name": node}), Step("blockdev-close-tray", drive)]
+    undone = [_step(ctx, item).undo for item in reversed(leaving)]
+    return [*steps, *(Step(*undo) for undo in undone if undo is not None)]
+
+
+def _change_password(old: Graphics, new: Graphics) -> DevicePlan:
+    """Without a password nobody gets in: an empty one expires at once."""
+    _only(old, new, "password", "password_until", "connected")
+    arguments = {"protocol": new.type, "password": new.password or "", "connected": new.connected}
+    time = "now" if new.password is None else expiry(new.password_until) if new.password_until else "never"
+    return DevicePlan(old.alias or new.type, (), (
+        Step("set_password", {key: value for key, value in arguments.items() if value is not None}),
+        Step("expire_password", {"protocol": new.type, "time": time}),
+    ))  # fmt: skip

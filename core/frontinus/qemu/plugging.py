@@ -1,0 +1,86 @@
+"""Carrying out what is planned for a device of a running guest: steps forward, and on failure or unplug backward."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from frontinus.api.errors import FrontinusError, HypervisorFailed, NoSuchDevice
+from frontinus.domain.plan import DevicePlan, Resource, Step, Tap
+from frontinus.qemu.monitor.client import Event, Monitor
+from frontinus.qemu.proc import tap_name
+
+log = logging.getLogger(__name__)
+
+
+async def plug(monitor: Monitor, plan: DevicePlan, fds: Mapping[int, int]) -> None:
+    """Take the steps. On failure those taken are taken back, last first, and the failure is raised."""
+    done: list[Step] = []
+    try:
+        for step in plan.steps:
+            for name, number in step.fds:
+                await _give(monitor, step, name, fds[number])
+            if step.command != "add-fd":
+                await monitor.execute(step.command, step.arguments)
+            done.append(step)
+    except BaseException:
+        await asyncio.shield(_take_back(monitor, reversed(done)))
+        raise
+
+
+async def _give(monitor: Monitor, step: Step, name: str, fd: int) -> None:
+    """A descriptor goes into a set when the step is about the set, else it gets a name for the command that follows."""
+    if step.command == "add-fd":
+        await monitor.execute("add-fd", step.arguments, fds=[fd])
+    else:
+        await monitor.execute("getfd", {"fdname": name}, fds=[fd])
+
+
+async def _take_back(monitor: Monitor, steps: Iterable[Step]) -> None:
+    for step in steps:
+        if step.undo is not None:
+            try:
+                await monitor.execute(*step.undo)
+            except FrontinusError as error:
+                log.warning("%s could not be undone: %s", step.command, error.message)
+
+
+async def unplug(monitor: Monitor, plan: DevicePlan, deadline: float) -> bool:
+    """Take back what plugging did: first what the guest sees, and once it gave that up, what is behind it."""
+    deadline += asyncio.get_running_loop().time()
+    devices = [step for step in reversed(plan.steps) if step.command == "device_add"]
+    for step in devices:
+        if not await _remove(monitor, str(step.arguments["id"]), deadline):
+            return False
+    await _take_back(monitor, (step for step in reversed(plan.steps) if step not in devices))
+    return True
+
+
+async def _remove(monitor: Monitor, alias: str, deadline: float) -> bool:
+    def about(event: Event) -> bool:
+        return event.data.get("device") == alias and event.name in ENDS
+
+    with monitor.expect(about) as ended:
+        try:
+            await monitor.execute("device_del", {"id": alias})
+        except HypervisorFailed as error:
+            if error.details.get("class") == "DeviceNotFound":
+                raise NoSuchDevice(f"the running guest has no device '{alias}'") from error
+            if "in the process of unplug" not in error.message:  # asked before; only the waiting is left
+                raise
+        await asyncio.wait([ended], timeout=max(0, deadline - asyncio.get_running_loop().time()))
+        if not ended.done():
+            return False
+        if ended.result().name != "DEVICE_DELETED":
+            raise HypervisorFailed(f"the guest refused to give up '{alias}'")
+    return True
+
+
+ENDS = frozenset({"DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR", "MEM_UNPLUG_ERROR"})
+
+
+def tap_names(resources: Sequence[Resource], fds: Mapping[int, int]) -> dict[str, str]:
+    """The network devices behind the taps of a plan, by device alias, as our own descriptors tell."""
+    found = {r.alias: tap_name("self", fds[r.fds[0]]) for r in resources if isinstance(r, Tap) and r.fds[0] in fds}
+    return {alias: name for alias, name in found.items() if name}

@@ -1,0 +1,79 @@
+"""Plugging and unplugging CPUs: QEMU lists the slots of a machine, and which of them are taken by what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from frontinus.api.errors import HypervisorFailed, InvalidValue, Unresponsive, Unsupported
+from frontinus.qemu.monitor.client import Monitor
+
+UNPLUG_SECONDS = 5.0
+PERIPHERAL = "/machine/peripheral/"
+ORDER = ("node-id", "drawer-id", "book-id", "socket-id", "die-id", "cluster-id", "module-id", "core-id", "thread-id")
+
+
+class Slot(msgspec.Struct, rename="kebab"):
+    """One of query-hotpluggable-cpus; taken if it has a path."""
+
+    type: str
+    props: dict[str, int]
+    vcpus_count: int = 1
+    qom_path: str | None = None
+
+    def place(self) -> tuple[int, ...]:
+        return tuple(self.props.get(name, 0) for name in ORDER)
+
+    @property
+    def alias(self) -> str | None:
+        """Our name for a CPU that was plugged; those of the machine have none and stay."""
+        path = self.qom_path or ""
+        return path.removeprefix(PERIPHERAL) if path.startswith(PERIPHERAL) else None
+
+
+async def set_vcpus(monitor: Monitor, count: int) -> None:
+    """Plug or unplug until `count` CPUs are there.
+
+    Raises Unsupported, InvalidValue when the slots do not allow it, Unresponsive when the guest keeps a CPU.
+    """
+    try:
+        slots = await monitor.ask(list[Slot], "query-hotpluggable-cpus")
+    except HypervisorFailed as error:
+        raise Unsupported(f"CPUs of this machine cannot be plugged: {error.message}") from error
+    slots.sort(key=Slot.place)
+    difference = count - sum(s.vcpus_count for s in slots if s.qom_path)
+    if difference > 0:
+        await _plug(monitor, slots, difference)
+    elif difference < 0:
+        await _unplug(monitor, slots, -difference)
+
+
+def _choose(slots: Sequence[Slot], number: int) -> list[Slot]:
+    """Slots for exactly so many CPUs; all slots of a machine have the same size."""
+    chosen: list[Slot] = []
+    while sum(s.vcpus_count for s in chosen) < number and len(chosen) < len(slots):
+        chosen.append(slots[len(chosen)])
+    if sum(s.vcpus_count for s in chosen) != number:
+        raise InvalidValue(f"{number} CPUs cannot be plugged or unplugged: the slots do not allow it", field="count")
+    return chosen
+
+
+async def _plug(monitor: Monitor, slots: Sequence[Slot], number: int) -> None:
+    free = [(index, slot) for index, slot in enumerate(slots) if not slot.qom_path]
+    for slot in _choose([slot for _, slot in free], number):
+        index = slots.index(slot)
+        await monitor.execute("device_add", {"driver": slot.type, "id": f"vcpu{index}", **slot.props})
+
+
+async def _unplug(monitor: Monitor, slots: Sequence[Slot], number: int) -> None:
+    plugged = [slot for slot in reversed(slots) if slot.alias]
+    for slot in _choose(plugged, number):
+        alias = slot.alias
+        with monitor.expect(lambda e, a=alias: e.name == "DEVICE_DELETED" and e.data.get("device") == a) as gone:  # type: ignore[misc]
+            await monitor.execute("device_del", {"id": alias})
+            done, _ = await asyncio.wait([gone], timeout=UNPLUG_SECONDS)
+            if not done:
+                raise Unresponsive(f"the guest did not give up CPU '{alias}' within {UNPLUG_SECONDS:g} s")
+            gone.result()
