@@ -37,7 +37,7 @@ def build_globals(ctx: Context) -> None:
 
 
 def _code(loader: Loader, path: str) -> Image:
-    return Image("pflash0", "file", loader.format or "raw", Source(file=path), read_only=bool(loader.readonly))
+    return Image("frontinus-pflash0", "file", loader.format or "raw", Source(file=path), read_only=bool(loader.readonly))
 
 
 def _store(ctx: Context, nvram: Nvram) -> Image:
@@ -47,5 +47,5 @@ def _store(ctx: Context, nvram: Nvram) -> Image:
     source.complete(kind)
     if nvram.template and kind == "file" and source.file:
         ctx.need(CopyOnce(nvram.template, source.file, nvram.format or "raw"))
-    image = Image("pflash1", kind, nvram.format or "raw", source, auth=source.auth)
+    image = Image("frontinus-pflash1", kind, nvram.format or "raw", source, auth=source.auth)
     return resolved(image, ctx.host.pools)
