@@ -12,6 +12,7 @@ from frontinus.domain.plan import LaunchPlan
 from frontinus.qemu.argv import FAMILIES
 from frontinus.qemu.argv.context import Context, write
 from frontinus.qemu.argv.overrides import override
+from frontinus.qemu.argv.secrets import Sealer, placeholder
 
 JSON_PROOFS = {
     "device": "device_add/feature:json-cli-hotplug",
@@ -27,14 +28,18 @@ def json_options(caps: Capabilities) -> frozenset[str]:
     return ALWAYS_JSON | {option for option, proof in JSON_PROOFS.items() if caps.has_schema(proof)}
 
 
-def launch_plan(guest: Guest, caps: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:
-    """Translate a completed guest. Raises Unsupported for what this QEMU cannot do."""
+def launch_plan(guest: Guest, caps: Capabilities, host: HostFacts, *, incoming: bool = False,
+                seal: Sealer = placeholder) -> LaunchPlan:  # fmt: skip
+    """Translate a completed guest. `seal` looks up and encrypts secrets; without it the plan shows placeholders.
+
+    Raises Unsupported for what this QEMU cannot do.
+    """
     reasons = list(check_start(guest, caps, host))
     if reasons:
         raise Unsupported("; ".join(reasons))
     guest = with_firmware(guest, caps, host)
     folder = host.paths.guest(guest.id if guest.id is not None else -1, guest.name)
-    ctx = Context(guest, caps, host, folder, incoming)
+    ctx = Context(guest, caps, host, folder, incoming, seal=seal)
     for build in FAMILIES:
         build(ctx)
     items = override(ctx.items, guest.override)
