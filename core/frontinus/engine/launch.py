@@ -14,25 +14,19 @@ from frontinus.engine import runstate
 from frontinus.engine.news import follow
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
-from frontinus.ports import Prepared, RunningGuest
+from frontinus.ports import Journal, Prepared, RunningGuest
 
 
 async def launch(world: World, record: Record, definition: Guest, *, incoming: int | None = None) -> Running:
     """Bring a guest to life with its CPUs stopped. On failure nothing is left and the error says why."""
     caps = await world.hypervisor.capabilities(definition.devices.emulator)
-    live = prepare(definition, caps, world.host, guest_id=world.guests.new_id())
-    plan = world.hypervisor.plan(live, caps, world.host, incoming=incoming is not None)
-    state = runstate.RunState(uuid=record.uuid, name=record.name, folder=plan.folder, xml=_document(live))
-
-    async def journal(undo: Sequence[dict[str, object]]) -> None:
-        state.undo = list(undo)
-        await runstate.write(world.store, state)
-
+    live = prepare(definition, caps, world.host, guest_id=world.guests.new_id(), free_port=world.ports.take)
     prepared = Prepared()
     process: RunningGuest | None = None
     try:
+        plan = world.hypervisor.plan(live, caps, world.host, incoming=incoming is not None)
         who = await world.resources.credentials(record.uuid)
-        prepared = await world.resources.set_up(plan.resources, who, journal)
+        prepared = await world.resources.set_up(plan.resources, who, _journal(world, record, live, plan.folder))
         process = await world.hypervisor.launch(plan, prepared.fds, who, incoming)
         running = Running(live, process, caps, prepared.undo)
         await _learn(running, prepared)
@@ -40,6 +34,7 @@ async def launch(world: World, record: Record, definition: Guest, *, incoming: i
         await runstate.save_running(world.store, record)
     except BaseException:
         record.running = None
+        world.ports.release(live)
         if process is not None:
             await process.quit(graceful=False, deadline=5.0)
         await world.resources.tear_down(prepared.undo)
@@ -50,6 +45,17 @@ async def launch(world: World, record: Record, definition: Guest, *, incoming: i
             os.close(fd)
     running.news = world.spawn(follow(world, record, running), f"news of {record.name}")
     return running
+
+
+def _journal(world: World, record: Record, live: Guest, folder: str) -> Journal:
+    """Writes the undo records of a start under way into the guest's run state."""
+
+    async def journal(undo: Sequence[dict[str, object]]) -> None:
+        xml = format_guest(live, active=True, secrets=True)
+        state = runstate.RunState(uuid=record.uuid, name=record.name, folder=folder, xml=xml, undo=list(undo))
+        await runstate.write(world.store, state)
+
+    return journal
 
 
 async def _learn(running: Running, prepared: Prepared) -> None:
@@ -65,14 +71,11 @@ async def _learn(running: Running, prepared: Prepared) -> None:
             device.source_path = path.removeprefix("pty:")
 
 
-def _document(live: Guest) -> str:
-    return format_guest(live, active=True, secrets=True)
-
-
 async def end(world: World, record: Record, running: Running) -> None:
     """The process is gone: give everything back and forget the run state. Idempotent."""
     await world.resources.tear_down(running.undo)
     await world.store.delete(runstate.KIND, record.uuid)
+    world.ports.release(running.guest)
     if record.running is running:
         record.running = None
     running.ended.set()

@@ -83,6 +83,7 @@ async def _revive(world: World, state: RunState) -> bool:
     record.running = running
     world.guests.add(record)
     world.guests.taken_id(guest.id or 0)
+    world.ports.adopt(guest)
     _place(record, state, status)
     running.news = world.spawn(follow(world, record, running), f"news of {record.name}")
     return True

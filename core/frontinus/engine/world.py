@@ -11,6 +11,7 @@ from frontinus.api.events import ChangedEvent, JobEvent, Lifecycle, LifecycleEve
 from frontinus.api.views import HostView
 from frontinus.domain.host import HostFacts
 from frontinus.engine.bus import EventBus
+from frontinus.engine.displays import DisplayPorts
 from frontinus.engine.jobs import Job, Jobs
 from frontinus.engine.record import Record
 from frontinus.engine.registry import Registry
@@ -33,6 +34,7 @@ class World:
     def __post_init__(self) -> None:
         self.bus = EventBus(self.guests.views)
         self.jobs = Jobs(self._job_changed)
+        self.ports = DisplayPorts()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
