@@ -102,6 +102,8 @@ class Helper:
     """A program that runs to its end first, with the same folders and secrets."""
     secrets: Mapping[int, str] = field(default_factory=dict)
     """UUIDs of secrets whose values the programs read from descriptors of these numbers."""
+    pair: tuple[int, int] | None = None
+    """Instead of `socket`: two connected sockets, QEMU's by the first number, the helper's by the second."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,6 @@ class Vfio:
 
     path: str
     managed: bool = False
-    pair: tuple[int, int] | None = None
-    """Instead of `socket`: two connected sockets, QEMU's by the first number, the helper's by the second."""
 
 
 @dataclass(frozen=True)

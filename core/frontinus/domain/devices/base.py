@@ -103,6 +103,9 @@ class Device(Model):
     acpi_index: int | None = xml("acpi/@index", UInt32, last=True)
     address: Address | None = one("address", ADDRESSES, last=True)
 
+    def forget(self, host: HostFacts) -> None:
+        """Drop what only a run of the guest had: names of taps, paths of sockets, ports. A definition has none of it."""
+
     def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
         """Fill in what the user left open (models, formats, MACs...), once, at define time. Addresses come later."""
 

@@ -36,6 +36,11 @@ MIRRORED = ("type", "sources", "protocol", "log_file", "log_append", "port", "al
 class Character(CharSource, Device):
     """What the four kinds share: the host's end (see CharSource) and the guest's (target)."""
 
+    def forget(self, host: HostFacts) -> None:
+        """Drop the path of a pty, which the kernel gave."""
+        if self.type == "pty":
+            self.sources.clear()
+
     def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
         """Settle the host's end, then what the guest sees."""
         self.complete_source()
@@ -118,6 +123,11 @@ class Console(Port, tag="console"):
     target: str | None = xml("target/@type", one_of("serial", "virtio", *FOREIGN_CONSOLES))
     tty: str | None = xml("@tty", live=True)
 
+    def forget(self, host: HostFacts) -> None:
+        """Drop the path of a pty, which the kernel gave."""
+        super().forget(host)
+        self.tty = None
+
     def complete_target(self, guest: Guest) -> None:
         """A console is serial unless it says otherwise."""
         super().complete_target(guest)
@@ -158,16 +168,20 @@ class Channel(Character, tag="channel"):
 
     def prepare(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
         """Place the socket of this run."""
+        self.state = None
         if self.own_path:
             folder = f"{channel_folder(host)}/{host.paths.short_name(guest.id, guest.name)}"
             self.sources = [CharEnd(mode="bind", path=f"{folder}/{self.name or self.alias}")]
 
+    def forget(self, host: HostFacts) -> None:
+        """Drop the place of a socket that we chose."""
+        super().forget(host)
+        if self.type == "unix" and self.end.path and is_own_path(self.end.path, host):
+            self.end.path = None
+
     def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
         """Leave the place of a socket to the start, and name the SPICE agent's channel."""
         super().complete(guest, caps, host)
-        path = self.end.path
-        if self.type == "unix" and path and is_own_path(path, host):
-            self.end.path = None
         if self.own_path and not self.end.reconnect:
             self.sources.clear()
         if self.type in ("spicevmc", "qemu-vdagent") and self.target == "virtio" and self.name is None:

@@ -74,7 +74,7 @@ class CharSource(Model):
         """Name the mode and protocol that sockets have when nothing is said."""
         if self.type == "udp":
             self.sources.sort(key=lambda end: end.mode != "bind")
-        if self.type in ("null", "vc", "pty", "stdio", "spicevmc"):
+        if self.type in ("null", "vc", "stdio", "spicevmc"):
             self.sources.clear()
         if self.type == "tcp" and self.protocol is None:
             self.protocol = "raw"

@@ -70,8 +70,8 @@ class Graphics(Device, tag="graphics"):
     share_policy: str | None = xml("@sharePolicy", one_of("allow-exclusive", "force-shared", "ignore"))
     power_control: bool | None = xml("@powerControl", YesNo)
     password: str | None = xml("@passwd", secret=True)
-    password_until: str | None = xml("@passwdValidTo", secret=True)
-    connected: str | None = xml("@connected", one_of("fail", "disconnect", "keep"), secret=True)
+    password_until: str | None = xml("@passwdValidTo")
+    connected: str | None = xml("@connected", one_of("fail", "disconnect", "keep"))
     display: str | None = xml("@display")
     xauth: str | None = xml("@xauth")
     fullscreen: bool | None = xml("@fullscreen", YesNo)
@@ -103,14 +103,19 @@ class Graphics(Device, tag="graphics"):
 
     def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
         """Settle the place and the ports, in the old attributes and in <listen> alike."""
-        if self.type not in SERVERS:
-            return
-        self._forget_generated(host)
-        self._complete_listens()
-        self._complete_ports()
+        self.channels = [channel for channel in self.channels if channel.mode != "any"]
+        self.default_mode = None if self.default_mode == "any" else self.default_mode
+        self.fullscreen, self.p2p = self.fullscreen or None, self.p2p or None
+        if self.type in SERVERS:
+            self._complete_listens()
+            self._complete_ports()
 
-    def _forget_generated(self, host: HostFacts) -> None:
-        """A socket that an earlier start placed is not the user's wish."""
+    def forget(self, host: HostFacts) -> None:
+        """Drop ports and sockets that a start chose."""
+        if self.autoport:
+            self.port = self.tls_port = None
+        if self.websocket_generated:
+            self.websocket, self.websocket_generated = -1, None
         ours = (f"{host.paths.state}/", "/var/lib/libvirt/qemu/")
         if self.socket and self.socket.startswith(ours):
             self.socket = None
@@ -134,7 +139,7 @@ class Graphics(Device, tag="graphics"):
     def _fixed_ports(self) -> bool:
         """Whether SPICE was given a port. Two times -1 is the old way to say autoport."""
         if self.port == -1 and self.tls_port == -1:
-            self.autoport = True
+            self.port, self.tls_port, self.autoport = None, None, True
         return bool(self.port) or bool(self.tls_port)
 
     def _complete_ports(self) -> None:
@@ -142,13 +147,9 @@ class Graphics(Device, tag="graphics"):
             self.port = self.tls_port = self.autoport = None
         elif self.type == "vnc":
             self.autoport = bool(self.autoport) or not self.port or self.port < 0
-            self.port = -1 if self.autoport else self.port
-            if self.websocket_generated:
-                self.websocket, self.websocket_generated = -1, None
+            self.port = self.port or -1
         else:
             self.autoport = bool(self.autoport)
-            if self.autoport:
-                self.port = self.tls_port = None
 
     def prepare(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
         """Place the socket of this run, and choose the GPU that renders."""

@@ -155,14 +155,20 @@ class Interface(Device, VirtioOptions, tag="interface"):
         """Pairs of queues."""
         return self.queues or 1
 
+    def forget(self, host: HostFacts) -> None:
+        """Drop names and identifiers that the host gave to a run."""
+        if self.target and self.target.startswith(GENERATED) and self.target_managed is not False:
+            self.target = None
+        self.guest_actual = None
+        if self.source is not None:
+            self.source.port_id = None
+
     def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
         """Choose the model, the address, and what the source leaves open."""
         if self.mac is None:
             self.mac = free_mac(guest, host)
         if self.model is None and self.type != "hostdev":
             self.model = "virtio" if self.type == "vdpa" else default_model(caps)
-        if self.target and self.target.startswith(GENERATED) and self.target_managed is not False:
-            self.target = None
         if self.source is not None:
             self._complete_source(self.source)
         for ip in self.ips:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from frontinus.domain.devices.interface import QUEUED, REFUSED, SOURCES, TAPS, Interface, is_model_name
+from frontinus.domain.devices.interface import REFUSED, SOURCES, TAPS, Interface, is_model_name
 
 if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
@@ -104,8 +104,6 @@ def _card(card: Interface, guest: Guest, caps: Capabilities) -> Iterator[str]:
         yield f"<driver name='{card.driver}'> is for <interface type='hostdev'>"
     if card.driver in ("kvm", "xen") and card.type == "hostdev":
         yield f"<driver name='{card.driver}'>: devices are assigned by vfio alone"
-    if card.queue_count > 1 and card.type not in QUEUED:
-        yield f"<driver queues=>: <interface type='{card.type}'> has one queue"
     if card.rom and card.rom.enabled is False and (card.rom.bar is not None or card.rom.file is not None):
         yield "<rom enabled='no'> has neither bar nor file"
     if card.type == "vdpa" and not caps.has_schema("netdev_add/arg-type/type=vhost-vdpa"):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.base import PciAddress
 from frontinus.domain.devices.chardev import CharEnd, CharSource
-from frontinus.domain.devices.interface import TAPS, Interface, InterfaceSource
+from frontinus.domain.devices.interface import QUEUED, TAPS, Interface, InterfaceSource
 from frontinus.domain.devices.netparts import Ip, Route
 from frontinus.domain.plan import Tap
 from frontinus.qemu.argv.address import address_props, alias_of
@@ -40,6 +40,8 @@ def interface(ctx: Context, card: Interface) -> None:
         return
     if card.type not in NETDEVS:
         raise Unsupported(f"<interface type='{card.type}'> is not supported")
+    if card.queue_count > 1 and card.type not in QUEUED:
+        raise Unsupported(f"<driver queues='{card.queues}'>: <interface type='{card.type}'> has one queue")
     ctx.props("netdev", NETDEVS[card.type](ctx, card) | {"id": f"host{alias_of(card)}"})
     ctx.props("device", card_props(ctx, card))
     if card.link == "down":
