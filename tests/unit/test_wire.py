@@ -22,7 +22,7 @@ from frontinus.domain.host import Paths
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.engine import ROOT, mock_engine
 from frontinus.wire.frames import MAX_REQUEST, Failure, Unframer, frame
-from frontinus.wire.surface import surface
+from frontinus.wire.surface import method, names
 
 XML = "<domain type='qemu'><name>{}</name><memory>65536</memory><os><type arch='x86_64' machine='q35'>hvm</type></os></domain>"
 
@@ -45,9 +45,11 @@ async def remote(local: LocalEngine, tmp_path: Path) -> AsyncIterator[Engine]:
 
 
 def test_surface_is_the_whole_facade() -> None:
-    assert set(surface()) == set(PERMISSIONS)
-    assert [name for name, method in surface().items() if method.stream] == ["watch"]
-    assert [name for name, method in surface().items() if method.descriptor] == ["open_console"]
+    methods = [found for name in names() if (found := method(name))]
+    assert {found.name for found in methods} == set(PERMISSIONS)
+    assert [found.name for found in methods if found.stream] == ["watch"]
+    assert [found.name for found in methods if found.descriptor] == ["open_console"]
+    assert method("__init__") is None
 
 
 async def test_same_answers_as_in_process(local: LocalEngine, remote: Engine) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from frontinus import __version__
-from frontinus.client.commands import commands
+from frontinus.client.commands import commands, find
 from frontinus.client.commands.base import Command, Output
 
 FAILED, UNREACHABLE, INTERRUPTED = 1, 3, 130
@@ -20,7 +20,8 @@ FAILED, UNREACHABLE, INTERRUPTED = 1, 3, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    options = make_parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = make_parser(_rows(given)).parse_args(given)
     command: Command = options.row
     try:
         if command.offline is not None:
@@ -33,7 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def make_parser() -> argparse.ArgumentParser:
+def _rows(arguments: Sequence[str]) -> Sequence[Command]:
+    """The one command that is asked for where that is plain, else all: each costs time to set up."""
+    found = next((row for word in arguments if not word.startswith("-") and (row := find(word))), None)
+    return [found] if found else list(commands().values())
+
+
+def make_parser(table: Sequence[Command]) -> argparse.ArgumentParser:
     """The parser, made from the table."""
     parser = argparse.ArgumentParser(prog="frontinus", description="Manage the guests of a Frontinus engine.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -42,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--readonly", "-r", action="store_true", help="through the monitor socket")
     parser.add_argument("--json", action="store_true", help="print JSON")
     rows = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in sorted(commands().values(), key=lambda row: row.name):
+    for command in sorted(table, key=lambda row: row.name):
         row = rows.add_parser(command.name, help=command.help, description=command.help)
         row.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         row.set_defaults(row=command)

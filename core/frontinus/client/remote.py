@@ -29,7 +29,8 @@ from frontinus.wire.frames import (
     encode,
     frame,
 )
-from frontinus.wire.surface import Method, surface
+from frontinus.wire.surface import Method
+from frontinus.wire.surface import method as find_method
 
 BEHIND = 10_000
 """Stream items that may wait for a slow consumer before the stream fails: the engine bounds its side too."""
@@ -46,7 +47,7 @@ class RemoteEngine:
         self._channel = Channel(sock, MAX_ANSWER, self._received, self._lost)
 
     def __getattr__(self, name: str) -> Callable[..., object]:
-        method = surface().get(name)
+        method = find_method(name)
         if method is None:
             raise AttributeError(name)
         return self._streaming(method) if method.stream else self._calling(method)
@@ -156,7 +157,7 @@ class _Voice:
         self._remote, self._who = remote, who
 
     def __getattr__(self, name: str) -> Callable[..., object]:
-        method = surface().get(name)
+        method = find_method(name)
         if method is None:
             raise AttributeError(name)
         make = self._remote._streaming if method.stream else self._remote._calling

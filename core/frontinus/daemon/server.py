@@ -19,7 +19,8 @@ from frontinus.api.errors import Busy, Denied, Disconnected, FrontinusError, Int
 from frontinus.api.identity import Identity
 from frontinus.wire.channel import Channel
 from frontinus.wire.frames import MAX_REQUEST, Call, Cancel, End, Failure, Item, Result, decode_request, encode, frame
-from frontinus.wire.surface import Method, surface
+from frontinus.wire.surface import Method
+from frontinus.wire.surface import method as find_method
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Connection:
 
     async def _serve(self, call: Call) -> None:
         try:
-            method = surface().get(call.method)
+            method = find_method(call.method)
             if method is None:
                 raise InvalidValue(f"no method '{call.method[:60]}'", field="method")
             engine = self._engine if call.who is None else self._sessions(self._behalf(call.who))

@@ -7,6 +7,7 @@ import typing
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import FunctionType
 
 import msgspec
 
@@ -32,15 +33,19 @@ class Method:
         return self.arguments(**dict(zip(self.parameters, args, strict=False)), **kwargs)
 
 
+def names() -> list[str]:
+    """The names of all methods of the facade."""
+    return [name for name, member in vars(Engine).items() if inspect.isfunction(member) and not name.startswith("_")]
+
+
 @cache
-def surface() -> Mapping[str, Method]:
-    """Every method of the facade by name."""
-    return {name: _method(name, function) for name, function in vars(Engine).items()
-            if inspect.isfunction(function) and not name.startswith("_")}  # fmt: skip
+def method(name: str) -> Method | None:
+    """A method of the facade, worked out when it is first asked for; None where there is no such."""
+    function = vars(Engine).get(name)
+    return _method(name, function) if inspect.isfunction(function) and not name.startswith("_") else None
 
 
-def _method(name: str, function: object) -> Method:
-    assert callable(function)
+def _method(name: str, function: FunctionType) -> Method:
     hints = typing.get_type_hints(function)
     answer = hints.pop("return")
     parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]

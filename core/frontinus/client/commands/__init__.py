@@ -7,14 +7,34 @@ from importlib import import_module
 
 from frontinus.client.commands.base import Command
 
-FILES = ("guests", "power", "definitions", "devices", "figures", "saved", "interaction", "host", "offline")
+FILES: Mapping[str, str] = {
+    "guests": "list dominfo domstate dumpxml domuuid domname domid",
+    "power": "start create shutdown reboot reset destroy suspend resume dompmsuspend dompmwakeup",
+    "definitions": "define undefine edit autostart domrename desc metadata domxml-to-native",
+    "devices": "attach-device detach-device update-device detach-device-alias attach-disk detach-disk attach-interface"
+    " detach-interface change-media setmem setmaxmem setvcpus blockresize",
+    "figures": "domstats dommemstat domblkstat domifstat domblklist domiflist vcpuinfo",
+    "saved": "managedsave managedsave-remove save restore save-image-dumpxml",
+    "interaction": "screenshot send-key inject-nmi console ttyconsole qemu-monitor-command qemu-agent-command event"
+    " domjobinfo domjobabort",
+    "host": "version nodeinfo hostname capabilities domcapabilities",
+    "offline": "argv xml completion",
+}
+"""The commands of each file: a command imports its own file alone, so that it starts fast."""
+
+
+def load(file: str) -> Mapping[str, Command]:
+    """The commands of one file by name."""
+    module = import_module(f"frontinus.client.commands.{file}")
+    return {command.name: command for command in module.COMMANDS}
 
 
 def commands() -> Mapping[str, Command]:
     """Every command by name."""
-    found: dict[str, Command] = {}
-    for file in FILES:
-        module = import_module(f"frontinus.client.commands.{file}")
-        for command in module.COMMANDS:
-            found[command.name] = command
-    return found
+    return {name: command for file in FILES for name, command in load(file).items()}
+
+
+def find(name: str) -> Command | None:
+    """One command, its file alone imported."""
+    file = next((file for file, names in FILES.items() if name in names.split()), None)
+    return load(file)[name] if file else None
