@@ -104,13 +104,16 @@ class ProcessFigures:
             os.close(fd)
 
 
-def start_time(pid: int, proc: str = "/proc") -> int | None:
-    """When a process started, in ticks since boot: with the pid, its name for ever. None if it is gone or a zombie."""
+def start_time(pid: int, proc: str = "/proc", *, ended: bool = False) -> int | None:
+    """When a process started, in ticks since boot: with the pid, its name for ever.
+
+    None if it is gone, or has ended and waits to be reaped, unless `ended` asks for that too.
+    """
     try:
         fields = _fields(Path(f"{proc}/{pid}/stat").read_bytes())
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[_STATE] in (b"Z", b"X") else int(fields[_STARTED])
+    return None if fields[_STATE] in (b"Z", b"X") and not ended else int(fields[_STARTED])
 
 
 def is_alive(pid: int, started: int, proc: str = "/proc") -> bool:

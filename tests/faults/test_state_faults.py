@@ -129,7 +129,7 @@ async def test_a_read_only_place_is_named(small_disk: Path) -> None:
     store = FileStore(places(small_disk))
     await store.save("definitions", KEYS[0], "old")
     remount = ["mount", "-o", "remount,ro", small_disk]
-    subprocess.run(remount, check=True)  # noqa: ASYNC221
+    subprocess.run(remount, check=True)
     for change in (
         store.save("definitions", KEYS[0], "new"),
         store.save("definitions", KEYS[1], "new"),
