@@ -38,6 +38,7 @@ class Verbatim(ElementCodec):
 
 
 BELOW: dict[str, type[Model]] = {}
+"""The model of a <backingStore> inside another: itself, which no class can name in its own body."""
 
 
 class BackingStore(Model, tag="backingStore"):
@@ -48,7 +49,7 @@ class BackingStore(Model, tag="backingStore"):
     format: str | None = xml("format/@type", one_of(*FORMATS))
     metadata_cache: int | None = xml("format/metadata_cache/max_size", Size("bytes"))
     source: Source | None = one("source", Source)
-    backing_store: BackingStore | None = one("backingStore", Variants("type", BELOW, default=""))
+    backing_store: BackingStore | None = one("backingStore", Variants("type", BELOW, default="file"))
 
     def complete(self) -> None:
         """Complete the sources of this layer and of those below."""
@@ -68,7 +69,7 @@ class BackingStore(Model, tag="backingStore"):
         )  # fmt: skip
 
 
-BELOW.update({kind: BackingStore for kind in ("", *TYPES)})
+BELOW.update(dict.fromkeys(TYPES, BackingStore))
 
 
 def below(store: BackingStore | None) -> Image | None:
@@ -120,6 +121,12 @@ class Mirror(Model, tag="mirror"):
         )  # fmt: skip
 
 
+class Transient(Model, tag="transient"):
+    """What the guest writes is thrown away at its end; with shared backing other guests may use the image meanwhile."""
+
+    share_backing: bool | None = xml("@shareBacking", YesNo)
+
+
 class Disk(Device, VirtioOptions, tag="disk"):
     """A <disk> element. `format` is the image's, `type` where it is kept."""
 
@@ -164,8 +171,7 @@ class Disk(Device, VirtioOptions, tag="disk"):
     iotune: IoTune | None = one("iotune", IoTune)
     readonly: bool = xml("readonly", Flag)
     shareable: bool = xml("shareable", Flag)
-    transient: bool = xml("transient", Flag)
-    share_backing: bool | None = xml("transient/@shareBacking", YesNo)
+    transient: Transient | None = one("transient", Transient)
     serial: str | None = xml("serial", Verbatim())
     wwn: str | None = xml("wwn")
     vendor: str | None = xml("vendor", Verbatim())
@@ -252,8 +258,8 @@ class Disk(Device, VirtioOptions, tag="disk"):
             self.tray = None
         for name in ("queues", "queue_size", "metadata_cache", "logical_block", "physical_block", "rotation_rate"):
             setattr(self, name, getattr(self, name) or None)
-        if self.share_backing is False:
-            self.share_backing = None
+        if self.transient is not None:
+            self.transient.share_backing = self.transient.share_backing or None
         if self.iotune is not None:
             self.iotune.complete()
 

@@ -254,11 +254,11 @@ def _identity(disk: Disk) -> Reasons:
 
 
 def _transient(disk: Disk, guest: Guest) -> Reasons:
-    if not disk.transient:
+    if disk.transient is None:
         return
     if disk.is_empty or disk.readonly or disk.type != "file" or disk.device != "disk":
         yield "<transient> needs a disk of type 'file' that can be written"
-    if disk.share_backing and disk.bus not in ("usb", "virtio", "scsi"):
+    if disk.transient.share_backing and disk.bus not in ("usb", "virtio", "scsi"):
         yield f"<transient>: a shared backing image is not possible on bus '{disk.bus}'"
 
 

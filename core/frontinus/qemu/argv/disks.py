@@ -44,7 +44,7 @@ def build(ctx: Context) -> None:
         emit_managed_reservations(ctx)
     _floppy_controller(ctx)
     for disk in disks:
-        if not (disk.transient and disk.share_backing):
+        if not (disk.transient and disk.transient.share_backing):
             emit_disk(ctx, disk)
 
 
