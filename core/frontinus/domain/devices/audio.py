@@ -61,6 +61,8 @@ class Stream(Model):
         for name, spec in type(self)._specs.items():
             if name not in allowed and getattr(self, name) is not None:
                 yield f"<audio type='{backend}'> has no {spec.path.replace('@', '')}"
+        if self.fixed_settings and self.mixing_engine is False:
+            yield "<audio>: fixedSettings needs the mixing engine"
         fixed = (self.frequency, self.channels, self.format)
         if self.fixed_settings is not True and any(value is not None for value in fixed):
             yield "<audio>: <settings> need fixedSettings='yes'"

@@ -134,6 +134,13 @@ class VirtioOptions(Model):
     driver_page_per_vq: bool | None = xml("driver/@page_per_vq", OnOff)
 
 
+def no_virtio_options(device: VirtioOptions, who: str) -> Iterator[str]:
+    """Reasons why a device that is not virtio cannot have the options of one."""
+    for name, spec in VirtioOptions._specs.items():
+        if getattr(device, name) is not None:
+            yield f"{who}: <driver {spec.path.partition('@')[2]}=> is for virtio devices"
+
+
 class SecurityLabel(Model, tag="seclabel"):
     """A label of one device or of the guest."""
 

@@ -23,6 +23,7 @@ class CharEnd(Model, tag="source"):
     mode: str | None = xml("@mode", one_of("connect", "bind"))
     path: str | None = xml("@path")
     append: bool | None = xml("@append", OnOff)
+    startup_policy: str | None = xml("@startupPolicy", one_of("mandatory", "requisite", "optional"))
     host: str | None = xml("@host")
     service: str | None = xml("@service")
     tls: bool | None = xml("@tls", YesNo)

@@ -197,8 +197,6 @@ class Graphics(Device, tag="graphics"):
             yield f"<graphics>: listen '{self.listen}' is not the address '{first.address}' of the first <listen>"
         if self.type == "vnc" and self.port is not None and 0 < self.port < FIRST_PORT:
             yield f"<graphics type='vnc'>: the port is at least {FIRST_PORT}, not {self.port}"
-        if self.type == "spice" and self.gl and first.type in ("address", "network"):
-            yield "<graphics type='spice'>: OpenGL works for listeners of type 'none' and 'socket' alone"
 
     def _check_login(self) -> Iterator[str]:
         if self.password_until and not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?", self.password_until):

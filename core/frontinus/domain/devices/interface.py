@@ -194,7 +194,7 @@ class Interface(Device, VirtioOptions, tag="interface"):
         """Only virtio cards have a driver to speak of, and one queue is no choice."""
         if not self.is_virtio and self.type != "hostdev":
             for name, spec in type(self)._specs.items():
-                if spec.path.startswith("driver/"):
+                if spec.path.startswith("driver/") and name not in VirtioOptions._specs:
                     setattr(self, name, None)
             self.vhost_path = None
         if self.queues is not None and self.queues < 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from frontinus.domain.devices.base import no_virtio_options
 from frontinus.domain.devices.interface import REFUSED, SOURCES, TAPS, Interface, is_model_name
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def _parts(card: Interface) -> Iterator[str]:
     for field, name, kinds in ONLY:
         if getattr(card, field) not in (None, [], "default") and card.type not in kinds:
             yield f"{name} is not for <interface type='{card.type}'>"
+    if card.isolated and card.virtual_port and card.virtual_port.type:
+        yield f"<port isolated='yes'/> is not for a virtualport of type '{card.virtual_port.type}'"
     if card.filter and card.virtual_port and card.virtual_port.type:
         yield f"<filterref> is not for a virtualport of type '{card.virtual_port.type}'"
     for direction, rate in (("inbound", card.inbound), ("outbound", card.outbound)):
@@ -98,6 +101,8 @@ def _card(card: Interface, guest: Guest, caps: Capabilities) -> Iterator[str]:
         yield f"<model>: '{card.model[:40]}' has characters that no model's name has"
     if card.type in ("vhostuser", "vdpa") and not card.is_virtio:
         yield f"<interface type='{card.type}'> needs a virtio model, not '{card.model}'"
+    if not card.is_virtio and card.type != "hostdev":
+        yield from no_virtio_options(card, f"<interface>: model '{card.model}'")
     if card.driver == "vhost" and not card.is_virtio and card.type != "hostdev":
         yield f"<driver name='vhost'> needs a virtio model, not '{card.model}'"
     if card.driver in ("vfio", "kvm", "xen") and card.type != "hostdev":
@@ -128,6 +133,8 @@ def _teaming(card: Interface, caps: Capabilities) -> Iterator[str]:
         yield "<teaming type='persistent'> has no attribute 'persistent'"
     if card.teaming == "persistent" and not card.is_virtio:
         yield f"<teaming type='persistent'> needs a virtio model, not '{card.model}'"
+    if card.teaming == "transient" and card.type not in ("hostdev", "network"):
+        yield f"<teaming type='transient'> is not for <interface type='{card.type}'>"
     if card.teaming and not caps.has_property("virtio-net-pci", "failover"):
         yield "<teaming>: this QEMU's virtio card has no failover"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from frontinus.domain.devices.base import Device, PciAddress, VirtioOptions
+from frontinus.domain.devices.base import Device, PciAddress, VirtioOptions, no_virtio_options
 from frontinus.xml import xml
 from frontinus.xml.codecs import OnOff, UInt32, YesNo, one_of
 
@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 
 MODELS = ("vga", "cirrus", "vmvga", "qxl", "virtio", "none", "bochs", "ramfb")
 FOREIGN = ("xen", "vbox", "parallels", "gop")
-MANY = frozenset({"qxl", "virtio", "bochs"})
+MANY = frozenset({"qxl", "virtio"})
 """Models that can be there beside the primary card."""
-SIZED = frozenset({"vga", "bochs", "qxl", "virtio"})
-"""Models whose first resolution can be chosen."""
+QXL, VIRTIO = frozenset({"qxl"}), frozenset({"virtio"})
+ONLY = {
+    "ram": QXL, "vram64": QXL, "vgamem": QXL, "accel3d": VIRTIO, "blob": VIRTIO,
+    "width": frozenset({"vga", "bochs", "qxl", "virtio"}),
+}  # fmt: skip
+"""The models that each option is for."""
+OF_XML = {"width": "<resolution>"}
 FRAME_BUFFERS = frozenset({"vga", "cirrus", "vmvga", "bochs"})
 """Models with plain video memory, 16 MiB unless said otherwise."""
 DEFAULTS = (("cirrus-vga", "cirrus"), ("VGA", "vga"), ("virtio-gpu-pci", "virtio"))
@@ -82,28 +87,33 @@ class Video(Device, VirtioOptions, tag="video"):
             yield "<video>: model 'ramfb' has no address"
         if self.address is not None and not isinstance(self.address, PciAddress):
             yield f"<video>: a card has no address of type '{self.address.type}'"
+        if self.driver == "vhostuser" and self.model != "virtio":
+            yield f"<video>: a driver of type 'vhostuser' is for model 'virtio', not '{self.model}'"
         yield from self._check_options()
 
     def _check_options(self) -> Iterator[str]:
-        if (self.width is None) != (self.height is None):
-            yield "<video>: <resolution> needs both x and y"
-        if self.width is not None and self.model not in SIZED:
-            yield f"<video>: model '{self.model}' has no <resolution>"
-        if self.accel3d and self.model != "virtio":
-            yield f"<video>: model '{self.model}' has no accel3d"
-        if self.accel2d is not None:
+        for name, models in ONLY.items():
+            if getattr(self, name) and self.model not in models:
+                yield f"<video>: {OF_XML.get(name, name)} is for {' and '.join(sorted(models))}, not '{self.model}'"
+        if self.accel2d:
             yield "<video>: accel2d is not of this hypervisor"
-        if self.blob is not None and self.model != "virtio":
-            yield f"<video>: model '{self.model}' has no blob resources"
-        if self.driver == "vhostuser" and self.model != "virtio":
-            yield f"<video>: a driver of type 'vhostuser' is for model 'virtio', not '{self.model}'"
         if self.vga_conf is not None:
             yield "<video>: vgaconf is not of this hypervisor"
-        if self.vgamem is not None and self.model == "qxl" and self.vgamem < 1024:
+        if self.render_node and self.driver != "vhostuser":
+            yield "<video>: rendernode is for a driver of type 'vhostuser'"
+        if self.model != "virtio":
+            yield from no_virtio_options(self, f"<video>: model '{self.model}'")
+        yield from self._check_sizes()
+
+    def _check_sizes(self) -> Iterator[str]:
+        if (self.width is None) != (self.height is None):
+            yield "<video>: <resolution> needs both x and y"
+        if self.width == 0 or self.height == 0:
+            yield "<video>: a <resolution> is greater than zero"
+        if self.model == "qxl" and self.vgamem is not None and self.vgamem < 1024:
             yield f"<video>: vgamem is at least 1024 KiB, not {self.vgamem}"
-        for name in ("ram", "vram64", "vgamem"):
-            if getattr(self, name) is not None and self.model != "qxl":
-                yield f"<video>: {name} is for model 'qxl', not '{self.model}'"
+        if self.model in ("vga", "vmvga") and self.vram is not None and self.vram < 1024:
+            yield f"<video>: vram is at least 1024 KiB, not {self.vram}"
 
 
 def next_power(size: int) -> int:

@@ -77,6 +77,8 @@ def _spice(ctx: Context, display: Graphics) -> None:
         option: [{"str": name} for name, mode in modes if mode == kind] or None for kind, option in SWITCHES.items()
     }
     secured = channels["tls-channel"] is not None
+    if display.gl and display.main_listen.type in ("address", "network"):
+        raise Unsupported("<graphics type='spice'>: OpenGL works for listeners of type 'none' and 'socket' alone")
     if secured and not display.tls_port and display.main_listen.type in ("address", "network"):
         raise Unsupported("<graphics type='spice'>: secure channels need a tlsPort")
     ctx.props("spice", {

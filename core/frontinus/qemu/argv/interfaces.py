@@ -42,10 +42,20 @@ def interface(ctx: Context, card: Interface) -> None:
         raise Unsupported(f"<interface type='{card.type}'> is not supported")
     if card.queue_count > 1 and card.type not in QUEUED:
         raise Unsupported(f"<driver queues='{card.queues}'>: <interface type='{card.type}'> has one queue")
+    _check_vlan(card)
     ctx.props("netdev", NETDEVS[card.type](ctx, card) | {"id": f"host{alias_of(card)}"})
     ctx.props("device", card_props(ctx, card))
     if card.link == "down":
         ctx.command("set_link", name=alias_of(card), up=False)
+
+
+def _check_vlan(card: Interface) -> None:
+    """VLAN tags need a virtual function or an Open vSwitch port behind the card. A network's is known to the engine."""
+    port = card.virtual_port.type if card.virtual_port else None
+    able = card.type == "network" or (card.type == "bridge" and port == "openvswitch") or (
+        card.type == "direct" and _source(card).mode == "passthrough")  # fmt: skip
+    if card.vlan and not able:
+        raise Unsupported(f"<vlan>: <interface type='{card.type}'> here carries no VLAN tags")
 
 
 def uses_vhost(ctx: Context, card: Interface) -> bool:

@@ -13,7 +13,7 @@ PRIMARY = {
     "vga": "VGA", "cirrus": "cirrus-vga", "vmvga": "vmware-svga", "qxl": "qxl-vga", "virtio": "virtio-vga",
     "bochs": "bochs-display", "ramfb": "ramfb",
 }  # fmt: skip
-SECONDARY = {"qxl": "qxl", "virtio": "virtio-gpu", "bochs": "bochs-display"}
+SECONDARY = {"qxl": "qxl", "virtio": "virtio-gpu"}
 """QEMU's device for each model, as the first card with VGA registers, and beside it."""
 HELPER_FD = 3
 """The descriptor by which a helper of a vhost-user card finds its socket."""
