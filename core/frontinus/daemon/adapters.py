@@ -11,9 +11,13 @@ import contextlib
 import importlib.metadata
 import logging
 import os
+import pwd
+import shutil
 import signal
+import stat
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from frontinus.daemon.config import Config
 
@@ -38,6 +42,38 @@ def installed() -> list[Adapter]:
                   key=lambda adapter: adapter.name)  # fmt: skip
 
 
+def confinement(config: Config) -> list[str]:
+    """The words before an adapter's command: it dies with us, and as root's child it is an ordinary user without
+    capabilities. Where the interpreter cannot be reached by such a user, it stays root, and that is said."""
+    tool = shutil.which("setpriv")
+    if tool is None:
+        log.warning("setpriv (util-linux) is missing: adapters have the engine's own rights")
+        return []
+    words = [tool, "--pdeathsig", "TERM", "--no-new-privs"]
+    if os.getuid() != 0:
+        return words
+    user = next((entry for name in (config.adapter_user, "nobody") if (entry := _user(name))), None)
+    if user is None or not _reachable(sys.executable):
+        log.warning("adapters run as root: there is no user for them, or none may run %s", sys.executable)
+        return words
+    return [*words, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups", "--inh-caps=-all",
+            "--bounding-set=-all"]  # fmt: skip
+
+
+def _user(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def _reachable(program: str) -> bool:
+    """Whether any user may run a program: it, what it links to, and the folders on the way."""
+    real = Path(program).resolve()
+    on_the_way = {*Path(program).absolute().parents, *real.parents, *Path(__file__).resolve().parents}
+    return all(path.stat().st_mode & stat.S_IXOTH for path in (*on_the_way, real))
+
+
 class Supervisor:
     """Starts the chosen adapters and keeps them running."""
 
@@ -45,6 +81,7 @@ class Supervisor:
         self.config = config
         self.restarts: dict[str, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._confined = confinement(config)
 
     def start(self) -> list[str]:
         """Start; returns the names. A chosen adapter that is not installed is logged."""
@@ -74,10 +111,10 @@ class Supervisor:
             await asyncio.sleep(delay)
 
     async def _run(self, adapter: Adapter) -> int:
-        arguments = [sys.executable, "-m", adapter.module, "--socket", str(self.config.socket),
+        arguments = [*self._confined, sys.executable, "-m", adapter.module, "--socket", str(self.config.socket),
                      "--monitor-socket", str(self.config.monitor_socket)]  # fmt: skip
         process = await asyncio.create_subprocess_exec(
-            *arguments, stdin=asyncio.subprocess.DEVNULL, env=self._environment()
+            *arguments, stdin=asyncio.subprocess.DEVNULL, env=self._environment(), start_new_session=True
         )
         try:
             return await process.wait()

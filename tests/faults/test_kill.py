@@ -1,0 +1,134 @@
+"""kill -9 of the daemon at random moments while guests are defined, started, stopped and forgotten.
+
+Afterwards: no guest lost, none doubled, no torn file, no process, tap, socket or private folder left over.
+`FRONTINUS_KILLS` sets how often (default 20; the bench of the release runs 200).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import uuid
+from pathlib import Path
+
+import pytest
+
+from frontinus.api.engine import Engine
+from frontinus.api.errors import Disconnected, FrontinusError
+from frontinus.domain.definition import parse_guest
+from support import traces
+from trial import Daemon
+
+KILLS = int(os.environ.get("FRONTINUS_KILLS", "20"))
+GUESTS = 10
+SEED = int(os.environ.get("FRONTINUS_SEED", "7"))
+
+XML = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><memory unit='MiB'>32</memory>
+<os><type arch='x86_64' machine='q35'>hvm</type></os>
+<devices><disk type='file'><driver name='qemu' type='raw'/><source file='{disk}'/><target dev='vda' bus='virtio'/></disk>
+<interface type='ethernet'><model type='virtio'/></interface></devices></domain>"""
+
+
+class Client:
+    """One guest's endless life, and what it was told: the truth that the daemon must keep."""
+
+    def __init__(self, number: int, place: Path) -> None:
+        self.name = f"kill{number}"
+        self.uuid = str(uuid.uuid5(uuid.NAMESPACE_OID, self.name))
+        disk = place / f"{self.name}.img"
+        disk.write_bytes(bytes(2**20))
+        self.xml = XML.format(name=self.name, uuid=self.uuid, disk=disk)
+        self.defined: bool | None = False
+        """Whether the definition is there; None while a call was cut off."""
+        self.running: bool | None = False
+
+    async def live(self, engine: Engine, dice: random.Random) -> None:
+        """One random step."""
+        if not self.defined:
+            await self._do("defined", True, engine.define(self.xml))
+        elif self.running:
+            await self._do("running", False, engine.destroy(self.uuid))
+        elif dice.random() < 0.3:
+            await self._do("defined", False, engine.undefine(self.uuid))
+        else:
+            await self._do("running", True, engine.start(self.uuid))
+
+    async def _do(self, what: str, value: bool, call: object) -> None:
+        setattr(self, what, None)
+        await call  # type: ignore[misc]
+        setattr(self, what, value)
+
+    async def learn(self, engine: Engine) -> None:
+        """Compare the truth with what the daemon found, then go on from there."""
+        views = [g for g in await engine.guests() if g.name == self.name]
+        assert len(views) <= 1, f"{self.name} is doubled: {views}"
+        defined, running = bool(views), bool(views and views[0].active)
+        assert self.defined in (None, defined), f"{self.name}: defined was {self.defined}, is {defined}"
+        assert self.running in (None, running), f"{self.name}: running was {self.running}, is {running}: {views}"
+        self.defined, self.running = defined, running
+
+
+async def churn(daemon: Daemon, clients: list[Client], dice: random.Random) -> None:
+    """All clients live until the daemon dies under them."""
+
+    async def one(client: Client, engine: Engine) -> None:
+        while True:
+            await client.live(engine, dice)
+
+    async with daemon.engine() as engine:
+        with contextlib.suppress(Disconnected):
+            await asyncio.gather(*(one(client, engine) for client in clients))
+
+
+def taps() -> set[str]:
+    return {p.name for p in Path("/sys/class/net").iterdir() if p.name.startswith("vnet")}
+
+
+@pytest.mark.timeout(1500)
+async def test_kill_at_random_moments(place: Path) -> None:
+    dice = random.Random(SEED)
+    before = taps()
+    clients = [Client(number, place) for number in range(GUESTS)]
+    for _ in range(KILLS):
+        daemon = Daemon(place)
+        await daemon.start()
+        async with daemon.engine() as engine:
+            for client in clients:
+                await client.learn(engine)
+        work = asyncio.create_task(churn(daemon, clients, dice))
+        await asyncio.sleep(dice.uniform(0.0, 1.2))
+        await daemon.kill()
+        try:
+            await work
+        except FrontinusError as error:
+            pytest.fail(f"a call failed before the daemon died: {error}")
+    await settle(place, clients, before)
+
+
+async def settle(place: Path, clients: list[Client], before: set[str]) -> None:
+    """End everything in order, then look for what is left."""
+    daemon = Daemon(place)
+    await daemon.start()
+    async with daemon.engine() as engine:
+        for client in clients:
+            await client.learn(engine)
+            files = list((place / "config").rglob(f"{client.uuid}*"))
+            assert len(files) == (1 if client.defined else 0), files
+            for file in files:
+                assert parse_guest(file.read_text()).uuid == client.uuid
+            if client.running:
+                await engine.destroy(client.uuid)
+            if client.defined:
+                await engine.undefine(client.uuid)
+        assert await engine.guests() == []
+    await daemon.stop()
+    assert traces.processes(str(place)) == {}
+    assert traces.sockets(str(place)) == []
+    assert taps() == before
+    left = [p for p in (place / "state").glob("domain-*")] + [p for p in (place / "run").rglob("*") if p.is_file()]
+    assert left == [], left
+    assert all((place / f"{client.name}.img").stat().st_uid == 0 for client in clients), "an image kept a guest's label"
+    broken = [p for p in place.rglob("*") if ".broken" in p.name or p.name.endswith(".tmp")]
+    assert broken == [], broken
