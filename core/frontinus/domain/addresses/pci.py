@@ -14,6 +14,7 @@ from frontinus.domain.addresses.pci_topology import (
     KINDS,
     PCI,
     PCIE,
+    ROOTS,
     Bus,
     Place,
     Topology,
@@ -73,6 +74,15 @@ def assign_pci(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bo
     for controller in guest.devices.controllers:
         if controller.type == "pci":
             controller.settle()
+            _check_order(controller)
+
+
+def _check_order(controller: Controller) -> None:
+    """Firmware numbers buses from the root outward: a bridge has a higher index than the bus that it sits on."""
+    place = place_of(controller)
+    if controller.model == "pci-bridge" and place is not None and (controller.index or 0) <= place.bus:
+        why = f"a pci-bridge on bus {place.bus} needs a higher index than {controller.index}"
+        raise InvalidXML(f"<controller>: {why}", element="controller")
 
 
 def _refuse_any(guest: Guest) -> None:
@@ -92,6 +102,9 @@ def _topology(guest: Guest, caps: Capabilities, grow: bool) -> Topology:
         if model not in KINDS:
             raise InvalidXML(f"<controller>: no PCI controller has model '{model}'", element="controller")
         buses.append(bus_of(model, hotplug=controller is None or controller.hotplug is not False))
+    if buses[0].model not in ROOTS:
+        raise InvalidXML(f"<controller>: the PCI controller with index 0 is the machine's root bus, not a {buses[0].model}",
+                         element="controller")  # fmt: skip
     return Topology(buses, open=grow, pcie_to_pci=caps.has_type("pcie-pci-bridge"))
 
 

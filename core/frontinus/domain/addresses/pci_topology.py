@@ -182,9 +182,10 @@ class Topology:
     def _grow(self, index: int, wish: Wish) -> int:
         """Add buses up to `index` so that the last one takes the wish; returns the index of that one."""
         missing = index - len(self.buses) + 1
-        if wish.plug == PCI:
+        conventional = any("pci-bridge" in bus.kind.accepts for bus in self.buses)
+        if wish.plug == PCI or (wish.plug == "pci-bridge" and conventional):
             model = "pci-bridge"
-            if not any("pci-bridge" in bus.kind.accepts for bus in self.buses):
+            if not conventional:
                 missing = self._enter_conventional(missing)
         elif wish.plug in (PCIE, "pcie-switch-upstream-port"):
             model = "pcie-root-port"

@@ -1,0 +1,119 @@
+"""Laws of the allocator: no address is given twice, and none ever moves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from frontinus.api.errors import InvalidXML
+from frontinus.domain.complete import complete
+from frontinus.domain.definition import format_guest, parse_guest
+from frontinus.domain.devices.base import Address
+from frontinus.domain.guest import Guest
+from support.guests import completed, document, host, qemu72
+
+LAW = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+PLACES = st.one_of(
+    st.just(""),
+    st.builds("<address type='pci' bus='{:#x}' slot='{:#x}' function='{:#x}'/>".format,
+              st.integers(0, 9), st.integers(0, 31), st.sampled_from([0, 0, 0, 1, 7])),
+)  # fmt: skip
+NICS = st.builds("<interface type='user'><model type='{}'/>{}</interface>".format,
+                 st.sampled_from(["virtio", "e1000", "e1000e", "rtl8139"]), PLACES)  # fmt: skip
+OTHERS = st.sampled_from([
+    "<sound model='ich9'/>", "<sound model='ac97'/>", "<rng model='virtio'><backend model='random'/></rng>",
+    "<watchdog model='i6300esb'/>", "<input type='tablet' bus='usb'/>", "<hub type='usb'/>",
+    "<input type='keyboard' bus='virtio'/>", "<channel type='pty'><target type='virtio'/></channel>",
+    "<controller type='scsi' model='virtio-scsi'/>", "<controller type='usb' model='qemu-xhci' index='4'/>",
+    "<filesystem><source dir='/a'/><target dir='t'/></filesystem>", "<graphics type='vnc' port='5900'/>",
+    "<serial type='pty'><target type='pci-serial'/></serial>", "<vsock model='virtio'><cid auto='yes'/></vsock>",
+    "<controller type='pci' model='pcie-root-port' index='9'/>", "<memballoon model='none'/>",
+    "<controller type='usb' index='1' model='ich9-ehci1'/><controller type='usb' index='1' model='ich9-uhci1'/>",
+])  # fmt: skip
+DISKS = st.lists(st.sampled_from(["vda", "vdb", "sda", "sdb", "sdk", "sds"]), unique=True).map(lambda names: "".join(
+    f"<disk><source file='/{n}'/><target dev='{n}' bus='{'virtio' if n[0] == 'v' else 'scsi'}'/></disk>" for n in names
+))  # fmt: skip
+GUESTS = st.tuples(st.sampled_from(["pc", "q35"]), st.lists(st.one_of(NICS, NICS, OTHERS), max_size=14), DISKS)
+
+
+def made(machine: str, devices: list[str], disks: str) -> Guest | None:
+    """The completed guest; None for one that cannot be."""
+    once = [d for d in devices if d.startswith(("<memballoon", "<vsock", "<graphics"))]
+    if any(count > 1 for count in Counter(once).values()):
+        return None
+    try:
+        return completed("".join(devices) + disks, machine)
+    except InvalidXML:
+        return None
+
+
+def key(address: Address) -> tuple[Any, ...]:
+    fields = {name: getattr(address, name) for name in address._specs if name != "multifunction"}
+    return type(address).__name__, *(fields[name] for name in sorted(fields))
+
+
+def addresses(guest: Guest) -> list[tuple[Any, ...]]:
+    """Every address, that of a drive with its bus, which is no part of it."""
+    return [(getattr(device, "bus", None) if device.tag == "disk" else None, key(device.address))
+            for device in guest.devices.all() if device.address is not None]  # fmt: skip
+
+
+def test_most_of_these_guests_can_be() -> None:
+    """The laws below would hold for an allocator that refuses everything."""
+    tries, made_of = Counter[bool](), []
+
+    @LAW
+    @given(GUESTS)
+    def count(parts: tuple[str, list[str], str]) -> None:
+        guest = made(*parts)
+        tries[guest is not None] += 1
+        made_of.extend(addresses(guest) if guest is not None else [])
+
+    count()
+    assert tries[True] > 20 and len(made_of) > 300
+
+
+@LAW
+@given(GUESTS)
+def test_no_address_is_given_twice(parts: tuple[str, list[str], str]) -> None:
+    guest = made(*parts)
+    if guest is not None:
+        twice = [place for place, count in Counter(addresses(guest)).items() if count > 1]
+        assert not twice
+
+
+@LAW
+@given(GUESTS)
+def test_a_definition_read_back_changes_nothing(parts: tuple[str, list[str], str]) -> None:
+    guest = made(*parts)
+    if guest is not None:
+        text = format_guest(guest)
+        assert format_guest(complete(guest, qemu72(), host())) == text
+        assert format_guest(complete(parse_guest(text), qemu72(), host())) == text
+
+
+@LAW
+@given(GUESTS, NICS.filter(lambda nic: "<address" not in nic), st.integers(0, 99))
+def test_no_address_moves_when_devices_come_and_go(parts: tuple[str, list[str], str], nic: str, which: int) -> None:
+    guest = made(*parts)
+    if guest is None:
+        return
+    before = {id(device): device for device in guest.devices.all()}
+    places = {name: device.address.clone() for name, device in before.items() if device.address is not None}
+    grown = guest.clone()
+    grown.devices.interfaces += parse_guest(document(nic)).devices.interfaces
+    try:
+        grown = complete(grown, qemu72(), host())
+    except InvalidXML:
+        return
+    held = Counter(key(device.address) for device in grown.devices.all() if device.address is not None)
+    assert not Counter(key(place) for place in places.values()) - held
+    if grown.devices.interfaces:
+        gone = grown.clone()
+        del gone.devices.interfaces[which % len(gone.devices.interfaces)]
+        after = complete(gone, qemu72(), host())
+        kept = Counter(key(d.address) for d in gone.devices.all() if d.address is not None)
+        assert not kept - Counter(key(d.address) for d in after.devices.all() if d.address is not None)
