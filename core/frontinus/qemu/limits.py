@@ -1,0 +1,33 @@
+"""How much memory QEMU may lock: all of a guest that asks for it, and the guest's own where devices reach it by DMA."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from frontinus.domain.guest import Guest
+from frontinus.domain.plan import Resource, Vfio
+
+UNLIMITED = -1
+DEVICE_SPACE = 2**30
+"""Bytes beside guest memory that VFIO maps: registers and video memory of passed devices."""
+
+
+def limits(guest: Guest, resources: Iterable[Resource]) -> Mapping[str, int]:
+    """rlimits of QEMU by name; empty where the host's own do."""
+    tune = guest.mem_tune
+    if tune is not None and tune.hard_limit and (needs_lock(guest) or _passes(resources)):
+        return {"memlock": tune.hard_limit}
+    if needs_lock(guest):
+        return {"memlock": UNLIMITED}
+    if _passes(resources):
+        return {"memlock": max(guest.memory or 0, guest.max_memory or 0) + DEVICE_SPACE}
+    return {}
+
+
+def needs_lock(guest: Guest) -> bool:
+    """Whether all memory must stay in RAM."""
+    return bool(guest.memory_backing and guest.memory_backing.locked)
+
+
+def _passes(resources: Iterable[Resource]) -> bool:
+    return any(isinstance(resource, Vfio) for resource in resources)
