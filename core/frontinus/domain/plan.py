@@ -90,6 +90,15 @@ class CopyOnce:
 
 
 @dataclass(frozen=True)
+class Overlay:
+    """A new qcow2 image over another, which takes what a guest writes to a transient disk; removed at its end."""
+
+    path: str
+    backing: str
+    backing_format: str
+
+
+@dataclass(frozen=True)
 class Helper:
     """A program that runs beside QEMU for the life of the guest (swtpm, virtiofsd...). Ready when `socket` exists."""
 
@@ -126,7 +135,7 @@ class Label:
     shared: bool = False
 
 
-Resource = Folder | Listener | OpenFile | Tap | SecretFile | CopyOnce | Helper | Vfio | Label
+Resource = Folder | Listener | OpenFile | Tap | SecretFile | CopyOnce | Overlay | Helper | Vfio | Label
 
 
 @dataclass(frozen=True)

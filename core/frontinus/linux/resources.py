@@ -13,12 +13,24 @@ from typing import Any, TypeVar
 from frontinus import procfs
 from frontinus.api.errors import FrontinusError, InternalError
 from frontinus.domain.host import Paths
-from frontinus.domain.plan import CopyOnce, Folder, Helper, Label, Listener, OpenFile, Resource, SecretFile, Tap
+from frontinus.domain.plan import (
+    CopyOnce,
+    Folder,
+    Helper,
+    Label,
+    Listener,
+    OpenFile,
+    Overlay,
+    Resource,
+    SecretFile,
+    Tap,
+)
 from frontinus.linux.files import Copies, OpenFiles, SecretFiles
 from frontinus.linux.folders import Folders
 from frontinus.linux.helpers import END_SECONDS, Helpers, end
 from frontinus.linux.labels import Labels
 from frontinus.linux.listeners import Listeners
+from frontinus.linux.overlays import Overlays
 from frontinus.linux.setup import Maker, Setup, Undo
 from frontinus.linux.taps import Taps
 from frontinus.linux.users import Users
@@ -47,7 +59,7 @@ class LinuxResources:
         self._folders = Folders(paths.state, self._users)
         self._makers: Mapping[type[Resource], Maker[Any]] = {
             Folder: self._folders, Listener: Listeners(roots), OpenFile: OpenFiles(roots), SecretFile: SecretFiles(),
-            CopyOnce: Copies(roots), Tap: Taps(), Helper: Helpers(roots), Label: Labels(self._users),
+            CopyOnce: Copies(roots), Overlay: Overlays(), Tap: Taps(), Helper: Helpers(roots), Label: Labels(self._users),
         }  # fmt: skip
         self._undoers = {kind: maker for maker in self._makers.values() for kind in maker.kinds}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="resources")

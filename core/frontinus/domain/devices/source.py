@@ -125,6 +125,11 @@ class Function(Model, tag="address"):
     slot: int = xml("@slot", Hex2, default=0)
     function: int = xml("@function", HexFree, default=0)
 
+    @property
+    def name(self) -> str:
+        """As Linux names it."""
+        return f"{self.domain:04x}:{self.bus:02x}:{self.slot:02x}.{self.function:x}"
+
 
 class Source(Model, tag="source"):
     """The place of an image. `index` names its node in the running guest: target[index] in block jobs."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.image import Image
 from frontinus.domain.devices.source import Encryption
-from frontinus.domain.plan import Label
+from frontinus.domain.plan import Label, Vfio
 from frontinus.qemu.argv.context import Context, Item
 from frontinus.qemu.argv.protocols import Objects, Props, cookie_header, protocol_props
 from frontinus.qemu.argv.secrets import SecretUse, emit_secret
@@ -132,7 +132,9 @@ def emit_managed_reservations(ctx: Context) -> None:
 
 def _label(ctx: Context, image: Image) -> None:
     """A local image must be in QEMU's reach; one that only backs others may be in use by many guests."""
-    path = image.source.local_path
+    path, function = image.source.local_path, image.source.address
+    if image.type == "nvme" and function is not None:
+        ctx.need(Vfio(f"/sys/bus/pci/devices/{function.name}", bool(image.source.managed)))
     if path is not None and image.type in ("file", "block", "dir"):
         ctx.need(Label(path, readonly=image.read_only, shared=image.read_only))
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from frontinus.api.errors import InvalidXML
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.devices.image import Image, resolved
-from frontinus.domain.plan import Helper
+from frontinus.domain.devices.source import Source
+from frontinus.domain.plan import Helper, Overlay
 from frontinus.qemu.argv.address import Props, address_props, alias_of
 from frontinus.qemu.argv.blockdev import (
     CACHES,
@@ -18,11 +19,15 @@ from frontinus.qemu.argv.blockdev import (
     emit_chain,
     emit_managed_reservations,
     emit_node,
+    format_node,
+    format_props,
     reservations_socket,
+    storage_props,
 )
 from frontinus.qemu.argv.boot import boot_index
 from frontinus.qemu.argv.context import Context, Item
 from frontinus.qemu.argv.drive import emit_drive
+from frontinus.qemu.argv.protocols import Objects
 from frontinus.qemu.argv.virtio import virtio_driver, virtio_props
 
 ERROR_POLICIES = {"enospace": "enospc"}
@@ -44,8 +49,7 @@ def build(ctx: Context) -> None:
         emit_managed_reservations(ctx)
     _floppy_controller(ctx)
     for disk in disks:
-        if not (disk.transient and disk.transient.share_backing):
-            emit_disk(ctx, disk)
+        emit_disk(ctx, disk)
 
 
 def emit_disk(ctx: Context, disk: Disk) -> None:
@@ -54,12 +58,15 @@ def emit_disk(ctx: Context, disk: Disk) -> None:
     if disk.bus == "sd":
         emit_drive(ctx, disk, image, access(disk))
         return
-    backend: Props = {}
-    if disk.type == "vhostuser":
-        backend["chardev"] = _vhost_user(ctx, disk)
-    elif image is not None:
-        backend["drive"] = _medium(ctx, disk, image)
-    ctx.props("device", device_props(ctx, disk, backend))
+    if image is not None and disk.transient:
+        emit_transient(ctx, disk, image)
+    else:
+        backend: Props = {}
+        if disk.type == "vhostuser":
+            backend["chardev"] = _vhost_user(ctx, disk)
+        elif image is not None:
+            backend["drive"] = _medium(ctx, disk, image)
+        ctx.props("device", device_props(ctx, disk, backend))
     if image is not None:
         _throttle(ctx, disk)
 
@@ -101,6 +108,33 @@ def _medium(ctx: Context, disk: Disk, image: Image) -> str:
     reader = f"frontinus-CoR-{disk.target}"
     emit_node(ctx, {"driver": "copy-on-read", "node-name": reader, "file": top, "discard": "unmap"})
     return reader
+
+
+def emit_transient(ctx: Context, disk: Disk, image: Image) -> None:
+    """Emit a disk whose image stays as it is: what the guest writes goes to an overlay, put on top by QMP.
+
+    An image that others may use meanwhile is never opened for writing: then the device comes by QMP too.
+    """
+    path, use = image.source.local_path or "", access(disk)
+    shared = bool(disk.transient and disk.transient.share_backing)
+    base = replace(image, read_only=True) if shared else image
+    top = Image(f"frontinus-t{disk.target}", "file", "qcow2", Source(file=f"{path}.TRANSIENT-{ctx.guest.name}"))
+    drive = _medium(ctx, disk, base)
+    ctx.need(Overlay(top.source.file or "", path, image.format))
+    ctx.command("blockdev-add", **dropped(storage_props(ctx, top, use, Objects())))
+    layer = dropped(format_props(top, use, Objects()))
+    if shared:
+        ctx.command("blockdev-add", **layer, backing=drive)
+        ctx.command("device_add", **dropped(device_props(ctx, disk, {"drive": format_node(top)})))
+        return
+    ctx.props("device", device_props(ctx, disk, {"drive": drive}))
+    ctx.command("blockdev-add", **layer, backing=None)
+    ctx.command("blockdev-snapshot", node=drive, overlay=format_node(top))
+
+
+def dropped(props: Props) -> Props:
+    """Properties without those that are left open."""
+    return {name: value for name, value in props.items() if value is not None}
 
 
 def _manages_reservations(disk: Disk) -> bool:

@@ -40,20 +40,15 @@ def protocol_props(host: HostFacts, image: Image, objects: Objects, *, floppy: b
     if image.type == "dir":
         return {"driver": "vvfat", "dir": source.dir, "floppy": floppy, "rw": not image.read_only}
     if image.type == "nvme":
-        return {"driver": "nvme", "device": _pci(source), "namespace": source.namespace}
+        if source.address is None:
+            raise InvalidXML("<source> of an nvme disk: <address> is missing", element="source")
+        return {"driver": "nvme", "device": source.address.name, "namespace": source.namespace}
     if image.type not in ("file", "block"):
         raise Unsupported(f"<source>: storage of type '{image.type}' is not a file, device or server")
     driver = "file"
     if image.type == "block":
         driver = "host_cdrom" if removable and source.dev in host.cdroms else "host_device"
     return {"driver": driver, "filename": source.local_path, "aio": aio, "pr-manager": objects.reservations}
-
-
-def _pci(source: Source) -> str:
-    a = source.address
-    if a is None:
-        raise InvalidXML("<source> of an nvme disk: <address> is missing", element="source")
-    return f"{a.domain:04x}:{a.bus:02x}:{a.slot:02x}.{a.function:x}"
 
 
 def _socket(host: Host) -> Props:
