@@ -80,6 +80,7 @@ def emitted(device: str, emit: Callable[[Context, Any], None], alias: str, *, ho
     context = Context(guest_with(device, caps=caps, host=host, **guest), caps, host, "/folder")
     found = only(context.guest)
     found.alias = alias
+    found.prepare(context.guest, caps, host)
     emit(context, found)
     return [(item.option, item.value) for item in context.items], list(context.resources)
 

@@ -76,7 +76,8 @@ PLUGS: dict[str, Callable[[Any], str | None]] = {
     "iommu": lambda device: VIRTIO if device.model == "virtio" else None,
     "vsock": lambda device: _virtio(device.model),
     "memory": lambda device: VIRTIO if device.model in ("virtio-pmem", "virtio-mem") else None,
-    "crypto": lambda device: PCI,
+    "crypto": lambda device: VIRTIO,
+    "pstore": lambda device: PCI,
     "panic": lambda device: PCI if device.model == "pvpanic" else None,
 }
 """By kind of device: its plug, None for one that is not on PCI."""
@@ -128,3 +129,4 @@ def placement_order(guest: Guest) -> Iterator[Device]:
     yield from devices.memories
     yield from devices.cryptos
     yield from devices.panics
+    yield from (devices.pstore,) if devices.pstore is not None else ()

@@ -15,7 +15,7 @@ from frontinus.xml.codecs import Hex2, Hex4, HexFree, Int, OnOff, UInt32, Uuid, 
 if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
     from frontinus.domain.guest import Guest
-    from frontinus.domain.host import HostFacts
+    from frontinus.domain.host import HostFacts, UsbDevice
 
 STARTUP = ("mandatory", "requisite", "optional")
 ISCSI_PORT = 3260
@@ -120,7 +120,7 @@ class PciHostdev(Hostdev, tag="hostdev"):
 
 
 class UsbHostdev(Hostdev, tag="hostdev"):
-    """A USB device, named by vendor and product, by its place, or by both."""
+    """A USB device, named by vendor and product, by its place, or by both. `missing`: it was not there at the start."""
 
     type: str = xml("@type", default="usb")
     guest_reset: str | None = xml("source/@guestReset", one_of("off", "uninitialized", "on"))
@@ -135,6 +135,22 @@ class UsbHostdev(Hostdev, tag="hostdev"):
     @property
     def identity(self) -> tuple[object, ...]:
         return ("usb", self.vendor, self.product, self.bus, self.device)
+
+    def matches(self, host: HostFacts) -> list[UsbDevice]:
+        """The host's devices that are meant: by vendor and product, and among several by place."""
+        found = [there for there in host.usb or () if (there.vendor, there.product) == (self.vendor, self.product)]
+        if len(found) > 1 and self.bus is not None:
+            found = [there for there in found if (there.bus, there.device) == (self.bus, self.device)]
+        return found
+
+    def prepare(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+        if not self.vendor or host.usb is None:
+            return
+        found = self.matches(host)
+        if len(found) == 1:
+            self.bus, self.device = found[0].bus, found[0].device
+        elif not found and self.startup_policy == "optional":
+            self.missing = True
 
     def check_kind(self, name: str, guest: Guest, caps: Capabilities) -> Iterator[str]:
         if (self.vendor is None) != (self.product is None):

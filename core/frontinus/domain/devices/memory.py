@@ -72,6 +72,10 @@ class MemoryDevice(Device, tag="memory"):
         if self.model == "virtio-mem" and self.requested is None:
             self.requested = 0
 
+    def prepare(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+        if self.model == "virtio-mem" and self.current is None:
+            self.current = 0
+
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         name = f"<memory> of model '{self.model}'"
         if not caps.has_type(DRIVERS[self.model]):

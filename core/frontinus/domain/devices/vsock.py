@@ -33,6 +33,10 @@ class Vsock(Device, VirtioOptions, tag="vsock"):
         if self.auto is None:
             self.auto = not self.cid
 
+    def prepare(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+        if self.auto and guest.id is not None and guest.id >= 0:
+            self.cid = self.choose_cid(guest.id)
+
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         if self.cid in RESERVED:
             yield "<vsock>: context ids below 3 are reserved"

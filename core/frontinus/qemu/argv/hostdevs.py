@@ -87,39 +87,23 @@ def usb(ctx: Context, device: UsbHostdev) -> None:
 
 
 def _usb_source(ctx: Context, device: UsbHostdev) -> Props:
-    place = find_usb(ctx, device)
-    if place is None:
-        return {}
-    bus, number = place
-    if not (bus or number):
+    """What tells QEMU which device it is; nothing for one that is missing and may be."""
+    if device.vendor and ctx.host.usb is not None:
+        found = device.matches(ctx.host)
+        name = f"{device.vendor:04x}:{device.product or 0:04x}"
+        if len(found) > 1:
+            raise Unsupported(f"<hostdev>: the host has several USB devices {name}: <address> tells which")
+        if not found and not (device.missing or (device.startup_policy == "requisite" and ctx.incoming)):
+            raise Unsupported(f"<hostdev>: the host has no USB device {name}")
+        if not found:
+            return {}
+    if not (device.bus or device.device):
         return {"vendorid": device.vendor, "productid": device.product}
-    path = f"/dev/bus/usb/{bus:03d}/{number:03d}"
+    path = f"/dev/bus/usb/{device.bus or 0:03d}/{device.device or 0:03d}"
     ctx.need(Label(path))
     if ctx.caps.has_property("usb-host", "hostdevice"):
         return {"hostdevice": path}
-    return {"hostbus": bus, "hostaddr": number}
-
-
-def find_usb(ctx: Context, device: UsbHostdev) -> tuple[int, int] | None:
-    """Bus and number of a USB device; 0 and 0 where nobody looked at the host; None for one that may be missing.
-
-    Raises Unsupported when the device is not there and must be, or when several fit.
-    """
-    if not device.vendor:
-        return device.bus or 0, device.device or 0
-    if ctx.host.usb is None:
-        return (device.bus or 0, device.device or 0)
-    found = [there for there in ctx.host.usb if (there.vendor, there.product) == (device.vendor, device.product)]
-    if len(found) > 1 and device.bus is not None:
-        found = [there for there in found if (there.bus, there.device) == (device.bus, device.device)]
-    name = f"{device.vendor:04x}:{device.product or 0:04x}"
-    if len(found) > 1:
-        raise Unsupported(f"<hostdev>: the host has several USB devices {name}: <address> tells which")
-    if found:
-        return found[0].bus, found[0].device
-    if device.startup_policy == "optional" or (device.startup_policy == "requisite" and ctx.incoming):
-        return None
-    raise Unsupported(f"<hostdev>: the host has no USB device {name}")
+    return {"hostbus": device.bus, "hostaddr": device.device}
 
 
 def scsi(ctx: Context, device: ScsiHostdev) -> None:

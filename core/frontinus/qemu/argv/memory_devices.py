@@ -7,9 +7,11 @@ from dataclasses import replace
 from frontinus.domain.devices.memory import DRIVERS, MemoryDevice
 from frontinus.domain.plan import Label
 from frontinus.qemu.argv.address import address_props, alias_of
-from frontinus.qemu.argv.backend import Piece, aligned, emit_backend, memory_backend
+from frontinus.qemu.argv.backend import Piece, emit_backend, memory_backend
 from frontinus.qemu.argv.context import Context
 
+ALIGNMENT = 2 * 2**20
+"""Bytes that the size of every memory device on x86 is a multiple of."""
 ENCLAVES = ("/dev/sgx_vepc", "/dev/sgx_provision")
 
 
@@ -47,7 +49,7 @@ def memory_device(ctx: Context, device: MemoryDevice) -> None:
 def backing(device: MemoryDevice) -> Piece:
     """The piece of memory behind a device."""
     return Piece(
-        f"mem{alias_of(device)}", aligned(device.size), node=device.node, nodes=device.nodes, page=device.page,
+        f"mem{alias_of(device)}", -(-device.size // ALIGNMENT) * ALIGNMENT, node=device.node, nodes=device.nodes, page=device.page,
         path=device.path, access=device.access, discard=device.discard, model=device.model, align=device.align,
         pmem=device.pmem,
     )  # fmt: skip
