@@ -13,7 +13,7 @@ from frontinus.state.store import FileStore
 
 async def qemu_engine(config: Config) -> LocalEngine:
     """An engine that manages this host's QEMU guests."""
-    host = probe_facts(config.paths)
+    host = probe_facts(config.paths, session=config.session)
     world = World(
         hypervisor=QemuHypervisor(config.emulator, config.paths),
         resources=LinuxResources(config.paths, uid_range=None if config.session else config.uid_range),

@@ -72,7 +72,8 @@ def load(file: Path | None, *, session: bool = False, root: Path | None = None) 
 
 
 KINDS: dict[str, tuple[type, str]] = {
-    "hypervisor": (str, "a string"), "emulator": (str, "a path"), "group": (str, "a group's name"), "adapter_user": (str, "a user's name"),
+    "hypervisor": (str, "a string"),
+    "emulator": (str, "a path"), "group": (str, "a group's name"), "adapter_user": (str, "a user's name"),
     "mock_guests": (int, "a number"), "log_level": (str, "a level"), "log_format": (str, "text or json"),
     "autostart": (bool, "true or false"), "uid_range": (list, "two numbers"), "adapters": (list, "a list of names"),
     "paths": (dict, "a table"),
