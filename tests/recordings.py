@@ -44,6 +44,7 @@ BASE: list[tuple[str, dict[str, object], object]] = [
      [{"name": "lun", "type": "uint32", "default-value": 7}, {"name": "serial", "type": "str"}]),
     ("device-list-properties", {"typename": "absent"}, KeyError()),
     ("query-machines", {}, [
+        {"name": "plain", "cpu-max": 1},
         {"name": "pc-9", "alias": "pc", "is-default": True, "cpu-max": 255, "hotpluggable-cpus": True},
         {"name": "isapc", "cpu-max": 1, "deprecated": True}]),
     ("query-cpu-definitions", {}, [{"name": "host", "unavailable-features": []}]),

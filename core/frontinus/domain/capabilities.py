@@ -94,7 +94,7 @@ class Capabilities:
 
     def canonical_machine(self, name: str | None) -> MachineType | None:
         """The machine that a name, an alias or None (the default) stands for."""
-        for machine in self.machines.values():
-            if (name is None and machine.default) or name == machine.alias:
-                return machine
-        return self.machines.get(name or "")
+        if name is None:
+            return next((machine for machine in self.machines.values() if machine.default), None)
+        aliased = (machine for machine in self.machines.values() if machine.alias == name)
+        return next(aliased, None) or self.machines.get(name)
