@@ -1,0 +1,40 @@
+"""Building XML for people who ask what there is: a few lines over lxml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lxml import etree
+
+Element = etree._Element
+
+
+def child(parent: Element, tag: str, text: object = None, /, **attributes: object) -> Element:
+    """Add a child; None attributes are left out, booleans are yes and no."""
+    node = etree.SubElement(parent, tag, {k: _text(v) for k, v in attributes.items() if v is not None})
+    if text is not None:
+        node.text = _text(text)
+    return node
+
+
+def enum(parent: Element, name: str, values: Iterable[str]) -> Element:
+    """Add an <enum> with its values."""
+    node = child(parent, "enum", name=name)
+    for value in values:
+        child(node, "value", value)
+    return node
+
+
+def supported(parent: Element, tag: str, yes: bool = True, /, **attributes: object) -> Element:
+    """Add an element that says whether it is supported."""
+    return child(parent, tag, supported=yes, **attributes)
+
+
+def write(root: Element) -> str:
+    """The document."""
+    etree.indent(root)
+    return etree.tostring(root, encoding="unicode") + "\n"
+
+
+def _text(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

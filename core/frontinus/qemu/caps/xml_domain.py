@@ -1,0 +1,270 @@
+"""<domainCapabilities>: what a definition may ask of one binary, machine and accelerator. Pure.
+
+The shape is the documented one of virConnectGetDomainCapabilities; what stands in it comes from the probe and the host.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatch
+
+from lxml import etree
+
+from frontinus.api.errors import InvalidValue, Unsupported
+from frontinus.domain.capabilities import Capabilities, CpuModel, MachineType
+from frontinus.domain.host import Firmware, HostFacts
+from frontinus.qemu.caps.cpu_models import nearest
+from frontinus.qemu.caps.tree import Element, child, enum, supported, write
+
+ACCELERATORS = {"kvm": "kvm", "qemu": "tcg"}
+Row = tuple[str, Callable[[Capabilities], bool]]
+
+
+def has_type(*names: str) -> Callable[[Capabilities], bool]:
+    """Whether one of some types exists."""
+    return lambda caps: any(caps.has_type(name) for name in names)
+
+
+def has_schema(*paths: str) -> Callable[[Capabilities], bool]:
+    """Whether one of some schema paths exists."""
+    return lambda caps: any(caps.has_schema(path) for path in paths)
+
+
+def always(caps: Capabilities) -> bool:
+    """What every QEMU has that we can use."""
+    return True
+
+
+def display(name: str) -> Callable[[Capabilities], bool]:
+    """Whether a display is compiled in."""
+    return has_schema(f"query-display-options/ret-type/type={name}")
+
+
+MEMORY: Sequence[Row] = (("file", always), ("anonymous", always), ("memfd", has_type("memory-backend-memfd")))
+VIRTIO_DISKS: Sequence[Row] = (
+    ("virtio", has_type("virtio-blk-pci")), ("virtio-transitional", has_type("virtio-blk-pci-transitional")),
+    ("virtio-non-transitional", has_type("virtio-blk-pci-non-transitional")),
+)  # fmt: skip
+BUSES: Sequence[Row] = (
+    ("fdc", has_type("isa-fdc")), ("scsi", has_type("scsi-hd")), ("virtio", has_type("virtio-blk-pci")),
+    ("usb", has_type("usb-storage")), ("sata", has_type("ich9-ahci")),
+)  # fmt: skip
+GRAPHICS: Sequence[Row] = (
+    ("sdl", display("sdl")), ("vnc", lambda caps: caps.has_command("query-vnc")),
+    ("spice", lambda caps: caps.has_command("query-spice")), ("egl-headless", display("egl-headless")),
+    ("dbus", display("dbus")),
+)  # fmt: skip
+VIDEO: Sequence[Row] = (
+    ("vga", has_type("VGA")), ("cirrus", has_type("cirrus-vga")), ("vmvga", has_type("vmware-svga")),
+    ("qxl", has_type("qxl")), ("virtio", has_type("virtio-gpu-pci")), ("none", always),
+    ("bochs", has_type("bochs-display")), ("ramfb", has_type("ramfb")),
+)  # fmt: skip
+HOSTDEV: Sequence[Row] = (
+    ("usb", has_type("usb-host")),
+    ("pci", has_type("vfio-pci")),
+    ("scsi", has_type("scsi-generic")),
+)
+RNG_MODELS: Sequence[Row] = (
+    ("virtio", has_type("virtio-rng-pci")), ("virtio-transitional", has_type("virtio-rng-pci-transitional")),
+    ("virtio-non-transitional", has_type("virtio-rng-pci-non-transitional")),
+)  # fmt: skip
+RNG_BACKENDS: Sequence[Row] = (
+    ("random", has_type("rng-random")), ("egd", has_type("rng-egd")), ("builtin", has_type("rng-builtin")))  # fmt: skip
+FILESYSTEMS: Sequence[Row] = (("path", always), ("handle", always), ("virtiofs", has_type("vhost-user-fs-device")))
+REDIRECTION: Sequence[Row] = (("usb", has_type("usb-redir")),)
+CHANNELS: Sequence[Row] = (
+    ("pty", always), ("unix", always), ("spicevmc", has_schema("chardev-add/arg-type/backend/type=spicevmc")))  # fmt: skip
+TPM_MODELS = ("tpm-tis", "tpm-crb", "tpm-spapr")
+
+VENDORS = (
+    ("EPYC*", "AMD"), ("Opteron*", "AMD"), ("phenom", "AMD"), ("athlon", "AMD"), ("Dhyana", "Hygon"),
+    ("YongFeng", "Zhaoxin"), ("qemu*", "unknown"), ("kvm*", "unknown"), ("pentium*", "unknown"), ("486", "unknown"),
+    ("*", "Intel"),
+)  # fmt: skip
+"""Vendors by the names of QEMU's CPU models."""
+NO_MODELS = frozenset({"host", "max", "base"})
+"""What QEMU lists among its models but users reach by a mode."""
+VENDOR_NAMES = {"AuthenticAMD": "AMD", "GenuineIntel": "Intel", "HygonGenuine": "Hygon", "CentaurHauls": "Zhaoxin"}
+ENLIGHTENMENTS = (
+    "relaxed", "vapic", "spinlocks", "vpindex", "runtime", "synic", "stimer", "reset", "vendor_id", "frequencies",
+    "reenlightenment", "tlbflush", "ipi", "evmcs", "avic", "emsr_bitmap", "xmm_input",
+)  # fmt: skip
+
+
+def describe(caps: Capabilities, host: HostFacts, machine: str | None = None, virt_type: str | None = None) -> str:
+    """The document. Raises InvalidValue for an unknown machine, Unsupported for an accelerator that is not there."""
+    kind = virt_type or ("kvm" if caps.kvm else "qemu")
+    if kind not in ACCELERATORS or (kind == "kvm" and not caps.kvm):
+        raise Unsupported(f"{caps.emulator} cannot run guests of type '{kind}' here")
+    found = caps.canonical_machine(machine)
+    if found is None:
+        raise InvalidValue(f"{caps.emulator} has no machine '{machine}'", field="machine")
+    root = etree.Element("domainCapabilities")
+    child(root, "path", caps.emulator)
+    child(root, "domain", kind)
+    child(root, "machine", found.name)
+    child(root, "arch", caps.arch)
+    child(root, "vcpu", max=found.max_cpus)
+    supported(root, "iothreads", caps.has_type("iothread"))
+    _os(root, found, host, caps.arch)
+    _cpu(child(root, "cpu"), caps, host, ACCELERATORS[kind])
+    enum(supported(root, "memoryBacking"), "sourceType", _there(MEMORY, caps))
+    _devices(child(root, "devices"), caps, found)
+    _features(child(root, "features"), caps, kind)
+    return write(root)
+
+
+def _there(rows: Sequence[Row], caps: Capabilities) -> Iterator[str]:
+    return (name for name, test in rows if test(caps))
+
+
+# --- firmware
+
+
+def _fits(firmware: Firmware, machine: MachineType, arch: str) -> bool:
+    return any(a == arch and fnmatch(machine.name, pattern) for a, pattern in firmware.targets)
+
+
+def _os(root: Element, machine: MachineType, host: HostFacts, arch: str) -> None:
+    fitting = [f for f in host.firmware if _fits(f, machine, arch)]
+    kinds = {"bios", *("efi" for f in fitting if "uefi" in f.interfaces)}
+    os = supported(root, "os")
+    enum(os, "firmware", [kind for kind in ("bios", "efi") if kind in kinds])
+    loader = supported(os, "loader")
+    for path in dict.fromkeys(f.executable for f in fitting if f.device == "flash"):
+        child(loader, "value", path)
+    enum(loader, "type", ("rom", "pflash"))
+    enum(loader, "readonly", ("yes", "no"))
+    enum(loader, "secure", ("yes", "no") if "q35" in machine.name else ("no",))
+
+
+# --- CPU
+
+
+def _cpu(node: Element, caps: Capabilities, host: HostFacts, accel: str) -> None:
+    passed = supported(node, "mode", accel == "kvm")
+    passed.set("name", "host-passthrough")
+    if accel == "kvm":
+        enum(passed, "hostPassthroughMigratable", ("on", "off"))
+    maximum = child(node, "mode", name="maximum", supported=True)
+    enum(maximum, "maximumMigratable", ("on", "off"))
+    listed = caps.cpu_models.get(accel, ())
+    models = {m.name: m for m in listed if m.name not in NO_MODELS and not re.search(r"-v\d+$", m.name)}
+    _host_model(node, caps, accel, models)
+    custom = child(node, "mode", name="custom", supported=bool(models))
+    for model in models.values():
+        usable = "unknown" if model.usable is None else model.usable
+        vendor = _vendor(model.name)
+        child(custom, "model", model.name, usable=usable, deprecated=model.deprecated or None, vendor=vendor)
+
+
+def _vendor(model: str) -> str:
+    return next(vendor for pattern, vendor in VENDORS if fnmatch(model, pattern))
+
+
+def _host_model(node: Element, caps: Capabilities, accel: str, models: Mapping[str, CpuModel]) -> None:
+    """The named model that comes nearest to what a guest can have here, and what sets that apart from it."""
+    properties = caps.host_cpu.get(accel, {})
+    found = nearest(properties, models)
+    mode = child(node, "mode", name="host-model", supported=found is not None)
+    if found is None:
+        return
+    child(mode, "model", found.name, fallback="forbid")
+    child(mode, "vendor", VENDOR_NAMES.get(str(properties.get("vendor"))))
+    for policy, names in (("require", found.require), ("disable", found.disable)):
+        for name in names:
+            child(mode, "feature", policy=policy, name=name)
+
+
+# --- devices
+
+
+def _devices(node: Element, caps: Capabilities, machine: MachineType) -> None:
+    disk = supported(node, "disk")
+    enum(disk, "diskDevice", ("disk", "cdrom", "floppy", "lun"))
+    ide = ["ide"] if "i440fx" in machine.name or machine.name == "isapc" else []
+    enum(disk, "bus", [*ide, *_there(BUSES, caps)])
+    enum(disk, "model", _there(VIRTIO_DISKS, caps))
+    enum(supported(node, "graphics"), "type", _there(GRAPHICS, caps))
+    enum(supported(node, "video"), "modelType", _there(VIDEO, caps))
+    hostdev = supported(node, "hostdev")
+    enum(hostdev, "mode", ("subsystem",))
+    enum(hostdev, "startupPolicy", ("default", "mandatory", "requisite", "optional"))
+    enum(hostdev, "subsysType", _there(HOSTDEV, caps))
+    enum(hostdev, "capsType", ())
+    enum(hostdev, "pciBackend", ("default", "vfio") if caps.has_type("vfio-pci") else ())
+    rng = supported(node, "rng", caps.has_type("virtio-rng-pci"))
+    enum(rng, "model", _there(RNG_MODELS, caps))
+    enum(rng, "backendModel", _there(RNG_BACKENDS, caps))
+    enum(supported(node, "filesystem"), "driverType", _there(FILESYSTEMS, caps))
+    _tpm(node, caps)
+    for name, member, rows in (("redirdev", "bus", REDIRECTION), ("channel", "type", CHANNELS)):
+        values = list(_there(rows, caps))
+        part = supported(node, name, bool(values))
+        if values:
+            enum(part, member, values)
+
+
+def _tpm(node: Element, caps: Capabilities) -> None:
+    models = [name for name in TPM_MODELS if name in caps.tpm_models]
+    tpm = supported(node, "tpm", bool(models))
+    if not models:
+        return
+    emulated = "emulator" in caps.tpm_types
+    enum(tpm, "model", models)
+    passthrough = ["passthrough"] if "passthrough" in caps.tpm_types else []
+    enum(tpm, "backendModel", [*passthrough, *(("emulator", "external") if emulated else ())])
+    if emulated:
+        enum(tpm, "backendVersion", ("1.2", "2.0"))
+
+
+# --- features
+
+
+def _features(node: Element, caps: Capabilities, kind: str) -> None:
+    supported(node, "gic", False)
+    supported(node, "vmcoreinfo", caps.has_type("vmcoreinfo"))
+    supported(node, "genid", caps.has_type("vmgenid"))
+    supported(node, "backingStoreInput")
+    supported(node, "backup", caps.has_command("blockdev-reopen"))
+    _sev(node, caps)
+    _sgx(node, caps)
+    if kind == "kvm":
+        _hyperv(node, caps)
+
+
+def _sev(node: Element, caps: Capabilities) -> None:
+    facts = caps.sev
+    sev = supported(node, "sev", facts is not None)
+    if facts is not None:
+        child(sev, "cbitpos", facts.get("cbitpos"))
+        child(sev, "reducedPhysBits", facts.get("reduced-phys-bits"))
+
+
+def _sgx(node: Element, caps: Capabilities) -> None:
+    facts = caps.sgx
+    there = facts is not None and bool(facts.get("sgx"))
+    sgx = supported(node, "sgx", there)
+    if facts is None or not there:
+        return
+    for name in ("flc", "sgx1", "sgx2"):
+        child(sgx, name, bool(facts.get(name)))
+    sections = facts.get("sections")
+    listed = [s for s in sections if isinstance(s, dict)] if isinstance(sections, list) else []
+    child(sgx, "section_size", _kib(facts.get("section-size", sum(int(s["size"]) for s in listed))), unit="KiB")
+    parts = child(sgx, "sections")
+    for section in listed:
+        child(parts, "section", node=section.get("node"), size=_kib(section.get("size")), unit="KiB")
+
+
+def _kib(size: object) -> int:
+    return size // 1024 if isinstance(size, int) else 0
+
+
+def _hyperv(node: Element, caps: Capabilities) -> None:
+    """Those that KVM turns on when it is asked for all; none are told where QEMU cannot be asked."""
+    properties = caps.host_cpu.get("kvm.hyperv", {})
+    found = [n for n in ENLIGHTENMENTS if properties.get(f"hv-{n.replace('_', '-')}") not in (None, False)]
+    if found:
+        enum(supported(node, "hyperv"), "features", found)
