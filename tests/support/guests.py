@@ -33,15 +33,15 @@ def host() -> HostFacts:
     return HostFacts(cpus=4, kvm=True, entropy=lambda size: next(counter).to_bytes(size, "big"))
 
 
-def document(devices: str = "", machine: str = "q35", more: str = "") -> str:
-    """A small guest around some devices."""
+def document(devices: str = "", machine: str = "q35", more: str = "", os: str = "") -> str:
+    """A small guest around some devices. `more` and `os`: what else <domain> and <os> say."""
     return (
         "<domain type='qemu'><name>test</name><uuid>4dea22b3-1d52-d8f3-2516-782e98ab3fa0</uuid>"
-        f"<memory unit='MiB'>512</memory><os><type arch='x86_64' machine='{machine}'>hvm</type></os>"
+        f"<memory unit='MiB'>512</memory><os><type arch='x86_64' machine='{machine}'>hvm</type>{os}</os>"
         f"{more}<devices>{devices}</devices></domain>"
     )
 
 
-def completed(devices: str = "", machine: str = "q35", more: str = "") -> Guest:
+def completed(devices: str = "", machine: str = "q35", more: str = "", os: str = "") -> Guest:
     """The completed guest around some devices."""
-    return complete(parse_guest(document(devices, machine, more)), qemu72(), host())
+    return complete(parse_guest(document(devices, machine, more, os)), qemu72(), host())
