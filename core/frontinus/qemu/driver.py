@@ -17,7 +17,7 @@ from frontinus.domain.plan import DevicePlan, LaunchPlan
 from frontinus.ports.hypervisor import RunRecord
 from frontinus.ports.resources import Credentials
 from frontinus.qemu import hotplug, process
-from frontinus.qemu.caps import cache, replies, transcript
+from frontinus.qemu.caps import cache, replies, transcript, xml_capabilities, xml_domain
 from frontinus.qemu.guest import QemuGuest
 from frontinus.qemu.monitor.client import Command
 from frontinus.qemu.plan import launch_plan
@@ -53,14 +53,10 @@ class QemuHypervisor:
             return known
 
     def describe(self, capabilities: Capabilities, host: HostFacts) -> str:
-        from frontinus.qemu.caps import xml_capabilities
-
         return xml_capabilities.describe(capabilities, host)
 
     def describe_guests(self, capabilities: Capabilities, host: HostFacts, machine: str | None = None,
                         virt_type: str | None = None) -> str:  # fmt: skip
-        from frontinus.qemu.caps import xml_domain
-
         return xml_domain.describe(capabilities, host, machine, virt_type)
 
     def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:

@@ -19,6 +19,9 @@ USERS_NAMES = {
 }  # fmt: skip
 """Features that users spell otherwise than QEMU."""
 
+VENDOR_NAMES = {"AuthenticAMD": "AMD", "GenuineIntel": "Intel", "HygonGenuine": "Hygon", "CentaurHauls": "Zhaoxin"}
+"""Vendors as users call them, by their CPUID string."""
+
 
 class Model(msgspec.Struct, frozen=True):
     """A named model: the vendor's CPUID string, and its features in QEMU's spelling."""

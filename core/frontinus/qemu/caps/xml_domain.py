@@ -14,7 +14,7 @@ from lxml import etree
 from frontinus.api.errors import InvalidValue, Unsupported
 from frontinus.domain.capabilities import Capabilities, CpuModel, MachineType
 from frontinus.domain.host import Firmware, HostFacts
-from frontinus.qemu.caps.cpu_models import nearest
+from frontinus.qemu.caps.cpu_models import VENDOR_NAMES, nearest
 from frontinus.qemu.caps.tree import Element, child, enum, supported, write
 
 ACCELERATORS = {"kvm": "kvm", "qemu": "tcg"}
@@ -85,7 +85,6 @@ VENDORS = (
 """Vendors by the names of QEMU's CPU models."""
 NO_MODELS = frozenset({"host", "max", "base"})
 """What QEMU lists among its models but users reach by a mode."""
-VENDOR_NAMES = {"AuthenticAMD": "AMD", "GenuineIntel": "Intel", "HygonGenuine": "Hygon", "CentaurHauls": "Zhaoxin"}
 ENLIGHTENMENTS = (
     "relaxed", "vapic", "spinlocks", "vpindex", "runtime", "synic", "stimer", "reset", "vendor_id", "frequencies",
     "reenlightenment", "tlbflush", "ipi", "evmcs", "avic", "emsr_bitmap", "xmm_input",
