@@ -1,0 +1,122 @@
+"""The connection to the engine: keeps the read model, asks for figures once however many scrape, comes back when lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from frontinus.api.engine import Engine
+from frontinus.api.errors import Disconnected, FrontinusError
+from frontinus.api.views import GuestStats, HostView, VersionView
+from frontinus.client.remote import RemoteEngine, as_engine, connect
+from frontinus_prometheus.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from frontinus.api.events import AnyEvent
+    from frontinus.api.views import Snapshot
+    from frontinus_prometheus.own import Own
+
+log = logging.getLogger(__name__)
+FIRST_DELAY, LAST_DELAY = 0.1, 5.0
+"""Seconds between attempts to connect."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One answer of the engine. `rendered` keeps the texts made from it, for those who scrape at once."""
+
+    stats: Sequence[GuestStats] = ()
+    fresh: bool = False
+    rendered: dict[object, str] = field(default_factory=dict, compare=False)
+
+
+class Link:
+    """Call `run` as a task. `max_age`: seconds that figures may be old; `deadline`: seconds that a scrape waits for them."""
+
+    def __init__(self, path: Path, own: Own, *, max_age: float, deadline: float) -> None:
+        self.path, self.max_age, self.deadline = path, max_age, deadline
+        self.model = Model()
+        self.version: VersionView | None = None
+        self.host: HostView | None = None
+        self._own = own
+        self._engine: Engine | None = None
+        self._last = Round()
+        self._asking: asyncio.Task[Round] | None = None
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        delay = FIRST_DELAY
+        told = False
+        while True:
+            try:
+                remote = await connect(self.path)
+            except Disconnected as error:
+                if not told:
+                    log.warning("%s", error.message)
+                    told = True
+            else:
+                delay, told = FIRST_DELAY, False
+                await self._follow(remote)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, LAST_DELAY)
+
+    async def round(self, guests: Sequence[str] | None = None) -> Round:
+        """Figures of all guests in a round that all who ask at once share, or of some guests.
+
+        Past the deadline they are the last round's, not `fresh`; without an engine there are none.
+        """
+        engine = self._engine
+        if engine is None:
+            return Round()
+        if guests is not None:
+            task = asyncio.ensure_future(self._ask(engine, guests))
+        else:
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.ensure_future(self._ask(engine, None))
+            task = self._asking
+        done, _ = await asyncio.wait([task], timeout=self.deadline)
+        if done:
+            return task.result()
+        self._own.late.inc()
+        return Round(self._last.stats, fresh=False)
+
+    async def _ask(self, engine: Engine, guests: Sequence[str] | None) -> Round:
+        with self._own.asking.time():
+            try:
+                found = Round(await engine.stats(guests=guests, max_age=self.max_age), fresh=True)
+            except FrontinusError as error:
+                self._own.failures.labels(error.code).inc()
+                return Round(self._last.stats if engine is self._engine else ())
+        if guests is None and engine is self._engine:
+            self._last = found
+        return found
+
+    async def _follow(self, remote: RemoteEngine) -> None:
+        """Feed the model until the connection ends."""
+        engine = as_engine(remote)
+        try:
+            self.version, self.host = await engine.version(), await engine.host()
+            async with aclosing(cast("AsyncGenerator[Snapshot | AnyEvent, None]", engine.watch())) as stream:
+                async for item in stream:
+                    self.model.take(item)
+                    self._own.items.inc()
+                    if self._engine is None:
+                        self._engine = engine
+                        self._own.connections.inc()
+                        log.info("connected to the engine at %s: %d guests", self.path, len(self.model.guests))
+        except FrontinusError as error:
+            log.warning("lost the engine: %s", error.message)
+        else:
+            log.warning("the engine ended the stream")
+        finally:
+            self._engine, self._last, self._asking = None, Round(), None
+            self.version = self.host = None
+            self.model.forget()
+            remote.close()

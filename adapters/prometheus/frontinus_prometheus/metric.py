@@ -1,0 +1,110 @@
+"""What a table of metrics is made of. One table drives the rendering, the headers, the reference and the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from frontinus_prometheus.model import Entry
+
+Value = int | float | None
+"""A sample; None is left out, for a figure that is not known is not zero."""
+
+Kind = Literal["counter", "gauge", "info"]
+T = TypeVar("T")
+
+NANO = 10**9
+"""Divisor of the facade's times, which are nanoseconds."""
+
+UNITS = ("seconds", "bytes", "ratio")
+
+
+@dataclass(frozen=True)
+class Metric(Generic[T]):
+    """One family. `name` is the sample's name: counters end in _total, infos in _info (which are always 1).
+
+    `value` is an attribute of the item or a function of it; the sample is that divided by `per`.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    value: str | Callable[[T], Value]
+    per: int = 1
+
+    @property
+    def family(self) -> str:
+        """OpenMetrics' name of the family: without the suffix of its kind."""
+        return self.name.removesuffix({"counter": "_total", "info": "_info"}.get(self.kind, ""))
+
+    @property
+    def unit(self) -> str:
+        """The unit that the family's name ends in, or nothing."""
+        last = self.family.rpartition("_")[2]
+        return last if last in UNITS and self.kind != "info" else ""
+
+    def header(self, *, openmetrics: bool) -> str:
+        """The lines before the family's samples."""
+        if not openmetrics:
+            kind = "gauge" if self.kind == "info" else self.kind
+            return f"# HELP {self.name} {self.help}\n# TYPE {self.name} {kind}\n"
+        unit = f"# UNIT {self.family} {self.unit}\n" if self.unit else ""
+        return f"# TYPE {self.family} {self.kind}\n{unit}# HELP {self.family} {self.help}\n"
+
+
+def counter(name: str, help: str, value: str | Callable[[Any], Value], per: int = 1) -> Metric[Any]:
+    return Metric(name, "counter", help, value, per)
+
+
+def gauge(name: str, help: str, value: str | Callable[[Any], Value], per: int = 1) -> Metric[Any]:
+    return Metric(name, "gauge", help, value, per)
+
+
+def info(name: str, help: str) -> Metric[Any]:
+    return Metric(name, "info", help, lambda _: 1)
+
+
+Label = str | Callable[[T], object]
+
+
+@dataclass(frozen=True)
+class Scope(Generic[T]):
+    """Families that share their labels: `items` of a guest (or of the engine), `labels` of an item beside its guest's.
+
+    A label is an attribute of the item or a function of it; None becomes the empty string, which is as good as no label.
+    """
+
+    items: Callable[[Any], Iterable[T]]
+    metrics: tuple[Metric[T], ...]
+    labels: Mapping[str, Label[T]]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All that one path shows. `identity`: the labels that every series of a guest has.
+
+    `engine` scopes take Facts; `guests` take the read model's Entry and change by events alone; `figures` take GuestStats.
+    """
+
+    name: str
+    identity: Callable[[Entry], Mapping[str, object]]
+    engine: tuple[Scope[Any], ...] = ()
+    guests: tuple[Scope[Any], ...] = ()
+    figures: tuple[Scope[Any], ...] = ()
+    openmetrics: bool = True
+
+    def metrics(self) -> Iterator[Metric[Any]]:
+        """Every family in the order of the output."""
+        for scope in (*self.engine, *self.guests, *self.figures):
+            yield from scope.metrics
+
+
+def one(path: Callable[[Any], T | None]) -> Callable[[Any], Iterable[T]]:
+    """Items of a scope that has at most one."""
+
+    def items(source: object) -> Iterable[T]:
+        found = path(source)
+        return () if found is None else (found,)
+
+    return items

@@ -1,0 +1,160 @@
+"""The native table: base units, one name for one thing, labels that only identify; descriptions are infos to join with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+from frontinus.api.views import STATES, GuestStats
+from frontinus_prometheus.metric import NANO, Profile, Scope, counter, gauge, info, one
+from frontinus_prometheus.model import Entry, Facts
+
+
+def _identity(entry: Entry) -> Mapping[str, object]:
+    return {"name": entry.view.name, "uuid": entry.view.uuid}
+
+
+def _age(stats: GuestStats) -> float | None:
+    return max(0.0, round(time.time() - stats.taken, 3)) if stats.taken else None
+
+
+def _states(entry: Entry) -> Iterable[tuple[str, int]]:
+    return [(state, int(state == entry.view.state)) for state in STATES]
+
+
+def _all_states(facts: Facts) -> Iterable[tuple[str, int]]:
+    known = dict(facts.states)
+    return [(state, known.get(state, 0)) for state in STATES] if facts.up else []
+
+
+def _text_version(numbers: tuple[int, int, int]) -> str:
+    return ".".join(map(str, numbers))
+
+
+ENGINE = (
+    Scope(lambda facts: (facts,), (
+        gauge("frontinus_up", "Whether the engine is connected.", "up"),
+        gauge("frontinus_stats_success", "Whether the engine gave figures within this scrape's deadline.", "fresh"),
+        gauge("frontinus_stats_age_seconds", "Age of the oldest figures shown, leaving out guests marked stale.", "age"),
+        gauge("frontinus_engine_generation", "Number of the last event known; it starts anew with the engine.", "generation"),
+    ), {}),
+    Scope(one(lambda facts: facts.version), (info("frontinus_engine_info", "Versions of the engine and of its hypervisor."),), {
+        "version": "frontinus", "api": "api", "hypervisor": "hypervisor",
+        "hypervisor_version": lambda v: _text_version(v.hypervisor_version)}),
+    Scope(one(lambda facts: facts.host), (info("frontinus_host_info", "The machine that the engine runs on."),), {
+        "hostname": "hostname", "uuid": "uuid", "arch": "arch", "cpu_model": "cpu_model"}),
+    Scope(one(lambda facts: facts.host), (
+        gauge("frontinus_host_cpus", "CPUs of the host.", "cpus"),
+        gauge("frontinus_host_memory_bytes", "Memory of the host.", "memory"),
+        gauge("frontinus_host_kvm", "Whether the host can run guests on KVM.", "kvm"),
+    ), {}),
+    Scope(_all_states, (gauge("frontinus_guests", "Guests known, by state.", lambda pair: pair[1]),), {
+        "state": lambda pair: pair[0]}),
+)  # fmt: skip
+
+GUESTS = (
+    Scope(one(lambda entry: entry.view), (info("frontinus_guest_info", "What a guest is."),), {
+        "id": "id", "title": "title", "arch": "arch", "machine": "machine", "virt_type": "virt_type", "os_type": "os_type"}),
+    Scope(one(lambda entry: entry.view), (info("frontinus_guest_status_info", "A guest's state and the reason for it."),), {
+        "state": "state", "reason": "reason"}),
+    Scope(_states, (gauge("frontinus_guest_state", "Whether a guest is in a state: 1 for one of all states.",
+                          lambda pair: pair[1]),), {"state": lambda pair: pair[0]}),
+    Scope(one(lambda entry: entry.view), (
+        gauge("frontinus_guest_state_change_timestamp_seconds", "When the state last changed.", "since"),
+        gauge("frontinus_guest_active", "Whether the guest has a process.", "active"),
+        gauge("frontinus_guest_persistent", "Whether the guest has a stored definition.", "persistent"),
+        gauge("frontinus_guest_autostart", "Whether the guest starts with the engine.", "autostart"),
+        gauge("frontinus_guest_managed_save", "Whether the next start restores a saved state.", "managed_save"),
+        gauge("frontinus_guest_definition_changed", "Whether the stored definition differs from the running guest.", "updated"),
+        gauge("frontinus_guest_tainted", "Whether something was done to the guest that nobody answers for.",
+              lambda view: bool(view.tainted)),
+        gauge("frontinus_guest_vcpus", "Virtual CPUs that the guest has.", "vcpus"),
+        gauge("frontinus_guest_vcpus_maximum", "Virtual CPUs that the guest can have.", "max_vcpus"),
+        gauge("frontinus_guest_memory_bytes", "Memory that the guest has.", "memory"),
+        gauge("frontinus_guest_memory_maximum_bytes", "Memory that the guest can have.", "max_memory"),
+    ), {}),
+    Scope(one(lambda entry: entry.view if entry.view.job else None), (
+        gauge("frontinus_guest_job", "A long piece of work that is under way on the guest.", lambda view: 1),
+    ), {"kind": "job"}),
+    Scope(lambda entry: sorted(entry.events.items()), (
+        counter("frontinus_guest_events_total", "Events of the guest since the exporter knows it.", lambda pair: pair[1]),
+    ), {"event": lambda pair: pair[0]}),
+)  # fmt: skip
+
+FIGURES = (
+    Scope(lambda stats: (stats,), (
+        gauge("frontinus_guest_stats_age_seconds", "Age of the guest's figures.", _age),
+        gauge("frontinus_guest_stats_stale", "Whether the hypervisor failed to answer in time, so that the figures are old.",
+              "stale"),
+    ), {}),
+    Scope(one(lambda stats: stats.cpu), (
+        counter("frontinus_guest_cpu_seconds_total", "CPU time of the guest's process.", "time", NANO),
+        counter("frontinus_guest_cpu_user_seconds_total", "CPU time of the guest's process in user mode.", "user", NANO),
+        counter("frontinus_guest_cpu_system_seconds_total", "CPU time of the guest's process in the kernel.", "system", NANO),
+    ), {}),
+    Scope(lambda stats: stats.vcpus, (
+        counter("frontinus_guest_vcpu_seconds_total", "Time that a virtual CPU ran.", "time", NANO),
+        counter("frontinus_guest_vcpu_wait_seconds_total", "Time that a virtual CPU waited for I/O.", "wait", NANO),
+        counter("frontinus_guest_vcpu_delay_seconds_total",
+                "Time that a virtual CPU was ready but waited for a CPU of the host: what the guest sees as stolen.",
+                "delay", NANO),
+        gauge("frontinus_guest_vcpu_halted", "Whether a virtual CPU is halted.", "halted"),
+    ), {"vcpu": "index"}),
+    Scope(one(lambda stats: stats.memory), (
+        gauge("frontinus_guest_memory_balloon_bytes", "Memory that the balloon leaves to the guest.", "current"),
+        gauge("frontinus_guest_memory_rss_bytes", "Memory of the host that the guest's process holds.", "rss"),
+        gauge("frontinus_guest_memory_unused_bytes", "Memory that the guest leaves wholly unused.", "unused"),
+        gauge("frontinus_guest_memory_available_bytes", "Memory that the guest's system sees in all.", "available"),
+        gauge("frontinus_guest_memory_usable_bytes", "Memory that the guest could use without swapping.", "usable"),
+        gauge("frontinus_guest_memory_disk_cache_bytes", "Memory that the guest could take back from its disk caches.",
+              "disk_caches"),
+        counter("frontinus_guest_memory_swap_in_bytes_total", "Memory that the guest read back from swap.", "swap_in"),
+        counter("frontinus_guest_memory_swap_out_bytes_total", "Memory that the guest wrote to swap.", "swap_out"),
+        counter("frontinus_guest_memory_major_faults_total", "Page faults in the guest that needed its disk.", "major_faults"),
+        counter("frontinus_guest_memory_minor_faults_total", "Page faults in the guest that needed no disk.", "minor_faults"),
+        counter("frontinus_guest_memory_huge_page_allocations_total", "Huge pages that the guest allocated.", "hugetlb_pgalloc"),
+        counter("frontinus_guest_memory_huge_page_failures_total", "Huge pages that the guest failed to allocate.",
+                "hugetlb_pgfail"),
+        gauge("frontinus_guest_memory_balloon_update_timestamp_seconds", "When the guest last told its balloon figures.",
+              "last_update"),
+    ), {}),
+    Scope(lambda stats: stats.blocks, (info("frontinus_guest_block_info", "What a disk is."),), {
+        "device": "name", "alias": "alias", "path": "path"}),
+    Scope(lambda stats: stats.blocks, (
+        counter("frontinus_guest_block_read_bytes_total", "Bytes read from a disk.", "read_bytes"),
+        counter("frontinus_guest_block_read_requests_total", "Reads that a disk completed.", "read_requests"),
+        counter("frontinus_guest_block_read_errors_total", "Reads that failed.", "read_errors"),
+        counter("frontinus_guest_block_read_seconds_total", "Time of all reads together.", "read_time", NANO),
+        counter("frontinus_guest_block_written_bytes_total", "Bytes written to a disk.", "write_bytes"),
+        counter("frontinus_guest_block_write_requests_total", "Writes that a disk completed.", "write_requests"),
+        counter("frontinus_guest_block_write_errors_total", "Writes that failed.", "write_errors"),
+        counter("frontinus_guest_block_write_seconds_total", "Time of all writes together.", "write_time", NANO),
+        counter("frontinus_guest_block_flush_requests_total", "Flushes that a disk completed.", "flush_requests"),
+        counter("frontinus_guest_block_flush_seconds_total", "Time of all flushes together.", "flush_time", NANO),
+        gauge("frontinus_guest_block_capacity_bytes", "Size of a disk as the guest sees it.", "capacity"),
+        gauge("frontinus_guest_block_allocation_bytes", "End of the highest byte written to a disk's file.", "allocation"),
+        gauge("frontinus_guest_block_physical_bytes", "Space that a disk takes on the host.", "physical"),
+        gauge("frontinus_guest_block_write_threshold_bytes", "Offset whose first write is told as an event.", "threshold"),
+    ), {"device": "name"}),
+    Scope(lambda stats: stats.interfaces, (info("frontinus_guest_network_info", "What a network card is."),), {
+        "device": "name", "alias": "alias", "mac": "mac"}),
+    Scope(lambda stats: stats.interfaces, (
+        counter("frontinus_guest_network_receive_bytes_total", "Bytes that the guest received.", "rx_bytes"),
+        counter("frontinus_guest_network_receive_packets_total", "Packets that the guest received.", "rx_packets"),
+        counter("frontinus_guest_network_receive_errors_total", "Errors in receiving.", "rx_errors"),
+        counter("frontinus_guest_network_receive_drops_total", "Packets to the guest that were dropped.", "rx_drops"),
+        counter("frontinus_guest_network_transmit_bytes_total", "Bytes that the guest sent.", "tx_bytes"),
+        counter("frontinus_guest_network_transmit_packets_total", "Packets that the guest sent.", "tx_packets"),
+        counter("frontinus_guest_network_transmit_errors_total", "Errors in sending.", "tx_errors"),
+        counter("frontinus_guest_network_transmit_drops_total", "Packets of the guest that were dropped.", "tx_drops"),
+    ), {"device": "name"}),
+    Scope(lambda stats: stats.iothreads, (
+        gauge("frontinus_guest_iothread_poll_maximum_seconds", "Longest time that an I/O thread polls before it sleeps.",
+              "poll_max", NANO),
+        gauge("frontinus_guest_iothread_poll_growth", "Factor by which polling grows; 0 is the hypervisor's default.",
+              "poll_grow"),
+        gauge("frontinus_guest_iothread_poll_shrinkage", "Divisor by which polling shrinks; 0 ends it at once.", "poll_shrink"),
+    ), {"iothread": "id"}),
+)  # fmt: skip
+
+NATIVE = Profile("native", _identity, ENGINE, GUESTS, FIGURES)
