@@ -44,7 +44,7 @@ CAPS = replace(
 OLD = replace(CAPS, types=frozenset(), properties={k: {} for k in PROPERTIES}, options={}, tpm_models=frozenset(),
               tpm_types=frozenset())  # fmt: skip
 """An emulator that has nothing."""
-HOST = HostFacts(paths=Paths(state="/state", log="/log"))
+HOST = HostFacts(paths=Paths(state="/state", log="/log", shmem="/state"))
 CONTROLLERS = """
 <controller type='pci' index='0' model='pci-root'/>
 <controller type='usb' index='0' model='qemu-xhci'><alias name='usb'/></controller>

@@ -112,7 +112,7 @@ def test_virtiofsd_runs_beside_qemu() -> None:
         "source=/pa\\,th,cache=always,sandbox=chroot,xattr,flock,no_posix_lock", "--thread-pool-size=16",
         "--rlimit-nofile=99", "--uid-map=:0:1000:10:", "--gid-map=:1:100:11:",
     )  # fmt: skip
-    assert resources == [Helper("virtiofsd-fs0", words, socket)]
+    assert resources == [Helper("virtiofsd-fs0", words, socket, privileged=True)]
 
 
 def test_virtiofsd_is_found_on_the_host() -> None:
@@ -129,20 +129,21 @@ def test_swtpm_runs_beside_qemu_on_the_guests_own_state() -> None:
         ("device", {"driver": "tpm-tis", "tpmdev": "tpm-tpm0", "id": "tpm0"}),
     ]
     (helper,) = resources
-    folder = "/state/swtpm/9a1f2f4e-5a0e-4a0e-8a3e-0123456789ab/tpm2"
+    own = "/state/swtpm/9a1f2f4e-5a0e-4a0e-8a3e-0123456789ab"
+    folder = f"{own}/tpm2"
     secret = "32ee7e76-2178-47a1-ab7b-269e6e348015"
     assert helper.argv == (
         "/usr/bin/swtpm", "socket", "--ctrl", "type=unixio,path=/folder/swtpm.sock,mode=0600",
-        "--tpmstate", f"dir={folder},mode=0600", "--log", "file=/log/swtpm/demo.log,level=3", "--terminate", "--tpm2",
+        "--tpmstate", f"dir={folder},mode=0600", "--log", f"file={own}/swtpm.log,level=3", "--terminate", "--tpm2",
         "--key", "pwdfd=3,mode=aes-256-cbc", "--migration-key", "pwdfd=4,mode=aes-256-cbc",
     )  # fmt: skip
     assert helper.setup == (
         "/usr/bin/swtpm_setup", "--tpm-state", folder, "--vmid", "demo:9a1f2f4e-5a0e-4a0e-8a3e-0123456789ab",
-        "--logfile", "/log/swtpm/demo.log", "--createek", "--lock-nvram", "--tpm2",
+        "--logfile", f"{own}/swtpm.log", "--createek", "--lock-nvram", "--tpm2",
         "--pcr-banks", "sha1,sha256,sha384,sha512", "--pwdfile-fd", "3", "--cipher", "aes-256-cbc", "--not-overwrite",
     )  # fmt: skip
     assert helper.secrets == {3: secret, 4: secret}
-    assert helper.folders == (folder, "/log/swtpm")
+    assert helper.folders == (own, folder)
 
 
 @pytest.mark.parametrize(("source", "expected"), [

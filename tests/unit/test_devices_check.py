@@ -175,7 +175,10 @@ REFUSED: dict[str, tuple[str, str, dict[str, str]]] = {
     "epc address": (memory("sgx-epc", SIZE, rest=PCI), "cannot be given", {}),
     "slot twice": (memory("dimm", SIZE, rest=SLOT) * 2, "slot 1 is taken twice", {"head": CELLS}),
     "base twice": (memory("dimm", SIZE, rest=SLOT) + memory("dimm", SIZE, rest=SLOT.replace("'1'", "'2'")),
-                   "base 0x1000000 is taken twice", {"head": CELLS}),
+                   "overlaps another", {"head": CELLS}),
+    "base inside": (memory("dimm", SIZE, rest=SLOT)
+                    + memory("virtio-mem", BLOCKS + "<address base='0x3000000'/>"), "overlaps another",
+                    {"head": CELLS}),
     "slot 9": (memory("dimm", SIZE, rest=SLOT.replace("'1'", "'9'")), "slot 9 is not one of 4", {"head": CELLS}),
     "no maximum": (memory("dimm", SIZE), "need <maxMemory>", {}),
     "no cells": (memory("dimm", SIZE), "at least one NUMA node",

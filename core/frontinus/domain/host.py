@@ -34,6 +34,8 @@ class Paths:
     """Variable stores of UEFI guests."""
     ram: str = "/var/lib/frontinus/ram"
     """Guest memory that is backed by plain files."""
+    shmem: str = "/var/lib/frontinus"
+    """Sockets of servers that hand out shared memory: shmem-NAME-sock."""
 
     def guest(self, guest_id: int, name: str) -> str:
         """The private folder of a running guest."""

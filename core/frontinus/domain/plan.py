@@ -113,6 +113,8 @@ class Helper:
     """UUIDs of secrets whose values the programs read from descriptors of these numbers."""
     pair: tuple[int, int] | None = None
     """Instead of `socket`: two connected sockets, QEMU's by the first number, the helper's by the second."""
+    privileged: bool = False
+    """Whether it runs as the engine itself, because it does for QEMU what the guest's user may not."""
 
 
 @dataclass(frozen=True)

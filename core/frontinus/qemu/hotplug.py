@@ -88,7 +88,7 @@ EMITTERS: Mapping[type[Device], Emit] = {
         (Shmem, shmem.shmem),
         (Sound, audio.sound),
         (Vsock, vsock.vsock),
-        (Watchdog, watchdogs.watchdog),
+        (Watchdog, watchdogs.plug),
     )
 }
 """The translation of each kind of device that can come and go."""

@@ -94,8 +94,21 @@ class MemoryDevice(Device, tag="memory"):
         yield from self._check_node(name, guest)
         if isinstance(self.address, DimmAddress):
             yield from self._check_slot(name, self.address, guest)
+        yield from self._check_range(name, guest)
         if guest.devices.memories[0] is self:
             yield from check_space(guest)
+
+    @property
+    def start(self) -> int | None:
+        """Where the guest finds the memory, where that is fixed."""
+        return self.address.base if isinstance(self.address, DimmAddress) else self.base
+
+    def _check_range(self, name: str, guest: Guest) -> Iterator[str]:
+        for other in guest.devices.memories:
+            if other is self or not self.start or not other.start:
+                continue
+            if self.start < other.start + other.size and other.start < self.start + self.size:
+                yield f"{name}: at 0x{self.start:x} it overlaps another <memory>"
 
     def _address_kinds(self) -> tuple[str, ...]:
         if self.is_module:
@@ -150,12 +163,8 @@ class MemoryDevice(Device, tag="memory"):
         if address.slot is not None and address.slot >= slots:
             yield f"{name}: slot {address.slot} is not one of {slots}"
         for other in guest.devices.memories:
-            if other is self or not isinstance(other.address, DimmAddress):
-                continue
-            if address.slot is not None and address.slot == other.address.slot:
+            if other is not self and address.slot is not None and address.slot == getattr(other.address, "slot", None):
                 yield f"{name}: slot {address.slot} is taken twice"
-            if address.base and address.base == other.address.base:
-                yield f"{name}: base 0x{address.base:x} is taken twice"
 
 
 def check_space(guest: Guest) -> Iterator[str]:

@@ -56,7 +56,9 @@ def _virtiofs(ctx: Context, device: Filesystem) -> None:
     alias = alias_of(device)
     socket = device.socket or f"{ctx.folder}/{alias}-fs.sock"
     if device.socket is None:
-        ctx.need(Helper(f"virtiofsd-{alias}", virtiofsd(device, device.binary or ctx.host.virtiofsd, socket), socket))
+        words = virtiofsd(device, device.binary or ctx.host.virtiofsd, socket)
+        # It acts for every owner of files in the folder, which it confines itself to.
+        ctx.need(Helper(f"virtiofsd-{alias}", words, socket, privileged=True))
     source = CharSource(type="unix", sources=[CharEnd(mode="connect", path=socket)])
     ctx.props("device", {
         "driver": virtio_driver(ctx, "vhost-user-fs", device),

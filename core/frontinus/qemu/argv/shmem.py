@@ -40,7 +40,7 @@ def _memory(ctx: Context, device: Shmem, alias: str) -> dict[str, object]:
     if device.model == LEGACY:
         where = {"size": f"{(device.size or 0) // MIB}m", "msi": True if device.msi else None}
     if device.server is not None:
-        path = device.server.path or f"{ctx.host.paths.state}/shmem-{device.name}-sock"
+        path = device.server.path or f"{ctx.host.paths.shmem}/shmem-{device.name}-sock"
         source = CharSource(type="unix", sources=[CharEnd(mode="connect", path=path)])
         return {**where, "chardev": chardev(ctx, source, f"char{alias}", alias=alias)}
     if device.model == PLAIN:

@@ -55,15 +55,16 @@ def _host_chip(ctx: Context, backend: PassthroughBackend, alias: str) -> dict[st
 
 def _emulator(ctx: Context, backend: EmulatorBackend) -> str:
     """List swtpm; returns its socket."""
-    guest, paths = ctx.guest, ctx.host.paths
+    guest = ctx.guest
     socket = str(ctx.host.rig.get("swtpm_socket") or f"{ctx.folder}/swtpm.sock")
-    folder = f"{paths.state}/swtpm/{guest.uuid}/{'tpm2' if backend.version == '2.0' else 'tpm1.2'}"
+    own = f"{ctx.host.paths.state}/swtpm/{guest.uuid}"
+    folder = f"{own}/{'tpm2' if backend.version == '2.0' else 'tpm1.2'}"
     if backend.source_type == "dir" and backend.source_path:
         folder = backend.source_path
-    log = f"{paths.log}/swtpm/{guest.name}.log"
+    log = f"{own}/swtpm.log"
     secrets = {KEY: backend.secret, MIGRATION_KEY: backend.secret} if backend.secret else {}
     ctx.need(Helper(
-        "swtpm", swtpm(backend, socket, folder, log), socket, folders=(folder, str(PurePosixPath(log).parent)),
+        "swtpm", swtpm(backend, socket, folder, log), socket, folders=(own, folder),
         setup=swtpm_setup(backend, folder, log, f"{guest.name}:{guest.uuid}"), secrets=secrets,
     ))  # fmt: skip
     return socket

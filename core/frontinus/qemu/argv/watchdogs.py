@@ -20,6 +20,12 @@ def build(ctx: Context) -> None:
         ctx.text("watchdog-action", ACTIONS.get(action, action))
 
 
+def plug(ctx: Context, device: Watchdog) -> None:
+    """Emit a watchdog for a guest that runs, and set the action."""
+    watchdog(ctx, device)
+    ctx.command("watchdog-set-action", action=ACTIONS.get(device.action, device.action))
+
+
 def watchdog(ctx: Context, device: Watchdog) -> None:
     """Emit one watchdog. The chipset's own is there already: it is allowed to reset."""
     if device.model == BUILT_IN:
