@@ -132,9 +132,9 @@ class Follower:
 
     def _enter(self, name: str, transition: Transition) -> None:
         reason, detail = transition.reason, transition.detail
+        if self.running.quiet and name in ("stopped", "resumed"):
+            return
         if name == "stopped":
-            if self.running.quiet:
-                return
             reason, detail = PAUSE_REASONS.get(self._why or "", (reason, detail))
             self._why = None
         if name == "shutdown" and self._shutdown in ("guest", "host"):
