@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -9,32 +10,32 @@ from pathlib import Path
 
 from frontinus.domain.host import Paths
 from frontinus.domain.plan import LaunchPlan
-from frontinus.ports import Credentials
+from frontinus.ports import Credentials, RunningGuest
 from frontinus.qemu.driver import QemuHypervisor
 from frontinus.qemu.guest import QemuGuest
-from guest_image import GuestImage
+from guest_image import READY, GuestImage
 
 EMULATOR = "/usr/bin/qemu-system-x86_64"
 USER = Credentials(64201, 64201)
 MEMORY = 128 << 20
 DISK = 16 << 20
+BOOT_SECONDS = 90.0
 
 
 class QemuRig:
     """Launches guests in a folder. Without an image a guest has hardware only: its firmware finds nothing to boot."""
 
-    boots = False
+    disk = "virtio-disk0"
 
     def __init__(self, folder: Path, image: GuestImage | None = None) -> None:
         self.folder = folder
         self.image = image
-        self.boots = image is not None
         self.hypervisor = QemuHypervisor(EMULATOR, Paths(cache=str(folder / "cache")))
         self.guests: list[QemuGuest] = []
         self._count = 0
 
     def plan(self, extra: Sequence[str] = (), commands: Sequence[tuple[str, Mapping[str, object]]] = (),
-             limits: Mapping[str, int] | None = None, cpus: str = "1", job: str = "idle") -> LaunchPlan:  # fmt: skip
+             limits: Mapping[str, int] | None = None, job: str = "idle") -> LaunchPlan:  # fmt: skip
         """A guest with a virtio disk, a NIC, a balloon, a video card, a serial port, and the agent's channel."""
         self._count += 1
         place = self.folder / f"guest{self._count}"
@@ -50,7 +51,7 @@ class QemuRig:
                     "-append", self.image.cmdline(job)]  # fmt: skip
         argv = (
             EMULATOR, "-name", "guest=rig,debug-threads=on", "-S", "-no-user-config", "-nodefaults", "-no-shutdown",
-            "-machine", "q35,accel=tcg", "-cpu", "max", "-m", str(MEMORY >> 20), "-smp", cpus, "-display", "none",
+            "-machine", "q35,accel=tcg", "-cpu", "max", "-m", str(MEMORY >> 20), "-smp", "1,maxcpus=2", "-display", "none",
             "-chardev", "socket,id=charmonitor,fd=3,server=on,wait=off", "-mon", "chardev=charmonitor,mode=control",
             "-device", "pcie-root-port,id=pci.1,chassis=1,addr=0x4", "-device", "pcie-root-port,id=pci.2,chassis=2,addr=0x5",
             "-blockdev", f'{{"driver":"file","filename":"{disk}","node-name":"storage1"}}',
@@ -71,7 +72,7 @@ class QemuRig:
             agent_device="channel0", log=str(place / "log"), monitor_commands=tuple(commands), limits=limits or {},
         )  # fmt: skip
 
-    async def launch(self, plan: LaunchPlan | None = None, incoming: int | None = None) -> QemuGuest:
+    async def launch(self, incoming: int | None = None, plan: LaunchPlan | None = None) -> QemuGuest:
         """Launch as the guest's own user; the guest is ended with the rig."""
         plan = plan or self.plan(["-incoming", "defer"] if incoming is not None else [])
         listeners = {3: listener(plan.monitor), 4: listener(plan.agent or "")}
@@ -84,15 +85,24 @@ class QemuRig:
         self.guests.append(guest)
         return guest
 
-    def console(self, guest: QemuGuest) -> str:
+    async def booted(self, guest: RunningGuest) -> None:
+        """Wait until the guest's own system is up; it says so on its console."""
+        async with asyncio.timeout(BOOT_SECONDS):
+            while True:
+                if READY in self.console(guest):
+                    return
+                await asyncio.sleep(0.05)
+
+    def console(self, guest: RunningGuest) -> str:
         """What the guest wrote to its serial port."""
         path = Path(guest.record.folder, "console")
         return path.read_text(errors="replace") if path.exists() else ""
 
     async def close(self) -> None:
-        """End all guests."""
+        """End the guests that a test has left and not let go."""
         for guest in self.guests:
-            await guest.quit(graceful=False, deadline=5)
+            if guest.process.watched:
+                await guest.quit(graceful=False, deadline=5)
 
 
 def listener(path: str) -> socket.socket:

@@ -138,14 +138,19 @@ class MockGuest:
         now = time.time()
         ran = self._cpu_before + (now - self.since if self.state == "running" else 0)
         devices, busy = self.guest.devices, int(ran * 1e8)
-        return GuestFigures(
-            taken=now,
-            cpu={"time": busy, "user": busy // 2, "system": busy // 4},
-            vcpus={n: {"time": busy, "wait": busy // 100, "delay": busy // 200} for n in range(self.guest.vcpus or 1)},
-            memory={"current": self.memory, "rss": self.memory // 2, "last_update": int(now)},
-            blocks={d.alias or "": _block(int(ran * 1000)) for d in devices.disks},
-            interfaces={i.alias or "": _interface(int(ran * 1000)) for i in devices.interfaces},
-        )  # fmt: skip
+        here = self.guest.vcpu_current or self.guest.vcpus or 1
+        figures = GuestFigures(taken=now)
+        if "cpu" in groups:
+            figures.cpu = {"time": busy, "user": busy // 2, "system": busy // 4}
+        if "vcpu" in groups:
+            figures.vcpus = {n: {"time": busy, "wait": busy // 100, "delay": busy // 200} for n in range(here)}
+        if "memory" in groups:
+            figures.memory = {"current": self.memory, "rss": self.memory // 2, "last_update": int(now)}
+        if "block" in groups:
+            figures.blocks = {d.alias or "": _block(int(ran * 1000)) for d in devices.disks}
+        if "interface" in groups:
+            figures.interfaces = {i.alias or "": _interface(int(ran * 1000)) for i in devices.interfaces}
+        return figures
 
     async def device_info(self, kind: str) -> Mapping[str, object]:
         return {}

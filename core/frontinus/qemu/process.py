@@ -163,6 +163,11 @@ class Process:
             raise NoSuchProcess(f"process {pid} is another's now")
         return cls(pid, pidfd, started)
 
+    @property
+    def watched(self) -> bool:
+        """Whether it lives, as far as is known, and is ours to watch."""
+        return self._pidfd >= 0
+
     def when_ended(self, callback: Callable[[], None]) -> None:
         """Call back at the end, or soon if it has ended already."""
         if self.ended.is_set():
