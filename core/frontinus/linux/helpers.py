@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import select
 import signal
+import socket
+import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from frontinus import procfs
@@ -20,6 +23,7 @@ from frontinus.linux.setup import Maker, Setup, Undo, number
 from frontinus.ports.resources import Credentials
 
 READY_SECONDS = 10.0
+SETUP_SECONDS = 60.0
 END_SECONDS = 2.0
 """How long a helper may take to end by itself before it is killed."""
 TOOLS = ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/libexec", "/usr/lib/qemu")
@@ -31,47 +35,113 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Helpers(Maker[Helper]):
-    """Starts helpers and waits until they listen. Their environment names the guest's private folder as HOME."""
+    """Starts helpers and waits until they listen. Their environment names the guest's private folder as HOME.
+
+    `secret_of` tells the value of a secret by its UUID.
+    """
 
     kinds = ("helper",)
 
-    def __init__(self, roots: tuple[str, ...]) -> None:
-        self._roots = roots
+    def __init__(self, secret_of: Callable[[str], bytes] | None = None) -> None:
+        self._secret_of = secret_of
 
     def intend(self, resource: Helper, setup: Setup) -> list[Undo]:
-        tool(resource.argv[0])
-        return [{"kind": "helper", "name": resource.name, "socket": resource.socket}]
+        for argv in (resource.argv, resource.setup):
+            if argv:
+                tool(argv[0])
+        if resource.secrets and self._secret_of is None:
+            raise HostFailed(f"{resource.name} needs a secret, and this engine keeps none", what=resource.name)
+        return [{"kind": "helper", "name": resource.name}]
 
     def make(self, resource: Helper, records: list[Undo], setup: Setup) -> None:
         for folder in resource.folders:
-            self._own(Path(folder), setup)
-        log = Path(setup.home, f"{resource.name}.log")
-        pid = _spawn(resource, setup, log)
-        records[0] |= {"pid": pid, "started": procfs.start_time(pid, ended=True) or 0}
-        try:
-            _wait_for(Path(resource.socket), pid)
-        except HostFailed as error:
-            self.undo(records[0])
-            words = _last_words(log)
-            raise HostFailed(
-                f"{resource.name} {error.message}{f': {words}' if words else ''}", what=resource.name
-            ) from None
-        except BaseException:
-            self.undo(records[0])
-            raise
+            with failing("make the folder", folder):
+                _own(Path(folder), setup)
+        if resource.setup:
+            with self._pipes(resource) as fds:
+                self._run(resource, setup, fds)
+        with self._pipes(resource) as fds:
+            self._start(resource, records[0], setup, fds)
 
     def undo(self, record: Mapping[str, object]) -> None:
         if "pid" in record:
             end(number(record, "pid"), number(record, "started"), END_SECONDS)
 
-    def _own(self, folder: Path, setup: Setup) -> None:
-        """Make a lasting folder of the helper's, or hand it to the guest's present user."""
-        with failing("make the folder", str(folder)):
-            make_way(folder.parent, setup)
-            folder.mkdir(mode=0o700, exist_ok=True)
-            for path in (folder, *folder.rglob("*")):
-                if setup.who is not None and not path.is_symlink():
-                    os.chown(path, setup.who.uid, setup.who.gid, follow_symlinks=False)
+    @contextlib.contextmanager
+    def _pipes(self, resource: Helper) -> Iterator[dict[int, int]]:
+        """Descriptors from which a program reads its secrets, once."""
+        with contextlib.ExitStack() as stack:
+            yield {
+                number: stack.enter_context(_pipe_of(self._secret(uuid))) for number, uuid in resource.secrets.items()
+            }
+
+    def _start(self, resource: Helper, record: Undo, setup: Setup, fds: Mapping[int, int]) -> None:
+        """Spawn the program and wait until it listens, or is joined to QEMU by a pair of sockets."""
+        log = Path(setup.home, f"{resource.name}.log")
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ends = {resource.pair[1]: theirs.fileno()} if resource.pair else {}
+            argv = resource.argv if resource.privileged else unprivileged(resource.argv, setup.who)
+            pid = spawn(argv, log, setup, {**fds, **ends})
+            record |= {"pid": pid, "started": procfs.start_time(pid, ended=True) or 0}
+            try:
+                if resource.pair is not None:
+                    setup.fds[resource.pair[0]] = ours.detach()
+                    return
+                _wait_for(Path(resource.socket), pid)
+                if resource.privileged and setup.who is not None:
+                    os.chown(resource.socket, setup.who.uid, setup.who.gid, follow_symlinks=False)
+            except HostFailed as error:
+                self.undo(record)
+                raise HostFailed(f"{resource.name} {error.message}{_last_words(log)}", what=resource.name) from None
+            except BaseException:
+                self.undo(record)
+                raise
+
+    def _run(self, resource: Helper, setup: Setup, fds: Mapping[int, int]) -> None:
+        """Run the program that comes first to its end."""
+        log = Path(setup.home, f"{resource.name}-setup.log")
+        pid = spawn(unprivileged(resource.setup, setup.who), log, setup, fds)
+        started = procfs.start_time(pid, ended=True) or 0
+        pidfd = os.pidfd_open(pid)
+        try:
+            if not _ends(pidfd, SETUP_SECONDS):
+                end(pid, started, END_SECONDS)
+                raise HostFailed(f"{resource.setup[0]} did not end within {SETUP_SECONDS:g} s", what=resource.name)
+            done = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        finally:
+            os.close(pidfd)
+        if done is None or done.si_code != os.CLD_EXITED or done.si_status != 0:
+            raise HostFailed(f"{resource.setup[0]} failed{_last_words(log)}", what=resource.name)
+
+    def _secret(self, uuid: str) -> bytes:
+        assert self._secret_of is not None
+        return self._secret_of(uuid)
+
+
+def _own(folder: Path, setup: Setup) -> None:
+    """Make a lasting folder of the helper's, or hand it to the guest's present user."""
+    make_way(folder.parent, setup)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if setup.who is None:
+        return
+    for path in (folder, *folder.rglob("*")):
+        status = path.lstat()
+        if stat.S_ISDIR(status.st_mode) or status.st_nlink == 1:  # a second name may be one that somebody else gave it
+            os.chown(path, setup.who.uid, setup.who.gid, follow_symlinks=False)
+
+
+@contextlib.contextmanager
+def _pipe_of(data: bytes) -> Iterator[int]:
+    """A descriptor from which data is read once."""
+    reading, writing = os.pipe()
+    try:
+        os.set_blocking(writing, False)  # a pipe holds 64 KiB: more is no passphrase
+        os.write(writing, data)
+        os.close(writing)
+        yield reading
+    finally:
+        os.close(reading)
 
 
 def tool(name: str) -> str:
@@ -85,6 +155,7 @@ def tool(name: str) -> str:
 
 def unprivileged(argv: Sequence[str], who: Credentials | None) -> list[str]:
     """An argument vector that gives up every privilege before it becomes the program."""
+    argv = [tool(argv[0]), *argv[1:]]
     if who is None:
         return [tool("setpriv"), "--no-new-privs", "--", *argv]
     groups = f"--groups={','.join(map(str, who.groups))}" if who.groups else "--clear-groups"
@@ -110,23 +181,26 @@ def end(pid: int, started: int, seconds: float) -> None:
     _reap(pid, started)
 
 
-def _spawn(resource: Helper, setup: Setup, log: Path) -> int:
-    argv = unprivileged([tool(resource.argv[0]), *resource.argv[1:]], setup.who)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
+def spawn(argv: Sequence[str], log: Path, setup: Setup, fds: Mapping[int, int]) -> int:
+    """Start a program in its own session, its output in a log, with no descriptors but these; returns its pid."""
+    program = tool(argv[0])
+    with contextlib.ExitStack() as stack:
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        stack.callback(os.close, output)
         setup.give(output)
+        above = max(fds, default=2) + 1
         actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = [
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, output, 1),
-            (os.POSIX_SPAWN_DUP2, output, 2),
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
         ]
-        with failing("start", argv[-len(resource.argv)]):
+        for target, source in {1: output, 2: output, **fds}.items():
+            copy = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, above)  # out of the way of every target
+            stack.callback(os.close, copy)
+            actions.append((os.POSIX_SPAWN_DUP2, copy, target))
+        with failing("start", argv[0]):
             return os.posix_spawn(
-                argv[0], argv, {"PATH": PATH, "LC_ALL": "C", "HOME": setup.home}, file_actions=actions, setsid=True,
+                program, list(argv), {"PATH": PATH, "LC_ALL": "C", "HOME": setup.home}, file_actions=actions, setsid=True,
                 setsigmask=(), setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD),
             )  # fmt: skip
-    finally:
-        os.close(output)
 
 
 def _wait_for(path: Path, pid: int) -> None:
@@ -179,6 +253,8 @@ def _reap(pid: int, started: int) -> None:
 
 
 def _last_words(log: Path) -> str:
+    """What a program said last, to be added to a message."""
     with contextlib.suppress(OSError):
-        return log.read_text(errors="replace").strip()[-LAST_WORDS:]
+        words = log.read_text(errors="replace").strip()[-LAST_WORDS:]
+        return f": {words}" if words else ""
     return ""

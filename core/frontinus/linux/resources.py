@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from frontinus import procfs
-from frontinus.api.errors import FrontinusError, InternalError
+from frontinus.api.errors import FrontinusError, InternalError, Unsupported
 from frontinus.domain.host import Paths
 from frontinus.domain.plan import (
     CopyOnce,
@@ -49,17 +49,19 @@ class LinuxResources:
     """`ports.Resources` for QEMU on this host.
 
     `uid_range`: one user for each guest. `user`: one for all, where there is no range. With neither, and whenever the
-    engine is not root, guests run as the engine itself.
+    engine is not root, guests run as the engine itself. `secret_of`: values of secrets by UUID, for helpers.
     """
 
-    def __init__(self, paths: Paths, uid_range: tuple[int, int] | None = None, user: str | None = None) -> None:
+    def __init__(self, paths: Paths, uid_range: tuple[int, int] | None = None, user: str | None = None,
+                 secret_of: Callable[[str], bytes] | None = None) -> None:  # fmt: skip
         roots = (paths.state, paths.run, paths.log, paths.nvram, paths.ram)
         self._root = paths.state
         self._users = Users(Path(paths.run, "users"), uid_range, user)
         self._folders = Folders(paths.state, self._users)
+        self._taps = Taps()
         self._makers: Mapping[type[Resource], Maker[Any]] = {
             Folder: self._folders, Listener: Listeners(roots), OpenFile: OpenFiles(roots), SecretFile: SecretFiles(),
-            CopyOnce: Copies(roots), Overlay: Overlays(), Tap: Taps(), Helper: Helpers(roots), Label: Labels(self._users),
+            CopyOnce: Copies(roots), Overlay: Overlays(), Tap: self._taps, Helper: Helpers(secret_of), Label: Labels(self._users),
         }  # fmt: skip
         self._undoers = {kind: maker for maker in self._makers.values() for kind in maker.kinds}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="resources")
@@ -89,6 +91,11 @@ class LinuxResources:
         """After a restart: end processes and remove private folders of guests that do not live, free their users."""
         await self._in_thread(lambda: self._sweep(living))
 
+    def close(self) -> None:
+        """Let go of threads and sockets; what is set up stays."""
+        self._threads.shutdown()
+        self._taps.close()
+
     def _home(self, resources: Sequence[Resource]) -> str:
         """The private folder of the guest that a set-up is for; a helper of a plugged device keeps its socket there."""
         for resource in resources:
@@ -102,6 +109,9 @@ class LinuxResources:
             self._users.release(setup.who.uid)
 
     def _intend(self, resources: Sequence[Resource], setup: Setup) -> list[Step]:
+        for resource in resources:
+            if type(resource) not in self._makers:
+                raise Unsupported(f"this engine cannot set up {resource} on the host")
         return [(resource, self._makers[type(resource)].intend(resource, setup)) for resource in resources]
 
     def _walk(self, steps: Sequence[Step], setup: Setup) -> None:

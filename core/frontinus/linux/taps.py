@@ -42,6 +42,9 @@ class Taps(Maker[Tap]):
         self._reserved: set[str] = set()
         self._lock = threading.Lock()
 
+    def close(self) -> None:
+        self._links.close()
+
     def intend(self, resource: Tap, setup: Setup) -> list[Undo]:
         if resource.network is not None and resource.bridge is None:
             raise HostFailed(f"network '{resource.network}' is not active: it has no bridge", what=resource.network)
