@@ -45,7 +45,7 @@ def build(ctx: Context) -> None:
     disks = ctx.guest.devices.disks
     if any(_manages_reservations(disk) for disk in disks):
         socket = reservations_socket(ctx)
-        ctx.need(Helper("pr-helper0", ("/usr/bin/qemu-pr-helper", "-k", socket), socket))
+        ctx.need(Helper("pr-helper0", ("/usr/bin/qemu-pr-helper", "-k", socket), socket, privileged=True))
         emit_managed_reservations(ctx)
     _floppy_controller(ctx)
     for disk in disks:

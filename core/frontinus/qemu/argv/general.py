@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from frontinus.api.errors import Unsupported
 from frontinus.domain.clock import Clock, Timer
 from frontinus.domain.guest import Guest
-from frontinus.domain.plan import Folder, Listener, SecretFile
+from frontinus.domain.plan import Folder, Label, Listener, SecretFile
 from frontinus.qemu.argv.context import Context, escape
 
+KVM = "/dev/kvm"
 MASTER_KEY = "masterKey0"
 """Id of the secret object that all others are encrypted with."""
 TRACKS = {"guest": "vm", "wall": "host", "realtime": "rt"}
@@ -24,6 +25,8 @@ def build_head(ctx: Context) -> None:
     ctx.flag("S")
     _deprecation(ctx)
     ctx.need(Folder(ctx.folder))
+    if ctx.guest.type == "kvm":
+        ctx.need(Label(KVM, shared=True))
     key = f"{ctx.folder}/master-key.aes"
     ctx.need(SecretFile(key))
     ctx.props("object", {"qom-type": "secret", "id": MASTER_KEY, "format": "raw", "file": key})
