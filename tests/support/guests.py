@@ -16,6 +16,7 @@ from frontinus.domain.host import HostFacts
 from frontinus.qemu.caps.replies import load_replies
 
 DATA = Path(__file__).parents[1] / "data"
+GUESTS = Path(__file__).parents[1] / "unit/golden/guests"
 
 
 @cache

@@ -55,27 +55,27 @@ class House(Named, tag="house"):
 
 
 DOCUMENT = """\
-<house number="7">
+<house number='7'>
   <label>home</label>
   <address>
-    <street floor="0x02">Via Latina</street>
+    <street floor='0x02'>Via Latina</street>
   </address>
   <features>
     <heating/>
-    <lift state="off"/>
+    <lift state='off'/>
   </features>
-  <area unit="KiB">12</area>
+  <area unit='KiB'>12</area>
   <notes><b>no</b> mail</notes>
   <rooms>
     <room>hall</room>
     <room>bath</room>
   </rooms>
-  <pet kind="cat">
+  <pet kind='cat'>
     <lives>9</lives>
   </pet>
   <others>
-    <pet kind="dog">
-      <trick name="sit"/>
+    <pet kind='dog'>
+      <trick name='sit'/>
     </pet>
   </others>
 </house>
@@ -96,7 +96,7 @@ def test_attribute_order_and_namespaces() -> None:
     text = '<house xmlns:q="http://libvirt.org/schemas/domain/qemu/1.0" number="1"><q:extra value="x"/></house>'
     house = parse_document(House, text)
     assert house.extra == "x"
-    assert '<qemu:extra value="x"/>' in format_document(house)
+    assert "<qemu:extra value='x'/>" in format_document(house)
     assert "xmlns:qemu" in format_document(house) and "xmlns" not in format_document(House(number=1))
 
 
@@ -104,21 +104,21 @@ def test_live_and_secret_fields_appear_only_where_asked_for() -> None:
     house = House(number=1, visitors=3, code="1234", alias="net0")
     plain, active = format_document(house), format_document(house, View.ACTIVE, secrets=True)
     assert "visitors" not in plain and "door" not in plain and "alias" not in plain
-    assert "<visitors>3</visitors>" in active and 'code="1234"' in active
-    assert active.rstrip().endswith('<alias name="net0"/>\n</house>')
-    assert 'name="ua-mine"' in format_document(House(number=1, alias="ua-mine"))
+    assert "<visitors>3</visitors>" in active and "code='1234'" in active
+    assert active.rstrip().endswith("<alias name='net0'/>\n</house>")
+    assert "name='ua-mine'" in format_document(House(number=1, alias="ua-mine"))
 
 
 def test_unknown_content_keeps_its_place() -> None:
     text = """\
-<house number="7" colour="red">
+<house number='7' colour='red'>
   <first/>
   <label>home</label>
-  <after-label x="1">text</after-label>
+  <after-label x='1'>text</after-label>
   <again/>
   <address>
     <town/>
-    <street zip="00100">Via Latina</street>
+    <street zip='00100'>Via Latina</street>
     <country/>
   </address>
   <rooms>
@@ -137,8 +137,8 @@ def test_unknown_content_keeps_its_place() -> None:
 
 def test_unknown_content_below_a_model_and_a_second_single_element_are_kept() -> None:
     text = (
-        '<house number="1">\n  <label>a</label>\n  <label>b</label>\n'
-        '  <pet kind="cat">\n    <toy/>\n  </pet>\n</house>\n'
+        "<house number='1'>\n  <label>a</label>\n  <label>b</label>\n"
+        "  <pet kind='cat'>\n    <toy/>\n  </pet>\n</house>\n"
     )
     house = parse_document(House, text)
     assert house.label == "a"
@@ -254,7 +254,15 @@ def test_foreign_content_keeps_its_whitespace_and_namespaces() -> None:
     )
     house = parse_document(House, text)
     assert house.notes == '<notes xmlns:app="urn:app"><app:b> <app:c/>tail</app:b></notes>'
-    assert '  <notes xmlns:app="urn:app"><app:b> <app:c/>tail</app:b></notes>\n' in format_document(house)
+    assert "  <notes xmlns:app='urn:app'><app:b> <app:c/>tail</app:b></notes>\n" in format_document(house)
     again = parse_document(House, format_document(house))
     assert again == house and format_document(again) == format_document(house)
     assert [u.name for u in again.unknown()] == ["{http://libvirt.org/schemas/domain/qemu/1.0}odd"]
+
+
+@pytest.mark.parametrize("value", ["it's", '"', "'\"'", "a=\"b\" c", "<x y='1'>", "&apos;", "&quot;", "line\nbreak"])
+def test_quotes_survive_in_attributes_and_text(value: str) -> None:
+    house = House(number=1, label=value, alias=f"ua-{value}", extra=value)
+    again = parse_document(House, format_document(house, secrets=True))
+    assert again == house
+    assert '="' not in format_document(House(number=1, alias="ua-x"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from lxml import etree
 
 from frontinus.xml.mapping import NAMESPACES, Element, ElementCodec, Model, Node, Raw, Spec, Unknown, parser
+
+ATTRIBUTE = re.compile(r'="([^"]*)"(?=[^<>]*>)')
+"""An attribute's value as it is serialized; elsewhere no > stands unescaped behind a quote."""
 
 
 class View(Enum):
@@ -41,7 +45,16 @@ def format_document(model: Model, view: View = View.INACTIVE, *, secrets: bool =
     element = _element(writing, model, model.tag, None)
     etree.indent(element, "  ")
     writing.finish()
-    return etree.tostring(element, encoding="unicode") + "\n"
+    text: str = etree.tostring(element, encoding="unicode")
+    return ATTRIBUTE.sub(_single_quoted, text) + "\n"
+
+
+def _single_quoted(match: re.Match[str]) -> str:
+    """An attribute in single quotes, which scripts around these documents look for."""
+    value = match[1]
+    if "'" in value or "&quot;" in value:
+        value = value.replace("'", "&apos;").replace("&quot;", '"')
+    return f"='{value}'"
 
 
 def to_element(model: Model, view: View = View.INACTIVE, *, secrets: bool = False, tag: str = "") -> Element:

@@ -15,7 +15,7 @@ DEFAULT_PORTS = 31
 def assign_virtio_serial(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
     """Give channels and consoles their ports, adding a controller when all are full. Raises InvalidXML.
 
-    A console without an address is only counted: its port is QEMU's to choose, as it always was.
+    A console whose address says no port is only counted: its port is QEMU's to choose, as it always was.
     """
     taken: dict[int, set[int]] = {}
     devices = guest.devices
@@ -27,21 +27,18 @@ def assign_virtio_serial(guest: Guest, caps: Capabilities, host: HostFacts) -> N
             _reserve(guest, taken, device, address.controller, address.port)
     for device in (*consoles, *channels):
         address = device.address
-        if isinstance(address, VirtioSerialAddress) and address.port:
-            continue
-        if address is not None and not isinstance(address, VirtioSerialAddress):
-            continue
-        first = 0 if device.tag == "console" else 1
-        if isinstance(address, VirtioSerialAddress):
+        if isinstance(address, VirtioSerialAddress) and not address.port:
             port = _free(guest, taken, address.controller, 1)
             if port is None:
                 what = f"no port of virtio-serial controller {address.controller} is free"
                 raise InvalidXML(f"<{device.tag}>: {what}", element=device.tag)
             place = (address.controller, port)
+        elif address is None:
+            place = _next(guest, caps, host, taken, 0 if device.tag == "console" else 1)
         else:
-            place = _next(guest, caps, host, taken, first)
+            continue
         _reserve(guest, taken, device, *place)
-        if first or address is not None:
+        if device.tag == "channel":
             device.address = VirtioSerialAddress(controller=place[0], bus=0, port=place[1])
 
 
