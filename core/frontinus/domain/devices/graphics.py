@@ -106,6 +106,8 @@ class Graphics(Device, tag="graphics"):
         self.channels = [channel for channel in self.channels if channel.mode != "any"]
         self.default_mode = None if self.default_mode == "any" else self.default_mode
         self.fullscreen, self.p2p = self.fullscreen or None, self.p2p or None
+        if self.type == "spice" and self.port == self.tls_port == -1:  # the old way to say it
+            self.port, self.tls_port, self.autoport = None, None, True
         if self.type in SERVERS:
             self._complete_listens()
             self._complete_ports()
@@ -131,16 +133,13 @@ class Graphics(Device, tag="graphics"):
         first = self.listens[0]
         if first.type == "address" and first.address is None:
             first.address = self.listen
-        if first.type == "address" and self.type == "spice" and not self.autoport and not self._fixed_ports():
+        if first.type == "address" and self.type == "spice" and not (self.autoport or self.port or self.tls_port):
             self.listens[0] = first = Listen(type="none")
-        self.listen = first.address if first.type in ("address", "network") else None
+        if first.type not in ("address", "network"):
+            self.listen = None
+        elif self.listen is None:  # else it was checked to be the same
+            self.listen = first.address
         self.socket = first.socket if first.type == "socket" and self.type == "vnc" else None
-
-    def _fixed_ports(self) -> bool:
-        """Whether SPICE was given a port. Two times -1 is the old way to say autoport."""
-        if self.port == -1 and self.tls_port == -1:
-            self.port, self.tls_port, self.autoport = None, None, True
-        return bool(self.port) or bool(self.tls_port)
 
     def _complete_ports(self) -> None:
         if self.main_listen.type not in ("address", "network"):

@@ -42,15 +42,15 @@ class Vlan(Model, tag="vlan"):
 
     def complete(self) -> None:
         """More than one tag, or a native one, is a trunk."""
-        if len(self.tags) > 1 or any(tag.native for tag in self.tags):
+        if self.trunk is None and (len(self.tags) > 1 or any(tag.native for tag in self.tags)):
             self.trunk = True
 
     def check(self) -> Iterator[str]:
         """Reasons why these VLANs cannot be."""
         if not self.tags:
             yield "<vlan> has no <tag>"
-        if self.trunk is False and len(self.tags) > 1:
-            yield "<vlan>: trunk='no' with more than one <tag>"
+        if self.trunk is False and (len(self.tags) > 1 or any(tag.native for tag in self.tags)):
+            yield "<vlan>: trunk='no' with more than one <tag>, or a native one"
         if sum(1 for tag in self.tags if tag.native) > 1:
             yield "<vlan>: more than one native <tag>"
 
@@ -107,10 +107,11 @@ class Ip(Model, tag="ip"):
 
     def check(self) -> Iterator[str]:
         """Reasons why this address cannot be."""
+        kind = self.family or family(self.address) or "ipv4"
         for name, text in (("address", self.address), ("peer", self.peer)):
-            if text is not None and family(text) != (self.family or family(self.address)):
-                yield f"<ip>: {name} '{text}' is no {self.family or 'IP'} address"
-        if self.prefix is not None and self.prefix > 32 and (self.family or family(self.address)) == "ipv4":
+            if text is not None and family(text) != kind:
+                yield f"<ip>: {name} '{text}' is no {kind} address"
+        if self.prefix is not None and self.prefix > 32 and kind == "ipv4":
             yield f"<ip>: prefix {self.prefix} is too long for ipv4"
 
 
