@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.cpu import Cpu
+from frontinus.domain.cpu_models import named_models
 from frontinus.domain.guest import Guest
+from frontinus.domain.host_cpu import known_models
 
 PASSED = ("host-passthrough", "maximum")
 """Modes in which the guest sees the host's own CPU, or all that QEMU has."""
@@ -35,10 +37,12 @@ def _mode(guest: Guest, cpu: Cpu, caps: Capabilities) -> Iterator[str]:
     if cpu.migratable is not None and cpu.mode not in PASSED:
         yield "<cpu migratable>: only for the modes host-passthrough and maximum"
     name = cpu.model.name if cpu.model and cpu.mode in (None, "custom") else None
-    accel = "kvm" if guest.type == "kvm" else "tcg"
-    known = {model.name for model in caps.cpu_models.get(accel, ())}
+    known = known_models(guest, caps)
     if name and known and name not in known:
-        yield f"<model>: this QEMU has no CPU model '{name}'"
+        if name not in named_models():
+            yield f"<model>: no CPU model '{name}' is known"
+        elif cpu.model and cpu.model.fallback == "forbid":
+            yield f"<model fallback='forbid'>: this QEMU has no CPU model '{name}'"
 
 
 def _model(cpu: Cpu) -> Iterator[str]:

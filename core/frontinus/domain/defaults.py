@@ -7,12 +7,17 @@ import uuid
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.clock import Clock
 from frontinus.domain.cpu import Cpu, CpuModelName
+from frontinus.domain.features import HyperV
 from frontinus.domain.firmware import store_path
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.osboot import Nvram
-from frontinus.domain.tuning import NumaMemory, NumaTune
+from frontinus.domain.tuning import NumaMemory, NumaTune, Vcpu
 
+UNLIMITED = 9007199254740991 * 1024
+"""Bytes from which on a limit of memory is none."""
+DIRTY_RING = 4096
+"""Entries of KVM's dirty ring when the user wants one of any size."""
 RUN_HERE = ("kvm", "qemu")
 """Types of guests whose hypervisor is QEMU on this host."""
 
@@ -28,8 +33,8 @@ def complete_guest(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
     _tuning(guest)
     _boot(guest, host)
     _features(guest)
-    guest.clock = guest.clock or Clock()
-    guest.clock.offset = guest.clock.offset or "utc"
+    _labels(guest)
+    _clock(guest)
     guest.on_poweroff = guest.on_poweroff or "destroy"
     guest.on_reboot = guest.on_reboot or "restart"
     guest.on_crash = guest.on_crash or "destroy"
@@ -62,12 +67,17 @@ def _memory(guest: Guest) -> None:
     if guest.memory is None and guest.cells:
         plugged = sum(getattr(device, "size", None) or 0 for device in guest.devices.memories)
         guest.memory = sum(cell.memory or 0 for cell in guest.cells) + plugged
+    limits = guest.mem_tune
+    for name in ("hard_limit", "soft_limit", "min_guarantee", "swap_hard_limit"):
+        if limits is not None and (getattr(limits, name) or 0) >= UNLIMITED:
+            setattr(limits, name, None)
     if guest.memory is not None:
         guest.current_memory = min(guest.current_memory or guest.memory, guest.memory)
 
 
 def _vcpus(guest: Guest) -> None:
     guest.vcpus = guest.vcpus or 1
+    _each_vcpu(guest, guest.vcpus)
     if guest.vcpu_current == guest.vcpus:
         guest.vcpu_current = None
     if guest.vcpu_placement is None:
@@ -77,9 +87,26 @@ def _vcpus(guest: Guest) -> None:
     if memory is not None:
         memory.mode = memory.mode or "strict"
         memory.placement = memory.placement or (None if memory.nodes else guest.vcpu_placement)
+        if memory.placement == "auto":
+            memory.nodes = None
+        elif memory.nodes:
+            memory.placement = None
     elif guest.vcpu_placement == "auto" and guest.vcpu_cpuset is None:
         guest.numa_tune = guest.numa_tune or NumaTune()
         guest.numa_tune.memory = NumaMemory(mode="strict", placement="auto")
+
+
+def _each_vcpu(guest: Guest, total: int) -> None:
+    """Where some vCPUs are described, the others are off; one that is off can be plugged."""
+    if not guest.vcpu_list:
+        return
+    described = {vcpu.id for vcpu in guest.vcpu_list}
+    guest.vcpu_list += [Vcpu(id=number, enabled=False) for number in range(total) if number not in described]
+    guest.vcpu_list.sort(key=lambda vcpu: vcpu.id)
+    for vcpu in guest.vcpu_list:
+        vcpu.hotpluggable = not vcpu.enabled if vcpu.hotpluggable is None else vcpu.hotpluggable
+    if guest.vcpu_current is None:
+        guest.vcpu_current = sum(vcpu.enabled for vcpu in guest.vcpu_list)
 
 
 def _cpu(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
@@ -104,7 +131,7 @@ def _cpu(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
         cpu.model = None
     for feature in cpu.features:
         feature.policy = feature.policy or "require"
-    if cpu.mode in ("host-passthrough", "maximum") and cpu.migratable is None:
+    if cpu.mode in ("host-passthrough", "maximum") and cpu.migratable is None and not host.leave_cpu_open:
         cpu.migratable = True if caps.has_property(f"max-{caps.arch}-cpu", "migratable") else None
     cpu.check = cpu.check or _check_of(guest, cpu)
 
@@ -162,7 +189,7 @@ def _tuning(guest: Guest) -> None:
     tune = guest.cpu_tune
     if tune is None:
         return
-    tune.vcpu_pins.sort(key=lambda pin: pin.vcpu)
+    tune.vcpu_pins = sorted((pin for pin in tune.vcpu_pins if pin.vcpu < (guest.vcpus or 1)), key=lambda pin: pin.vcpu)
     tune.iothread_pins.sort(key=lambda pin: pin.iothread)
     tune.vcpu_scheds = sorted((sched.clone(vcpus=(number,)) for sched in tune.vcpu_scheds for number in sched.vcpus),
                               key=lambda sched: sched.vcpus)  # fmt: skip
@@ -185,5 +212,33 @@ def _boot(guest: Guest, host: HostFacts) -> None:
 
 def _features(guest: Guest) -> None:
     features = guest.features
-    if features is not None and features.hyperv is not None:
+    if features is None:
+        return
+    if features.hyperv is not None:
         features.hyperv.mode = features.hyperv.mode or "custom"
+        if features.hyperv.mode == "passthrough":
+            features.hyperv = HyperV(mode="passthrough")
+    ring = features.kvm.dirty_ring if features.kvm else None
+    if ring is not None and ring.state and ring.size is None:
+        ring.size = DIRTY_RING
+
+
+def _clock(guest: Guest) -> None:
+    """A clock that is shifted is one with a variable offset, from UTC unless the user says otherwise."""
+    clock = guest.clock = guest.clock or Clock()
+    clock.offset = clock.offset or "utc"
+    shifted = clock.adjustment not in (None, "reset")
+    if clock.offset in ("utc", "localtime") and shifted:
+        clock.basis, clock.offset = clock.offset, "variable"
+    if clock.offset == "variable":
+        clock.adjustment, clock.basis = clock.adjustment or "0", clock.basis or "utc"
+
+
+def _labels(guest: Guest) -> None:
+    """A label that is chosen for the guest relabels its files; one that the user gives does not unless told."""
+    for label in guest.seclabels:
+        label.type = label.type or "dynamic"
+        if label.type == "none":
+            label.relabel = None if label.relabel is False else label.relabel
+        elif label.relabel is None:
+            label.relabel = label.type == "dynamic"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from frontinus.domain.cpu import Cpu
+from frontinus.domain.cpu_models import qemu_feature
 from frontinus.domain.defaults import default_cpu, says_model
 from frontinus.domain.guest import Guest
+from frontinus.domain.host_cpu import concrete_cpu
 from frontinus.qemu.argv.context import Context
 
 Props = dict[str, object]
-QEMU_NAMES = {"pclmuldq": "pclmulqdq"}
-"""Features that QEMU spells otherwise than users do, beyond - for _."""
 FALLBACK_MODELS = {"i686": "qemu32", "x86_64": "qemu64"}
 ENLIGHTENMENTS = ("relaxed", "vapic", "vpindex", "runtime", "synic", "stimer", "reset", "frequencies",
                   "reenlightenment", "tlbflush", "ipi", "evmcs", "avic", "emsr_bitmap", "xmm_input")  # fmt: skip
@@ -25,11 +25,6 @@ def build(ctx: Context) -> None:
         ctx.props("cpu", model | features)
 
 
-def qemu_feature(name: str) -> str:
-    """QEMU's name of a CPU feature."""
-    return QEMU_NAMES.get(name, name.replace("_", "-"))
-
-
 def _model(ctx: Context) -> Props | None:
     """Model and features; None leaves the choice to QEMU's machine."""
     cpu = ctx.guest.cpu
@@ -37,10 +32,11 @@ def _model(ctx: Context) -> Props | None:
         cpu = default_cpu(ctx.guest, ctx.caps)
     if cpu is None:
         return {"model": "qemu32"} if ctx.guest.arch == "i686" and "x86_64" in ctx.caps.emulator else None
+    cpu = concrete_cpu(ctx.guest, ctx.caps, cpu)
     props: Props = {"model": {"host-passthrough": "host", "maximum": "max"}.get(cpu.mode or "") or
                     (cpu.model.name if cpu.model else None)}  # fmt: skip
     if cpu.mode in ("host-passthrough", "maximum") and ctx.caps.has_property(f"max-{ctx.caps.arch}-cpu", "migratable"):
-        props["migratable"] = cpu.migratable
+        props["migratable"] = cpu.migratable is not False
     if cpu.model and cpu.model.vendor_id:
         props["vendor"] = cpu.model.vendor_id
     known = known_features(ctx)

@@ -1,0 +1,95 @@
+"""What named CPU models are made of, and which of them is nearest to a given processor.
+
+The table is what QEMU itself answers (query-cpu-model-expansion), recorded by tests/support/cpu_models.py: an
+unversioned model means the same in every release. Features have QEMU's names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+
+FOREIGN = ("kvm", "vmx-", "hv-")
+"""Beginnings of properties that belong to the hypervisor, or follow from another feature."""
+NOT_FEATURES = frozenset({"lmce"})
+UNSURE = frozenset({"monitor", "topoext"})
+"""Features that QEMU gives or takes by itself (by accelerator, by topology): a host that does not show one may have it."""
+SAID_ALOUD = frozenset({"hypervisor", "xsaves"})
+"""Features whose place in models differs between versions of them: said even where the model has them."""
+QEMU_NAMES = {"pclmuldq": "pclmulqdq"}
+"""Features that QEMU spells otherwise than users do, beyond - for _."""
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """One model."""
+
+    name: str
+    vendor: str
+    family: int
+    model: int
+    features: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Processor:
+    """A processor, real or wanted, by what it can do."""
+
+    features: frozenset[str]
+    vendor: str | None = None
+    family: int | None = None
+    model: int | None = None
+
+
+@dataclass(frozen=True)
+class Match:
+    """A model and what must be said beside it."""
+
+    model: NamedModel
+    on: frozenset[str] = field(default_factory=frozenset)
+    off: frozenset[str] = field(default_factory=frozenset)
+
+
+def qemu_feature(name: str) -> str:
+    """QEMU's name of a CPU feature."""
+    return QEMU_NAMES.get(name, name.replace("_", "-"))
+
+
+@cache
+def named_models() -> Mapping[str, NamedModel]:
+    """The table by name."""
+    text = files("frontinus.domain").joinpath("cpu_models.json").read_text()
+    return {name: NamedModel(name, row["vendor"], row["family"], row["model"], frozenset(row["features"].split()))
+            for name, row in json.loads(text).items()}  # fmt: skip
+
+
+def processor(props: Mapping[str, object]) -> Processor:
+    """A processor from the properties that QEMU tells of its best model."""
+    features = frozenset(name for name, value in props.items()
+                         if value is True and not name.startswith(FOREIGN) and name not in NOT_FEATURES)  # fmt: skip
+    vendor, family, model = (props.get(name) for name in ("vendor", "family", "model"))
+    return Processor(features, vendor if isinstance(vendor, str) else None,
+                     family if isinstance(family, int) else None, model if isinstance(model, int) else None)  # fmt: skip
+
+
+def nearest(wanted: Processor, known: Collection[str], preferred: str | None = None) -> Match | None:
+    """The model among `known` that needs the least beside it; `preferred` wins if it is there. None: no such vendor's.
+
+    A model of the same generation comes first; then taking a feature away weighs twice as much as adding one, since
+    a guest may find the model's name to promise it.
+    """
+    models = [named_models()[name] for name in known if name in named_models()]
+    fits = [model for model in models if wanted.vendor in (None, model.vendor)]
+    best = min(fits, key=lambda model: (model.name != preferred, *_effort(wanted, model)), default=None)
+    if best is None:
+        return None
+    on = wanted.features - (best.features - SAID_ALOUD)
+    return Match(best, on, best.features - wanted.features - UNSURE)
+
+
+def _effort(wanted: Processor, model: NamedModel) -> tuple[bool, int, str]:
+    off, on = model.features - wanted.features - UNSURE, wanted.features - model.features
+    return (wanted.family, wanted.model) != (model.family, model.model), 2 * len(off) + len(on), model.name
