@@ -1,6 +1,7 @@
 """A JSON file that stands in for this host: the fields of HostFacts by name, sizes in bytes.
 
-With "entropy": "counting" what is random elsewhere is the same each time: bytes 0, 1, 2...
+With "entropy": "counting" what is random elsewhere is the same each time: bytes 0, 1, 2... With "time": SECONDS the
+present stands still.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ def load_host(path: str | None) -> HostFacts:
     if isinstance(said, dict) and said.get("entropy") == "counting":
         del said["entropy"]
         values["entropy"] = lambda size: bytes(n % 256 for n in range(size))
+    if isinstance(said, dict) and isinstance(said.get("time"), int):
+        moment = float(said.pop("time"))
+        values["time"] = lambda: moment
     for name, value in said.items() if isinstance(said, dict) else [("", said)]:
         if name not in known:
             raise InvalidValue(f"{path}: there is no fact '{name}' of a host", field=name)

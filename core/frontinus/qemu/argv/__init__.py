@@ -31,6 +31,7 @@ from frontinus.qemu.argv import (
     sysinfo,
     tpm,
     usb,
+    vcpus,
     video,
     vsock,
     watchdogs,
@@ -38,8 +39,8 @@ from frontinus.qemu.argv import (
 from frontinus.qemu.argv.context import Context
 
 FAMILIES: tuple[Callable[[Context], None], ...] = (
-    general.build_head, machine.build, cpu.build, memory.build, cpu.build_smp, memory.build_late, sysinfo.build,
-    general.build, iommu.build, controllers.build, memory_devices.build, usb.build_hubs, controllers.build_ccid,
+    general.build_head, machine.build, cpu.build, memory.build, cpu.build_smp, vcpus.build, memory.build_late,
+    sysinfo.build, general.build, iommu.build, controllers.build, memory_devices.build, usb.build_hubs, controllers.build_ccid,
     disks.build, filesystems.build, interfaces.build, smartcard.build, characters.build, tpm.build, inputs.build,
     audio.build, graphics.build, video.build, audio.build_cards, watchdogs.build, usb.build_redirdevs, hostdevs.build,
     balloon.build, rng.build, security.build, panic.build, shmem.build, vsock.build, crypto.build, pstore.build,

@@ -9,7 +9,7 @@ from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.memory import MemoryBacking
 from frontinus.domain.plan import Folder
 from frontinus.domain.tuning import NumaTune
-from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.context import Context, Item
 
 Props = dict[str, object]
 SMALL_PAGE = 4096
@@ -143,7 +143,7 @@ def _folder(ctx: Context, parent: str) -> str:
 
 def _prealloc(ctx: Context, piece: Piece, backing: MemoryBacking, page: int | None) -> bool:
     """Whether the memory is allocated before the guest runs. Persistent memory that is a device needs none."""
-    if piece.model == "virtio-mem":
+    if piece.model == "virtio-mem" or Item("mem-prealloc") in ctx.items:
         return False
     if backing.allocation == "immediate":
         return True

@@ -114,6 +114,8 @@ def _timer(ctx: Context, timer: Timer) -> None:
 
 def _power(ctx: Context) -> None:
     ctx.flag("no-shutdown" if ctx.caps.has_command("set-action") or not exits_on_reboot(ctx.guest) else "no-reboot")
+    if ctx.guest.on_reboot == "destroy" and ctx.caps.has_command("set-action"):
+        ctx.command("set-action", reboot="shutdown")
     if not ctx.guest.acpi and not ctx.caps.has_schema("query-machines/ret-type/acpi"):
         ctx.flag("no-acpi")
     power = ctx.guest.power
@@ -127,7 +129,8 @@ def _power(ctx: Context) -> None:
 
 def exits_on_reboot(guest: Guest) -> bool:
     """Whether a reboot ends the guest: every event of its life is to destroy it."""
-    return (guest.on_reboot, guest.on_poweroff) == ("destroy", "destroy") and guest.on_crash in ("destroy", None)
+    after_crash = guest.on_crash in ("destroy", "coredump-destroy", None)
+    return (guest.on_reboot, guest.on_poweroff) == ("destroy", "destroy") and after_crash
 
 
 def _boot(ctx: Context) -> None:

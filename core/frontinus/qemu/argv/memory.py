@@ -61,7 +61,7 @@ def _old_options(ctx: Context, backend: Backend) -> None:
         ctx.flag("mem-prealloc")
     path = backend.props.get("mem-path")
     if path is not None:
-        ctx.text("mem-path", str(path).removesuffix("/ram"))
+        ctx.text("mem-path", str(path))
 
 
 def _iothreads(ctx: Context) -> None:
