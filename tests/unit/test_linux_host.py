@@ -60,7 +60,7 @@ def test_nodes_cpus_and_memory(tmp_path: Path) -> None:
     )
     assert facts.hugepages == {2 * MIB: "/dev/huge pages/frontinus", 1024 * MIB: "/mnt/1g/frontinus"}
     assert (facts.default_hugepage, facts.cpu_vendor) == (2 * MIB, "GenuineIntel")
-    assert (facts.kvm, facts.vhost_net, facts.usb, facts.sysinfo, facts.firmware) == (False, False, None, None, ())
+    assert (facts.kvm, facts.vhost_net, facts.usb, facts.sysinfo, facts.firmware) == (False, False, (), None, ())
 
 
 def test_the_view_shows_what_people_know_of_their_machine(tmp_path: Path) -> None:

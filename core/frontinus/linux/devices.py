@@ -28,13 +28,11 @@ def has_kvm(device: Path) -> bool:
         os.close(fd)
 
 
-def read_usb(root: Path) -> tuple[UsbDevice, ...] | None:
-    """USB devices; None on a host without USB."""
+def read_usb(root: Path) -> tuple[UsbDevice, ...]:
+    """USB devices."""
     bus = root / "sys/bus/usb/devices"
-    if not bus.is_dir():
-        return None
     found = []
-    for folder in sorted(bus.iterdir()):
+    for folder in sorted(bus.iterdir()) if bus.is_dir() else ():
         places, ids = (
             (read(folder / "busnum"), read(folder / "devnum")),
             (read(folder / "idVendor"), read(folder / "idProduct")),

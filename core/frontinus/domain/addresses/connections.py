@@ -78,7 +78,7 @@ PLUGS: dict[str, Callable[[Any], str | None]] = {
     "memory": lambda device: VIRTIO if device.model in ("virtio-pmem", "virtio-mem") else None,
     "crypto": lambda device: VIRTIO,
     "pstore": lambda device: PCI,
-    "panic": lambda device: PCI if device.model == "pvpanic" else None,
+    "panic": lambda device: PCIE if device.model == "pvpanic" else None,
 }
 """By kind of device: its plug, None for one that is not on PCI."""
 INTEGRATED = frozenset({"iommu", "panic"})

@@ -163,7 +163,9 @@ class MemoryDevice(Device, tag="memory"):
         if address.slot is not None and address.slot >= slots:
             yield f"{name}: slot {address.slot} is not one of {slots}"
         for other in guest.devices.memories:
-            if other is not self and address.slot is not None and address.slot == getattr(other.address, "slot", None):
+            if other is self or not isinstance(other.address, DimmAddress) or address.slot is None:
+                continue
+            if address.slot == other.address.slot:
                 yield f"{name}: slot {address.slot} is taken twice"
 
 
