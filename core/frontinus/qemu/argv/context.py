@@ -74,9 +74,9 @@ class Context:
         """List a host resource that must be set up before the start."""
         self.resources.append(resource)
 
-    def command(self, name: str, arguments: Props) -> None:
-        """Have a QMP command run before the guest's CPUs."""
-        self.commands.append((name, arguments))
+    def command(self, command: str, /, **arguments: object) -> None:
+        """Have a QMP command run before the guest's CPUs. Names with a dash come as **{"drive-id": ...}."""
+        self.commands.append((command, arguments))
 
     def fd(self) -> int:
         """The next descriptor number of the child."""

@@ -127,9 +127,9 @@ def _password(ctx: Context, display: Graphics) -> None:
     if password is None:
         return
     connected = {"connected": display.connected} if display.connected else {}
-    ctx.command("set_password", {"protocol": display.type, "password": password, **connected})
+    ctx.command("set_password", protocol=display.type, password=password, **connected)
     if display.password_until:
-        ctx.command("expire_password", {"protocol": display.type, "time": expiry(display.password_until)})
+        ctx.command("expire_password", protocol=display.type, time=expiry(display.password_until))
 
 
 def expiry(until: str) -> str:

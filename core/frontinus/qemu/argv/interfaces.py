@@ -46,7 +46,7 @@ def interface(ctx: Context, card: Interface) -> None:
     ctx.props("netdev", NETDEVS[card.type](ctx, card) | {"id": f"host{alias_of(card)}"})
     ctx.props("device", card_props(ctx, card))
     if card.link == "down":
-        ctx.command("set_link", {"name": alias_of(card), "up": False})
+        ctx.command("set_link", name=alias_of(card), up=False)
 
 
 def _check_vlan(card: Interface) -> None:
