@@ -101,15 +101,16 @@ def _security(guest: Guest, caps: Capabilities) -> Iterator[str]:
 
 def _labels(model: Model, guest: Guest) -> Iterator[str]:
     """Labels of the guest and, by walking down, of everything in it."""
-    labels = [child for child in model.models() if isinstance(child, SecurityLabel)]
-    models = Counter(label.model for label in labels if label.model or model is not guest)
-    for name in (name for name, count in models.items() if count > 1):
-        yield f"<seclabel>: two labels of model '{name or 'any'}' in one place"
-    for label in labels:
+    parts = list(model.models())
+    if labels := [part for part in parts if isinstance(part, SecurityLabel)]:
+        models = Counter(label.model for label in labels if label.model or model is not guest)
+        for name in (name for name, count in models.items() if count > 1):
+            yield f"<seclabel>: two labels of model '{name or 'any'}' in one place"
         if model is guest:
-            yield from _guest_label(label)
-    for child in model.models():
-        yield from _labels(child, guest)
+            for label in labels:
+                yield from _guest_label(label)
+    for part in parts:
+        yield from _labels(part, guest)
 
 
 def _guest_label(label: SecurityLabel) -> Iterator[str]:

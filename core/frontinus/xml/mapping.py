@@ -28,6 +28,7 @@ from lxml import etree
 from frontinus.xml.codecs import Codec, Str, scale
 
 Element = etree._Element
+IMMUTABLE = frozenset({str, int, bool, type(None), tuple})
 NAMESPACES = {"qemu": "http://libvirt.org/schemas/domain/qemu/1.0"}
 
 
@@ -219,6 +220,8 @@ class Model:
     """Field name to Spec in canonical order: fields marked `last` (alias, address) close the element."""
     _tree: ClassVar[Node]
     _lists: ClassVar[tuple[str, ...]] = ()
+    _parts: ClassVar[tuple[tuple[str, bool], ...]] = ()
+    """Fields that hold models, and whether they hold several."""
     _defaults: ClassVar[Mapping[str, Any]] = {}
     kept: list[Unknown]
 
@@ -230,6 +233,7 @@ class Model:
             found.update(vars(base).get("_declared", {}))
         cls._specs = dict(sorted(found.items(), key=lambda item: item[1].last))
         cls._lists = tuple(name for name, spec in found.items() if spec.many)
+        cls._parts = tuple((name, spec.many) for name, spec in cls._specs.items() if spec.model is not None)
         cls._defaults = {name: spec.default for name, spec in found.items() if spec.default is not None}
         cls._tree = Node(cls.tag)
         for name, spec in cls._specs.items():
@@ -268,10 +272,11 @@ class Model:
 
     def models(self) -> Iterator[Model]:
         """The model objects directly below this one, in canonical order."""
-        for name, spec in self._specs.items():
-            if spec.model is not None:
-                value = getattr(self, name)
-                yield from value if spec.many else (value,) if value is not None else ()
+        held = self.__dict__
+        for name, several in self._parts:
+            value = held.get(name)
+            if value:
+                yield from value if several else (value,)
 
     def clone(self: M, **changes: Any) -> M:
         """A deep copy with some fields replaced."""
@@ -287,10 +292,12 @@ def specs(model: type[Model]) -> Mapping[str, Spec]:
 
 def _copied(value: Any) -> Any:
     """A copy of what can change in place."""
+    if type(value) in IMMUTABLE:
+        return value
     if isinstance(value, Model):
         return value.clone()
     if isinstance(value, list):
-        return [_copied(item) for item in value]
+        return [_copied(item) for item in value] if value else []
     return dict(value) if isinstance(value, dict) else value
 
 
