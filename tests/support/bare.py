@@ -11,7 +11,6 @@ import os
 import signal
 from pathlib import Path
 
-
 GUEST_STATS: dict[str, object] = {
     "execute": "qom-get",
     "arguments": {"path": "/machine/peripheral/balloon0", "property": "guest-stats"},
@@ -45,7 +44,7 @@ class BareGuest:
         await self.ask("qmp_capabilities")
         if not paused:
             await self.ask("cont")
-            while not (await self.ask("query-status"))["running"]:  # type: ignore[call-overload, index]
+            while not (await self.ask("query-status"))["running"]:  # type: ignore[call-overload, index]  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         self.threads = [c["thread-id"] for c in await self.ask("query-cpus-fast")]  # type: ignore[attr-defined, union-attr, index]
 

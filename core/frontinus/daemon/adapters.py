@@ -12,6 +12,7 @@ import importlib.metadata
 import logging
 import os
 import pwd
+import re
 import shutil
 import signal
 import stat
@@ -37,9 +38,25 @@ class Adapter:
 
 
 def installed() -> list[Adapter]:
-    """The adapters of this installation, by name."""
-    return sorted((Adapter(entry.name, entry.module) for entry in importlib.metadata.entry_points(group=GROUP)),
-                  key=lambda adapter: adapter.name)  # fmt: skip
+    """The adapters of this installation whose extra was installed too, by name."""
+    found = {entry.name: Adapter(entry.name, entry.module) for entry in importlib.metadata.entry_points(group=GROUP)}
+    return [adapter for name, adapter in sorted(found.items()) if not missing(name)]
+
+
+def missing(extra: str) -> list[str]:
+    """The distributions of an extra of ours that are not installed."""
+    rows = importlib.metadata.requires("frontinus") or []
+    marked = [row.split(";")[0] for row in rows if re.search(rf"""extra == ["']{re.escape(extra)}["']""", row)]
+    names = [re.split(r"[^A-Za-z0-9._-]", row.strip())[0] for row in marked]
+    return [name for name in names if not _present(name)]
+
+
+def _present(name: str) -> bool:
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def confinement(config: Config) -> list[str]:

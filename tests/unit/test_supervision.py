@@ -1,0 +1,44 @@
+"""Adapters: found, confined, restarted when they die."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+from frontinus.daemon import adapters
+from frontinus.daemon.adapters import Adapter, Supervisor, confinement, missing
+from frontinus.daemon.config import Config, rooted_paths
+
+
+def test_an_extra_that_is_not_installed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ["lxml>=5", 'no-such-thing>=1; extra == "snmp"', "lxml>=5; extra == 'cim'"]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _: rows)
+    assert (missing("snmp"), missing("cim")) == (["no-such-thing"], [])
+
+
+def test_adapters_lose_every_privilege(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    monkeypatch.setattr(adapters, "_reachable", lambda _: True)
+    words = confinement(Config(adapter_user="nobody"))
+    assert {"--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--pdeathsig"} <= set(words)
+    assert any(word.startswith("--reuid=") and word != "--reuid=0" for word in words)
+
+
+async def test_a_dying_adapter_is_restarted_and_ends_with_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = tmp_path / "count"
+    (tmp_path / "shortlived.py").write_text(f"open({str(count)!r}, 'a').write('x')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(adapters, "installed", lambda: [Adapter("short", "shortlived")])
+    monkeypatch.setattr(adapters, "FIRST_DELAY", 0.02)
+    monkeypatch.setattr(Supervisor, "_environment", lambda _: {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"})
+    supervisor = Supervisor(Config(paths=rooted_paths(tmp_path)))
+    supervisor._confined = []
+    assert supervisor.start() == ["short"]
+    async with asyncio.timeout(10):
+        while supervisor.restarts.get("short", 0) < 2:  # noqa: ASYNC110 (another process is waited for)
+            await asyncio.sleep(0.01)
+    await supervisor.stop()
+    assert len(count.read_text()) >= 2
