@@ -25,6 +25,8 @@ TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE = 0x0002, 0x1000, 0x4000, 0x0100
 SIOCGIFMTU = 0x8921
 NAMES = "vnet%d"
+LONGEST = 15
+"""Bytes of a link's name."""
 SCRIPT_SECONDS = 60.0
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
@@ -46,6 +48,8 @@ class Taps(Maker[Tap]):
         self._links.close()
 
     def intend(self, resource: Tap, setup: Setup) -> list[Undo]:
+        if len(os.fsencode(resource.name)) > LONGEST:
+            raise HostFailed(f"'{resource.name}' is too long for the name of a link", what=resource.name)
         if resource.network is not None and resource.bridge is None:
             raise HostFailed(f"network '{resource.network}' is not active: it has no bridge", what=resource.network)
         if resource.lower is not None:
