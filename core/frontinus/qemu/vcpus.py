@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import msgspec
 
 from frontinus.api.errors import HypervisorFailed, InvalidValue, Unresponsive, Unsupported
-from frontinus.qemu.monitor.client import Monitor
+from frontinus.qemu.monitor.client import Event, Monitor
 
 UNPLUG_SECONDS = 5.0
+SLOTS = "query-hotpluggable-cpus"
 PERIPHERAL = "/machine/peripheral/"
 ORDER = ("node-id", "drawer-id", "book-id", "socket-id", "die-id", "cluster-id", "module-id", "core-id", "thread-id")
 
@@ -39,7 +40,7 @@ async def set_vcpus(monitor: Monitor, count: int) -> None:
     Raises Unsupported, InvalidValue when the slots do not allow it, Unresponsive when the guest keeps a CPU.
     """
     try:
-        slots = await monitor.ask(list[Slot], "query-hotpluggable-cpus")
+        slots = await monitor.ask(list[Slot], SLOTS)
     except HypervisorFailed as error:
         raise Unsupported(f"CPUs of this machine cannot be plugged: {error.message}") from error
     slots.sort(key=Slot.place)
@@ -70,10 +71,26 @@ async def _plug(monitor: Monitor, slots: Sequence[Slot], number: int) -> None:
 async def _unplug(monitor: Monitor, slots: Sequence[Slot], number: int) -> None:
     plugged = [slot for slot in reversed(slots) if slot.alias]
     for slot in _choose(plugged, number):
-        alias = slot.alias
-        with monitor.expect(lambda e, a=alias: e.name == "DEVICE_DELETED" and e.data.get("device") == a) as gone:  # type: ignore[misc]
-            await monitor.execute("device_del", {"id": alias})
-            done, _ = await asyncio.wait([gone], timeout=UNPLUG_SECONDS)
+        await _remove(monitor, slot.alias or "")
+
+
+async def _remove(monitor: Monitor, alias: str) -> None:
+    """Ask the guest for a CPU and wait until its slot is free.
+
+    The slots are looked at whenever something happened to a CPU: under TCG QEMU frees the slot, but never tells that
+    the device is deleted.
+    """
+    until = asyncio.get_running_loop().time() + UNPLUG_SECONDS
+    await monitor.execute("device_del", {"id": alias})
+    while True:
+        with monitor.expect(_about_cpus) as happened:
+            if all(slot.alias != alias for slot in await monitor.ask(list[Slot], SLOTS)):
+                return
+            done, _ = await asyncio.wait([happened], timeout=max(0, until - asyncio.get_running_loop().time()))
             if not done:
                 raise Unresponsive(f"the guest did not give up CPU '{alias}' within {UNPLUG_SECONDS:g} s")
-            gone.result()
+            happened.result()
+
+
+def _about_cpus(event: Event) -> bool:
+    return event.name in ("DEVICE_DELETED", "ACPI_DEVICE_OST")
