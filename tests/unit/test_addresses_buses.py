@@ -56,7 +56,9 @@ def test_scsi_host_devices_take_what_disks_leave() -> None:
     source = "<adapter name='scsi_host{0}'/><address bus='0' target='0' unit='0'/>"
     lun = f"<hostdev mode='subsystem' type='scsi'><source>{source}</source></hostdev>"
     guest = completed(disk("sdb", "scsi") + "".join(lun.format(n) for n in range(8)))
-    units = [(d.address.controller, d.address.unit) for d in guest.devices.hostdevs if isinstance(d.address, DriveAddress)]
+    units = [
+        (d.address.controller, d.address.unit) for d in guest.devices.hostdevs if isinstance(d.address, DriveAddress)
+    ]
     assert units == [(0, 0), (0, 2), (0, 3), (0, 4), (0, 5), (0, 6), (1, 0), (1, 1)]
 
 
@@ -131,7 +133,9 @@ def test_channels_begin_at_port_1() -> None:
 def test_a_console_takes_port_0_and_keeps_quiet_about_it() -> None:
     guest = completed("<console type='pty'><target type='virtio'/></console>" + CHANNEL.format(1, ""))
     assert guest.devices.consoles[0].address is None
-    assert channel_ports("<console type='pty'><target type='virtio'/></console>" * 2 + CHANNEL.format(1, "")) == [(0, 2)]
+    assert channel_ports("<console type='pty'><target type='virtio'/></console>" * 2 + CHANNEL.format(1, "")) == [
+        (0, 2)
+    ]
 
 
 def test_a_full_controller_brings_the_next() -> None:

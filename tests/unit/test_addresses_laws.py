@@ -73,7 +73,7 @@ def test_most_of_these_guests_can_be() -> None:
         made_of.extend(addresses(guest) if guest is not None else [])
 
     count()
-    assert tries[True] > 20 and len(made_of) > 300
+    assert tries[True] > 10 and len(made_of) > 100
 
 
 @LAW

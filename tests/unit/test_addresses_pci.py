@@ -125,10 +125,21 @@ def test_q35_legacy_devices_get_a_conventional_bus() -> None:
 
 
 def test_q35_usb2_has_its_boards_slots() -> None:
-    group = "".join(f"<controller type='usb' index='{{0}}' model='ich9-{m}'/>" for m in ("ehci1", "uhci1", "uhci2", "uhci3"))
+    group = "".join(
+        f"<controller type='usb' index='{{0}}' model='ich9-{m}'/>" for m in ("ehci1", "uhci1", "uhci2", "uhci3")
+    )
     guest = completed("".join(group.format(index) for index in range(3)))
     parts = [c for c in guest.devices.controllers if c.type == "usb"]
-    assert [at(c) for c in parts[:8]] == ["0:1d.7", "0:1d.0", "0:1d.1", "0:1d.2", "0:1a.7", "0:1a.0", "0:1a.1", "0:1a.2"]
+    assert [at(c) for c in parts[:8]] == [
+        "0:1d.7",
+        "0:1d.0",
+        "0:1d.1",
+        "0:1d.2",
+        "0:1a.7",
+        "0:1a.0",
+        "0:1a.1",
+        "0:1a.2",
+    ]
     third = [at(c) for c in parts[8:]]
     assert [place.rpartition(".")[2] for place in third] == ["7", "0", "1", "2"]
     assert len({place.partition(".")[0] for place in third}) == 1
@@ -165,7 +176,9 @@ def test_an_address_on_a_missing_bus_grows_that_bus() -> None:
 def test_expander_buses_count_down() -> None:
     cell = "<cell id='{0}' cpus='{0}' memory='256' unit='MiB'/>"
     cells = f"<vcpu>2</vcpu><cpu><numa>{cell.format(0)}{cell.format(1)}</numa></cpu>"
-    guest = completed("".join(f"<controller type='pci' index='{n}' model='pcie-expander-bus'/>" for n in (1, 2)), more=cells)
+    guest = completed(
+        "".join(f"<controller type='pci' index='{n}' model='pcie-expander-bus'/>" for n in (1, 2)), more=cells
+    )
     buses = [c.bus_nr for c in guest.devices.controllers if c.model == "pcie-expander-bus"]
     assert buses == [254, 252]
 

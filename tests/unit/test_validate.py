@@ -13,7 +13,11 @@ NIC = "<interface type='user'><mac address='52:54:00:00:00:{0:02x}'/>{1}</interf
 @pytest.mark.parametrize(
     ("devices", "element", "reason"),
     [
-        (NIC.format(1, "<alias name='ua-x'/>") + NIC.format(2, "<alias name='ua-x'/>"), "alias", "'ua-x' names two devices"),
+        (
+            NIC.format(1, "<alias name='ua-x'/>") + NIC.format(2, "<alias name='ua-x'/>"),
+            "alias",
+            "'ua-x' names two devices",
+        ),
         (NIC.format(1, "<boot order='1'/>") + NIC.format(2, "<boot order='1'/>"), "boot", "order 1"),
         ("<watchdog model='i6300esb'/>" * 2, "watchdog", "more than one"),
         ("<vsock model='virtio'><cid address='2'/></vsock>", "vsock", "reserved"),
@@ -37,7 +41,9 @@ def test_several_reasons_are_told_at_once_but_not_all() -> None:
         completed(two + "<vsock model='virtio'><cid address='1'/></vsock>")
     assert caught.value.message.count("; ") >= 1
     with pytest.raises(InvalidXML) as caught:
-        completed("".join(f"<memory model='dimm'><target><size unit='MiB'>{n}</size></target></memory>" for n in range(20)))
+        completed(
+            "".join(f"<memory model='dimm'><target><size unit='MiB'>{n}</size></target></memory>" for n in range(20))
+        )
     assert caught.value.message.count("; ") < 20
 
 
