@@ -197,6 +197,28 @@ async def test_what_a_guest_finds(engine: Engine, files: Path, guest_image: Gues
     await engine.destroy("many")
 
 
+PLUGGED = {
+    "<rng model='virtio'><backend model='builtin'/></rng>": "virtio-rng-pci",
+    "<input type='tablet' bus='usb'/>": "usb-tablet",
+    "<memory model='dimm'><target><size unit='MiB'>64</size><node>0</node></target></memory>": "pc-dimm",
+    "<watchdog model='i6300esb' action='none'/>": "i6300esb",
+    "<redirdev bus='usb' type='unix'><source mode='bind' path='{place}/redir'/></redirdev>": "usb-redir",
+    "<crypto model='virtio' type='qemu'><backend model='builtin'/></crypto>": "virtio-crypto-pci",
+}
+
+
+async def test_plugging(engine: Engine, place: Path) -> None:
+    await engine.define(xml("", place, machine="pc"))
+    await engine.start("many")
+    before = await peripherals(engine)
+    for device in PLUGGED:
+        await engine.attach_device("many", device.format(place=place), live=True)
+    after = await peripherals(engine)
+    assert sorted(after[alias] for alias in after.keys() - before.keys()) == sorted(PLUGGED.values())
+    await engine.detach_device("many", "<input type='tablet' bus='usb'/>", live=True)
+    assert "usb-tablet" not in (await peripherals(engine)).values()
+
+
 async def test_a_missing_device_of_the_host_is_told(engine: Engine, place: Path) -> None:
     await engine.define(xml("<hostdev type='usb'><source><vendor id='0xdead'/><product id='0xbeef'/></source></hostdev>",
                             place))  # fmt: skip

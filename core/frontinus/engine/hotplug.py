@@ -14,7 +14,7 @@ from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.disk import Disk, last_layer, number_layers
 from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest
-from frontinus.domain.plan import DevicePlan
+from frontinus.domain.plan import DevicePlan, Folder
 from frontinus.domain.plugging import add_device, find_device, parse_device, plugged, remove_device, replace_device
 from frontinus.engine.definitions import persist
 from frontinus.engine.record import Record, Running
@@ -71,12 +71,14 @@ class Hotplug:
         """Set up a plan's resources; their undo records join those of the guest before anything is made."""
         who = await self.world.resources.credentials(record.uuid)
         known = len(running.undo)
+        there = {one.get("path") for one in running.undo if one.get("kind") == "folder"}
+        wanted = [one for one in plan.resources if not (isinstance(one, Folder) and one.path in there)]
 
         async def journal(undo: Sequence[dict[str, object]]) -> None:
             running.undo[known:] = [{**one, "alias": plan.alias} for one in undo]
             await persist(self.world, record)
 
-        prepared = await self.world.resources.set_up(plan.resources, who, journal)
+        prepared = await self.world.resources.set_up(wanted, who, journal)
         prepared.undo = [{**one, "alias": plan.alias} for one in prepared.undo]
         running.undo[known:] = prepared.undo
         return prepared
