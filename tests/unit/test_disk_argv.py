@@ -345,6 +345,9 @@ def test_what_the_host_must_set_up() -> None:
         Label("/a"),
         Overlay("/a.TRANSIENT-test", "/a", "qcow2"),
     ]
+    assert built(file("type='raw'", "<shareable/>"))[0].resources == [Label("/a", shared=True)]
+    mine = "<disk type='file'><source file='/a'><seclabel model='dac' relabel='no'/></source><target dev='vda'/></disk>"
+    assert built(mine)[0].resources == []
     ctx, _ = built(PROTOCOLS["nvme"][0])
     assert ctx.resources == [Vfio("/sys/bus/pci/devices/0001:02:03.4")]
 
@@ -359,6 +362,17 @@ def test_a_host_drive_is_a_cdrom_drive_only_where_the_host_says_so() -> None:
 def test_protocols_that_this_qemu_dropped_are_refused() -> None:
     with pytest.raises(Unsupported, match="sheepdog"):
         built(PROTOCOLS["sheepdog"][0], caps=qemu72())
+
+
+def test_what_only_the_plan_can_see_is_refused() -> None:
+    facts = dataclasses.replace(host(), pools={"p": Pool("dir", {"v": ("file", "/v")})})
+    with pytest.raises(Unsupported, match="'lun' needs a block device"):
+        built(
+            "<disk type='volume' device='lun'><source pool='p' volume='v'/><target dev='sda' bus='scsi'/></disk>",
+            facts=facts,
+        )
+    with pytest.raises(Unsupported, match="fdgroup"):
+        built("<disk type='file'><source file='/a' fdgroup='g'/><target dev='vda'/></disk>")
 
 
 def test_limits_name_every_field() -> None:

@@ -6,7 +6,7 @@ Nodes are named after the index of the image: frontinus-3-storage, frontinus-3-s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.image import Image
@@ -41,6 +41,8 @@ class Access:
     detect_zeroes: str | None = None
     floppy: bool = False
     removable: bool = False
+    shared: bool = False
+    """Whether other guests write to the image too."""
 
     @property
     def detection(self) -> str | None:
@@ -67,13 +69,13 @@ def emit_chain(ctx: Context, top: Image, access: Access) -> str:
 
 def below(access: Access) -> Access:
     """The same for an image that backs another: zeroes are looked for only where the guest writes."""
-    return Access(access.cache, access.io, access.discard, None, access.floppy, access.removable)
+    return replace(access, detect_zeroes=None, shared=True)
 
 
 def emit_image(ctx: Context, image: Image, access: Access) -> None:
     """Emit one layer: its objects, its protocol's node, a node for a slice, its format's node."""
     objects = emit_objects(ctx, image, storage_node(image), format_node(image))
-    _label(ctx, image)
+    _reach(ctx, image, access)
     emit_node(ctx, storage_props(ctx, image, access, objects))
     if needs_slice_node(image):
         emit_node(ctx, slice_props(image, access))
@@ -130,13 +132,14 @@ def emit_managed_reservations(ctx: Context) -> None:
     ctx.props("object", {"qom-type": "pr-manager-helper", "id": MANAGED_RESERVATIONS, "path": path})
 
 
-def _label(ctx: Context, image: Image) -> None:
-    """A local image must be in QEMU's reach; one that only backs others may be in use by many guests."""
+def _reach(ctx: Context, image: Image, access: Access) -> None:
+    """Have the host let QEMU at a local image, unless its user forbids to touch the owner."""
     path, function = image.source.local_path, image.source.address
     if image.type == "nvme" and function is not None:
         ctx.need(Vfio(f"/sys/bus/pci/devices/{function.name}", bool(image.source.managed)))
-    if path is not None and image.type in ("file", "block", "dir"):
-        ctx.need(Label(path, readonly=image.read_only, shared=image.read_only))
+    left_alone = any(label.relabel is False and label.model in (None, "dac") for label in image.source.seclabels)
+    if path is not None and image.type in ("file", "block", "dir") and not left_alone:
+        ctx.need(Label(path, readonly=image.read_only, shared=image.read_only or access.shared))
 
 
 def cache_props(cache: str | None) -> Props | None:

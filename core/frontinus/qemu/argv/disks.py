@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from frontinus.api.errors import InvalidXML
+from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.devices.image import Image, resolved
 from frontinus.domain.devices.source import Source
@@ -74,7 +74,10 @@ def emit_disk(ctx: Context, disk: Disk) -> None:
 def image_of(ctx: Context, disk: Disk) -> Image | None:
     """The disk's images with volumes resolved; None for a drive without medium."""
     image = disk.image()
-    return resolved(image, ctx.host.pools) if image is not None else None
+    found = resolved(image, ctx.host.pools) if image is not None else None
+    if found is not None and disk.device == "lun" and found.type not in ("block", "network"):
+        raise Unsupported(f"disk '{disk.target}': device 'lun' needs a block device, and its volume is a {found.type}")
+    return found
 
 
 def disk_items(ctx: Context, disk: Disk) -> list[Item]:
@@ -98,7 +101,7 @@ def access(disk: Disk) -> Access:
     """How a disk uses its images. A disk that others write too is not cached."""
     cache = disk.cache or ("none" if disk.shareable and not disk.readonly else None)
     return Access(cache, disk.io, disk.discard, disk.detect_zeroes, floppy=disk.device == "floppy",
-                  removable=disk.device == "cdrom" and disk.format == "raw")  # fmt: skip
+                  removable=disk.device == "cdrom" and disk.format == "raw", shared=disk.shareable)  # fmt: skip
 
 
 def _medium(ctx: Context, disk: Disk, image: Image) -> str:

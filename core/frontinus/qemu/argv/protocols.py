@@ -45,6 +45,8 @@ def protocol_props(host: HostFacts, image: Image, objects: Objects, *, floppy: b
         return {"driver": "nvme", "device": source.address.name, "namespace": source.namespace}
     if image.type not in ("file", "block"):
         raise Unsupported(f"<source>: storage of type '{image.type}' is not a file, device or server")
+    if source.fdgroup is not None:
+        raise Unsupported(f"<source>: nobody gave descriptors for fdgroup '{source.fdgroup}'")
     driver = "file"
     if image.type == "block":
         driver = "host_cdrom" if removable and source.dev in host.cdroms else "host_device"
