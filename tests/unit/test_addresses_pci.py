@@ -237,6 +237,11 @@ def test_a_bridge_below_a_higher_number_is_refused() -> None:
     assert "index" in refused(bridges, "pc")
 
 
+def test_a_machine_without_pci_refuses_pci_devices() -> None:
+    assert not completed("", "isapc").devices.controllers
+    assert "no PCI bus" in refused(nics(1, "e1000"), "isapc")
+
+
 # --- the map itself
 
 

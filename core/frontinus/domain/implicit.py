@@ -17,25 +17,24 @@ from frontinus.domain.host import HostFacts
 Q35_USB = (("qemu-xhci", "qemu-xhci"), ("nec-xhci", "nec-usb-xhci"), ("ich9-ehci1", "ich9-usb-ehci1"))
 """USB models for q35, the best first, by the type that QEMU must have."""
 COMPANIONS = ("ich9-uhci1", "ich9-uhci2", "ich9-uhci3")
+ISA_ONLY = "isapc"
 DRIVES = ("scsi", "fdc", "ide", "sata")
 
 
 def add_machine_devices(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
     """Root bus, USB, the chipset's SATA, keyboard and mouse, balloon. To be completed with the user's own devices."""
-    if guest.machine == "isapc":
-        pass
-    elif guest.is_q35:
+    if guest.is_q35:
         add_controller(guest, caps, host, "pci", 0, "pcie-root")
         add_controller(guest, caps, host, "sata", 0)
         _add_q35_usb(guest, caps, host)
-    else:
+    elif guest.machine != ISA_ONLY:
         add_controller(guest, caps, host, "usb", 0)
         add_controller(guest, caps, host, "pci", 0, "pci-root")
     devices = guest.devices
     for kind in ("mouse", "keyboard"):
         if not any(device.type == kind and device.bus in ("ps2", None) for device in devices.inputs):
             devices.inputs.append(Input(type=kind, bus="ps2"))
-    if devices.memballoon is None:
+    if devices.memballoon is None and guest.machine != ISA_ONLY:
         devices.memballoon = Memballoon(model="virtio")
     audio = default_audio(guest, host)
     if audio is not None:

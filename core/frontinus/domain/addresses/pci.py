@@ -63,7 +63,7 @@ def assign_pci(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bo
     """Give every PCI device its address, and add the controllers that this takes. Raises InvalidXML."""
     controllers = [c for c in guest.devices.controllers if c.type == "pci"]
     if not controllers:
-        _refuse_any(guest)
+        _refuse_any(guest, caps)
         return
     if max(c.index or 0 for c in controllers) > MAX_BUS:
         raise InvalidXML(f"<controller>: a PCI controller's index is at most {MAX_BUS}", element="controller")
@@ -85,9 +85,9 @@ def _check_order(controller: Controller) -> None:
         raise InvalidXML(f"<controller>: {why}", element="controller")
 
 
-def _refuse_any(guest: Guest) -> None:
+def _refuse_any(guest: Guest, caps: Capabilities) -> None:
     for device in placed_devices(guest):
-        if place_of(device) is not None:
+        if place_of(device) is not None or (is_open(device) and wish_of(device, guest, caps) is not None):
             raise InvalidXML(f"<{device.tag}>: this machine has no PCI bus", element=device.tag)
 
 
