@@ -31,6 +31,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LAST_WORDS = 500
 
 _IN_CREATE, _IN_MOVED_TO, _IN_CLOEXEC = 0x100, 0x80, 0o2000000
+_CLOSE_RANGE_CLOEXEC = 4
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -197,10 +198,17 @@ def spawn(argv: Sequence[str], log: Path, setup: Setup, fds: Mapping[int, int]) 
             stack.callback(os.close, copy)
             actions.append((os.POSIX_SPAWN_DUP2, copy, target))
         with failing("start", argv[0]):
+            _close_on_exec()
             return os.posix_spawn(
                 program, list(argv), {"PATH": PATH, "LC_ALL": "C", "HOME": setup.home}, file_actions=actions, setsid=True,
                 setsigmask=(), setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD),
             )  # fmt: skip
+
+
+def _close_on_exec() -> None:
+    """Mark all our descriptors: Python's are marked, but not what a library opened or our own parent left us."""
+    if _libc.close_range(3, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def _wait_for(path: Path, pid: int) -> None:
