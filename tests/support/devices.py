@@ -21,7 +21,7 @@ ivshmem ivshmem-plain ivshmem-doorbell virtio-pmem-pci virtio-mem-pci sgx-epc cc
 cryptodev-backend-builtin cryptodev-backend-lkcf memory-backend-epc
 """
 PROPERTIES = {
-    "virtio-blk-pci": ("iommu_platform", "ats", "packed", "page-per-vq"),
+    "virtio-blk-pci": ("iommu_platform", "ats", "packed", "page-per-vq", "acpi-index"),
     "virtio-balloon-device": ("deflate-on-oom", "free-page-reporting"),
     "vhost-user-fs-device": ("bootindex",),
     "usb-host": ("hostdevice", "guest-resets-all"),

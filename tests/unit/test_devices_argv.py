@@ -270,6 +270,18 @@ def test_context_ids_of_running_guests_never_meet() -> None:
     assert min(chosen) > 2
 
 
+def test_a_running_guest_shows_what_its_start_chose() -> None:
+    growing = VIRTIO_MEM.replace("<current unit='MiB'>4</current>", "")
+    guest = guest_with(f"<vsock><cid auto='yes'/>{PCI}</vsock>{growing}")
+    guest.id = 5
+    for device in guest.devices.all():
+        device.prepare(guest, CAPS, HOST)
+    shown = format_guest(guest, active=True)
+    assert "<cid auto='yes' address='48'/>" in shown
+    assert "<current unit='KiB'>0</current>" in shown
+    assert "<current" not in format_guest(guest)
+
+
 @pytest.mark.parametrize(("xml", "alias", "expected"), [
     ("<memory model='dimm'><target><size unit='KiB'>524287</size><node>0</node></target>"
      "<address type='dimm' slot='2'/></memory>", "dimm2", [

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from frontinus.api.errors import InvalidXML
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.devices.rules import acpi_index
 from support.device_cases import CASES, CELLS
-from support.devices import CONTROLLERS, OLD, PCI, PORT, guest_with, reasons
+from support.devices import CAPS, CONTROLLERS, OLD, PCI, PORT, guest_with, only, reasons
 
 DRIVE = "<address type='drive' controller='0' bus='0' target='0' unit='0'/>"
 WITHOUT_USB = "<controller type='usb' index='0' model='none'/>"
@@ -246,6 +248,16 @@ def test_what_needs_more_than_a_plain_guest_is_not_refused_there() -> None:
 }))  # fmt: skip
 def test_an_emulator_without_the_device_is_told(name: str) -> None:
     assert "this QEMU" in reasons(CASES[name][0], caps=OLD)
+
+
+def test_an_acpi_index_is_for_pci_devices() -> None:
+    def told(xml: str, caps: Capabilities) -> list[str]:
+        return list(acpi_index(only(guest_with(xml)), caps))
+
+    on_usb, on_pci = f"<hub type='usb'><acpi index='1'/>{PORT}</hub>", f"<shmem name='s'><acpi index='1'/>{PCI}</shmem>"
+    assert told(on_usb, CAPS) == ["<hub>: <acpi index> is for PCI devices"]
+    assert told(on_pci, OLD) == ["<shmem>: <acpi index> is not supported by this QEMU"]
+    assert told(on_pci, CAPS) == []
 
 
 @pytest.mark.parametrize("xml", [

@@ -10,6 +10,7 @@ from frontinus.domain.addresses.connections import placed_devices
 from frontinus.domain.aliases import is_user_alias
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.check_guest import check_guest
+from frontinus.domain.devices.rules import acpi_index
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 
@@ -33,7 +34,7 @@ def _reasons(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[tupl
     for reason in check_guest(guest, caps, host):
         yield reason.partition("<")[2].partition(">")[0].partition(" ")[0] or "domain", reason
     for device in guest.devices.all():
-        for reason in device.check(guest, caps):
+        for reason in (*device.check(guest, caps), *acpi_index(device, caps)):
             yield device.tag, reason
     yield from _aliases(guest)
     yield from _boot(guest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from frontinus.domain.devices.base import Address, VirtioOptions
+from frontinus.domain.devices.base import Address, Device, PciAddress, VirtioOptions
 
 if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
@@ -30,6 +30,14 @@ def virtio_options(options: VirtioOptions, caps: Capabilities) -> Iterator[str]:
 def lacks(caps: Capabilities, type_name: str, name: str) -> bool:
     """Whether a type was probed and has no such property."""
     return type_name in caps.properties and not caps.has_property(type_name, name)
+
+
+def acpi_index(device: Device, caps: Capabilities) -> Iterator[str]:
+    """The index by which a guest names a PCI device of its own."""
+    if device.acpi_index and device.address is not None and not isinstance(device.address, PciAddress):
+        yield f"<{device.tag}>: <acpi index> is for PCI devices"
+    if device.acpi_index and lacks(caps, "virtio-blk-pci", "acpi-index"):
+        yield f"<{device.tag}>: <acpi index> is not supported by this QEMU"
 
 
 def placed(device: str, address: Address | None, *kinds: str) -> Iterator[str]:
