@@ -35,6 +35,7 @@ PACKAGES = {
     "swtpm": ("TPM of the guests", "test"),
     "nftables": ("packet filters, NAT", "test"),
     "dnsmasq-base": ("DHCP and DNS of virtual networks", "test"),
+    "prometheus": ("promtool and Prometheus, which judge the exporter", "ci"),
 }
 PURPOSES = ("lint", "run", "test", "ci")  # in the order of what they need
 CAN_DO_WITHOUT = ("lint", "test")  # goes on without Debian packages that cannot be installed

@@ -115,10 +115,10 @@ class Server:
         writer.transport.set_write_buffer_limits(high=CHUNK)
         try:
             await self._converse(reader, writer)
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
-            pass  # the peer went away, or we do
-        except TimeoutError:
+        except TimeoutError:  # before OSError, which it is one of
             self._refused("slow")
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the peer went away, or we do
         except Exception:
             log.exception("a connection failed unexpectedly")
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -32,6 +32,13 @@ class Metric(Generic[T]):
     help: str
     value: str | Callable[[T], Value]
     per: int = 1
+    verb: str = "%s"
+    """How a number is written; flags are written as numbers."""
+
+    def scaled(self, values: Sequence[Value]) -> tuple[Value, ...]:
+        """Known values in the family's unit."""
+        per = self.per
+        return tuple(values) if per == 1 else tuple([value / per for value in values if value is not None])
 
     @property
     def family(self) -> str:
@@ -59,6 +66,11 @@ def counter(name: str, help: str, value: str | Callable[[Any], Value], per: int 
 
 def gauge(name: str, help: str, value: str | Callable[[Any], Value], per: int = 1) -> Metric[Any]:
     return Metric(name, "gauge", help, value, per)
+
+
+def flag(name: str, help: str, value: str | Callable[[Any], Value]) -> Metric[Any]:
+    """A gauge that is 0 or 1."""
+    return Metric(name, "gauge", help, value, verb="%d")
 
 
 def info(name: str, help: str) -> Metric[Any]:

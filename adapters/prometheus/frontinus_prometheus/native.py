@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from frontinus.api.views import STATES, GuestStats
-from frontinus_prometheus.metric import NANO, Profile, Scope, counter, gauge, info, one
+from frontinus_prometheus.metric import NANO, Profile, Scope, counter, flag, gauge, info, one
 from frontinus_prometheus.model import Entry, Facts
 
 
@@ -33,8 +33,8 @@ def _text_version(numbers: tuple[int, int, int]) -> str:
 
 ENGINE = (
     Scope(lambda facts: (facts,), (
-        gauge("frontinus_up", "Whether the engine is connected.", "up"),
-        gauge("frontinus_stats_success", "Whether the engine gave figures within this scrape's deadline.", "fresh"),
+        flag("frontinus_up", "Whether the engine is connected.", "up"),
+        flag("frontinus_stats_success", "Whether the engine gave figures within this scrape's deadline.", "fresh"),
         gauge("frontinus_stats_age_seconds", "Age of the oldest figures shown, leaving out guests marked stale.", "age"),
         gauge("frontinus_engine_generation", "Number of the last event known; it starts anew with the engine.", "generation"),
     ), {}),
@@ -46,7 +46,7 @@ ENGINE = (
     Scope(one(lambda facts: facts.host), (
         gauge("frontinus_host_cpus", "CPUs of the host.", "cpus"),
         gauge("frontinus_host_memory_bytes", "Memory of the host.", "memory"),
-        gauge("frontinus_host_kvm", "Whether the host can run guests on KVM.", "kvm"),
+        flag("frontinus_host_kvm", "Whether the host can run guests on KVM.", "kvm"),
     ), {}),
     Scope(_all_states, (gauge("frontinus_guests", "Guests known, by state.", lambda pair: pair[1]),), {
         "state": lambda pair: pair[0]}),
@@ -57,16 +57,16 @@ GUESTS = (
         "id": "id", "title": "title", "arch": "arch", "machine": "machine", "virt_type": "virt_type", "os_type": "os_type"}),
     Scope(one(lambda entry: entry.view), (info("frontinus_guest_status_info", "A guest's state and the reason for it."),), {
         "state": "state", "reason": "reason"}),
-    Scope(_states, (gauge("frontinus_guest_state", "Whether a guest is in a state: 1 for one of all states.",
+    Scope(_states, (flag("frontinus_guest_state", "Whether a guest is in a state: 1 for one of all states.",
                           lambda pair: pair[1]),), {"state": lambda pair: pair[0]}),
     Scope(one(lambda entry: entry.view), (
         gauge("frontinus_guest_state_change_timestamp_seconds", "When the state last changed.", "since"),
-        gauge("frontinus_guest_active", "Whether the guest has a process.", "active"),
-        gauge("frontinus_guest_persistent", "Whether the guest has a stored definition.", "persistent"),
-        gauge("frontinus_guest_autostart", "Whether the guest starts with the engine.", "autostart"),
-        gauge("frontinus_guest_managed_save", "Whether the next start restores a saved state.", "managed_save"),
-        gauge("frontinus_guest_definition_changed", "Whether the stored definition differs from the running guest.", "updated"),
-        gauge("frontinus_guest_tainted", "Whether something was done to the guest that nobody answers for.",
+        flag("frontinus_guest_active", "Whether the guest has a process.", "active"),
+        flag("frontinus_guest_persistent", "Whether the guest has a stored definition.", "persistent"),
+        flag("frontinus_guest_autostart", "Whether the guest starts with the engine.", "autostart"),
+        flag("frontinus_guest_managed_save", "Whether the next start restores a saved state.", "managed_save"),
+        flag("frontinus_guest_definition_changed", "Whether the stored definition differs from the running guest.", "updated"),
+        flag("frontinus_guest_tainted", "Whether something was done to the guest that nobody answers for.",
               lambda view: bool(view.tainted)),
         gauge("frontinus_guest_vcpus", "Virtual CPUs that the guest has.", "vcpus"),
         gauge("frontinus_guest_vcpus_maximum", "Virtual CPUs that the guest can have.", "max_vcpus"),
@@ -84,7 +84,7 @@ GUESTS = (
 FIGURES = (
     Scope(lambda stats: (stats,), (
         gauge("frontinus_guest_stats_age_seconds", "Age of the guest's figures.", _age),
-        gauge("frontinus_guest_stats_stale", "Whether the hypervisor failed to answer in time, so that the figures are old.",
+        flag("frontinus_guest_stats_stale", "Whether the hypervisor failed to answer in time, so that the figures are old.",
               "stale"),
     ), {}),
     Scope(one(lambda stats: stats.cpu), (
@@ -98,7 +98,7 @@ FIGURES = (
         counter("frontinus_guest_vcpu_delay_seconds_total",
                 "Time that a virtual CPU was ready but waited for a CPU of the host: what the guest sees as stolen.",
                 "delay", NANO),
-        gauge("frontinus_guest_vcpu_halted", "Whether a virtual CPU is halted.", "halted"),
+        flag("frontinus_guest_vcpu_halted", "Whether a virtual CPU is halted.", "halted"),
     ), {"vcpu": "index"}),
     Scope(one(lambda stats: stats.memory), (
         gauge("frontinus_guest_memory_balloon_bytes", "Memory that the balloon leaves to the guest.", "current"),

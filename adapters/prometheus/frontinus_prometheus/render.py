@@ -1,11 +1,12 @@
-"""From figures to text. What a series is called is worked out once a guest and kept; a scrape only appends the numbers.
+"""From figures to text. What a series is called is worked out once a guest and kept; a scrape only puts the numbers in.
 
-Families stay together, as both formats demand: every family has a column of lines, which guests fill one after another.
+Families stay together, as both formats demand, so numbers are gathered by column: one for each family of a scope. While the
+series are those of the last scrape, a column is one format string, which takes all its numbers in one operation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,8 +18,10 @@ KEPT = 512
 """Items of one scope whose names are kept a guest: more means that devices come and go, then all are worked out anew."""
 
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
-Values = Callable[[Any], tuple[Value, ...]]
-Column = list[str]
+
+Key = tuple[object, ...]
+Names = tuple[str, ...]
+"""What stands before the values of one item, a name and labels for each family of its scope."""
 
 
 def label_text(labels: Mapping[str, object]) -> str:
@@ -27,91 +30,92 @@ def label_text(labels: Mapping[str, object]) -> str:
     return "{" + ",".join(f'{key}="{value}"' for key, value in shown) + "}" if shown else ""
 
 
-def _fields(fields: Sequence[str]) -> Values:
-    """The attributes of an item as a tuple."""
-    if len(fields) == 1:
-        single = attrgetter(fields[0])
+def _getter(sources: Sequence[str | Callable[[Any], Any]]) -> Callable[[Any], tuple[Any, ...]]:
+    """All of an item's attributes or functions as a tuple."""
+    names = [source for source in sources if isinstance(source, str)]
+    if not sources:
+        return lambda item: ()
+    if len(names) == len(sources) > 1:
+        return attrgetter(*names)
+    if len(names) == len(sources):
+        single = attrgetter(*names)
         return lambda item: (single(item),)
-    return attrgetter(*fields)
-
-
-def _functions(functions: Sequence[Callable[[Any], Value]]) -> Values:
+    functions = [attrgetter(source) if isinstance(source, str) else source for source in sources]
     return lambda item: tuple([function(item) for function in functions])
-
-
-class Part:
-    """The families of a scope whose values come the same way: attributes with one divisor, or functions."""
-
-    def __init__(self, metrics: Sequence[Metric[Any]]) -> None:
-        self.metrics = metrics
-        self.per = metrics[0].per
-        names = [m.value for m in metrics if isinstance(m.value, str)]
-        self.values = (
-            _fields(names) if names else _functions([m.value for m in metrics if not isinstance(m.value, str)])
-        )
-
-    def fill(self, columns: Iterable[Column], prefixes: Iterable[str], item: object) -> None:
-        """A line for each value that is known."""
-        per = self.per
-        if per == 1:
-            for column, prefix, value in zip(columns, prefixes, self.values(item), strict=True):
-                if value is not None:
-                    column.append(f"{prefix}{value:d}\n" if value.__class__ is bool else f"{prefix}{value}\n")
-        else:
-            for column, prefix, value in zip(columns, prefixes, self.values(item), strict=True):
-                if value is not None:
-                    column.append(f"{prefix}{value / per}\n")
 
 
 class Rows:
     """A scope made ready."""
 
     def __init__(self, scope: Scope[Any]) -> None:
-        groups: dict[object, list[Metric[Any]]] = {}
-        for metric in scope.metrics:
-            groups.setdefault(metric.per if isinstance(metric.value, str) else "function", []).append(metric)
+        self.metrics: Sequence[Metric[Any]] = scope.metrics
         self.items = scope.items
-        self.parts = [Part(metrics) for metrics in groups.values()]
-        self.metrics = [metric for part in self.parts for metric in part.metrics]
-        self.label_names = tuple(scope.labels)
-        sources = list(scope.labels.values())
-        texts = [source for source in sources if isinstance(source, str)]
-        self.key: Callable[[Any], tuple[object, ...]]
-        if sources and len(texts) == len(sources):
-            self.key = _fields(texts)
-        else:
-            functions = [attrgetter(s) if isinstance(s, str) else s for s in sources]
-            self.key = lambda item: tuple([function(item) for function in functions])
+        self.key = _getter(list(scope.labels.values()))
+        self.values = _getter([metric.value for metric in scope.metrics])
+        self._labels = tuple(scope.labels)
 
-    def prefixes(self, identity: Mapping[str, object], key: tuple[object, ...]) -> list[tuple[str, ...]]:
-        """Everything before the values, by part."""
-        labels = label_text({**identity, **dict(zip(self.label_names, key, strict=True))})
-        return [tuple(f"{metric.name}{labels} " for metric in part.metrics) for part in self.parts]
-
-    def fill(self, columns: list[list[Column]], source: object, identity: Mapping[str, object],
-             kept: dict[tuple[object, ...], list[tuple[str, ...]]]) -> None:  # fmt: skip
-        """The lines of all items of a source."""
-        for item in self.items(source):
-            key = self.key(item)
-            prefixes = kept.get(key)
-            if prefixes is None:
-                if len(kept) >= KEPT:
-                    kept.clear()
-                prefixes = kept[key] = self.prefixes(identity, key)
-            for part, part_columns, part_prefixes in zip(self.parts, columns, prefixes, strict=True):
-                part.fill(part_columns, part_prefixes, item)
+    def names(self, identity: Mapping[str, object], key: Key) -> Names:
+        """What stands before the values of the item with these labels."""
+        labels = label_text({**identity, **dict(zip(self._labels, key, strict=True))})
+        return tuple([f"{metric.name}{labels} " for metric in self.metrics])
 
 
 class Sheet:
-    """The columns of some scopes."""
+    """The names and values of a scope's items, in the order of the output."""
 
-    def __init__(self, rows: Sequence[Rows]) -> None:
+    def __init__(self, rows: Rows) -> None:
         self.rows = rows
-        self.columns: list[list[list[Column]]] = [[[[] for _ in p.metrics] for p in r.parts] for r in rows]
+        self.names: list[Names] = []
+        self.values: list[tuple[Value, ...]] = []
 
-    def texts(self) -> list[str]:
-        """The text of every family, in the order of the rows' metrics."""
-        return ["".join(column) for row in self.columns for part in row for column in part]
+    def gather(self, source: object, identity: Mapping[str, object], kept: dict[Key, Names]) -> None:
+        """Take in all items of a guest or of the engine."""
+        rows = self.rows
+        for item in rows.items(source):
+            key = rows.key(item)
+            names = kept.get(key)
+            if names is None:
+                if len(kept) >= KEPT:
+                    kept.clear()
+                names = kept[key] = rows.names(identity, key)
+            self.names.append(names)
+            self.values.append(rows.values(item))
+
+    def texts(self, layout: Layout) -> list[str]:
+        """The lines of every family; a value that is not known has none."""
+        if not self.names:
+            return [""] * len(self.rows.metrics)
+        layout.fit(self.names)
+        columns = zip(self.rows.metrics, zip(*self.values, strict=True), strict=True)
+        return [self._text(layout, index, metric, values) for index, (metric, values) in enumerate(columns)]
+
+    def _text(self, layout: Layout, index: int, metric: Metric[Any], values: Sequence[Value]) -> str:
+        if None not in values:
+            return layout.format(index, metric) % (metric.scaled(values) if metric.per != 1 else tuple(values))
+        known = [(names[index], value) for names, value in zip(self.names, values, strict=True) if value is not None]
+        line = f"%s{metric.verb}\n"
+        numbers = metric.scaled([value for _, value in known])
+        return "".join([line % (name, number) for (name, _), number in zip(known, numbers, strict=True)])
+
+
+class Layout:
+    """The format strings of a scope's columns, as long as the items stay the same."""
+
+    def __init__(self) -> None:
+        self._names: list[Names] = []
+        self._formats: dict[int, str] = {}
+
+    def fit(self, names: list[Names]) -> None:
+        """Forget the formats if these are other items than before."""
+        if names != self._names:
+            self._names, self._formats = names, {}
+
+    def format(self, index: int, metric: Metric[Any]) -> str:
+        """The lines of one family with a verb for each number."""
+        if index not in self._formats:
+            end = f"{metric.verb}\n"
+            self._formats[index] = "".join([names[index].replace("%", "%%") + end for names in self._names])
+        return self._formats[index]
 
 
 class Known:
@@ -120,11 +124,12 @@ class Known:
     def __init__(self, entry: Entry, profile: Profile, guests: Sequence[Rows], figures: Sequence[Rows]) -> None:
         self.version, self.active = entry.version, entry.view.active
         self.identity = profile.identity(entry)
-        self.names: list[dict[tuple[object, ...], list[tuple[str, ...]]]] = [{} for _ in figures]
-        sheet = Sheet(guests)
-        for row, columns in zip(guests, sheet.columns, strict=True):
-            row.fill(columns, entry, self.identity, {})
-        self.texts = sheet.texts()
+        self.names: list[dict[Key, Names]] = [{} for _ in figures]
+        self.texts: list[str] = []
+        for rows in guests:
+            sheet = Sheet(rows)
+            sheet.gather(entry, self.identity, {})
+            self.texts += sheet.texts(Layout())
 
 
 class Renderer:
@@ -135,25 +140,40 @@ class Renderer:
         self._engine, self._guests, self._figures = (
             [Rows(scope) for scope in scopes] for scopes in (profile.engine, profile.guests, profile.figures)
         )
-        self._metrics = [m for rows in (self._engine, self._guests, self._figures) for row in rows for m in row.metrics]
+        self._metrics = list(profile.metrics())
         self._known: WeakKeyDictionary[Entry, Known] = WeakKeyDictionary()
+        self._layouts = [Layout() for _ in self._figures]
 
-    def render(self, facts: Facts, entries: Mapping[str, Entry], *, openmetrics: bool) -> str:
-        """The text of a scrape, without OpenMetrics' end. Figures of guests that are no active entries are left out."""
+    def render(self, facts: Facts, entries: Mapping[str, Entry], *, openmetrics: bool, whole: bool = True) -> str:
+        """The text of a scrape, without OpenMetrics' end. Figures of guests that are no active entries are left out.
+
+        `whole`: these are all guests, so their layout is worth keeping for the next scrape.
+        """
         known = {uuid: self._know(entry) for uuid, entry in entries.items()}
-        engine, figures = Sheet(self._engine), Sheet(self._figures)
-        for row, columns in zip(self._engine, engine.columns, strict=True):
-            row.fill(columns, facts, {}, {})
+        texts = []
+        for rows in self._engine:
+            sheet = Sheet(rows)
+            sheet.gather(facts, {}, {})
+            texts += sheet.texts(Layout())
+        texts += self._guest_texts(list(known.values()))
+        layouts = self._layouts if whole else [Layout() for _ in self._figures]
+        texts += self._figure_texts(facts, known, layouts)
+        families = zip(self._metrics, texts, strict=True)
+        return "".join([m.header(openmetrics=openmetrics) + text for m, text in families if text])
+
+    def _guest_texts(self, known: Sequence[Known]) -> list[str]:
+        if not known:
+            return [""] * sum(len(rows.metrics) for rows in self._guests)
+        return ["".join(texts) for texts in zip(*[guest.texts for guest in known], strict=True)]
+
+    def _figure_texts(self, facts: Facts, known: Mapping[str, Known], layouts: Sequence[Layout]) -> list[str]:
+        sheets = [Sheet(rows) for rows in self._figures]
         for stats in facts.stats:
             guest = known.get(stats.uuid)
             if guest is not None and guest.active and stats.id is not None:
-                for row, columns, kept in zip(self._figures, figures.columns, guest.names, strict=True):
-                    row.fill(columns, stats, guest.identity, kept)
-        texts = engine.texts()
-        texts += map("".join, zip(*[guest.texts for guest in known.values()], strict=True))
-        texts += [""] * (sum(len(r.metrics) for r in self._guests) if not known else 0)
-        families = zip(self._metrics, texts + figures.texts(), strict=True)
-        return "".join([m.header(openmetrics=openmetrics) + text for m, text in families if text])
+                for sheet, kept in zip(sheets, guest.names, strict=True):
+                    sheet.gather(stats, guest.identity, kept)
+        return [text for sheet, layout in zip(sheets, layouts, strict=True) for text in sheet.texts(layout)]
 
     def _know(self, entry: Entry) -> Known:
         """What is kept of a guest, made anew when an event changed the guest."""

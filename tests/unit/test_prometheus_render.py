@@ -1,0 +1,259 @@
+"""What the exporter writes, judged by prometheus_client's parsers."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from frontinus.api import views
+from frontinus.api.events import ChangedEvent, LifecycleEvent, WatchdogEvent
+from frontinus.api.views import (
+    BlockStats,
+    CpuStats,
+    GuestStats,
+    GuestView,
+    InterfaceStats,
+    IothreadStats,
+    MemoryStats,
+    Snapshot,
+    VcpuStats,
+)
+from frontinus_prometheus.metric import Metric, Profile
+from frontinus_prometheus.model import Model, facts
+from frontinus_prometheus.native import NATIVE
+from frontinus_prometheus.render import Renderer
+
+UUID = "7d5d4a1e-1f0a-4f0b-9c1e-000000000001"
+VERSION = views.VersionView(frontinus="1.2", api=1, hypervisor="QEMU", hypervisor_version=(7, 2, 0))
+HOST = views.HostView(hostname="h", uuid="u", arch="x86_64", cpu_model="m", cpus=4, sockets=1, cores=4, threads=1, numa_nodes=1,
+                      memory=1024, memory_free=512)  # fmt: skip
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def view(name: str = "web", uuid: str = UUID, **changes: object) -> GuestView:
+    given: dict[str, object] = {"state": "running", "reason": "booted", "id": 3, "active": True, "memory": 2**29,
+                                "max_memory": 2**30, "since": 1000.5}  # fmt: skip
+    return GuestView(uuid=uuid, name=name, **{**given, **changes})  # type: ignore[arg-type]
+
+
+def full(kind: type, **given: object) -> object:
+    """A view with another number in every field that was not given, so that a mix-up shows."""
+    numbers = {name: 1000 + n for n, name in enumerate(kind.__struct_fields__) if name not in given}  # type: ignore[attr-defined]
+    return kind(**{**numbers, **given})
+
+
+def stats(uuid: str = UUID, **changes: object) -> GuestStats:
+    given: dict[str, object] = {
+        "taken": time.time(), "id": 3, "state": "running", "cpu": full(CpuStats), "memory": full(MemoryStats),
+        "vcpus": (full(VcpuStats, index=0, state="running", halted=True),),
+        "blocks": (full(BlockStats, name="vda", alias="virtio-disk0", path="/a b"),),
+        "interfaces": (full(InterfaceStats, name="vnet0", alias="net0", mac="52:54:00:00:00:01"),),
+        "iothreads": (full(IothreadStats, id=1),),
+    }  # fmt: skip
+    return GuestStats(uuid=uuid, name="web", **{**given, **changes})  # type: ignore[arg-type]
+
+
+def model(*guests: GuestView) -> Model:
+    made = Model()
+    made.take(Snapshot(generation=7, guests=guests))
+    return made
+
+
+def render(model: Model, figures: Iterable[GuestStats], *, openmetrics: bool = False, profile: Profile = NATIVE) -> str:
+    found = facts(model, list(figures), fresh=True, version=VERSION, host=HOST)
+    return Renderer(profile).render(found, model.guests, openmetrics=openmetrics)
+
+
+def samples(text: str) -> Samples:
+    found = {}
+    for family in parse_text(text):
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in found, f"{key} is there twice"
+            found[key] = sample.value
+    return found
+
+
+def value(found: Samples, name: str, **labels: str) -> float | None:
+    base = {"name": "web", "uuid": UUID} if name.startswith("frontinus_guest_") else {}
+    return found.get((name, frozenset({**base, **labels}.items())))
+
+
+FIGURES: list[tuple[str, Mapping[str, str], type, str, float]] = [
+    ("cpu_seconds_total", {}, CpuStats, "time", 1e9),
+    ("cpu_user_seconds_total", {}, CpuStats, "user", 1e9),
+    ("cpu_system_seconds_total", {}, CpuStats, "system", 1e9),
+    ("vcpu_seconds_total", {"vcpu": "0"}, VcpuStats, "time", 1e9),
+    ("vcpu_wait_seconds_total", {"vcpu": "0"}, VcpuStats, "wait", 1e9),
+    ("vcpu_delay_seconds_total", {"vcpu": "0"}, VcpuStats, "delay", 1e9),
+    ("memory_balloon_bytes", {}, MemoryStats, "current", 1),
+    ("memory_rss_bytes", {}, MemoryStats, "rss", 1),
+    ("memory_swap_out_bytes_total", {}, MemoryStats, "swap_out", 1),
+    ("memory_major_faults_total", {}, MemoryStats, "major_faults", 1),
+    ("block_read_bytes_total", {"device": "vda"}, BlockStats, "read_bytes", 1),
+    ("block_written_bytes_total", {"device": "vda"}, BlockStats, "write_bytes", 1),
+    ("block_write_seconds_total", {"device": "vda"}, BlockStats, "write_time", 1e9),
+    ("block_flush_seconds_total", {"device": "vda"}, BlockStats, "flush_time", 1e9),
+    ("block_capacity_bytes", {"device": "vda"}, BlockStats, "capacity", 1),
+    ("network_receive_bytes_total", {"device": "vnet0"}, InterfaceStats, "rx_bytes", 1),
+    ("network_transmit_drops_total", {"device": "vnet0"}, InterfaceStats, "tx_drops", 1),
+    ("iothread_poll_maximum_seconds", {"iothread": "1"}, IothreadStats, "poll_max", 1e9),
+]
+
+
+@pytest.mark.parametrize(("name", "labels", "kind", "field", "per"), FIGURES, ids=[row[0] for row in FIGURES])
+def test_a_figure_keeps_its_value(name: str, labels: Mapping[str, str], kind: type, field: str, per: float) -> None:
+    given = stats()
+    places = (given.cpu, given.memory, *given.vcpus, *given.blocks, *given.interfaces, *given.iothreads)
+    source = next(item for item in places if isinstance(item, kind))
+    found = value(samples(render(model(view()), [given])), f"frontinus_guest_{name}", **labels)
+    assert found is not None and math.isclose(found, getattr(source, field) / per)
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_every_family_of_the_table_parses_as_its_kind(openmetrics: bool) -> None:
+    known = model(view(job="backup"))
+    known.take(WatchdogEvent(uuid=UUID, name="web", action="reset"))
+    text = render(known, [stats()], openmetrics=openmetrics)
+    families = list(parse_openmetrics(text + "# EOF\n") if openmetrics else parse_text(text))
+    kinds = {family.name: family.type for family in families}
+    for metric in NATIVE.metrics():
+        if openmetrics:
+            assert kinds[metric.family] == metric.kind
+        else:
+            name = metric.family if metric.kind == "counter" else metric.name
+            assert kinds[name] == ("gauge" if metric.kind == "info" else metric.kind)
+    assert len(kinds) == len(list(NATIVE.metrics()))
+    if openmetrics:
+        assert all(family.name.endswith(family.unit) for family in families)
+        assert next(f for f in families if f.name == "frontinus_guest_cpu_seconds").unit == "seconds"
+
+
+def test_names_follow_the_rules() -> None:
+    for metric in NATIVE.metrics():
+        assert metric.name.startswith("frontinus_") and metric.help.endswith(".")
+        assert metric.name.endswith("_total") == (metric.kind == "counter")
+        assert metric.name.endswith("_info") == (metric.kind == "info")
+        assert not metric.name.endswith(("_ms", "_ns", "_kib", "_percent"))
+        assert metric.per == 1 or metric.unit == "seconds"
+
+
+def test_every_field_of_the_facades_figures_is_shown() -> None:
+    """A field that is added to the facade needs a metric, or a row here that says why not."""
+    without = {"state": "always running", "index": "label", "name": "label", "alias": "label", "mac": "label", "path": "label",
+               "id": "label", "maximum": "frontinus_guest_memory_maximum_bytes"}  # fmt: skip
+    shown = {m.value for scope in NATIVE.figures for m in scope.metrics if isinstance(m.value, str)}
+    for kind in (CpuStats, VcpuStats, MemoryStats, BlockStats, InterfaceStats, IothreadStats):
+        assert set(kind.__struct_fields__) <= shown | set(without), kind
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    bare = stats(cpu=CpuStats(time=5), memory=MemoryStats(current=9), vcpus=(), iothreads=(),
+                 blocks=(BlockStats(index=0, name="vda", read_bytes=4), BlockStats(index=1, name="sda")))  # fmt: skip
+    found = samples(render(model(view()), [bare]))
+    assert value(found, "frontinus_guest_cpu_user_seconds_total") is None
+    assert value(found, "frontinus_guest_memory_rss_bytes") is None
+    assert value(found, "frontinus_guest_block_read_bytes_total", device="vda") == 4
+    assert value(found, "frontinus_guest_block_read_bytes_total", device="sda") is None
+    assert "frontinus_guest_vcpu" not in {name for name, _ in found}
+
+
+def test_labels_are_escaped() -> None:
+    title = 'a "quoted" \\ line\nand 100% more {x="y"}'
+    path = "/100%s/%d"
+    figures = stats(blocks=(BlockStats(index=0, name="vda", path=path, read_bytes=1),))
+    for openmetrics in (False, True):
+        text = render(model(view(name="50%d", title=title)), [figures], openmetrics=openmetrics)
+        families = parse_openmetrics(text + "# EOF\n") if openmetrics else parse_text(text)
+        every = {s.name: s for f in families for s in f.samples if s.labels.get("name") == "50%d"}
+        assert every["frontinus_guest_info"].labels["title"] == title
+        assert every["frontinus_guest_block_info"].labels["path"] == path
+
+
+def test_the_state_is_one_of_all_and_has_its_reason() -> None:
+    found = samples(render(model(view(state="paused", reason="I/O error")), []))
+    states = {dict(labels)["state"]: v for (name, labels), v in found.items() if name == "frontinus_guest_state"}
+    assert set(states) == set(views.STATES)
+    assert [state for state, on in states.items() if on] == ["paused"]
+    assert value(found, "frontinus_guest_status_info", state="paused", reason="I/O error") == 1
+    assert value(found, "frontinus_guests", state="paused") == 1
+
+
+def test_an_inactive_guest_has_no_figures() -> None:
+    idle = stats(id=None, cpu=None)
+    for shown, figures in ((view(active=False, id=None, state="shutoff"), stats()), (view(), idle)):
+        found = samples(render(model(shown), [figures]))
+        assert value(found, "frontinus_guest_memory_maximum_bytes") == 2**30
+        assert value(found, "frontinus_guest_memory_balloon_bytes") is None
+
+
+def test_a_guest_that_is_gone_leaves_nothing() -> None:
+    known = model(view(), view("db", "other"))
+    known.take(LifecycleEvent(uuid=UUID, name="web", kind="undefined", detail="removed", generation=8))
+    text = render(known, [stats(), stats("other")])
+    assert UUID not in text and "other" in text
+
+
+def test_a_new_name_renames_every_series() -> None:
+    known = model(view())
+    renderer = Renderer(NATIVE)
+
+    def show() -> str:
+        return renderer.render(
+            facts(known, [stats()], fresh=True, version=None, host=None), known.guests, openmetrics=False
+        )
+
+    assert 'name="web"' in show()
+    known.take(ChangedEvent(uuid=UUID, name="mail", guest=view("mail")))
+    assert 'name="web"' not in show()
+    assert show() == show().replace('"web"', '"mail"')
+
+
+def test_kept_layouts_follow_devices_that_come_and_go() -> None:
+    known = model(view())
+    renderer = Renderer(NATIVE)
+    for names in (["vda"], ["vda", "vdb"], ["vdb"], ["vdc", "vdb"], ["vda"]):
+        blocks = tuple(BlockStats(index=n, name=name, read_bytes=n) for n, name in enumerate(names))
+        figures = facts(known, [stats(blocks=blocks)], fresh=True, version=None, host=None)
+        found = samples(renderer.render(figures, known.guests, openmetrics=False))
+        shown = {dict(labels)["device"]: v for (name, labels), v in found.items()
+                 if name == "frontinus_guest_block_read_bytes_total"}  # fmt: skip
+        assert shown == {name: n for n, name in enumerate(names)}
+
+
+def test_stale_figures_say_so_and_do_not_age_the_rest() -> None:
+    known = model(view(), view("db", "other"))
+    old = stats(taken=time.time() - 90, stale=True)
+    found = samples(render(known, [old, stats("other", taken=time.time() - 2)]))
+    assert value(found, "frontinus_guest_stats_stale") == 1
+    age, oldest = value(found, "frontinus_guest_stats_age_seconds"), value(found, "frontinus_stats_age_seconds")
+    assert age is not None and 90 <= age < 95
+    assert oldest is not None and 2 <= oldest < 7
+
+
+def test_events_are_counted_and_survive_a_resync() -> None:
+    known = model(view())
+    for _ in range(3):
+        known.take(WatchdogEvent(uuid=UUID, name="web", action="reset"))
+    known.take(LifecycleEvent(uuid=UUID, name="web", kind="suspended", detail="paused", guest=view(state="paused")))
+    known.take(Snapshot(generation=20, guests=(view(),), resync=True))
+    found = samples(render(known, []))
+    assert value(found, "frontinus_guest_events_total", event="watchdog") == 3
+    assert value(found, "frontinus_guest_events_total", event="suspended") == 1
+
+
+def test_without_an_engine_only_that_is_said() -> None:
+    found = samples(render(Model(), []))
+    assert value(found, "frontinus_up") == 0
+    assert not [name for name, _ in found if name.startswith("frontinus_guest")]
+
+
+def test_a_metric_can_not_be_named_twice() -> None:
+    names: list[Metric[object]] = list(NATIVE.metrics())
+    assert len({metric.name for metric in names}) == len({metric.family for metric in names}) == len(names)
