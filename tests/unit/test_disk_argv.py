@@ -394,4 +394,9 @@ def test_one_disk_for_a_running_guest_is_the_same() -> None:
     assert ctx.items[-3:] == items
     medium, node = disks.medium_items(ctx, second)
     assert (medium, node) == (items[:2], "frontinus-2-format")
+    lun = """<disk type='block' device='lun'><source dev='/dev/{0}'><reservations managed='yes'/></source>
+        <target dev='{0}' bus='scsi'/></disk>"""
+    alone, pair = context(lun.format("sda")), context(lun.format("sda") + lun.format("sdb"))
+    assert disks.disk_items(alone, alone.guest.devices.disks[0])[0].option == "object"
+    assert disks.disk_items(pair, pair.guest.devices.disks[0])[0].option == "blockdev"
     assert disks.medium_items(ctx, Disk(target="hdc", bus="ide", device="cdrom", alias="x")) == ([], None)
