@@ -44,16 +44,29 @@ def build(ctx: Context) -> None:
     """Emit all disks: what they share first, then each with its images."""
     disks = ctx.guest.devices.disks
     if any(_manages_reservations(disk) for disk in disks):
-        socket = reservations_socket(ctx)
-        ctx.need(Helper("pr-helper0", ("/usr/bin/qemu-pr-helper", "-k", socket), socket, privileged=True))
-        emit_managed_reservations(ctx)
+        _reservations(ctx)
     _floppy_controller(ctx)
     for disk in disks:
-        emit_disk(ctx, disk)
+        _emit(ctx, disk)
 
 
 def emit_disk(ctx: Context, disk: Disk) -> None:
-    """Emit one disk: nodes, device, limits. An SD card is its -drive alone."""
+    """Emit one disk of a running guest, and the helper for reservations if no other disk shares it."""
+    if _manages_reservations(disk):
+        others = (other for other in ctx.guest.devices.disks if other is not disk)
+        if not any(_manages_reservations(other) for other in others):
+            _reservations(ctx)
+    _emit(ctx, disk)
+
+
+def _reservations(ctx: Context) -> None:
+    socket = reservations_socket(ctx)
+    ctx.need(Helper("pr-helper0", ("/usr/bin/qemu-pr-helper", "-k", socket), socket, privileged=True))
+    emit_managed_reservations(ctx)
+
+
+def _emit(ctx: Context, disk: Disk) -> None:
+    """Nodes, device, limits. An SD card is its -drive alone."""
     image = image_of(ctx, disk)
     if disk.bus == "sd":
         emit_drive(ctx, disk, image, access(disk))
