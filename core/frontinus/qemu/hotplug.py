@@ -50,7 +50,7 @@ from frontinus.qemu.argv import (
 from frontinus.qemu.argv.address import alias_of
 from frontinus.qemu.argv.chardev import chardev_add
 from frontinus.qemu.argv.context import Context, Item, Props
-from frontinus.qemu.argv.controllers import controller_props
+from frontinus.qemu.argv.controllers import controller_props, is_built_in
 from frontinus.qemu.argv.graphics import expiry
 
 FIRST_FD = 10_000
@@ -64,7 +64,8 @@ FLAT_OBJECTS = "object-add/arg-type/qom-type=secret"
 def _controller(ctx: Context, controller: Controller) -> None:
     if controller.type == "pci":
         raise Unsupported("a PCI controller cannot be plugged into a running guest")
-    ctx.props("device", controller_props(ctx, controller))
+    if not is_built_in(ctx, controller):
+        ctx.props("device", controller_props(ctx, controller))
 
 
 Emit = Callable[[Context, Device], None]
@@ -102,7 +103,10 @@ def plan_device(guest: Guest, device: Device, caps: Capabilities, host: HostFact
     if emit is None:
         raise Unsupported(f"<{device.tag}> cannot be plugged or unplugged while the guest runs")
     emit(ctx, device)
-    return DevicePlan(alias, tuple(ctx.resources), _steps(ctx))
+    steps = _steps(ctx)
+    if not any(step.command == "device_add" for step in steps):
+        raise Unsupported(f"<{device.tag}> '{alias}' is part of the machine: it cannot come and go")
+    return DevicePlan(alias, tuple(ctx.resources), steps)
 
 
 def _context(guest: Guest, alias: str, caps: Capabilities, host: HostFacts) -> Context:

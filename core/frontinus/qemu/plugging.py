@@ -15,17 +15,22 @@ log = logging.getLogger(__name__)
 
 
 async def plug(monitor: Monitor, plan: DevicePlan, fds: Mapping[int, int]) -> None:
-    """Take the steps. On failure those taken are taken back, last first, and the failure is raised."""
-    done: list[Step] = []
+    """Take the steps. On failure those taken are taken back, last first, and the failure is raised.
+
+    A step that was not answered, or not waited for, may have been taken all the same.
+    """
+    begun: list[Step] = []
     try:
         for step in plan.steps:
+            begun.append(step)
             for name, number in step.fds:
                 await _give(monitor, step, name, fds[number])
             if step.command != "add-fd":
                 await monitor.execute(step.command, step.arguments)
-            done.append(step)
-    except BaseException:
-        await asyncio.shield(_take_back(monitor, reversed(done)))
+    except BaseException as error:
+        if isinstance(error, HypervisorFailed):
+            begun.pop()
+        await asyncio.shield(_take_back(monitor, reversed(begun)))
         raise
 
 

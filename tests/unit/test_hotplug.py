@@ -1,0 +1,201 @@
+"""Devices of a running guest as QMP steps, and the steps carried out on a scripted monitor."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import pytest
+
+from frontinus.api.errors import FrontinusError, HypervisorFailed, Unsupported
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.complete import complete
+from frontinus.domain.definition import parse_guest
+from frontinus.domain.devices.base import Device
+from frontinus.domain.guest import Guest
+from frontinus.domain.host import HostFacts
+from frontinus.domain.plan import DevicePlan, Listener, Step, Tap
+from frontinus.domain.prepare import prepare
+from frontinus.domain.qapi import Entity, Member, Schema
+from frontinus.mock.capabilities import capabilities
+from frontinus.qemu import plugging
+from frontinus.qemu.hotplug import FIRST_FD, plan_device, plan_update
+from frontinus.qemu.monitor.client import Monitor
+
+XML = """<domain type='qemu'><name>x</name><memory unit='MiB'>128</memory>
+<os><type arch='x86_64' machine='q35'>hvm</type></os><devices>
+<disk type='file'><driver type='qcow2'/><source file='/a.qcow2'/><target dev='vda' bus='virtio'/></disk>
+<disk type='file' device='cdrom'><source file='/b.iso'/><target dev='sdb' bus='sata'/></disk>
+<interface type='bridge'><source bridge='br0'/><model type='virtio'/></interface>
+<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+<graphics type='vnc' passwd='old'/><rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+<memballoon model='virtio'/></devices></domain>"""
+HOST = HostFacts()
+
+
+@pytest.fixture(scope="module")
+def caps() -> Capabilities:
+    return capabilities()
+
+
+@pytest.fixture
+def guest(caps: Capabilities) -> Guest:
+    return prepare(complete(parse_guest(XML), caps, HOST), caps, HOST, guest_id=3)
+
+
+def commands(plan: DevicePlan) -> list[str]:
+    return [step.command for step in plan.steps]
+
+
+def undone(plan: DevicePlan) -> list[str]:
+    return [step.undo[0] for step in plan.steps if step.undo]
+
+
+def test_disk(guest: Guest, caps: Capabilities) -> None:
+    plan = plan_device(guest, guest.devices.disks[0], caps, HOST)
+    assert plan.alias == "virtio-disk0"
+    assert commands(plan) == ["blockdev-add", "blockdev-add", "device_add"]
+    assert undone(plan) == ["blockdev-del", "blockdev-del", "device_del"]
+    storage, top, card = plan.steps
+    assert storage.arguments["filename"] == "/a.qcow2" and top.arguments["file"] == storage.arguments["node-name"]
+    assert card.arguments["drive"] == top.arguments["node-name"] and card.arguments["id"] == "virtio-disk0"
+
+
+def test_descriptors_have_names_and_numbers_of_their_own(guest: Guest, caps: Capabilities) -> None:
+    nic = plan_device(guest, guest.devices.interfaces[0], caps, HOST)
+    (tap,) = nic.resources
+    assert isinstance(tap, Tap) and tap.alias == "net0" and tap.fds[0] >= FIRST_FD
+    assert nic.steps[0].fds == ((f"fd{tap.fds[0]}", tap.fds[0]),) and nic.steps[0].arguments["fd"] == f"fd{tap.fds[0]}"
+    channel = plan_device(guest, guest.devices.channels[0], caps, HOST)
+    listener = next(r for r in channel.resources if isinstance(r, Listener))
+    assert listener.fd not in tap.fds
+    backend = channel.steps[0].arguments["backend"]
+    assert isinstance(backend, Mapping) and backend["data"]["addr"] == {
+        "type": "fd",
+        "data": {"str": f"fd{listener.fd}"},
+    }
+    assert undone(channel) == ["chardev-remove", "device_del"]
+    assert nic == plan_device(guest, guest.devices.interfaces[0], caps, HOST)  # unplugging plans it again
+
+
+def test_objects_before_and_since_they_are_flat(guest: Guest, caps: Capabilities) -> None:
+    kinds = [
+        Entity(name="object-add", meta_type="command", arg_type="1"),
+        Entity(name="1", meta_type="object", tag="qom-type", members=(Member("qom-type", "2"),)),
+        Entity(name="2", meta_type="enum", values=("secret",)),
+    ]
+    new = dataclasses.replace(caps, schema=Schema(kinds))
+    flat = plan_device(guest, guest.devices.rngs[0], new, HOST).steps[0].arguments
+    assert flat == {"qom-type": "rng-random", "id": "objrng0", "filename": "/dev/urandom"}
+    old = dataclasses.replace(caps, schema=Schema(()))
+    nested = plan_device(guest, guest.devices.rngs[0], old, HOST).steps[0].arguments
+    assert nested == {"qom-type": "rng-random", "id": "objrng0", "props": {"filename": "/dev/urandom"}}
+
+
+def test_what_cannot_come_and_go(guest: Guest, caps: Capabilities) -> None:
+    ports = [c for c in guest.devices.controllers if c.type == "pci"]
+    built_in = [d for d in guest.devices.inputs if d.bus == "ps2"]
+    balloon = guest.devices.memballoon
+    assert ports and built_in and balloon
+    for device in (ports[-1], built_in[0], balloon):
+        with pytest.raises(Unsupported, match=f"<{device.tag}>|PCI controller"):
+            plan_device(guest, device, caps, HOST)
+
+
+def update(guest: Guest, old: Device, caps: Capabilities, **changes: object) -> DevicePlan:
+    return plan_update(guest, old, old.clone(**changes), caps, HOST)
+
+
+def test_medium(guest: Guest, caps: Capabilities) -> None:
+    old = guest.devices.disks[1]
+    assert old.source is not None
+    plan = update(guest, old, caps, source=old.source.clone(file="/c.iso", index=9))
+    assert commands(plan) == ["blockdev-add", "blockdev-add", "blockdev-open-tray", "blockdev-remove-medium",
+                              "blockdev-insert-medium", "blockdev-close-tray", "blockdev-del", "blockdev-del"]  # fmt: skip
+    coming, leaving = plan.steps[0].arguments, plan.steps[-1].arguments
+    assert coming["filename"] == "/c.iso" and leaving["node-name"] != coming["node-name"]
+    assert plan.steps[4].arguments == {"id": "sata0-0-1", "node-name": plan.steps[1].arguments["node-name"]}
+    assert [getattr(r, "path", None) for r in plan.resources] == ["/c.iso"]
+    empty = update(guest, old, caps, source=None)
+    assert commands(empty) == ["blockdev-open-tray", "blockdev-remove-medium", "blockdev-del", "blockdev-del"]
+
+
+def test_link_and_password(guest: Guest, caps: Capabilities) -> None:
+    plan = update(guest, guest.devices.interfaces[0], caps, link="down")
+    assert plan.steps == (Step("set_link", {"name": "net0", "up": False}),)
+    display = guest.devices.graphics[0]
+    plan = update(guest, display, caps, password="new", password_until="2030-01-01T00:00:00")
+    assert plan.steps == (
+        Step("set_password", {"protocol": "vnc", "password": "new"}),
+        Step("expire_password", {"protocol": "vnc", "time": "1893456000"}),
+    )
+    plan = update(guest, display, caps, password=None)
+    assert plan.steps[1].arguments["time"] == "now"
+
+
+def test_what_cannot_change(guest: Guest, caps: Capabilities) -> None:
+    disk, nic = guest.devices.disks[0], guest.devices.interfaces[0]
+    assert disk.source is not None
+    for device, changes in (
+        (disk, {"source": disk.source.clone(file="/other")}),
+        (disk, {"cache": "none"}),
+        (nic, {"mac": "52:54:00:11:22:33"}),
+        (guest.devices.rngs[0], {"rate_bytes": 5}),
+    ):
+        with pytest.raises(Unsupported, match="while the guest runs"):
+            update(guest, device, caps, **changes)
+
+
+# --- acting
+
+
+class Script:
+    """A monitor that remembers commands and fails those that it is told to."""
+
+    def __init__(self, **failures: FrontinusError) -> None:
+        self.failures = failures
+        self.log: list[tuple[str, Mapping[str, object], tuple[int, ...]]] = []
+        self.cancel_at: str | None = None
+
+    async def execute(
+        self, name: str, arguments: Mapping[str, object] | None = None, *, fds: Sequence[int] = ()
+    ) -> None:
+        self.log.append((name, arguments or {}, tuple(fds)))
+        if name == self.cancel_at:
+            raise asyncio.CancelledError
+        if name in self.failures:
+            raise self.failures[name]
+
+
+def step(name: str, fds: tuple[tuple[str, int], ...] = ()) -> Step:
+    return Step(f"{name}-add", {"id": name}, (f"{name}-del", {"id": name}), fds)
+
+
+async def plug(script: Script, *steps: Step, fds: Mapping[int, int] | None = None) -> None:
+    await plugging.plug(cast("Monitor", script), DevicePlan("x", (), steps), fds or {})
+
+
+async def test_descriptors_go_before_their_command() -> None:
+    script = Script()
+    add_fd = Step("add-fd", {"fdset-id": 9}, ("remove-fd", {"fdset-id": 9}), (("", 9),))
+    await plug(script, add_fd, step("a", (("fd7", 7), ("fd8", 8))), fds={7: 107, 8: 108, 9: 109})
+    assert script.log == [
+        ("add-fd", {"fdset-id": 9}, (109,)), ("getfd", {"fdname": "fd7"}, (107,)), ("getfd", {"fdname": "fd8"}, (108,)),
+        ("a-add", {"id": "a"}, ())]  # fmt: skip
+
+
+async def test_failure_is_walked_back_and_told_though_the_way_back_fails() -> None:
+    script = Script(**{"c-add": HypervisorFailed("no c"), "b-del": HypervisorFailed("b stays")})
+    with pytest.raises(HypervisorFailed, match="no c"):
+        await plug(script, step("a"), Step("plain", {}), step("b"), step("c"), step("d"))
+    assert [name for name, _, _ in script.log] == ["a-add", "plain", "b-add", "c-add", "b-del", "a-del"]
+
+
+async def test_cancelled_plug_is_walked_back_with_the_step_that_nobody_waited_for() -> None:
+    script = Script()
+    script.cancel_at = "b-add"
+    with pytest.raises(asyncio.CancelledError):
+        await plug(script, step("a"), step("b"), step("c"))
+    assert [name for name, _, _ in script.log] == ["a-add", "b-add", "b-del", "a-del"]
