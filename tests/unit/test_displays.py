@@ -12,6 +12,7 @@ from frontinus.domain.definition import format_guest
 from frontinus.domain.devices.graphics import Graphics, assign_ports
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import Helper
+from frontinus.domain.qapi import Schema
 from frontinus.qemu.argv.context import comma
 from frontinus.qemu.argv.graphics import expiry
 from support.attachments import definition, translated, values
@@ -194,6 +195,13 @@ def test_other_displays(name: str) -> None:
     xml, expected = OTHERS[name]
     found = values(translated(xml, facts=replace(host(), render_nodes=("/dri",))), "display")
     assert [v if isinstance(v, str) else comma("display", v) for v in found] == [expected]
+
+
+@pytest.mark.parametrize("kind", ["vnc", "spice", "sdl", "egl-headless", "dbus"])
+def test_a_display_that_qemu_lacks_is_refused(kind: str) -> None:
+    bare = replace(qemu72(), schema=Schema(()), commands=frozenset())
+    with pytest.raises(Unsupported, match=f"<graphics type='{kind}'> is not supported"):
+        translated(f"<graphics type='{kind}'/>", caps=bare)
 
 
 def test_sdl_takes_its_screen_from_the_environment() -> None:

@@ -9,6 +9,7 @@ import pytest
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.devices.video import Video
 from frontinus.domain.plan import Helper
+from frontinus.domain.qapi import Schema
 from support.attachments import definition, device, translated, values
 from support.guests import host, qemu72
 
@@ -173,6 +174,8 @@ def test_the_speaker_is_a_part_of_the_machine() -> None:
     ctx = translated("<sound model='pcspk'/>")
     assert values(ctx, "machine") == ["pcspk-audiodev=audio1"]
     assert values(ctx, "device") == []
+    old = translated("<sound model='pcspk'/>", caps=replace(qemu72(), schema=Schema(())))
+    assert (values(old, "soundhw"), values(old, "machine")) == (["pcspk"], [])
 
 
 def test_a_card_uses_the_backend_that_it_names() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 
 from frontinus.api.errors import Unsupported
-from frontinus.domain.devices.graphics import Graphics, Listen
+from frontinus.domain.devices.graphics import SERVERS, Graphics, Listen
 from frontinus.domain.plan import Helper
 from frontinus.qemu.argv.audio import audio_of
 from frontinus.qemu.argv.context import Context
@@ -22,7 +22,16 @@ def build(ctx: Context) -> None:
     if not displays:
         ctx.text("display", "none")
     for display in displays:
+        if not _has(ctx, display.type):
+            raise Unsupported(f"<graphics type='{display.type}'> is not supported by this QEMU")
         BUILDERS[display.type](ctx, display)
+
+
+def _has(ctx: Context, kind: str) -> bool:
+    """Whether this QEMU was built with a kind of display."""
+    if kind in SERVERS:
+        return ctx.caps.has_command(f"query-{kind}")
+    return ctx.caps.has_schema(f"query-display-options/ret-type/type={kind}")
 
 
 def listen_address(ctx: Context, display: Graphics, listen: Listen) -> str:
@@ -154,8 +163,6 @@ def _egl(ctx: Context, display: Graphics) -> None:
 
 def _dbus(ctx: Context, display: Graphics) -> None:
     """A display on a bus: peer to peer, the user's own, or one that lives as long as the guest."""
-    if not ctx.caps.has_schema("query-display-options/ret-type/type=dbus"):
-        raise Unsupported("<graphics type='dbus'> is not supported by this QEMU")
     address = display.address_to
     if address is None and not display.p2p:
         socket = f"{ctx.folder}/dbus.sock"
