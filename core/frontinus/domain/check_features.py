@@ -30,7 +30,7 @@ def check_features(guest: Guest, caps: Capabilities) -> Iterator[str]:
     if features.hyperv is not None and features.hyperv.mode == "host-model":
         yield "<hyperv mode='host-model'>: not supported"
     if features.kvm is not None:
-        yield from _kvm(guest, features.kvm)
+        yield from _kvm(guest, features.kvm, caps)
     if features.tcg is not None and guest.type != "qemu":
         yield "<tcg>: only for guests of type qemu"
     if features.tcg is not None and features.tcg.tb_cache and features.tcg.tb_cache % 2**20:
@@ -65,12 +65,14 @@ def _hyperv(hyperv: HyperV) -> Iterator[str]:
         yield "<vendor_id>: the value has more than 12 characters, or a comma"
 
 
-def _kvm(guest: Guest, kvm: KvmFeatures) -> Iterator[str]:
+def _kvm(guest: Guest, kvm: KvmFeatures, caps: Capabilities) -> Iterator[str]:
     ring = kvm.dirty_ring
     if ring is None or not ring.state:
         return
     if guest.type != "kvm":
         yield "<dirty-ring>: only for KVM guests"
+    elif not caps.has_schema("calc-dirty-rate/arg-type/mode=dirty-ring"):
+        yield "<dirty-ring>: this QEMU cannot"
     if ring.size not in RINGS:
         yield "<dirty-ring>: the size is not a power of two between 1024 and 65536"
 

@@ -17,8 +17,8 @@ FOREIGN = ("kvm", "vmx-", "hv-")
 NOT_FEATURES = frozenset({"lmce"})
 UNSURE = frozenset({"monitor", "topoext"})
 """Features that QEMU gives or takes by itself (by accelerator, by topology): a host that does not show one may have it."""
-SAID_ALOUD = frozenset({"hypervisor", "xsaves"})
-"""Features whose place in models differs between versions of them: said even where the model has them."""
+SAID_ALOUD = frozenset({"hypervisor", "monitor", "xsaves"})
+"""Features whose place in models differs by version or accelerator: said even where the model has them."""
 QEMU_NAMES = {"pclmuldq": "pclmulqdq"}
 """Features that QEMU spells otherwise than users do, beyond - for _."""
 
@@ -42,6 +42,8 @@ class Processor:
     vendor: str | None = None
     family: int | None = None
     model: int | None = None
+    sure: bool = False
+    """Whether a feature that is not listed is surely not there."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,14 @@ def named_models() -> Mapping[str, NamedModel]:
             for name, row in json.loads(text).items()}  # fmt: skip
 
 
-def processor(props: Mapping[str, object]) -> Processor:
+def processor(props: Mapping[str, object], *, sure: bool = False) -> Processor:
     """A processor from the properties that QEMU tells of its best model."""
     features = frozenset(name for name, value in props.items()
                          if value is True and not name.startswith(FOREIGN) and name not in NOT_FEATURES)  # fmt: skip
     vendor, family, model = (props.get(name) for name in ("vendor", "family", "model"))
     return Processor(features, vendor if isinstance(vendor, str) else None,
-                     family if isinstance(family, int) else None, model if isinstance(model, int) else None)  # fmt: skip
+                     family if isinstance(family, int) else None, model if isinstance(model, int) else None,
+                     sure)  # fmt: skip
 
 
 def nearest(wanted: Processor, known: Collection[str], preferred: str | None = None) -> Match | None:
@@ -87,9 +90,13 @@ def nearest(wanted: Processor, known: Collection[str], preferred: str | None = N
     if best is None:
         return None
     on = wanted.features - (best.features - SAID_ALOUD)
-    return Match(best, on, best.features - wanted.features - UNSURE)
+    return Match(best, on, _missing(wanted, best))
+
+
+def _missing(wanted: Processor, model: NamedModel) -> frozenset[str]:
+    return model.features - wanted.features - (frozenset() if wanted.sure else UNSURE)
 
 
 def _effort(wanted: Processor, model: NamedModel) -> tuple[bool, int, str]:
-    off, on = model.features - wanted.features - UNSURE, wanted.features - model.features
+    off, on = _missing(wanted, model), wanted.features - model.features
     return (wanted.family, wanted.model) != (model.family, model.model), 2 * len(off) + len(on), model.name

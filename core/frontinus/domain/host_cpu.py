@@ -46,7 +46,7 @@ def known_models(guest: Guest, caps: Capabilities) -> frozenset[str]:
 def host_processor(guest: Guest, caps: Capabilities) -> Processor | None:
     """What this host, or the emulation, offers to a guest that may migrate; None where QEMU did not tell."""
     props = caps.host_cpu.get(accelerator(guest))
-    return processor(props) if props is not None else None
+    return processor(props, sure=guest.type != "kvm") if props is not None else None
 
 
 def _present(host: Processor | None) -> Processor:

@@ -15,6 +15,7 @@ from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import FIRST_FD, Resource
 from frontinus.qemu.argv.secrets import Sealer, placeholder
+from frontinus.xml.codecs import format_ranges
 
 Props = Mapping[str, object]
 """Properties in QEMU's own types: str, int, bool, nested dicts and lists; None entries are left out."""
@@ -102,6 +103,8 @@ def flatten(value: object, prefix: str = "") -> list[tuple[str, object]]:
         pairs = [(f"{prefix}.{k}" if prefix else str(k), v) for k, v in value.items()]
     elif isinstance(value, (list, tuple)) and all(isinstance(v, Mapping) and v.keys() == {"str"} for v in value):
         pairs = [(prefix, v["str"]) for v in value]  # a list of QEMU's String objects is its key, repeated
+    elif isinstance(value, (list, tuple)) and value and all(type(v) is int for v in value):
+        pairs = [(prefix, run) for run in format_ranges(value).split(",")]  # a list of integers is ranges, key repeated
     elif isinstance(value, (list, tuple)):
         pairs = [(f"{prefix}.{n}", v) for n, v in enumerate(value)]
     else:

@@ -69,7 +69,10 @@ def _monitor(ctx: Context) -> None:
     fd = ctx.fd()
     ctx.need(Listener(f"{ctx.folder}/monitor.sock", fd))
     ctx.props("chardev", {"backend": "socket", "id": "charmonitor", "fd": fd, "server": True, "wait": False})
-    ctx.props("mon", {"chardev": "charmonitor", "id": "monitor", "mode": "control"})
+    if ctx.caps.has_type("monitor-qmp"):
+        ctx.props("object", {"qom-type": "monitor-qmp", "id": "monitor", "chardev": "charmonitor"})
+    else:
+        ctx.props("mon", {"chardev": "charmonitor", "id": "monitor", "mode": "control"})
 
 
 def _clock(ctx: Context) -> None:
