@@ -1,0 +1,134 @@
+"""Figures from recorded answers of QEMU and from this very process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+import pytest
+
+from frontinus.qemu.figures import UNKNOWN, Sampler
+from frontinus.qemu.monitor.client import Answer, Command, Fault, Monitor
+from frontinus.qemu.proc import LinkCounters, ProcessFigures, tap_name
+
+DISK = "/machine/peripheral/virtio-disk0/virtio-backend"
+ANSWERS: dict[str, object] = {
+    "qom-list": [{"name": "type", "type": "string"}, {"name": "balloon0", "type": "child<virtio-balloon-pci>"}],
+    "query-cpus-fast": [{"cpu-index": 0, "thread-id": os.getpid(), "target": "x86_64"},
+                        {"cpu-index": 1, "thread-id": 2**22 + 1, "target": "x86_64"}],
+    "query-block": [
+        {"qdev": DISK, "device": "", "inserted": {"node-name": "format1", "write_threshold": 9,
+                                                  "image": {"virtual-size": 100, "actual-size": 60}}},
+        {"qdev": "sata0-0-1", "device": ""}],
+    "query-blockstats": [
+        {"qdev": DISK, "device": "", "node-name": "format1", "stats": {
+            "rd_bytes": 1, "rd_operations": 2, "rd_total_time_ns": 3, "failed_rd_operations": 4, "wr_bytes": 5,
+            "wr_operations": 6, "wr_total_time_ns": 7, "failed_wr_operations": 8, "flush_operations": 9,
+            "flush_total_time_ns": 10, "wr_highest_offset": 0}, "parent": {"stats": {"wr_highest_offset": 11}}},
+        {"device": "", "stats": {"rd_bytes": 99}}],
+    "query-balloon": {"actual": 128},
+    "qom-get": {"stats": {"stat-free-memory": 5, "stat-swap-in": UNKNOWN, "stat-new": 1}, "last-update": 77},
+    "query-iothreads": [{"id": "iothread3", "thread-id": 1, "poll-max-ns": 32768, "poll-grow": 1, "poll-shrink": 2},
+                        {"id": "other", "thread-id": 2}],
+}  # fmt: skip
+
+
+class Recorded:
+    """A monitor that answers from ANSWERS and counts its writes."""
+
+    def __init__(self, **failing: Fault) -> None:
+        self.failing = failing
+        self.batches: list[list[str]] = []
+
+    async def execute_many(self, commands: Sequence[Command], *, deadline: float) -> list[Answer]:
+        self.batches.append([c.execute for c in commands])
+        return [Answer(c.execute, msgspec.Raw(msgspec.json.encode(ANSWERS[c.execute])), self.failing.get(c.execute))
+                for c in commands]  # fmt: skip
+
+
+def sampler(monitor: Recorded, interfaces: dict[str, str] | None = None) -> Sampler:
+    process = ProcessFigures(os.getpid())
+    return Sampler(cast("Monitor", monitor), process, LinkCounters(), interfaces or {}, {})
+
+
+async def test_a_round_is_one_write() -> None:
+    monitor = Recorded()
+    taker = sampler(monitor)
+    groups = ["cpu", "vcpu", "memory", "block", "interface", "iothread"]
+    await taker.take(groups, 1)
+    figures = await taker.take(groups, 1)
+    assert monitor.batches[1] == monitor.batches[2] == [
+        "query-balloon", "qom-get", "query-blockstats", "query-block", "query-iothreads"]  # fmt: skip
+    assert figures.blocks == {"virtio-disk0": {
+        "read_bytes": 1, "read_requests": 2, "read_time": 3, "read_errors": 4, "write_bytes": 5, "write_requests": 6,
+        "write_time": 7, "write_errors": 8, "flush_requests": 9, "flush_time": 10, "allocation": 11, "capacity": 100,
+        "physical": 60, "threshold": 9}}  # fmt: skip
+    assert figures.memory == {"current": 128, "unused": 5, "last_update": 77, "rss": figures.memory["rss"]}
+    assert figures.iothreads == {3: {"poll_max": 32768, "poll_grow": 1, "poll_shrink": 2}}
+    assert list(figures.vcpus) == [0]  # the other's thread is gone
+    assert taker.nodes == {"format1": "virtio-disk0"}
+
+
+async def test_nothing_is_asked_for_groups_of_proc() -> None:
+    monitor = Recorded()
+    taker = sampler(monitor)
+    await taker.take(["cpu"], 1)
+    await taker.take(["cpu", "vcpu", "interface"], 1)
+    assert monitor.batches[1:] == [[], []]
+    taker.forget()
+    await taker.take(["cpu"], 1)
+    assert monitor.batches[3] == ["qom-list", "query-cpus-fast", "query-block"]
+
+
+async def test_what_fails_is_absent() -> None:
+    monitor = Recorded(**{"query-blockstats": Fault("GenericError", "no"), "qom-get": Fault("GenericError", "no")})
+    figures = await sampler(monitor).take(["block", "memory"], 1)
+    assert figures.blocks == {"virtio-disk0": {"capacity": 100, "physical": 60, "threshold": 9}}
+    assert set(figures.memory) == {"current", "rss"}
+
+
+def test_process_figures_grow() -> None:
+    taken = ProcessFigures(os.getpid())
+    before, thread = taken.cpu(), taken.thread(os.getpid())
+    until = time.process_time() + 0.05
+    while time.process_time() < until:
+        pass
+    after = taken.cpu()
+    assert after["time"] - before["time"] >= 30_000_000 and after["time"] == after["user"] + after["system"]
+    assert taken.thread(os.getpid())["time"] - thread["time"] >= 40_000_000
+    assert (taken.rss() or 0) > 1 << 20
+    taken.forget_threads()
+    assert taken.thread(os.getpid())["time"] > 0
+    taken.close()
+
+
+def test_process_that_is_gone() -> None:
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    taken = ProcessFigures(pid)
+    taken.rss()
+    os.waitpid(pid, 0)
+    assert taken.cpu() == {} and taken.rss() is None and taken.thread(pid) == {}
+    taken.close()
+
+
+def test_link_counters() -> None:
+    links = LinkCounters()
+    before = links.read("lo", guest_side=False)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as a:
+        a.bind(("127.0.0.1", 0))
+        a.sendto(bytes(1000), a.getsockname())
+    after = links.read("lo", guest_side=False)
+    if after["tx_packets"] == 0:
+        pytest.skip("loopback is down")
+    assert after["tx_bytes"] - before["tx_bytes"] >= 1000 and after["rx_packets"] > before["rx_packets"]
+    assert links.read("lo")["rx_bytes"] == links.read("lo", guest_side=False)["tx_bytes"]
+    assert links.read("no-such-device") == {}
+    links.close()
+
+
+def test_tap_of_a_descriptor_that_is_none() -> None:
+    assert tap_name("self", 0) is None and tap_name("self", 99_999) is None
