@@ -197,3 +197,13 @@ def test_a_plugged_device_gets_a_slot_that_can_be_plugged() -> None:
     live.devices.interfaces += [Interface(type="user", model="virtio", mac="52:54:00:00:00:98")] * 1
     with pytest.raises(InvalidXML, match="hot-plugged"):
         complete(live, qemu72(), host(), hotplug=True)
+
+
+def test_plugging_leaves_the_running_devices_alone() -> None:
+    live = prepare(
+        completed("<channel type='unix'><target type='virtio' name='a'/></channel>" + VNC), qemu72(), host(), guest_id=1
+    )
+    before = {device.alias: device.clone() for device in live.devices.all() if device.alias}
+    live.devices.interfaces.append(Interface(type="user", model="virtio", mac="52:54:00:00:00:99"))
+    after = complete(live, qemu72(), host(), hotplug=True)
+    assert {device.alias: device for device in after.devices.all() if device.alias} == before

@@ -9,7 +9,7 @@ from __future__ import annotations
 from frontinus.domain.addresses import assign_addresses, assign_drives
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.defaults import complete_guest
-from frontinus.domain.devices.character import pair_consoles
+from frontinus.domain.devices.character import mirror_console, pair_consoles
 from frontinus.domain.devices.controller import arrange as arrange_controllers
 from frontinus.domain.devices.controller import assign_indexes
 from frontinus.domain.devices.disk import arrange as arrange_disks
@@ -19,29 +19,37 @@ from frontinus.domain.host import HostFacts
 from frontinus.domain.implicit import add_machine_devices, add_needed_devices
 from frontinus.domain.validate import validate
 
+NAMELESS = frozenset({"graphics", "lease"})
+"""Devices that have no alias even while their guest runs, and cannot be plugged in or need no completion."""
+
 
 def complete(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bool = False) -> Guest:
     """A copy with canonical machine, UUID, defaults, implicit devices and every address assigned.
 
-    `hotplug`: the guest runs, and the devices without an address are being plugged in. Raises InvalidXML, Unsupported.
+    `hotplug`: the guest runs, and devices without an alias are being plugged in: the others stay as they are.
+    Raises InvalidXML, Unsupported.
     """
     done = guest.clone()
-    complete_guest(done, caps, host)
     devices = done.devices
-    devices.emulator = devices.emulator or caps.emulator or None
+    if not hotplug:
+        complete_guest(done, caps, host)
+        devices.emulator = devices.emulator or caps.emulator or None
     devices.disks = arrange_disks(devices.disks)
     primary_first(done)
     assign_indexes(devices.controllers)
     devices.controllers = arrange_controllers(devices.controllers)
-    add_machine_devices(done, caps, host)
+    if not hotplug:
+        add_machine_devices(done, caps, host)
     for device in devices.all():
         if not hotplug:
             device.forget(host)
-        device.complete(done, caps, host)
-    pair_consoles(done)
+        if not hotplug or (device.alias is None and device.tag not in NAMELESS):
+            device.complete(done, caps, host)
+    if not hotplug:
+        pair_consoles(done)
     assign_drives(done)
     add_needed_devices(done, caps, host)
     assign_addresses(done, caps, host, hotplug=hotplug)
-    pair_consoles(done)
+    mirror_console(done)
     validate(done, caps, host)
     return done
