@@ -14,6 +14,7 @@ from frontinus.api.views import GuestView
 from frontinus.domain import metadata as documents
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import format_guest, parse_guest
+from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.prepare import prepare
 from frontinus.engine import runstate, saving
@@ -76,7 +77,7 @@ class Definitions:
                 raise WrongState(
                     f"guest '{record.name}' has a managed save: remove it too, or first", state=record.state
                 )
-            store = nvram_of(definition)
+            store = await self._nvram(definition)
             if store and nvram is None and await asyncio.to_thread(store.exists):
                 raise WrongState(f"guest '{record.name}' has a variable store: say whether to keep it (nvram)",
                                  state=record.state)  # fmt: skip
@@ -87,6 +88,12 @@ class Definitions:
             if nvram and store:
                 await asyncio.to_thread(store.unlink, missing_ok=True)
             self._forget(record)
+
+    async def _nvram(self, definition: Guest) -> Path | None:
+        """The file of the UEFI variable store, if the guest has one."""
+        caps = await self.world.hypervisor.capabilities(definition.devices.emulator)
+        nvram = with_firmware(definition, caps, self.world.host).os.nvram
+        return Path(nvram.path) if nvram and nvram.path else None
 
     def _forget(self, record: Record) -> None:
         record.definition, record.autostart = None, False
@@ -148,12 +155,6 @@ class Definitions:
             await persist(self.world, record)
         self.world.bus.publish(MetadataChangeEvent(uuid=record.uuid, name=record.name, kind=kind, uri=uri))
         self.world.changed(record)
-
-
-def nvram_of(guest: Guest) -> Path | None:
-    """The file of the UEFI variable store."""
-    nvram = guest.os.nvram
-    return Path(nvram.path) if nvram and nvram.path else None
 
 
 def _uri(uri: str | None) -> str:

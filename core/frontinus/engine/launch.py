@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from frontinus.api.errors import HostFailed
 from frontinus.domain.definition import format_guest
+from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.prepare import prepare
 from frontinus.engine import runstate
@@ -20,7 +21,8 @@ from frontinus.ports import Journal, Prepared, RunningGuest
 async def launch(world: World, record: Record, definition: Guest, *, incoming: int | None = None) -> Running:
     """Bring a guest to life with its CPUs stopped. On failure nothing is left and the error says why."""
     caps = await world.hypervisor.capabilities(definition.devices.emulator)
-    live = prepare(definition, caps, world.host, guest_id=world.guests.new_id(), free_port=world.ports.take)
+    firm = with_firmware(definition, caps, world.host)
+    live = prepare(firm, caps, world.host, guest_id=world.guests.new_id(), free_port=world.ports.take)
     prepared = Prepared()
     process: RunningGuest | None = None
     try:
