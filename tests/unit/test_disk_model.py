@@ -203,6 +203,11 @@ REFUSED: dict[str, tuple[str, str]] = {
     "other limits": (disk("<source file='/a'/><iotune><total_iops_sec>1</total_iops_sec><group_name>g</group_name></iotune>")
                      + disk("<source file='/b'/><iotune><total_iops_sec>2</total_iops_sec><group_name>g</group_name></iotune>",
                             "dev='vdb'"), "other limits in the same group"),
+    "network startup": (disk("<source protocol='nbd' startupPolicy='optional'><host name='h'/></source>",
+                             attributes="type='network'"), "not for disks of type 'network'"),
+    "empty network": (disk("<source/>", "dev='hdc'", "type='network' device='cdrom'"), "'protocol' is missing"),
+    "flat scsi": ("<controller type='scsi' index='0' model='lsilogic'/>" + disk(
+                  "<source file='/a'/><address type='drive' target='1'/>", "dev='sda'"), "the target is 0"),
     "startup": (disk("<source file='/a' startupPolicy='requisite'/>"), "only for cdrom and floppy"),
     "vhost cache": ("<disk type='vhostuser'><driver cache='none'/><source type='unix' path='/s'/><target dev='vda'/></disk>",
                     "'cache' is not supported for a vhostuser disk"),

@@ -25,6 +25,8 @@ BUS_OF_TARGET = {"fd": "fdc", "hd": "ide", "sd": "scsi", "vd": "virtio", "xvd": 
 """The bus that a target's name stands for when the user names none."""
 TARGET = re.compile(r"(fd|hd|vd|sd|xvd|ubd)([a-z]+)(\d*)")
 REMOVABLE = frozenset({"cdrom", "floppy"})
+MEDIUMLESS = frozenset({"file", "block", "dir", "volume"})
+"""Storage types whose empty <source> says that there is no medium; elsewhere it is a mistake."""
 
 
 class Verbatim(ElementCodec):
@@ -237,7 +239,7 @@ class Disk(Device, VirtioOptions, tag="disk"):
     def _complete_images(self) -> None:
         if self.source is not None:
             self.source.complete(self.type)
-            if self.source == Source() and not self.source.kept:
+            if self.source == Source() and not self.source.kept and self.type in MEDIUMLESS:
                 self.source = None
         if self.backing_store is not None:
             self.backing_store.complete()

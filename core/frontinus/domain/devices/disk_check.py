@@ -19,6 +19,8 @@ MAX_LAYERS = 200
 DRIVES = frozenset({"ide", "fdc", "scsi", "sata"})
 """Buses whose devices have a drive address."""
 PREFIXES = {"disk": ("hd", "sd", "vd", "xvd", "ubd"), "lun": ("hd", "sd", "vd", "xvd", "ubd"), "floppy": ("fd",)}
+FLAT_SCSI = frozenset({"lsilogic", "ncr53c90", "dc390", "am53c974"})
+"""SCSI controllers whose units are SCSI ids, with no targets above."""
 REMOVABLE = frozenset({"cdrom", "floppy"})
 LOCAL = frozenset({"file", "block", "dir", "volume"})
 """Storage types that a startup policy can look at before the start."""
@@ -185,7 +187,7 @@ def _address(disk: Disk, guest: Guest) -> Reasons:
         if not isinstance(address, DriveAddress):
             yield f"<address>: type '{address.type}' is not for bus '{disk.bus}'"
             return
-        yield from _drive(disk, address)
+        yield from _drive(disk, address, guest)
         yield from _conflicts(disk, address, guest)
     elif disk.bus == "usb" and not isinstance(address, UsbAddress):
         yield f"<address>: type '{address.type}' is not for bus 'usb'"
@@ -193,7 +195,10 @@ def _address(disk: Disk, guest: Guest) -> Reasons:
         yield f"<address>: type '{address.type}' is not for bus 'virtio'"
 
 
-def _drive(disk: Disk, address: DriveAddress) -> Reasons:
+def _drive(disk: Disk, address: DriveAddress, guest: Guest) -> Reasons:
+    owner = next((c for c in guest.devices.controllers if c.type == disk.bus and c.index == address.controller), None)
+    if owner is not None and owner.model in FLAT_SCSI and address.target != 0:
+        yield f"<address>: the target is 0 on a controller of model '{owner.model}'"
     if disk.bus in ("ide", "fdc") and address.controller != 0:
         yield f"<address>: there is only one {disk.bus} controller"
     if disk.bus != "scsi" and address.target != 0:

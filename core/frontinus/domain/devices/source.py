@@ -43,10 +43,10 @@ FIELDS_BY_TYPE: dict[str, frozenset[str]] = {
     "volume": frozenset({"pool", "volume", "mode", "startup_policy"}),
     "network": frozenset({
         "protocol", "name", "query", "tls", "tls_hostname", "hosts", "user", "group", "snapshot", "config",
-        "initiator", "ssl_verify", "cookies", "readahead", "timeout",
+        "initiator", "ssl_verify", "cookies", "readahead", "timeout", "startup_policy",
     }),
     "nvme": frozenset({"kind", "managed", "namespace", "address", "startup_policy"}),
-    "vhostuser": frozenset({"kind", "path", "reconnect", "reconnect_timeout"}),
+    "vhostuser": frozenset({"kind", "path", "reconnect", "reconnect_timeout", "startup_policy"}),
 }  # fmt: skip
 """The fields that mean something for a storage type; those of every type (labels, slices...) are not listed."""
 TYPED_FIELDS = frozenset().union(*FIELDS_BY_TYPE.values())

@@ -22,4 +22,3 @@ def first_of(guest: Guest, word: str) -> Device | None:
     if word in DISKS:
         return next((disk for disk in guest.devices.disks if (disk.device or "disk") in DISKS[word]), None)
     return next(iter(guest.devices.interfaces), None)
-
