@@ -8,7 +8,7 @@ import pytest
 
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.definition import format_guest, parse_guest
-from frontinus.domain.plan import Listener, OpenFile
+from frontinus.domain.plan import Label, Listener, OpenFile
 from frontinus.qemu.argv.chardev import chardev_add
 from frontinus.qemu.argv.context import comma
 from support.attachments import definition, device, translated, values
@@ -83,6 +83,19 @@ def test_files_and_sockets_are_opened_by_the_engine() -> None:
     ]  # fmt: skip
 
 
+REACHED = {
+    "dev": [Label("/dev/ttyS0")],
+    "pipe": [Label("/p.in", optional=True), Label("/p.out", optional=True), Label("/p", optional=True)],
+    "unix": [Label("/s", shared=True)],
+    "pty": [],
+}
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_qemu_is_let_at_what_it_opens_itself(name: str) -> None:
+    assert translated(ENDS[name][0]).resources == REACHED[name]
+
+
 def test_encryption_is_asked_for_or_the_hosts_default() -> None:
     facts = replace(host(), tls={"chardev": "/pki"}, tls_verify=frozenset({"chardev"}))
     tcp = "<serial type='tcp'><source mode='{}' host='h' service='1'{}/></serial>"
@@ -91,6 +104,8 @@ def test_encryption_is_asked_for_or_the_hosts_default() -> None:
     assert credentials == {"qom-type": "tls-creds-x509", "id": "objcharserial0_tls0", "dir": "/pki",
                            "endpoint": "server", "verify-peer": True}  # fmt: skip
     assert values(ctx, "chardev")[0]["tls-creds"] == "objcharserial0_tls0"
+    assert Label("/pki/ca-cert.pem", readonly=True, shared=True) in ctx.resources
+    assert Label("/pki/server-key.pem", readonly=True, shared=True, optional=True) in ctx.resources
     assert not values(translated(tcp.format("bind", ""), facts=facts), "object")
     always = replace(facts, tls_on=frozenset({"chardev"}), tls_verify=frozenset())
     (credentials,) = values(translated(tcp.format("connect", ""), facts=always), "object")

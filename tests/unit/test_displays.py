@@ -11,7 +11,7 @@ from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.definition import format_guest
 from frontinus.domain.devices.graphics import Graphics, assign_ports
 from frontinus.domain.host import HostFacts
-from frontinus.domain.plan import Helper
+from frontinus.domain.plan import Helper, Label
 from frontinus.domain.qapi import Schema
 from frontinus.qemu.argv.context import comma
 from frontinus.qemu.argv.graphics import expiry
@@ -172,6 +172,8 @@ def test_opengl_needs_a_local_listener_and_a_gpu() -> None:
     facts = replace(host(), render_nodes=("/dev/dri/renderD128", "/dev/dri/renderD129"))
     assert spice("<gl enable='yes'/>", facts) == "port=0,disable-ticketing=on,gl=on,rendernode=/dev/dri/renderD128"
     assert spice("<gl enable='yes' rendernode='/mine'/>", facts).endswith("rendernode=/mine")
+    ctx = translated("<graphics type='egl-headless'/>", facts=facts)
+    assert ctx.resources == [Label("/dev/dri/renderD128", shared=True)]
     with pytest.raises(Unsupported, match="OpenGL"):
         spice("<gl enable='yes'/>", port="5901")
 

@@ -8,7 +8,7 @@ import pytest
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.host import HostFacts
-from frontinus.domain.plan import Helper, OpenFile, Tap
+from frontinus.domain.plan import Helper, Label, Listener, OpenFile, Tap
 from frontinus.qemu.argv.context import comma
 from support.attachments import device, translated, values
 from support.guests import host, qemu72
@@ -132,18 +132,19 @@ def test_vhost_user_waits_for_its_switch() -> None:
         <driver queues='2'/>""")  # fmt: skip
     ctx = translated(xml)
     (chardev,) = values(ctx, "chardev")
-    assert chardev == {"backend": "socket", "id": "charnet0", "path": "/sw,0", "server": True}
-    assert comma("chardev", chardev) == "socket,id=charnet0,path=/sw,,0,server=on"
+    assert chardev == {"backend": "socket", "id": "charnet0", "fd": "3", "server": True}
     assert values(ctx, "netdev") == [{"type": "vhost-user", "chardev": "charnet0", "queues": 2} | ID]
-    assert ctx.resources == []
+    assert ctx.resources == [Listener("/sw,0", 3)]
 
 
 def test_vhost_user_as_a_client_comes_back() -> None:
     xml = card("vhostuser", """<source type='unix' path='/sw' mode='client'><reconnect enabled='yes' timeout='9'/>
         </source><model type='virtio'/>""")  # fmt: skip
-    assert values(translated(xml), "chardev") == [
-        {"backend": "socket", "id": "charnet0", "path": "/sw", "reconnect": 9}
-    ]
+    ctx = translated(xml)
+    (chardev,) = values(ctx, "chardev")
+    assert chardev == {"backend": "socket", "id": "charnet0", "path": "/sw", "reconnect": 9}
+    assert ctx.resources == [Label("/sw", shared=True, optional=True)]
+    assert comma("chardev", chardev | {"path": "/s,w"}) == "socket,id=charnet0,path=/s,,w,reconnect=9"
 
 
 def test_vdpa_is_opened_for_qemu() -> None:

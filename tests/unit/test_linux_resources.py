@@ -293,6 +293,7 @@ async def test_one_undo_that_fails_does_not_stop_the_others(
 async def test_an_image_that_cannot_be_reached_is_named(host: LinuxResources, tmp_path: Path) -> None:
     with pytest.raises(HostFailed, match="no-image: No such file"):
         await set_up(host, Label(f"{tmp_path}/no-image"))
+    assert (await set_up(host, Label(f"{tmp_path}/no-image", optional=True))).undo == []
     (tmp_path / "image").touch()
     assert (await set_up(host, Label(f"{tmp_path}/image"))).undo == []
 

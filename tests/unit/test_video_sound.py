@@ -8,7 +8,7 @@ import pytest
 
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.devices.video import Video
-from frontinus.domain.plan import Helper
+from frontinus.domain.plan import Helper, Label
 from frontinus.domain.qapi import Schema
 from support.attachments import definition, device, translated, values
 from support.guests import host, qemu72
@@ -125,7 +125,7 @@ def test_another_process_may_be_the_card() -> None:
     assert device(ctx, "video0")["driver"] == "vhost-user-vga"
     assert values(ctx, "chardev") == [{"backend": "socket", "id": "chr-vu-video0", "fd": "3"}]
     assert ctx.resources == [
-        Helper("video0-gpu", ("/gpu", "--fd=3", "--virgl", "--render-node=/dri"), "", pair=(3, 3))
+        Label("/dri", shared=True), Helper("video0-gpu", ("/gpu", "--fd=3", "--virgl", "--render-node=/dri"), "", pair=(3, 3))
     ]
     plain = translated(LATER + model("virtio", driver=driver), facts=facts, caps=with_vhost_user())
     found = device(plain, "video1")

@@ -135,6 +135,8 @@ class Label:
     path: str
     readonly: bool = False
     shared: bool = False
+    optional: bool = False
+    """What is not there is passed over."""
 
 
 Resource = Folder | Listener | OpenFile | Tap | SecretFile | CopyOnce | Overlay | Helper | Vfio | Label

@@ -41,7 +41,10 @@ class Labels(Maker[Label]):
         uid = setup.who.uid
         try:
             status = Path(path).stat()
-        except FileNotFoundError:  # perhaps an earlier resource makes it; then it is ours. If not, `make` will say so
+        except FileNotFoundError:
+            if resource.optional:
+                return []
+            # Perhaps an earlier resource makes it; then it is ours. If not, `make` will say so.
             return [_owner(path, os.geteuid(), os.getegid(), uid)]
         except OSError as error:
             raise HostFailed(f"cannot look at {path}: {error.strerror}", what=path) from error
@@ -55,6 +58,8 @@ class Labels(Maker[Label]):
 
     def make(self, resource: Label, records: list[Undo], setup: Setup) -> None:
         path = str(Path(resource.path).resolve())
+        if resource.optional and not os.path.exists(path):  # noqa: PTH110
+            return
         with failing("look at", resource.path):
             mode = os.stat(path).st_mode  # noqa: PTH116
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.chardev import CharEnd, CharSource
-from frontinus.domain.plan import Listener, OpenFile
+from frontinus.domain.plan import Label, Listener, OpenFile
 from frontinus.qemu.argv.context import Context, Props
 from frontinus.qemu.argv.tls import tls_credentials
 
@@ -59,7 +59,15 @@ def _nothing(ctx: Context, source: CharSource, name: str, alias: str) -> Props:
     return {}
 
 
-def _path(ctx: Context, source: CharSource, name: str, alias: str) -> Props:
+def _device(ctx: Context, source: CharSource, name: str, alias: str) -> Props:
+    ctx.need(Label(source.end.path or ""))
+    return {"path": source.end.path}
+
+
+def _pipe(ctx: Context, source: CharSource, name: str, alias: str) -> Props:
+    """QEMU opens one pipe for each direction if both are there, else one for both."""
+    for suffix in (".in", ".out", ""):
+        ctx.need(Label(f"{source.end.path}{suffix}", optional=True))
     return {"path": source.end.path}
 
 
@@ -88,7 +96,10 @@ def _tcp(ctx: Context, source: CharSource, name: str, alias: str) -> Props:
 
 
 def _unix(ctx: Context, source: CharSource, name: str, alias: str) -> Props:
-    return {"path": source.end.path, **_reconnect(ctx, source.end)}
+    path = source.end.path or ""
+    if not source.listens and not path.startswith(f"{ctx.folder}/"):
+        ctx.need(Label(path, shared=True, optional=bool(source.end.reconnect)))
+    return {"path": path, **_reconnect(ctx, source.end)}
 
 
 def _reconnect(ctx: Context, end: CharEnd) -> Props:
@@ -121,8 +132,8 @@ def _vdagent(ctx: Context, source: CharSource, name: str, alias: str) -> Props:
 
 BACKENDS = {"tcp": "socket", "unix": "socket"}
 PROPERTIES: Mapping[str, Callable[[Context, CharSource, str, str], Props]] = {
-    "null": _nothing, "vc": _nothing, "pty": _nothing, "stdio": _nothing, "spicevmc": _nothing, "dev": _path,
-    "pipe": _path, "file": _file, "udp": _udp, "tcp": _tcp, "unix": _unix, "spiceport": _named, "dbus": _named,
+    "null": _nothing, "vc": _nothing, "pty": _nothing, "stdio": _nothing, "spicevmc": _nothing, "dev": _device,
+    "pipe": _pipe, "file": _file, "udp": _udp, "tcp": _tcp, "unix": _unix, "spiceport": _named, "dbus": _named,
     "qemu-vdagent": _vdagent,
 }  # fmt: skip
 

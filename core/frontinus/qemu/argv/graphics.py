@@ -6,10 +6,10 @@ import datetime
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.graphics import SERVERS, Graphics, Listen
-from frontinus.domain.plan import Helper
+from frontinus.domain.plan import Helper, Label
 from frontinus.qemu.argv.audio import audio_of
 from frontinus.qemu.argv.context import Context
-from frontinus.qemu.argv.tls import tls_credentials, tls_folder
+from frontinus.qemu.argv.tls import let_read, tls_credentials, tls_folder
 
 VNC_BASE = 5900
 DBUS_DAEMON = "/usr/bin/dbus-daemon"
@@ -80,6 +80,8 @@ def _vnc_place(ctx: Context, display: Graphics, listen: Listen) -> str:
 
 
 def _spice(ctx: Context, display: Graphics) -> None:
+    if display.tls_port:
+        let_read(ctx, tls_folder(ctx, "spice"), server=True)
     password = display.password is not None or "spice" in ctx.host.passwords
     modes = [("default", display.default_mode), *((channel.name, channel.mode) for channel in display.channels)]
     channels = {
@@ -105,7 +107,7 @@ def _spice(ctx: Context, display: Graphics) -> None:
         "disable-copy-paste": True if display.clipboard is False else None,
         "disable-agent-file-xfer": True if display.file_transfer is False else None,
         "gl": True if display.gl else None,
-        "rendernode": display.render_node if display.gl else None,
+        "rendernode": _render_node(ctx, display),
         "seamless-migration": True,
     })  # fmt: skip
     _keymap(ctx, display)
@@ -157,8 +159,16 @@ def _sdl(ctx: Context, display: Graphics) -> None:
     ctx.props("display", {"type": "sdl", "gl": display.gl})
 
 
+def _render_node(ctx: Context, display: Graphics) -> str | None:
+    """The GPU that renders, which guests share."""
+    if display.render_node and display.uses_gl:
+        ctx.need(Label(display.render_node, shared=True))
+        return display.render_node
+    return None
+
+
 def _egl(ctx: Context, display: Graphics) -> None:
-    ctx.props("display", {"type": "egl-headless", "rendernode": display.render_node})
+    ctx.props("display", {"type": "egl-headless", "rendernode": _render_node(ctx, display)})
 
 
 def _dbus(ctx: Context, display: Graphics) -> None:
@@ -174,7 +184,7 @@ def _dbus(ctx: Context, display: Graphics) -> None:
         "p2p": True if display.p2p else None,
         "addr": None if display.p2p else address,
         "gl": display.gl,
-        "rendernode": display.render_node if display.gl else None,
+        "rendernode": _render_node(ctx, display),
         "audiodev": audio_of(ctx, display.audio) if display.audio is not None else None,
     })  # fmt: skip
 

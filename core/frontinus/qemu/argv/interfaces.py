@@ -160,8 +160,8 @@ def _vhost_user(ctx: Context, card: Interface) -> dict[str, object]:
     end = CharEnd(mode="bind" if source.mode == "server" else "connect", path=source.path,
                   reconnect=source.reconnect, reconnect_timeout=source.reconnect_timeout)  # fmt: skip
     name = f"char{alias_of(card)}"
-    # The switch must be there before the guest's memory is shared with it: QEMU makes the socket and waits.
-    chardev(ctx, CharSource(type="unix", sources=[end]), name, alias=alias_of(card), wait=True, listen=False)
+    # The switch must be there before the guest's memory is shared with it, so QEMU waits for it.
+    chardev(ctx, CharSource(type="unix", sources=[end]), name, alias=alias_of(card), wait=True)
     return {"type": "vhost-user", "chardev": name, "queues": _several(card)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from frontinus.api.errors import Unsupported
+from frontinus.domain.plan import Label
 from frontinus.qemu.argv.context import Context
 from frontinus.qemu.argv.secrets import SecretUse, emit_secret
 
@@ -28,4 +29,14 @@ def tls_credentials(ctx: Context, use: str, object_id: str, *, server: bool) -> 
         "verify-peer": use in ctx.host.tls_verify if server else True,
         "passwordid": f"{object_id}-secret0" if opener is not None else None,
     })  # fmt: skip
+    let_read(ctx, tls_folder(ctx, use), server=server)
     return object_id
+
+
+def let_read(ctx: Context, folder: str, *, server: bool) -> None:
+    """Let QEMU read the credentials of one end in a folder: those that it must find, and those that it may."""
+    end = "server" if server else "client"
+    for name in ("", "/ca-cert.pem"):
+        ctx.need(Label(f"{folder}{name}", readonly=True, shared=True))
+    for name in (f"{end}-cert.pem", f"{end}-key.pem", "ca-crl.pem", "dh-params.pem"):
+        ctx.need(Label(f"{folder}/{name}", readonly=True, shared=True, optional=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.video import Video
-from frontinus.domain.plan import Helper
+from frontinus.domain.plan import Helper, Label
 from frontinus.qemu.argv.address import address_props, alias_of
 from frontinus.qemu.argv.context import Context
 from frontinus.qemu.argv.virtio import virtio_driver, virtio_props
@@ -106,6 +106,8 @@ def _helper(ctx: Context, card: Video) -> str:
     options = (f"--fd={HELPER_FD}", *(("--virgl",) if card.accel3d else ()))
     node = card.render_node or next(iter(ctx.host.render_nodes), None)
     rendering = (f"--render-node={node}",) if card.accel3d and node else ()
+    if card.accel3d and node:
+        ctx.need(Label(node, shared=True))
     ctx.need(Helper(f"{alias}-gpu", (program, *options, *rendering), "", pair=(fd, HELPER_FD)))
     name = f"chr-vu-{alias}"
     ctx.props("chardev", {"backend": "socket", "id": name, "fd": str(fd)})
