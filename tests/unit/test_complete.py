@@ -178,13 +178,20 @@ def test_a_users_alias_stays_and_others_are_given_anew() -> None:
     assert "net0" in format_guest(live, active=True)
 
 
-def test_a_plugged_device_takes_the_first_free_name() -> None:
+def test_numbers_count_places_or_devices() -> None:
+    mine = "<alias name='ua-mine'/>"
+    text = f"<sound model='ac97'>{mine}</sound><sound model='ac97'/><interface type='user'/>"
+    live = prepare(completed(text), qemu72(), host(), guest_id=1)
+    assert [sound.alias for sound in live.devices.sounds] == ["ua-mine", "sound1"]
+
+
+def test_a_plugged_device_gets_no_name_that_was_in_use() -> None:
     live = prepare(completed("<interface type='user'/>" * 2), qemu72(), host(), guest_id=1)
     del live.devices.interfaces[0]
     card = Interface(type="user")
     live.devices.interfaces.append(card)
     assign_alias(live, card)
-    assert card.alias == "net0"
+    assert card.alias == "net2"
 
 
 def test_a_plugged_device_gets_a_slot_that_can_be_plugged() -> None:

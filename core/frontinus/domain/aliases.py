@@ -5,6 +5,7 @@ An alias that the user chose begins with ua- and stays; the others are given ane
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -23,21 +24,26 @@ COUNTED = {
     "rng": "rng", "tpm": "tpm", "vsock": "vsock", "iommu": "iommu", "crypto": "crypto", "panic": "panic",
     "audio": "audio", "pstore": "pstore",
 }  # fmt: skip
-"""Kinds that are numbered in their order. Leases, displays and NVRAM have no alias."""
+"""Kinds that are numbered. Leases, displays and NVRAM have no alias."""
+BY_PLACE = frozenset(COUNTED) - {"filesystem", "hostdev", "rng"}
+"""Kinds whose number is their place in the list, whether or not the user named those before."""
 MODULES = {"dimm": "dimm", "nvdimm": "nvdimm", "virtio-pmem": "virtiopmem", "virtio-mem": "virtiomem", "sgx-epc": "epc"}
 SCSI_WITHOUT_TARGET = frozenset({"lsilogic"})
 
 
 def assign_aliases(guest: Guest) -> None:
     """Name every device that has no name yet."""
-    taken = {device.alias for device in guest.devices.all() if device.alias}
-    for device in guest.devices.all():
+    devices = list(guest.devices.all())
+    taken = {device.alias for device in devices if device.alias}
+    places: Counter[str] = Counter()
+    for device in devices:
         if device.alias is None:
-            _name(guest, device, taken)
+            _name(guest, device, taken, places[device.tag])
+        places[device.tag] += 1
 
 
 def assign_alias(guest: Guest, device: Device) -> None:
-    """Name one device that is plugged into a running guest: by the first number that is free."""
+    """Name one device that is plugged into a running guest: names of devices that are gone do not come back."""
     _name(guest, device, {other.alias for other in guest.devices.all() if other.alias})
 
 
@@ -46,17 +52,23 @@ def is_user_alias(alias: str | None) -> bool:
     return alias is not None and alias.startswith(USER)
 
 
-def _name(guest: Guest, device: Device, taken: set[str]) -> None:
+def _name(guest: Guest, device: Device, taken: set[str], place: int | None = None) -> None:
+    """By where it is, by its place among its kind, or by the number behind the highest in use."""
     fixed = FIXED.get(device.tag)
     device.alias = fixed(guest, device) if fixed is not None else None
     prefix = _prefix(device)
     if device.alias is None and prefix is not None:
-        number = 0
-        while f"{prefix}{number}" in taken:
-            number += 1
+        number = place if device.tag in BY_PLACE else None
+        if number is None or f"{prefix}{number}" in taken:
+            used = [int(name[len(prefix) :]) for name in taken if _is_numbered(name, prefix)]
+            number = max(used, default=-1) + 1
         device.alias = f"{prefix}{number}"
     if device.alias is not None:
         taken.add(device.alias)
+
+
+def _is_numbered(name: str, prefix: str) -> bool:
+    return name.startswith(prefix) and name[len(prefix) :].isdecimal()
 
 
 def _prefix(device: Any) -> str | None:
