@@ -48,7 +48,7 @@ def test_a_drives_place_follows_from_its_name(target: str, bus: str, machine: st
 
 
 def test_a_named_place_is_kept_and_its_controllers_come() -> None:
-    guest = completed(disk("sda", "scsi", "<address type='drive' controller='2' bus='0' target='3' unit='9'/>"))
+    guest = completed(disk("sda", "scsi", "<address type='drive' controller='2' bus='0' target='0' unit='3'/>"))
     assert [c.index for c in guest.devices.controllers if c.type == "scsi"] == [0, 1, 2]
 
 
