@@ -108,6 +108,17 @@ class HypervisorContract:
         with pytest.raises(NoSuchProcess):
             await rig.hypervisor.attach(record)
 
+    async def test_stray_is_ended(self, rig: Rig) -> None:
+        """An engine that died between launching a guest and recording it leaves a process that only its folder tells."""
+        guest, other = await rig.launch(), await rig.launch()
+        record = guest.record
+        await guest.detach()
+        await rig.hypervisor.end_strays(record.folder)
+        with pytest.raises(NoSuchProcess):
+            await rig.hypervisor.attach(record)
+        assert await other.status() in STOPPED
+        await rig.hypervisor.end_strays(record.folder)
+
     async def test_power_button(self, rig: Rig) -> None:
         guest = await rig.launch()
         news = News(guest)

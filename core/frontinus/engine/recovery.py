@@ -102,6 +102,7 @@ def _place(record: Record, state: RunState, status: str) -> None:
 
 async def _bury(world: World, record: Record | None, state: RunState) -> None:
     """A guest that died while nobody watched, or never started: give back what it held and say so."""
+    await world.hypervisor.end_strays(state.folder)
     await world.resources.tear_down(state.undo)
     await world.store.delete(runstate.KIND, state.uuid)
     if record is not None and state.process is not None:

@@ -221,3 +221,8 @@ class MockHypervisor:
         if guest is None or guest.state == "closed":
             raise NoSuchProcess(f"no process {record.pid}")
         return guest
+
+    async def end_strays(self, folder: str) -> None:
+        for guest in list(self.guests.values()):
+            if guest.record.folder == folder:
+                await guest.quit(graceful=False, deadline=1.0)

@@ -174,3 +174,9 @@ class Hypervisor(Protocol):
 
     async def attach(self, record: RunRecord) -> RunningGuest:
         """Connect to a guest that an earlier engine left running. Raises NoSuchProcess if it is gone or not ours."""
+
+    async def end_strays(self, folder: str) -> None:
+        """End what runs in a guest's private folder though nobody has a record of it: its start broke off.
+
+        Raises Unresponsive when something there cannot be ended.
+        """

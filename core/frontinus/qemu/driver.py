@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from frontinus.api.errors import FrontinusError, HostFailed, HypervisorFailed
+from frontinus.api.errors import FrontinusError, HostFailed, HypervisorFailed, NoSuchProcess, Unresponsive
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.devices.base import Device
 from frontinus.domain.guest import Guest
@@ -104,6 +105,21 @@ class QemuHypervisor:
             await guest.detach()
             raise
         return guest
+
+    async def end_strays(self, folder: str) -> None:
+        for pid in await asyncio.to_thread(process.strays, folder):
+            started = process.start_time(pid)
+            if started is None:
+                continue
+            log.warning("process %d of %s was left by a start that broke off: it is ended", pid, folder)
+            try:
+                stray = Process.found(pid, started)
+            except NoSuchProcess:
+                continue
+            stray.kill(signal.SIGKILL)
+            if not await stray.wait(KILL_SECONDS):
+                stray.release()
+                raise Unresponsive(f"process {pid} was killed, but did not end within {KILL_SECONDS:g} s")
 
 
 def _open_log(path: str) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from frontinus.ports.hypervisor import JSON, GuestFacts, GuestFigures, RunRecord
 from frontinus.qemu import migration, passthrough, plugging, vcpus
 from frontinus.qemu.figures import Sampler
 from frontinus.qemu.monitor.agent import agent_command, parse_command
-from frontinus.qemu.monitor.client import Command, Event, Monitor
+from frontinus.qemu.monitor.client import DEADLINE, Command, Event, Monitor
 from frontinus.qemu.news import Translator
 from frontinus.qemu.proc import LinkCounters, ProcessFigures
 from frontinus.qemu.process import Process, describe
@@ -77,7 +77,7 @@ class QemuGuest:
 
     async def reconnect(self) -> None:
         """Connect to a guest of an earlier engine, and tell at once whether its agent is there."""
-        await self.connect()
+        await self.connect(deadline=DEADLINE)
         if self.record.agent_device:
             characters = await self.monitor.ask(list[_Chardev], "query-chardev")
             if any(c.frontend_open for c in characters if c.label == f"char{self.record.agent_device}"):

@@ -19,6 +19,8 @@ from frontinus.ports.resources import Credentials
 
 TOOLS = ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin")
 CAP_SYS_RESOURCE = 24
+OUR_MARK = b"\0-no-user-config\0"
+"""A word that each of our command lines has."""
 LIMITS: Mapping[str, int] = {
     "core": resource.RLIMIT_CORE,
     "memlock": resource.RLIMIT_MEMLOCK,
@@ -131,6 +133,18 @@ def start_time(pid: int) -> int | None:
     except OSError:
         return None
     return int(stat.rpartition(")")[2].split()[19])
+
+
+def strays(folder: str) -> list[int]:
+    """Processes of QEMU whose command line names a guest's private folder: left by an engine that died starting it."""
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                line = (entry / "cmdline").read_bytes()
+                if OUR_MARK in line and os.fsencode(folder + "/") in line:
+                    found.append(int(entry.name))
+    return found
 
 
 class Process:
