@@ -38,11 +38,14 @@ async def devices(engine: Engine, guest: str) -> set[str]:
 
 MORE = """
 <controller type='scsi' model='virtio-scsi'/>
-<disk type='file'><driver name='qemu' type='qcow2' cache='none' discard='unmap'/><source file='{place}/scsi.qcow2'/><target dev='sda' bus='scsi'/></disk>
+<disk type='file'><driver name='qemu' type='qcow2' cache='none' discard='unmap'/>
+  <source file='{place}/scsi.qcow2'/><target dev='sda' bus='scsi'/></disk>
 <disk type='file'><driver name='qemu' type='raw'/><source file='{place}/sata.img'/><target dev='sdb' bus='sata'/></disk>
 <disk type='file'><driver name='qemu' type='raw'/><source file='{place}/usb.img'/><target dev='sdc' bus='usb'/></disk>
 <disk type='file' device='cdrom'><target dev='sdd' bus='sata'/><readonly/></disk>
-<disk type='network'><driver name='qemu' type='raw'/><source protocol='nbd' name='x'><host transport='unix' socket='{place}/nbd.sock'/></source><target dev='vdn' bus='virtio'/></disk>
+<disk type='network'><driver name='qemu' type='raw'/>
+  <source protocol='nbd' name='x'><host transport='unix' socket='{place}/nbd.sock'/></source>
+  <target dev='vdn' bus='virtio'/></disk>
 <filesystem type='mount' accessmode='mapped'><source dir='{place}/share'/><target dir='share'/></filesystem>
 <interface type='user'><model type='e1000e'/></interface>
 <serial type='file'><source path='{place}/serial.log'/></serial>

@@ -275,3 +275,18 @@ async def test_destroy_of_a_hung_guest_is_said(
     with pytest.raises(Unresponsive):
         await engine.destroy("a", graceful=True)
     assert (await engine.guest("a")).state == "running"
+
+
+async def test_every_write_is_audited(local: LocalEngine, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "frontinus.audit")
+    view = await engine.define(XML.format(name="a"))
+    await engine.guests()
+    with pytest.raises(WrongState):
+        await engine.destroy("a")
+    with pytest.raises(Denied):
+        await local.session(Identity(uid=7, gid=7, pid=9, readonly=True)).start("a")
+    assert [record.message for record in caplog.records] == [
+        "uid=0 pid=0 via=socket call=define guest=- uuid=- result=done",
+        f"uid=0 pid=0 via=socket call=destroy guest=a uuid={view.uuid} result=wrong-state",
+        f"uid=7 pid=9 via=socket call=start guest=a uuid={view.uuid} result=denied",
+    ]

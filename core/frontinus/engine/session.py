@@ -15,6 +15,7 @@ from frontinus.api.identity import Identity
 from frontinus.api.permissions import PERMISSIONS, READ_SECURE, Permission
 
 log = logging.getLogger(__name__)
+audit = logging.getLogger("frontinus.audit")
 
 
 class Policy(Protocol):
@@ -51,12 +52,19 @@ class Session:
     def _call(self, name: str, use_case: Callable[..., object]) -> Callable[..., Awaitable[object]]:
         @functools.wraps(use_case)
         async def call(*args: object, **kwargs: object) -> object:
-            await self._admit(name, use_case, args, kwargs)
+            subject = await self._admit(name, use_case, args, kwargs)
             try:
-                return await cast("Awaitable[object]", use_case(*args, **kwargs))
-            except (FrontinusError, asyncio.CancelledError):
+                answer = await cast("Awaitable[object]", use_case(*args, **kwargs))
+                self._record(name, subject, "done")
+                return answer
+            except FrontinusError as error:
+                self._record(name, subject, error.code)
+                raise
+            except asyncio.CancelledError:
+                self._record(name, subject, "abandoned")
                 raise
             except Exception as error:
+                self._record(name, subject, InternalError.code)
                 log.exception("%s failed unexpectedly", name)
                 raise InternalError(f"{name} failed unexpectedly ({type(error).__name__}); the log has more") from None
 
@@ -72,7 +80,8 @@ class Session:
         return stream
 
     async def _admit(self, name: str, use_case: Callable[..., object], args: tuple[object, ...],
-                     kwargs: dict[str, object]) -> None:  # fmt: skip
+                     kwargs: dict[str, object]) -> Mapping[str, str]:  # fmt: skip
+        """Raises InvalidValue for arguments that do not fit, Denied; else the details of the object."""
         try:
             given = inspect.signature(use_case).bind(*args, **kwargs).arguments
         except TypeError as error:
@@ -81,10 +90,21 @@ class Session:
         flags = given.get("flags", ())
         if name == "guest_xml" and isinstance(flags, (list, tuple)) and "secure" in flags:
             wanted.append(READ_SECURE)
+        details = self._details(given)
         for permission in wanted:
-            if not await self._policy.allows(self._who, permission, self._details(given)):
-                raise Denied(f"{permission} is not permitted to uid {self._who.uid}"
-                             + (" through the read-only socket" if self._who.readonly else ""))  # fmt: skip
+            if not await self._policy.allows(self._who, permission, details):
+                self._record(name, details, "denied")
+                through = " through the read-only socket" if self._who.readonly else ""
+                raise Denied(f"{permission} is not permitted to uid {self._who.uid}{through}")
+        return details
+
+    def _record(self, name: str, details: Mapping[str, str], result: str) -> None:
+        """One line for each call that writes, or is denied: who, what, on which guest, how it ended."""
+        if PERMISSIONS[name].write or result == "denied":
+            who = self._who
+            audit.info("uid=%d pid=%d via=%s call=%s guest=%s uuid=%s result=%s", who.uid, who.pid,
+                       who.on_behalf or "socket", name, details.get("domain_name", "-"),
+                       details.get("domain_uuid", "-"), result)  # fmt: skip
 
 
 STREAMS = frozenset({"watch"})

@@ -48,9 +48,20 @@ CROWD = """
 
 def host_view() -> HostView:
     """A host of eight CPUs and 16 GiB."""
-    return HostView(hostname=platform.node() or "mock", uuid=str(uuid.UUID(int=1)), arch="x86_64",
-                    cpu_model="x86_64", cpus=8,
-                    sockets=2, cores=2, threads=2, numa_nodes=1, memory=16 * 2**30, memory_free=8 * 2**30, cpu_mhz=1400)  # fmt: skip
+    return HostView(
+        hostname=platform.node() or "mock",
+        uuid=str(uuid.UUID(int=1)),
+        arch="x86_64",
+        cpu_model="x86_64",
+        cpus=8,
+        sockets=2,
+        cores=2,
+        threads=2,
+        numa_nodes=1,
+        memory=16 * 2**30,
+        memory_free=8 * 2**30,
+        cpu_mhz=1400,
+    )
 
 
 async def mock_engine(paths: Paths | None = None, *, guests: int = 0, fixture: bool = True) -> LocalEngine:
