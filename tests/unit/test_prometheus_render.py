@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from frontinus.api import views
+from frontinus.api.errors import InvalidXML
 from frontinus.api.events import ChangedEvent, LifecycleEvent, WatchdogEvent
 from frontinus.api.views import (
     BlockStats,
@@ -23,6 +24,7 @@ from frontinus.api.views import (
     Snapshot,
     VcpuStats,
 )
+from frontinus_prometheus.details import details
 from frontinus_prometheus.metric import Metric, Profile
 from frontinus_prometheus.model import Model, facts
 from frontinus_prometheus.native import NATIVE
@@ -257,3 +259,19 @@ def test_without_an_engine_only_that_is_said() -> None:
 def test_a_metric_can_not_be_named_twice() -> None:
     names: list[Metric[object]] = list(NATIVE.metrics())
     assert len({metric.name for metric in names}) == len({metric.family for metric in names}) == len(names)
+
+
+def test_details_of_a_definition() -> None:
+    found = details("""<domain><devices>
+      <disk type='network' device='disk'><source protocol='rbd' name='pool/image'/><target dev='vda' bus='virtio'/></disk>
+      <disk type='block' device='cdrom'><source dev='/dev/sr0'/><target dev='sda' bus='sata'/></disk>
+      <interface type='bridge'><source bridge='br0'/><virtualport type='openvswitch'><parameters interfaceid='p-1'/></virtualport>
+        <target dev='tap0'/><mtu size='9000'/></interface>
+      <interface type='user'><mac address='52:54:00:00:00:01'/></interface>
+    </devices></domain>""")
+    assert [(d.path, d.file, d.protocol, d.device) for d in found.disks.values()] == [
+        ("pool/image", "", "rbd", "disk"), ("/dev/sr0", "", "", "cdrom")]  # fmt: skip
+    assert [(n.bridge, n.port, n.mtu) for n in found.nics.values()] == [("br0", "p-1", "9000")]
+    assert found.nova == {}
+    with pytest.raises(InvalidXML):
+        details("<domain>")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -14,7 +14,8 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import Disconnected, FrontinusError
 from frontinus.api.views import GuestStats, HostView, VersionView
 from frontinus.client.remote import RemoteEngine, as_engine, connect
-from frontinus_prometheus.model import Model
+from frontinus_prometheus.details import details
+from frontinus_prometheus.model import Entry, Model
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 FIRST_DELAY, LAST_DELAY = 0.1, 5.0
 """Seconds between attempts to connect."""
+READERS = 16
+"""Definitions that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Link:
         self._engine: Engine | None = None
         self._last = Round()
         self._asking: asyncio.Task[Round] | None = None
+        self._describing = asyncio.Lock()
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
@@ -86,6 +90,28 @@ class Link:
             return task.result()
         self._own.late.inc()
         return Round(self._last.stats, fresh=False)
+
+    async def describe(self) -> None:
+        """Read the XML of the guests whose details are not known, within the deadline; the others stay without for now."""
+        async with self._describing:
+            wanted = [(uuid, entry) for uuid, entry in self.model.guests.items() if entry.details is None]
+            engine, few = self._engine, asyncio.Semaphore(READERS)
+            if engine is None or not wanted:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.deadline):
+                    await asyncio.gather(*[self._read(engine, few, uuid, entry) for uuid, entry in wanted])
+            self.model.version += 1
+
+    async def _read(self, engine: Engine, few: asyncio.Semaphore, uuid: str, entry: Entry) -> None:
+        """The details of one guest, unless it changes meanwhile or is gone."""
+        async with few:
+            version = entry.version
+            with suppress(FrontinusError):
+                found = details(await engine.guest_xml(uuid))
+                if entry.version == version:
+                    entry.details = found
+                    entry.version += 1
 
     async def _ask(self, engine: Engine, guests: Sequence[str] | None) -> Round:
         with self._own.asking.time():

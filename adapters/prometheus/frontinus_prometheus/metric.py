@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from frontinus_prometheus.model import Entry
+from frontinus.api.views import GuestStats
+from frontinus_prometheus.model import Entry, Facts
 
 Value = int | float | None
 """A sample; None is left out, for a figure that is not known is not zero."""
@@ -92,19 +93,28 @@ class Scope(Generic[T]):
     labels: Mapping[str, Label[T]]
 
 
+class Sample(NamedTuple):
+    """A guest and its figures."""
+
+    entry: Entry
+    stats: GuestStats
+
+
 @dataclass(frozen=True)
 class Profile:
     """All that one path shows. `identity`: the labels that every series of a guest has.
 
-    `engine` scopes take Facts; `guests` take the read model's Entry and change by events alone; `figures` take GuestStats.
+    `engine` scopes take Facts; `guests` take the read model's Entry and change by events alone; `figures` take a Sample.
+    `details`: the entries' details are wanted.
     """
 
     name: str
-    identity: Callable[[Entry], Mapping[str, object]]
+    identity: Callable[[Entry, Facts], Mapping[str, object]]
     engine: tuple[Scope[Any], ...] = ()
     guests: tuple[Scope[Any], ...] = ()
     figures: tuple[Scope[Any], ...] = ()
     openmetrics: bool = True
+    details: bool = False
 
     def metrics(self) -> Iterator[Metric[Any]]:
         """Every family in the order of the output."""

@@ -7,8 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from frontinus.api import events
 from frontinus.api.events import AnyEvent, ChangedEvent, LifecycleEvent
 from frontinus.api.views import GuestStats, GuestView, HostView, Snapshot, VersionView
+from frontinus_prometheus.details import Details
+
+CHANGES_XML = (LifecycleEvent, ChangedEvent, events.DeviceAddedEvent, events.DeviceRemovedEvent, events.DiskChangeEvent,
+               events.MetadataChangeEvent, events.BlockJobEvent)  # fmt: skip
+"""Events after which a guest's XML may be another."""
 
 
 @dataclass(eq=False)
@@ -18,6 +24,8 @@ class Entry:
     view: GuestView
     events: Counter[str] = field(default_factory=Counter)
     version: int = 0
+    details: Details | None = None
+    """What the guest's XML says; None until it is asked for, and after every event that may have changed it."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,8 @@ class Model:
             return
         entry.view = view or entry.view
         entry.version += 1
+        if isinstance(item, CHANGES_XML):
+            entry.details = None
         if not isinstance(item, ChangedEvent):
             entry.events[kind(item)] += 1
 

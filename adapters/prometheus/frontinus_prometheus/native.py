@@ -10,7 +10,7 @@ from frontinus_prometheus.metric import NANO, Profile, Scope, counter, flag, gau
 from frontinus_prometheus.model import Entry, Facts
 
 
-def _identity(entry: Entry) -> Mapping[str, object]:
+def _identity(entry: Entry, facts: Facts) -> Mapping[str, object]:
     return {"name": entry.view.name, "uuid": entry.view.uuid}
 
 
@@ -82,17 +82,17 @@ GUESTS = (
 )  # fmt: skip
 
 FIGURES = (
-    Scope(lambda stats: (stats,), (
+    Scope(lambda sample: (sample.stats,), (
         gauge("frontinus_guest_stats_age_seconds", "Age of the guest's figures.", _age),
         flag("frontinus_guest_stats_stale", "Whether the hypervisor failed to answer in time, so that the figures are old.",
               "stale"),
     ), {}),
-    Scope(one(lambda stats: stats.cpu), (
+    Scope(one(lambda sample: sample.stats.cpu), (
         counter("frontinus_guest_cpu_seconds_total", "CPU time of the guest's process.", "time", NANO),
         counter("frontinus_guest_cpu_user_seconds_total", "CPU time of the guest's process in user mode.", "user", NANO),
         counter("frontinus_guest_cpu_system_seconds_total", "CPU time of the guest's process in the kernel.", "system", NANO),
     ), {}),
-    Scope(lambda stats: stats.vcpus, (
+    Scope(lambda sample: sample.stats.vcpus, (
         counter("frontinus_guest_vcpu_seconds_total", "Time that a virtual CPU ran.", "time", NANO),
         counter("frontinus_guest_vcpu_wait_seconds_total", "Time that a virtual CPU waited for I/O.", "wait", NANO),
         counter("frontinus_guest_vcpu_delay_seconds_total",
@@ -100,7 +100,7 @@ FIGURES = (
                 "delay", NANO),
         flag("frontinus_guest_vcpu_halted", "Whether a virtual CPU is halted.", "halted"),
     ), {"vcpu": "index"}),
-    Scope(one(lambda stats: stats.memory), (
+    Scope(one(lambda sample: sample.stats.memory), (
         gauge("frontinus_guest_memory_balloon_bytes", "Memory that the balloon leaves to the guest.", "current"),
         gauge("frontinus_guest_memory_rss_bytes", "Memory of the host that the guest's process holds.", "rss"),
         gauge("frontinus_guest_memory_unused_bytes", "Memory that the guest leaves wholly unused.", "unused"),
@@ -118,9 +118,9 @@ FIGURES = (
         gauge("frontinus_guest_memory_balloon_update_timestamp_seconds", "When the guest last told its balloon figures.",
               "last_update"),
     ), {}),
-    Scope(lambda stats: stats.blocks, (info("frontinus_guest_block_info", "What a disk is."),), {
+    Scope(lambda sample: sample.stats.blocks, (info("frontinus_guest_block_info", "What a disk is."),), {
         "device": "name", "alias": "alias", "path": "path"}),
-    Scope(lambda stats: stats.blocks, (
+    Scope(lambda sample: sample.stats.blocks, (
         counter("frontinus_guest_block_read_bytes_total", "Bytes read from a disk.", "read_bytes"),
         counter("frontinus_guest_block_read_requests_total", "Reads that a disk completed.", "read_requests"),
         counter("frontinus_guest_block_read_errors_total", "Reads that failed.", "read_errors"),
@@ -136,9 +136,9 @@ FIGURES = (
         gauge("frontinus_guest_block_physical_bytes", "Space that a disk takes on the host.", "physical"),
         gauge("frontinus_guest_block_write_threshold_bytes", "Offset whose first write is told as an event.", "threshold"),
     ), {"device": "name"}),
-    Scope(lambda stats: stats.interfaces, (info("frontinus_guest_network_info", "What a network card is."),), {
+    Scope(lambda sample: sample.stats.interfaces, (info("frontinus_guest_network_info", "What a network card is."),), {
         "device": "name", "alias": "alias", "mac": "mac"}),
-    Scope(lambda stats: stats.interfaces, (
+    Scope(lambda sample: sample.stats.interfaces, (
         counter("frontinus_guest_network_receive_bytes_total", "Bytes that the guest received.", "rx_bytes"),
         counter("frontinus_guest_network_receive_packets_total", "Packets that the guest received.", "rx_packets"),
         counter("frontinus_guest_network_receive_errors_total", "Errors in receiving.", "rx_errors"),
@@ -148,7 +148,7 @@ FIGURES = (
         counter("frontinus_guest_network_transmit_errors_total", "Errors in sending.", "tx_errors"),
         counter("frontinus_guest_network_transmit_drops_total", "Packets of the guest that were dropped.", "tx_drops"),
     ), {"device": "name"}),
-    Scope(lambda stats: stats.iothreads, (
+    Scope(lambda sample: sample.stats.iothreads, (
         gauge("frontinus_guest_iothread_poll_maximum_seconds", "Longest time that an I/O thread polls before it sleeps.",
               "poll_max", NANO),
         gauge("frontinus_guest_iothread_poll_growth", "Factor by which polling grows; 0 is the hypervisor's default.",

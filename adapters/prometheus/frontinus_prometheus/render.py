@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from frontinus_prometheus.metric import Metric, Profile, Scope, Value
+from frontinus_prometheus.metric import Metric, Profile, Sample, Scope, Value
 from frontinus_prometheus.model import Entry, Facts
 
 KEPT = 512
@@ -121,9 +121,10 @@ class Layout:
 class Known:
     """What is kept of one guest: the text that only events change, and the names of its series of figures."""
 
-    def __init__(self, entry: Entry, profile: Profile, guests: Sequence[Rows], figures: Sequence[Rows]) -> None:
-        self.version, self.active = entry.version, entry.view.active
-        self.identity = profile.identity(entry)
+    def __init__(
+        self, entry: Entry, identity: Mapping[str, object], guests: Sequence[Rows], figures: Sequence[Rows]
+    ) -> None:
+        self.version, self.identity = entry.version, identity
         self.names: list[dict[Key, Names]] = [{} for _ in figures]
         self.texts: list[str] = []
         for rows in guests:
@@ -149,13 +150,13 @@ class Renderer:
 
         `whole`: these are all guests, so their layout is worth keeping for the next scrape.
         """
-        known = {uuid: self._know(entry) for uuid, entry in entries.items()}
+        known = {uuid: (entry, self._know(entry, facts)) for uuid, entry in entries.items()}
         texts = []
         for rows in self._engine:
             sheet = Sheet(rows)
             sheet.gather(facts, {}, {})
             texts += sheet.texts(Layout())
-        texts += self._guest_texts(list(known.values()))
+        texts += self._guest_texts([guest for _, guest in known.values()])
         layouts = self._layouts if whole else [Layout() for _ in self._figures]
         texts += self._figure_texts(facts, known, layouts)
         families = zip(self._metrics, texts, strict=True)
@@ -166,18 +167,21 @@ class Renderer:
             return [""] * sum(len(rows.metrics) for rows in self._guests)
         return ["".join(texts) for texts in zip(*[guest.texts for guest in known], strict=True)]
 
-    def _figure_texts(self, facts: Facts, known: Mapping[str, Known], layouts: Sequence[Layout]) -> list[str]:
+    def _figure_texts(
+        self, facts: Facts, known: Mapping[str, tuple[Entry, Known]], layouts: Sequence[Layout]
+    ) -> list[str]:
         sheets = [Sheet(rows) for rows in self._figures]
         for stats in facts.stats:
-            guest = known.get(stats.uuid)
-            if guest is not None and guest.active and stats.id is not None:
+            entry, guest = known.get(stats.uuid, (None, None))
+            if entry is not None and guest is not None and entry.view.active and stats.id is not None:
+                sample = Sample(entry, stats)
                 for sheet, kept in zip(sheets, guest.names, strict=True):
-                    sheet.gather(stats, guest.identity, kept)
+                    sheet.gather(sample, guest.identity, kept)
         return [text for sheet, layout in zip(sheets, layouts, strict=True) for text in sheet.texts(layout)]
 
-    def _know(self, entry: Entry) -> Known:
+    def _know(self, entry: Entry, facts: Facts) -> Known:
         """What is kept of a guest, made anew when an event changed the guest."""
         known = self._known.get(entry)
         if known is None or known.version != entry.version:
-            known = self._known[entry] = Known(entry, self.profile, self._guests, self._figures)
+            known = self._known[entry] = Known(entry, self.profile.identity(entry, facts), self._guests, self._figures)
         return known

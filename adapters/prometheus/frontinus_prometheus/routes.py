@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from frontinus_prometheus.compat import COMPAT
 from frontinus_prometheus.httpd import Request, Response, failure
 from frontinus_prometheus.link import Link, Round
 from frontinus_prometheus.metric import Profile
@@ -16,7 +17,7 @@ from frontinus_prometheus.render import Renderer
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-PROFILES: Mapping[str, Profile] = {"/metrics": NATIVE}
+PROFILES: Mapping[str, Profile] = {"/metrics": NATIVE, **{f"/metrics/{profile.name}": profile for profile in COMPAT}}
 """The profile of each path."""
 
 
@@ -63,6 +64,8 @@ class Routes:
 
     async def _metrics(self, request: Request, renderer: Renderer) -> Response:
         openmetrics = renderer.profile.openmetrics and wants_openmetrics(request.headers.get("accept", ""))
+        if renderer.profile.details:
+            await self.link.describe()
         round = await self.link.round()
         body = self._text(renderer, round, self.link.model.guests, openmetrics=openmetrics)
         if renderer.profile is NATIVE:
