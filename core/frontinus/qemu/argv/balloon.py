@@ -26,3 +26,6 @@ def memballoon(ctx: Context, device: Memballoon) -> None:
         "free-page-reporting": device.free_page_reporting,
         **address_props(ctx, device),
     })  # fmt: skip
+    if device.period:
+        path = f"/machine/peripheral/{alias_of(device)}"
+        ctx.command("qom-set", path=path, property="guest-stats-polling-interval", value=device.period)
