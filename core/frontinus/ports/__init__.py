@@ -1,8 +1,9 @@
 """What the engine needs from the world, as Protocols. The edges (qemu, linux, state, mock) implement them."""
 
+from frontinus.ports.audit import Audited, AuditTrail
 from frontinus.ports.hypervisor import GuestFacts, GuestFigures, Hypervisor, RunningGuest, RunRecord
 from frontinus.ports.resources import Credentials, Journal, Prepared, Resources
 from frontinus.ports.state import StateStore, Stored
 
-__all__ = ["Credentials", "GuestFacts", "GuestFigures", "Hypervisor", "Journal", "Prepared", "Resources", "RunRecord",
+__all__ = ["AuditTrail", "Audited", "Credentials", "GuestFacts", "GuestFigures", "Hypervisor", "Journal", "Prepared", "Resources", "RunRecord",
            "RunningGuest", "StateStore", "Stored"]  # fmt: skip
