@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from frontinus.api.errors import InvalidXML, NoSuchDevice
-from frontinus.domain.aliases import assign_aliases
+from frontinus.domain.aliases import assign_aliases, is_user_alias
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.complete import complete
 from frontinus.domain.devices import Devices
@@ -68,8 +68,12 @@ def add_device(guest: Guest, device: Device, caps: Capabilities, host: HostFacts
 
 def plugged(live: Guest, device: Device, caps: Capabilities, host: HostFacts) -> tuple[Guest, list[Device]]:
     """The running guest with the device, and what is new in it, controllers that it needs first: named and prepared."""
-    after = add_device(live, device, caps, host, hotplug=True)
+    chosen = device.alias if is_user_alias(device.alias) else None
+    if chosen is not None and any(d.alias == chosen for d in live.devices.all()):
+        raise InvalidXML(f"<{device.tag}>: the alias '{chosen}' is taken", element="alias")
+    after = add_device(live, device.clone(alias=None), caps, host, hotplug=True)
     new = [d for d in after.devices.all() if d.alias is None]
+    next(d for d in new if type(d) is type(device)).alias = chosen
     assign_aliases(after)
     new = [d for d in new if d.alias is not None]
     for one in new:

@@ -39,8 +39,17 @@ class Definitions:
     async def guest_xml(self, guest: str, flags: Sequence[XmlFlag] = ()) -> str:
         record = self.world.guests.find(guest)
         inactive = record.running is None or "inactive" in flags or "migratable" in flags
-        shown = (record.definition if inactive else None) or record.guest
+        shown = self._definition(record) if inactive else record.guest
         return format_guest(shown, active=not inactive, secrets="secure" in flags)
+
+    def _definition(self, record: Record) -> Guest:
+        """What would be started; of a transient guest, the running one without what only its run has."""
+        if record.definition is not None:
+            return record.definition
+        shown = record.guest.clone()
+        for device in shown.devices.all():
+            device.forget(self.world.host)
+        return shown
 
     async def argv(self, xml: str) -> list[str]:
         guest = await self._completed(xml, validate=False)

@@ -1,12 +1,10 @@
-"""Starting a guest: plan, then act, and walk back on any failure. Ending one: the same road backward."""
+"""Starting a guest: plan, then act, and walk back on any failure."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Sequence
 
-from frontinus.api.errors import HostFailed
 from frontinus.domain.definition import format_guest
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
@@ -71,24 +69,3 @@ async def _learn(running: Running, prepared: Prepared) -> None:
         path = paths.get(f"char{device.alias}")
         if device.type == "pty" and isinstance(path, str):
             device.source_path = path.removeprefix("pty:")
-
-
-async def end(world: World, record: Record, running: Running) -> None:
-    """The process is gone: give everything back and forget the run state. Idempotent."""
-    await world.resources.tear_down(running.undo)
-    await world.store.delete(runstate.KIND, record.uuid)
-    world.ports.release(running.guest)
-    if record.running is running:
-        record.running = None
-    running.ended.set()
-
-
-async def kill(record: Record, *, graceful: bool, deadline: float = 15.0) -> None:
-    """End the process and wait until the guest is wholly gone."""
-    running = record.need_running()
-    await running.process.quit(graceful=graceful, deadline=deadline)
-    try:
-        async with asyncio.timeout(deadline):
-            await running.ended.wait()
-    except TimeoutError:
-        raise HostFailed(f"guest '{record.name}' ended, but its resources are still being given back") from None

@@ -11,7 +11,7 @@ from frontinus.api.views import GuestView
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.guest import Guest
-from frontinus.engine import launch, runstate, saving
+from frontinus.engine import ending, launch, runstate, saving
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 
@@ -119,7 +119,7 @@ class Power:
         running = record.need_running()
         previous, running.ending = running.ending, running.ending or "destroyed"
         try:
-            await launch.kill(record, graceful=graceful)
+            await ending.kill(record, graceful=graceful)
         except BaseException:
             running.ending = previous
             raise

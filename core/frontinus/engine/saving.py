@@ -9,7 +9,7 @@ from pathlib import Path
 from frontinus.api.errors import InvalidXML, StorageFailed, WrongState
 from frontinus.api.views import GuestView
 from frontinus.domain.definition import format_guest, parse_guest
-from frontinus.engine import launch, runstate, savefile
+from frontinus.engine import ending, launch, runstate, savefile
 from frontinus.engine.record import Record
 from frontinus.engine.world import World
 
@@ -68,7 +68,7 @@ class Saving:
                 running.quiet = False
                 os.close(fd)
             running.ending = "saved"
-            await launch.kill(record, graceful=False)
+            await ending.kill(record, graceful=False)
 
     async def _carry_on(self, record: Record, was_running: bool) -> None:
         """The save failed: the guest goes on as it was, unless it has ended meanwhile."""

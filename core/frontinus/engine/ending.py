@@ -1,0 +1,31 @@
+"""Ending a guest: its process, then all that its start set up, on the same road backward."""
+
+from __future__ import annotations
+
+import asyncio
+
+from frontinus.api.errors import HostFailed
+from frontinus.engine import runstate
+from frontinus.engine.record import Record, Running
+from frontinus.engine.world import World
+
+
+async def end(world: World, record: Record, running: Running) -> None:
+    """The process is gone: give everything back and forget the run state. Idempotent."""
+    await world.resources.tear_down(running.undo)
+    await world.store.delete(runstate.KIND, record.uuid)
+    world.ports.release(running.guest)
+    if record.running is running:
+        record.running = None
+    running.ended.set()
+
+
+async def kill(record: Record, *, graceful: bool, deadline: float = 15.0) -> None:
+    """End the process and wait until the guest is wholly gone."""
+    running = record.need_running()
+    await running.process.quit(graceful=graceful, deadline=deadline)
+    try:
+        async with asyncio.timeout(deadline):
+            await running.ended.wait()
+    except TimeoutError:
+        raise HostFailed(f"guest '{record.name}' ended, but its resources are still being given back") from None
