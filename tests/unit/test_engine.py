@@ -290,3 +290,12 @@ async def test_every_write_is_audited(local: LocalEngine, engine: Engine, caplog
         f"uid=0 pid=0 via=socket call=destroy guest=a uuid={view.uuid} result=wrong-state",
         f"uid=7 pid=9 via=socket call=start guest=a uuid={view.uuid} result=denied",
     ]
+
+
+async def test_the_audit_trail_tells_starts_and_ends(local: LocalEngine, engine: Engine) -> None:
+    disk = "<devices><disk type='file'><source file='/a.img'/><target dev='vda'/></disk></devices></domain>"
+    await engine.create(XML.format(name="a").replace("</domain>", disk))
+    await engine.destroy("a")
+    records = local.world.audit.records  # type: ignore[attr-defined]
+    assert records[0] == ("resource", "a", "disk start None->/a.img", True)
+    assert [r[2] for r in records if r[0] == "control"] == ["start booted", "stop destroyed"]

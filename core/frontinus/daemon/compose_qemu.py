@@ -5,6 +5,7 @@ from __future__ import annotations
 from frontinus.daemon.config import Config
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.world import World
+from frontinus.linux.audit import LinuxAudit
 from frontinus.linux.host import probe_facts, probe_view
 from frontinus.linux.resources import LinuxResources
 from frontinus.qemu.driver import QemuHypervisor
@@ -20,5 +21,6 @@ async def qemu_engine(config: Config) -> LocalEngine:
         store=FileStore(config.paths),
         host=host,
         host_view=probe_view,
+        audit=LinuxAudit(),
     )  # fmt: skip
     return LocalEngine(world)

@@ -16,6 +16,7 @@ from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest
 from frontinus.domain.plan import DevicePlan, Folder
 from frontinus.domain.plugging import add_device, find_device, parse_device, plugged, remove_device, replace_device
+from frontinus.engine import trail
 from frontinus.engine.definitions import persist
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
@@ -50,6 +51,7 @@ class Hotplug:
         after, added = plugged(running.guest, device, running.capabilities, self.world.host)
         for new in added:
             await self._plug_one(record, running, after, new)
+            trail.plugged(self.world, record, new, "attach")
             self.world.bus.publish(DeviceAddedEvent(uuid=record.uuid, name=record.name, device=new.alias or ""))
         running.guest = after
 
@@ -126,6 +128,7 @@ class Hotplug:
                 f"the guest did not give up '{device.alias}' within {UNPLUG_DEADLINE:g} s; it may still do so"
             )
         remove_device(running.guest, device)
+        trail.unplugged(self.world, record, device)
         await self._give_back(running, [one for one in running.undo if one.get("alias") == device.alias])
 
     async def update_device(self, guest: str, xml: str, live: bool = False, config: bool = False) -> None:

@@ -9,7 +9,7 @@ from frontinus.domain.definition import format_guest
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.prepare import prepare
-from frontinus.engine import runstate
+from frontinus.engine import runstate, trail
 from frontinus.engine.news import follow
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
@@ -32,8 +32,9 @@ async def launch(world: World, record: Record, definition: Guest, *, incoming: i
         await _learn(running, prepared)
         record.running = running
         await runstate.save_running(world.store, record)
-    except BaseException:
+    except BaseException as error:
         record.running = None
+        trail.refused(world, record, type(error).__name__)
         world.ports.release(live)
         if process is not None:
             await process.quit(graceful=False, deadline=5.0)

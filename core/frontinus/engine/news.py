@@ -10,7 +10,7 @@ from typing import Literal
 from frontinus.api import events
 from frontinus.api.events import AnyEvent, Lifecycle
 from frontinus.api.views import State
-from frontinus.engine import ending
+from frontinus.engine import ending, trail
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 from frontinus.ports import GuestFacts
@@ -160,10 +160,12 @@ class Follower:
         """The process is gone: why, then everything is given back, then the event."""
         record, running = self.record, self.running
         reason = running.ending or ("crashed" if record.state != "shutdown" else "shutdown")
+        guest = trail.audited(record)
         await ending.end(self.world, record, running)
         if reason != "failed start":
             if reason == "crashed" and last.get("log"):
                 log.warning("guest %s ended unexpectedly: %s", record.name, last["log"])
+            trail.ended(self.world, guest, reason)
             record.become("shutoff", reason)
             if record.definition is None:
                 self.world.guests.remove(record)

@@ -11,7 +11,7 @@ from frontinus.api.views import GuestView
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.guest import Guest
-from frontinus.engine import ending, launch, runstate, saving
+from frontinus.engine import ending, launch, runstate, saving, trail
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 
@@ -77,6 +77,7 @@ class Power:
             running.quiet = False
             record.become("running", "booted")
         self.world.lifecycle(record, "started", "booted")
+        trail.started(self.world, record, "booted")
         if paused:
             self.world.lifecycle(record, "suspended", "paused")
         await runstate.save_running(self.world.store, record)

@@ -9,7 +9,7 @@ from pathlib import Path
 from frontinus.api.errors import InvalidXML, StorageFailed, WrongState
 from frontinus.api.views import GuestView
 from frontinus.domain.definition import format_guest, parse_guest
-from frontinus.engine import ending, launch, runstate, savefile
+from frontinus.engine import ending, launch, runstate, savefile, trail
 from frontinus.engine.record import Record
 from frontinus.engine.world import World
 
@@ -133,6 +133,7 @@ async def _bring_back(world: World, record: Record, header: savefile.Header, fd:
         running.quiet = False
     record.become("paused" if stay else "running", "user" if stay else "restored")
     world.lifecycle(record, "started", "restored")
+    trail.started(world, record, "restored")
     if stay:
         world.lifecycle(record, "suspended", "restored")
     await runstate.save_running(world.store, record)

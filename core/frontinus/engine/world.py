@@ -15,7 +15,7 @@ from frontinus.engine.displays import DisplayPorts
 from frontinus.engine.jobs import Job, Jobs
 from frontinus.engine.record import Record
 from frontinus.engine.registry import Registry
-from frontinus.ports import Hypervisor, Resources, StateStore
+from frontinus.ports import AuditTrail, Hypervisor, Resources, StateStore
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ class World:
     store: StateStore
     host: HostFacts
     host_view: Callable[[], HostView]
+    audit: AuditTrail
     guests: Registry = field(default_factory=Registry)
 
     def __post_init__(self) -> None:

@@ -5,5 +5,18 @@ from frontinus.ports.hypervisor import GuestFacts, GuestFigures, Hypervisor, Run
 from frontinus.ports.resources import Credentials, Journal, Prepared, Resources
 from frontinus.ports.state import StateStore, Stored
 
-__all__ = ["AuditTrail", "Audited", "Credentials", "GuestFacts", "GuestFigures", "Hypervisor", "Journal", "Prepared",
-           "Resources", "RunRecord", "RunningGuest", "StateStore", "Stored"]  # fmt: skip
+__all__ = [
+    "AuditTrail",
+    "Audited",
+    "Credentials",
+    "GuestFacts",
+    "GuestFigures",
+    "Hypervisor",
+    "Journal",
+    "Prepared",
+    "Resources",
+    "RunRecord",
+    "RunningGuest",
+    "StateStore",
+    "Stored",
+]
