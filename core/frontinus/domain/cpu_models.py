@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from typing import cast
 
 FOREIGN = ("kvm", "vmx-", "hv-")
 """Beginnings of properties that belong to the hypervisor, or follow from another feature."""
@@ -69,13 +70,16 @@ def named_models() -> Mapping[str, NamedModel]:
 
 
 def processor(props: Mapping[str, object], *, sure: bool = False) -> Processor:
-    """A processor from the properties that QEMU tells of its best model."""
+    """A processor from the properties that QEMU tells of its best model.
+
+    One that is emulated (`sure`) has no generation: what it says of itself is QEMU's oldest model, whatever it can do.
+    """
     features = frozenset(name for name, value in props.items()
                          if value is True and not name.startswith(FOREIGN) and name not in NOT_FEATURES)  # fmt: skip
     vendor, family, model = (props.get(name) for name in ("vendor", "family", "model"))
+    known = isinstance(family, int) and isinstance(model, int) and not sure
     return Processor(features, vendor if isinstance(vendor, str) else None,
-                     family if isinstance(family, int) else None, model if isinstance(model, int) else None,
-                     sure)  # fmt: skip
+                     cast("int", family) if known else None, cast("int", model) if known else None, sure)  # fmt: skip
 
 
 def nearest(wanted: Processor, known: Collection[str], preferred: str | None = None) -> Match | None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from lxml import etree
 
 Element = etree._Element
+VENDOR_NAMES = {"AuthenticAMD": "AMD", "GenuineIntel": "Intel", "HygonGenuine": "Hygon", "CentaurHauls": "Zhaoxin"}
+"""Vendors of processors as users call them, by their CPUID string."""
 
 
 def child(parent: Element, tag: str, text: object = None, /, **attributes: object) -> Element:

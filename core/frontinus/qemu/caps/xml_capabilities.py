@@ -11,8 +11,7 @@ from lxml import etree
 
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.host import HostFacts, NumaNode
-from frontinus.qemu.caps.cpu_models import VENDOR_NAMES
-from frontinus.qemu.caps.tree import Element, child, write
+from frontinus.qemu.caps.tree import VENDOR_NAMES, Element, child, write
 
 KIB = 1024
 ARCHITECTURES: Mapping[str, Sequence[tuple[str, int]]] = {

@@ -6,16 +6,16 @@ The shape is the documented one of virConnectGetDomainCapabilities; what stands 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from fnmatch import fnmatch
 
 from lxml import etree
 
 from frontinus.api.errors import InvalidValue, Unsupported
-from frontinus.domain.capabilities import Capabilities, CpuModel, MachineType
+from frontinus.domain.capabilities import Capabilities, MachineType
+from frontinus.domain.cpu_models import nearest, processor
 from frontinus.domain.host import Firmware, HostFacts
-from frontinus.qemu.caps.cpu_models import VENDOR_NAMES, nearest
-from frontinus.qemu.caps.tree import Element, child, enum, supported, write
+from frontinus.qemu.caps.tree import VENDOR_NAMES, Element, child, enum, supported, write
 
 ACCELERATORS = {"kvm": "kvm", "qemu": "tcg"}
 Row = tuple[str, Callable[[Capabilities], bool]]
@@ -85,6 +85,12 @@ VENDORS = (
 """Vendors by the names of QEMU's CPU models."""
 NO_MODELS = frozenset({"host", "max", "base"})
 """What QEMU lists among its models but users reach by a mode."""
+USERS_NAMES = {
+    "cmp-legacy": "cmp_legacy", "ds-cpl": "ds_cpl", "fxsr-opt": "fxsr_opt", "lahf-lm": "lahf_lm",
+    "nodeid-msr": "nodeid_msr", "pclmulqdq": "pclmuldq", "perfctr-core": "perfctr_core", "perfctr-nb": "perfctr_nb",
+    "tsc-adjust": "tsc_adjust",
+}  # fmt: skip
+"""CPU features that users spell otherwise than QEMU."""
 ENLIGHTENMENTS = (
     "relaxed", "vapic", "spinlocks", "vpindex", "runtime", "synic", "stimer", "reset", "vendor_id", "frequencies",
     "reenlightenment", "tlbflush", "ipi", "evmcs", "avic", "emsr_bitmap", "xmm_input",
@@ -162,18 +168,18 @@ def _vendor(model: str) -> str:
     return next(vendor for pattern, vendor in VENDORS if fnmatch(model, pattern))
 
 
-def _host_model(node: Element, caps: Capabilities, accel: str, models: Mapping[str, CpuModel]) -> None:
-    """The named model that comes nearest to what a guest can have here, and what sets that apart from it."""
+def _host_model(node: Element, caps: Capabilities, accel: str, models: Collection[str]) -> None:
+    """The named model that a guest of mode host-model gets here, with what is said beside it."""
     properties = caps.host_cpu.get(accel, {})
-    found = nearest(properties, models)
+    found = nearest(processor(properties, sure=accel == "tcg"), models) if properties else None
     mode = child(node, "mode", name="host-model", supported=found is not None)
     if found is None:
         return
-    child(mode, "model", found.name, fallback="forbid")
-    child(mode, "vendor", VENDOR_NAMES.get(str(properties.get("vendor"))))
-    for policy, names in (("require", found.require), ("disable", found.disable)):
-        for name in names:
-            child(mode, "feature", policy=policy, name=name)
+    child(mode, "model", found.model.name, fallback="forbid")
+    child(mode, "vendor", VENDOR_NAMES.get(found.model.vendor, found.model.vendor))
+    for policy, names in (("require", found.on), ("disable", found.off)):
+        for name in sorted(names):
+            child(mode, "feature", policy=policy, name=USERS_NAMES.get(name, name))
 
 
 # --- devices
