@@ -76,7 +76,7 @@ def _memory(guest: Guest) -> None:
 
 
 def _vcpus(guest: Guest) -> None:
-    guest.vcpus = guest.vcpus or 1
+    guest.vcpus = 1 if guest.vcpus is None else guest.vcpus
     _each_vcpu(guest, guest.vcpus)
     if guest.vcpu_current == guest.vcpus:
         guest.vcpu_current = None
@@ -113,7 +113,7 @@ def _cpu(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
     cpu = guest.cpu
     _cells(guest)
     if cpu is None or not says_model(cpu):
-        if not host.leave_cpu_open:
+        if not host.leave_cpu_open and not (cpu and cpu.features):
             cpu = default_cpu(guest, caps) or cpu
         guest.cpu = cpu
     if cpu is None:
@@ -147,8 +147,7 @@ def _cells(guest: Guest) -> None:
     total = guest.vcpus or 1
     named = {vcpu for cell in cells for vcpu in cell.cpus or ()}
     if named and len(named) < total:
-        cells[0].cpus = tuple(sorted({*(cells[0].cpus or ()), *range(total)} - {
-            vcpu for cell in cells[1:] for vcpu in cell.cpus or ()}))  # fmt: skip
+        cells[0].cpus = tuple(sorted({*(cells[0].cpus or ()), *(set(range(total)) - named)}))
 
 
 def says_model(cpu: Cpu) -> bool:

@@ -1,0 +1,162 @@
+"""Completion outside devices: what is left open is decided once, and a second time changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from frontinus.domain.complete import complete
+from frontinus.domain.definition import format_guest, parse_guest
+from frontinus.domain.guest import Guest
+from support.guests import qemu72
+from support.whole_guest import HOST, MIB, UUID, defined, text
+
+CELLS = "<cpu><numa><cell id='1' cpus='2-3' memory='256' unit='MiB'/><cell id='0' cpus='0' memory='256' unit='MiB'/>"
+CELLS += "</numa></cpu>"
+
+
+def test_the_machine_is_said_with_its_version() -> None:
+    assert defined(machine="q35").machine == "pc-q35-7.2"
+    assert defined(machine="pc").machine == "pc-i440fx-7.2"
+    assert defined(machine="pc-q35-5.2").machine == "pc-q35-5.2"
+
+
+def test_a_measurement_may_keep_the_alias() -> None:
+    guest = complete(parse_guest(text(machine="pc")), qemu72(), replace(HOST, keep_machine_alias=True))
+    assert guest.machine == "pc"
+
+
+def test_identity_is_given_once() -> None:
+    document = text("<genid/>").replace(f"<uuid>{UUID}</uuid>", "")
+    guest = complete(parse_guest(document), qemu72(), HOST)
+    assert guest.uuid == guest.genid == "00010203-0405-4607-8809-0a0b0c0d0e0f"
+    again = complete(parse_guest(format_guest(guest)), qemu72(), replace(HOST, entropy=lambda size: b"\xff" * size))
+    assert (again.uuid, again.genid) == (guest.uuid, guest.genid)
+
+
+def test_small_things_have_their_usual_values() -> None:
+    guest = defined()
+    assert (guest.vcpus, guest.vcpu_placement, guest.current_memory) == (1, "static", 512 * MIB)
+    assert (guest.on_poweroff, guest.on_reboot, guest.on_crash) == ("destroy", "restart", "destroy")
+    assert guest.clock and guest.clock.offset == "utc"
+    assert guest.os.boot == ["hd"]
+
+
+def test_memory_follows_cells_and_bounds_the_balloon() -> None:
+    guest = defined(f"<vcpu>4</vcpu>{CELLS}", memory="")
+    assert guest.memory == guest.current_memory == 512 * MIB
+    assert defined("<currentMemory unit='GiB'>9</currentMemory>").current_memory == 512 * MIB
+
+
+def test_a_limit_beyond_all_memory_is_none() -> None:
+    guest = defined("<memtune><hard_limit>9007199254740991</hard_limit><soft_limit>1024</soft_limit></memtune>")
+    assert guest.mem_tune and (guest.mem_tune.hard_limit, guest.mem_tune.soft_limit) == (None, MIB)
+
+
+def test_cells_are_sorted_and_the_first_takes_the_cpus_that_are_left() -> None:
+    cells = defined(f"<vcpu>4</vcpu>{CELLS}").cells
+    assert [(cell.id, cell.cpus) for cell in cells] == [(0, (0, 1)), (1, (2, 3))]
+
+
+@pytest.mark.parametrize(
+    ("more", "type", "expected"),
+    [
+        ("", "qemu", ("custom", "exact", "none", "qemu64", "forbid")),
+        ("<cpu><topology sockets='1' cores='1' threads='1'/></cpu>", "kvm", ("custom", "exact", "none", "qemu64", "forbid")),
+        ("<cpu><model>Nehalem</model></cpu>", "qemu", ("custom", "exact", "none", "Nehalem", "allow")),
+        ("<cpu><model>Nehalem</model></cpu>", "kvm", ("custom", "exact", "partial", "Nehalem", "allow")),
+        ("<cpu mode='host-model'/>", "kvm", ("host-model", None, "partial", None, None)),
+        ("<cpu mode='host-passthrough'/>", "kvm", ("host-passthrough", None, "none", None, None)),
+        ("<cpu mode='maximum'><model fallback='allow'/></cpu>", "qemu", ("maximum", None, "none", None, None)),
+    ],
+)  # fmt: skip
+def test_cpu(more: str, type: str, expected: tuple[str | None, ...]) -> None:
+    cpu = defined(more, type=type).cpu
+    assert cpu is not None
+    model = cpu.model
+    found = (cpu.mode, cpu.match, cpu.check, model.name if model else None, model.fallback if model else None)
+    assert found == expected
+
+
+def test_what_migrates_is_said_for_the_host_s_own_cpu() -> None:
+    passed = defined("<cpu mode='host-passthrough'/>", type="kvm").cpu
+    assert passed and passed.migratable is True
+
+
+def test_another_emulator_s_default_cpu_is_not_guessed() -> None:
+    guest = parse_guest(text("<devices><emulator>/opt/qemu</emulator></devices>"))
+    assert complete(guest, qemu72(), HOST).cpu is None
+
+
+def test_dies_and_policies_are_said() -> None:
+    cpu = defined("<vcpu>4</vcpu><cpu><model>Nehalem</model><topology sockets='2' cores='2' threads='1'/>"
+                  "<feature name='vmx'/></cpu>").cpu  # fmt: skip
+    assert cpu and cpu.topology and cpu.topology.dies == 1
+    assert [(feature.name, feature.policy) for feature in cpu.features] == [("vmx", "require")]
+
+
+def placement(guest: Guest) -> tuple[object, ...]:
+    tune = guest.numa_tune.memory if guest.numa_tune else None
+    return guest.vcpu_placement, *((tune.mode, tune.placement, tune.nodes) if tune else ())
+
+
+def test_placement_of_vcpus_and_of_memory_go_together() -> None:
+    assert placement(defined("<vcpu placement='auto'>1</vcpu>")) == ("auto", "strict", "auto", None)
+    assert placement(defined("<numatune><memory placement='auto' nodeset='1'/></numatune>")) == (
+        "auto", "strict", "auto", None)  # fmt: skip
+    assert placement(defined("<numatune><memory placement='static' nodeset='1'/></numatune>")) == (
+        "static", "strict", None, (1,))  # fmt: skip
+    assert placement(defined("<vcpu placement='auto' cpuset='0'>1</vcpu>")) == ("auto",)
+
+
+def test_each_vcpu_is_described_or_none() -> None:
+    guest = defined("<vcpu>3</vcpu><vcpus><vcpu id='1' enabled='yes' hotpluggable='yes'/><vcpu id='0' enabled='yes'/></vcpus>")
+    assert [(v.id, v.enabled, v.hotpluggable) for v in guest.vcpu_list] == [(0, True, False), (1, True, True),
+                                                                            (2, False, True)]  # fmt: skip
+    assert (guest.vcpu_current, guest.boot_vcpus) == (2, 1)
+    assert defined("<vcpu current='2'>2</vcpu>").vcpu_current is None
+
+
+def test_schedulers_are_kept_thread_by_thread() -> None:
+    tune = defined("<vcpu>2</vcpu><iothreads>3</iothreads><cputune><vcpupin vcpu='1' cpuset='0'/>"
+                   "<vcpupin vcpu='0' cpuset='1'/><vcpupin vcpu='9' cpuset='1'/>"
+                   "<vcpusched vcpus='0-1' scheduler='rr' priority='1'/>"
+                   "<iothreadsched iothreads='1-3,^2' scheduler='batch'/></cputune>").cpu_tune  # fmt: skip
+    assert tune is not None
+    assert [pin.vcpu for pin in tune.vcpu_pins] == [0, 1]
+    assert [(s.vcpus, s.priority) for s in tune.vcpu_scheds] == [((0,), 1), ((1,), 1)]
+    assert [s.iothreads for s in tune.iothread_scheds] == [(1,), (3,)]
+
+
+def test_a_shifted_clock_is_a_variable_one() -> None:
+    clock = defined("<clock offset='localtime' adjustment='3600'/>").clock
+    assert clock and (clock.offset, clock.adjustment, clock.basis) == ("variable", "3600", "localtime")
+    clock = defined("<clock offset='variable'/>").clock
+    assert clock and (clock.adjustment, clock.basis) == ("0", "utc")
+    clock = defined("<clock offset='utc' adjustment='reset'/>").clock
+    assert clock and (clock.offset, clock.adjustment) == ("utc", "reset")
+
+
+def test_features_say_their_mode() -> None:
+    features = defined(features="<hyperv><relaxed state='on'/></hyperv><kvm><dirty-ring state='on'/></kvm>",
+                       type="kvm").features  # fmt: skip
+    assert features and features.hyperv and features.hyperv.mode == "custom"
+    assert features.kvm and features.kvm.dirty_ring and features.kvm.dirty_ring.size == 4096
+    passed = defined(features="<hyperv mode='passthrough'><relaxed state='on'/></hyperv>").features
+    assert passed and passed.hyperv and passed.hyperv.relaxed is None
+
+
+def test_a_uefi_guest_gets_a_variable_store() -> None:
+    loader = "<loader readonly='yes' type='pflash'>/code.fd</loader>"
+    nvram = defined(os=loader).os.nvram
+    assert nvram and nvram.path == "/nvram/test_VARS.fd"
+    assert defined(os=loader.replace("<loader", "<loader stateless='yes'")).os.nvram is None
+    assert defined(os=loader + "<nvram>/mine</nvram>").os.nvram.path == "/mine"  # type: ignore[union-attr]
+    rom = defined(os="<loader>/bios.bin</loader>").os.loader
+    assert rom and rom.type == "rom"
+
+
+def test_labels_say_whether_they_relabel() -> None:
+    labels = defined("<seclabel model='selinux'/><seclabel type='static' model='dac'><label>x</label></seclabel>").seclabels
+    assert [(label.type, label.relabel) for label in labels] == [("dynamic", True), ("static", False)]
