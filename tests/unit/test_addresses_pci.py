@@ -242,6 +242,10 @@ def test_a_machine_without_pci_refuses_pci_devices() -> None:
     assert "no PCI bus" in refused(nics(1, "e1000"), "isapc")
 
 
+def test_there_is_an_end_to_growing() -> None:
+    assert "256 PCI buses" in refused(nics(300))
+
+
 # --- the map itself
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from frontinus.xml import (
@@ -186,6 +188,7 @@ BOMB = f"<!DOCTYPE h [<!ENTITY a 'aaaaaaaaaaaaaaaa'>{LEVELS}]><house number='1' 
         "<house number='1'>" + "<a>" * 300 + "</a>" * 300 + "</house>",
         "<house number='1'><label>" + "x" * (4 * 2**20) + "</label></house>",
         "<house number='1'><label>\x00</label></house>",
+        "<house number='1'>" + "<a/>" * 200_000 + "</house>",
     ],
 )  # fmt: skip
 def test_hostile_documents_are_refused(text: str) -> None:
@@ -266,3 +269,13 @@ def test_quotes_survive_in_attributes_and_text(value: str) -> None:
     again = parse_document(House, format_document(house, secrets=True))
     assert again == house
     assert '="' not in format_document(House(number=1, alias="ua-x"))
+
+
+def test_time_is_in_proportion_to_the_document() -> None:
+    quotes = format_document(House(number=1, label='="" ' * 500_000))
+    odd = "<house number='1'>" + "<a/>" * 30_000 + "<rooms>" + "<room>x</room><b/>" * 15_000 + "</rooms></house>"
+    start = time.process_time()
+    for text in (quotes, odd):
+        house = parse_document(House, text)
+        assert parse_document(House, format_document(house)) == house
+    assert time.process_time() - start < 10

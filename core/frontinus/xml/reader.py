@@ -11,6 +11,8 @@ from frontinus.xml.mapping import Element, MappingError, Model, Node, Spec, Unkn
 
 M = TypeVar("M", bound=Model)
 MAX_BYTES = 4 * 2**20
+MAX_TAGS = 100_000
+"""Far beyond any guest; what one document may cost is bounded by it."""
 
 
 class DocumentError(ValueError):
@@ -31,6 +33,8 @@ def document(text: str | bytes, tag: str = "") -> Element:
     data = text.encode() if isinstance(text, str) else text
     if len(data) > MAX_BYTES:
         raise DocumentError(f"the document has {len(data)} bytes, more than {MAX_BYTES}")
+    if data.count(b"<") > MAX_TAGS:
+        raise DocumentError(f"the document has more than {MAX_TAGS} tags")
     try:
         root = etree.fromstring(data, parser("utf-8" if isinstance(text, str) else None))
     except etree.XMLSyntaxError as error:

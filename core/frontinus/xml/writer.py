@@ -11,8 +11,9 @@ from lxml import etree
 
 from frontinus.xml.mapping import NAMESPACES, Element, ElementCodec, Model, Node, Raw, Spec, Unknown, parser
 
-ATTRIBUTE = re.compile(r'="([^"]*)"(?=[^<>]*>)')
-"""An attribute's value as it is serialized; elsewhere no > stands unescaped behind a quote."""
+TAG = re.compile(r'<[^<>]*"[^<>]*>')
+"""A tag with attributes as it is serialized: there < and > stand unescaped nowhere else."""
+ATTRIBUTE = re.compile(r'="([^"]*)"')
 
 
 class View(Enum):
@@ -46,7 +47,7 @@ def format_document(model: Model, view: View = View.INACTIVE, *, secrets: bool =
     etree.indent(element, "  ")
     writing.finish()
     text: str = etree.tostring(element, encoding="unicode")
-    return ATTRIBUTE.sub(_single_quoted, text) + "\n"
+    return TAG.sub(lambda tag: ATTRIBUTE.sub(_single_quoted, tag[0]), text) + "\n"
 
 
 def _single_quoted(match: re.Match[str]) -> str:
@@ -125,20 +126,34 @@ def _append(writing: _Writing, element: Element, node: Node, name: str, spec: Sp
 
 def _put_back(writing: _Writing, root: Element, kept: list[Unknown]) -> None:
     """Make room for what was kept, in its order, each behind the sibling that it stood behind."""
+    places: dict[tuple[str, ...], Element] = {}
+    siblings: dict[tuple[tuple[str, ...], str], list[Element]] = {}
+    for unknown in kept:
+        if unknown.path not in places:
+            places[unknown.path] = _descend(root, unknown.path)
+        tag = unknown.after[0] if unknown.after is not None else ""
+        if unknown.after is not None and (unknown.path, tag) not in siblings:
+            siblings[unknown.path, tag] = places[unknown.path].findall(tag)
     last: dict[tuple[tuple[str, ...], tuple[str, int] | None], Element] = {}
     for unknown in kept:
-        parent = root
-        for tag in unknown.path:
-            found = parent.find(tag)
-            parent = etree.SubElement(parent, tag) if found is None else found
+        place, key = places[unknown.path], (unknown.path, unknown.after)
         if unknown.is_attribute:
-            parent.set(unknown.name, unknown.value)
+            place.set(unknown.name, unknown.value)
             continue
         child = etree.Element(unknown.name)
         writing.places.append((child, etree.fromstring(unknown.value, parser())))
-        anchor = last.get((unknown.path, unknown.after))
-        if anchor is None and unknown.after is not None:
-            siblings = parent.findall(unknown.after[0])
-            anchor = siblings[min(unknown.after[1], len(siblings) - 1)] if siblings else None
-        parent.insert(0 if anchor is None else parent.index(anchor) + 1, child)
-        last[unknown.path, unknown.after] = child
+        known = siblings[unknown.path, unknown.after[0]] if unknown.after is not None else []
+        if key in last:
+            last[key].addnext(child)
+        elif known and unknown.after is not None:
+            known[min(unknown.after[1], len(known) - 1)].addnext(child)
+        else:
+            place.insert(0, child)
+        last[key] = child
+
+
+def _descend(root: Element, path: tuple[str, ...]) -> Element:
+    for tag in path:
+        found = root.find(tag)
+        root = etree.SubElement(root, tag) if found is None else found
+    return root

@@ -12,6 +12,7 @@ from frontinus.api.errors import InvalidXML
 from frontinus.domain.addresses.connections import placed_devices, placement_order, wish_of
 from frontinus.domain.addresses.pci_topology import (
     KINDS,
+    MAX_BUSES,
     PCI,
     PCIE,
     ROOTS,
@@ -28,7 +29,7 @@ from frontinus.domain.devices.controller import Controller
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 
-MAX_BUS = 255
+MAX_BUS = MAX_BUSES - 1
 PIIX3_IDE, PIIX3_USB = Place(0, 1, 1), Place(0, 1, 2)
 PIIX3_ISA, PIIX3_PM = Place(0, 1, 0), Place(0, 1, 3)
 Q35_LPC, Q35_SATA, Q35_SMBUS = Place(0, 0x1F, 0), Place(0, 0x1F, 2), Place(0, 0x1F, 3)

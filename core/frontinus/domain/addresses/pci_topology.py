@@ -14,6 +14,7 @@ PCI, PCIE = "pci", "pcie"
 """Plugs of endpoints. The plug of a PCI controller has its model's name."""
 ENDPOINTS = frozenset({PCI, PCIE})
 FUNCTIONS = 8
+MAX_BUSES = 256
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,8 @@ class Topology:
             model = "pcie-root-port"
         else:
             raise InvalidXML(f"there is no PCI bus for a {wish.plug}, and none can be added", element="controller")
+        if len(self.buses) + missing > MAX_BUSES:
+            raise InvalidXML(f"the devices need more than {MAX_BUSES} PCI buses", element="address")
         self.buses += [bus_of(model) for _ in range(missing)]
         return len(self.buses) - 1
 
