@@ -91,10 +91,11 @@ class Link:
         self._own.late.inc()
         return Round(self._last.stats, fresh=False)
 
-    async def describe(self) -> None:
-        """Read the XML of the guests whose details are not known, within the deadline; the others stay without for now."""
+    async def describe(self, guests: Sequence[str] | None = None) -> None:
+        """Read the XML of all or some guests whose details are not known, within the deadline; the rest stay without for now."""
         async with self._describing:
-            wanted = [(uuid, entry) for uuid, entry in self.model.guests.items() if entry.details is None]
+            known = self.model.guests
+            wanted = [(uuid, known[uuid]) for uuid in guests or known if uuid in known and known[uuid].details is None]
             engine, few = self._engine, asyncio.Semaphore(READERS)
             if engine is None or not wanted:
                 return

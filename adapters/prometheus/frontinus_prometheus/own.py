@@ -24,7 +24,7 @@ class Own:
             "frontinus_exporter_build_info", "The exporter, always 1.", ["version", "pythonversion"], registry=registry
         )
         build.labels(__version__, platform.python_version()).set(1)
-        self.scrapes = Counter("frontinus_exporter_scrapes", "Scrapes answered, by profile and status.", ["profile", "status"],
+        self.scrapes = Counter("frontinus_exporter_scrapes", "Scrapes answered, by profile.", ["profile"],
                                registry=registry)  # fmt: skip
         self.asking = Histogram("frontinus_exporter_engine_seconds", "Time of calls to the engine for figures.",
                                 buckets=BUCKETS, registry=registry)  # fmt: skip

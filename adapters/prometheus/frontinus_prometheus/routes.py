@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from frontinus_prometheus.compat import COMPAT
 from frontinus_prometheus.httpd import Request, Response, failure
@@ -14,11 +17,38 @@ from frontinus_prometheus.native import NATIVE
 from frontinus_prometheus.own import END, Own
 from frontinus_prometheus.render import Renderer
 
+if TYPE_CHECKING:
+    from frontinus_prometheus.webconfig import Guard
+
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 PROFILES: Mapping[str, Profile] = {"/metrics": NATIVE, **{f"/metrics/{profile.name}": profile for profile in COMPAT}}
 """The profile of each path."""
+
+
+NO_ENGINE = "the engine is not connected"
+
+META = "__meta_frontinus_guest_"
+DISCOVERED = (
+    "name",
+    "uuid",
+    "state",
+    "title",
+    "active",
+    "persistent",
+    "autostart",
+    "arch",
+    "machine",
+    "virt_type",
+    "os_type",
+)
+"""What service discovery tells of a guest: fields of its view, for relabelling to choose by."""
+
+
+def text(value: object) -> str:
+    """A label's value; flags in lower case."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def wants_openmetrics(accept: str) -> bool:
@@ -41,25 +71,36 @@ def wants_openmetrics(accept: str) -> bool:
 class Routes:
     """Answers requests from the link's model and figures."""
 
-    def __init__(self, link: Link, own: Own) -> None:
-        self.link, self.own = link, own
+    def __init__(self, link: Link, own: Own, guard: Guard | None = None) -> None:
+        self.link, self.own, self.guard = link, own, guard
         self._renderers = {path: Renderer(profile) for path, profile in PROFILES.items()}
+        self._probes = {profile.name: Renderer(replace(profile, engine=())) for profile in PROFILES.values()}
 
     async def __call__(self, request: Request) -> Response:
+        if self.guard is None:
+            return await self._answer(request)
+        self.guard.refresh()
+        if not await self.guard.admits(request.headers.get("authorization", "")):
+            self.own.refused.labels("password").inc()
+            return replace(failure(HTTPStatus.UNAUTHORIZED), headers={"WWW-Authenticate": 'Basic realm="frontinus"'})
+        answer = await self._answer(request)
+        return replace(answer, headers={**self.guard.settings.headers, **answer.headers})
+
+    async def _answer(self, request: Request) -> Response:
         path = request.path
         if path in self._renderers:
             return await self._metrics(request, self._renderers[path])
+        if path == "/probe":
+            return await self._probe(request)
+        if path == "/sd":
+            return self._discovery()
         if path == "/":
             return self._index()
         if path == "/-/healthy":
             return Response(b"healthy\n")
         if path == "/-/ready":
             ready = self.link.model.generation is not None
-            return (
-                Response(b"ready\n")
-                if ready
-                else failure(HTTPStatus.SERVICE_UNAVAILABLE, "the engine is not connected")
-            )
+            return Response(b"ready\n") if ready else failure(HTTPStatus.SERVICE_UNAVAILABLE, NO_ENGINE)
         return failure(HTTPStatus.NOT_FOUND)
 
     async def _metrics(self, request: Request, renderer: Renderer) -> Response:
@@ -70,8 +111,36 @@ class Routes:
         body = self._text(renderer, round, self.link.model.guests, openmetrics=openmetrics)
         if renderer.profile is NATIVE:
             body += self.own.render(openmetrics=openmetrics)
-        self.own.scrapes.labels(renderer.profile.name, "200").inc()
+        self.own.scrapes.labels(renderer.profile.name).inc()
         return self._shown(body, openmetrics=openmetrics)
+
+    async def _probe(self, request: Request) -> Response:
+        """One guest by name, UUID or id, with nothing of the engine's."""
+        target, name = (
+            request.query.get(key, [default])[-1] for key, default in (("target", ""), ("profile", NATIVE.name))
+        )
+        if not target or name not in self._probes:
+            return failure(HTTPStatus.BAD_REQUEST, f"/probe?target=GUEST[&profile={'|'.join(self._probes)}]")
+        if self.link.model.generation is None:
+            return failure(HTTPStatus.SERVICE_UNAVAILABLE, NO_ENGINE)
+        entry = self.link.model.find(target)
+        if entry is None:
+            return failure(HTTPStatus.NOT_FOUND, "no such guest")
+        renderer, uuid = self._probes[name], entry.view.uuid
+        openmetrics = renderer.profile.openmetrics and wants_openmetrics(request.headers.get("accept", ""))
+        if renderer.profile.details:
+            await self.link.describe([uuid])
+        round = await self.link.round([uuid])
+        found = facts(self.link.model, round.stats, fresh=round.fresh, version=self.link.version, host=self.link.host)
+        self.own.scrapes.labels("probe").inc()
+        body = renderer.render(found, {uuid: entry}, openmetrics=openmetrics, whole=False)
+        return self._shown(body, openmetrics=openmetrics)
+
+    def _discovery(self) -> Response:
+        """The guests as targets for /probe, in the format of Prometheus' HTTP service discovery."""
+        groups = [{"targets": [e.view.name], "labels": {f"{META}{name}": text(getattr(e.view, name)) for name in DISCOVERED}}
+                  for e in self.link.model.guests.values()]  # fmt: skip
+        return Response(json.dumps(groups).encode(), kind="application/json; charset=utf-8")
 
     def _text(self, renderer: Renderer, round: Round, guests: Mapping[str, Entry], *, openmetrics: bool) -> str:
         """The guests' text; those who scrape at once share it."""
