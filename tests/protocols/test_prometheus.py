@@ -135,6 +135,15 @@ async def test_a_guest_that_hangs_goes_stale_alone(rig: Exporter) -> None:
     stale = values(body, "frontinus_guest_stats_stale")
     assert stale.pop("guest-00000") == 1 and set(stale.values()) == {0}
     assert "guest-00000" in values(body, "frontinus_guest_cpu_seconds_total")
+    began = time.monotonic()
+    before, after = (await rig.get()).body, (await rig.get()).body
+    assert time.monotonic() - began < 1  # nobody waits for it again
+    name = "frontinus_guest_cpu_seconds_total"
+    assert values(before, name)["test"] < values(after, name)["test"]
+    rig.mocks["guest-00000"].answers.set()
+    back = (await rig.get()).body
+    assert values(back, "frontinus_guest_stats_stale")["guest-00000"] == 0
+    assert values(back, name)["guest-00000"] > values(after, name)["guest-00000"]
 
 
 async def test_an_engine_that_comes_back(rig: Exporter) -> None:

@@ -31,6 +31,9 @@ from frontinus.ports import GuestFigures
 DEADLINE = 2.0
 """Seconds that a guest has to answer before its figures go stale."""
 
+GRACE = 0.05
+"""Seconds that a guest has which did not answer the last time: it may not delay the others again."""
+
 NEEDS = {"cpu": "cpu", "vcpu": "vcpu", "balloon": "memory", "memory": "memory", "interface": "interface",
          "block": "block", "iothread": "iothread"}  # fmt: skip
 """The hypervisor's group that each group of ours is made from."""
@@ -62,12 +65,19 @@ class Statistics:
         needed = frozenset(NEEDS[group] for group in wanted if group in NEEDS)
         self._forget(records)
         rounds = [self._round(record, needed, max_age) for record in records]
-        waiting = [work for work in rounds if isinstance(work, asyncio.Task)]
-        if waiting:
-            await asyncio.wait(waiting)
+        await self._wait(records, rounds)
         return [
             _stats(record, self._figures(record, work), wanted) for record, work in zip(records, rounds, strict=True)
         ]
+
+    async def _wait(self, records: Sequence[Record], rounds: Sequence[asyncio.Task[GuestFigures] | None]) -> None:
+        """Wait for the rounds; for guests that did not answer the last time, no longer than it takes to see them back."""
+        pairs = [(record, work) for record, work in zip(records, rounds, strict=True) if work is not None]
+        hung = {work for record, work in pairs if (last := self._last.get(record.uuid)) and last[1].stale}
+        if answering := [work for _, work in pairs if work not in hung]:
+            await asyncio.wait(answering)
+        if hung:
+            await asyncio.wait(hung, timeout=GRACE)
 
     def _round(self, record: Record, groups: frozenset[str], max_age: float) -> asyncio.Task[GuestFigures] | None:
         """The round to wait for: a fresh enough one needs none, one under way is joined, else a new one starts."""
@@ -96,7 +106,7 @@ class Statistics:
     def _figures(self, record: Record, work: asyncio.Task[GuestFigures] | None) -> GuestFigures | None:
         if record.running is None:
             return None
-        if work is not None:
+        if work is not None and work.done():
             return work.result()
         last = self._last.get(record.uuid)
         return last[1] if last else None
