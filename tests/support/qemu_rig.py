@@ -72,12 +72,13 @@ class QemuRig:
             agent_device="channel0", log=str(place / "log"), monitor_commands=tuple(commands), limits=limits or {},
         )  # fmt: skip
 
-    async def launch(self, incoming: int | None = None, plan: LaunchPlan | None = None) -> QemuGuest:
-        """Launch as the guest's own user; the guest is ended with the rig."""
+    async def launch(self, incoming: int | None = None, plan: LaunchPlan | None = None,
+                     more: Mapping[int, int] | None = None) -> QemuGuest:  # fmt: skip
+        """Launch as the guest's own user, with `more` descriptors; the guest is ended with the rig."""
         plan = plan or self.plan(["-incoming", "defer"] if incoming is not None else [])
         listeners = {3: listener(plan.monitor), 4: listener(plan.agent or "")}
         try:
-            fds = {number: s.fileno() for number, s in listeners.items()}
+            fds = {number: s.fileno() for number, s in listeners.items()} | dict(more or {})
             guest = await self.hypervisor.launch(plan, fds, USER, incoming)
         finally:
             for s in listeners.values():

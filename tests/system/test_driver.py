@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import fcntl
 import json
 import os
 import signal
 import socket
+import struct
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -16,7 +19,7 @@ import pytest
 
 from contract.hypervisor_contract import GROUPS, News
 from frontinus.api.errors import HypervisorFailed, InvalidValue, NoSuchDevice, NoSuchProcess, Unresponsive
-from frontinus.domain.plan import DevicePlan, OpenFile, Step
+from frontinus.domain.plan import DevicePlan, OpenFile, Step, Tap
 from frontinus.qemu.guest import QemuGuest
 from guest_image import GuestImage
 from support.qemu_rig import DISK, USER, QemuRig
@@ -25,6 +28,8 @@ NODE = Step("blockdev-add", {"driver": "null-co", "node-name": "extra", "size": 
     "blockdev-del", {"node-name": "extra"}))  # fmt: skip
 CARD = Step("device_add", {"driver": "virtio-blk-pci", "id": "virtio-disk1", "drive": "extra", "bus": "pci.1"}, (
     "device_del", {"id": "virtio-disk1"}))  # fmt: skip
+TUNSETIFF = 0x400454CA
+IFF_TAP_WITHOUT_INFO = 0x1002
 PLAN = DevicePlan("virtio-disk1", (), (NODE, CARD))
 
 
@@ -143,8 +148,6 @@ async def test_process_of_another_is_not_taken(rig: QemuRig) -> None:
     guest = await rig.launch()
     record = guest.record
     await guest.detach()
-    import dataclasses
-
     with pytest.raises(NoSuchProcess):
         await rig.hypervisor.attach(dataclasses.replace(record, started=record.started + 1))
     with pytest.raises(NoSuchProcess):
@@ -264,6 +267,25 @@ async def test_cpus_come_and_go(booting: QemuRig) -> None:
         await guest.set_vcpus(3)
     with pytest.raises(InvalidValue):
         await guest.set_vcpus(0)  # the machine's own CPU has no name and stays
+
+
+async def test_figures_of_a_tap(rig: QemuRig) -> None:
+    """The host's name of an interface is learnt from its descriptor, and kept for an engine that comes later."""
+    name, fd = "frntest0", os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP_WITHOUT_INFO))
+    more = ["-netdev", "tap,id=hostnet1,fd=5", "-device", "virtio-net-pci,netdev=hostnet1,id=net1,bus=pci.2"]
+    plan = dataclasses.replace(rig.plan(more), resources=(Tap("52:54:00:00:00:02", (5,), alias="net1"),))
+    try:
+        guest = await rig.launch(plan=plan, more={5: fd})
+        assert guest.record.interfaces == {"net1": name}
+        record = guest.record
+        await guest.detach()
+        again = await rig.hypervisor.attach(record)
+        rig.guests.append(again)
+        counters = (await again.figures(["interface"], 2)).interfaces["net1"]
+        assert {"rx_bytes", "rx_packets", "rx_errors", "rx_drops", "tx_bytes", "tx_packets"} <= set(counters)
+    finally:
+        os.close(fd)
 
 
 # --- state
