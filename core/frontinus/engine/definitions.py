@@ -18,10 +18,9 @@ from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.prepare import prepare
 from frontinus.engine import runstate, saving
+from frontinus.engine.halves import KIND, Halves
 from frontinus.engine.record import Record
 from frontinus.engine.world import World
-
-KIND = "definitions"
 
 
 class Definitions:
@@ -156,32 +155,17 @@ class Definitions:
         if kind == "title" and value and "\n" in value:
             raise InvalidValue("a title has one line", field="value")
         async with record.lock.hold("set metadata"):
-            for target in targets(record, live=live, config=config):
+            halves = Halves.of(record, live=live, config=config)
+            for target in halves:
                 if kind == "element":
                     target.metadata = documents.with_element(target.metadata, value, key, _uri(uri))
                 else:
                     setattr(target, kind, value)
-            await persist(self.world, record)
+            await halves.commit(self.world)
         self.world.bus.publish(MetadataChangeEvent(uuid=record.uuid, name=record.name, kind=kind, uri=uri))
-        self.world.changed(record)
 
 
 def _uri(uri: str | None) -> str:
     if not uri:
         raise InvalidValue("metadata of kind element needs a URI", field="uri")
     return uri
-
-
-def targets(record: Record, *, live: bool, config: bool) -> list[Guest]:
-    """The guests that a change applies to: live, config, or by default whichever is current."""
-    if not live and not config:
-        live, config = record.running is not None, record.running is None
-    return [*([record.need_running().guest] if live else []), *([record.need_definition()] if config else [])]
-
-
-async def persist(world: World, record: Record) -> None:
-    """Write both halves of a changed guest."""
-    if record.definition is not None:
-        await world.store.save(KIND, record.uuid, format_guest(record.definition, secrets=True))
-    if record.running is not None:
-        await runstate.save_running(world.store, record)

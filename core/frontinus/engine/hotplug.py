@@ -16,8 +16,8 @@ from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest
 from frontinus.domain.plan import DevicePlan, Folder
 from frontinus.domain.plugging import add_device, find_device, parse_device, plugged, remove_device, replace_device
-from frontinus.engine import trail
-from frontinus.engine.definitions import persist
+from frontinus.engine import runstate, trail, unplugging
+from frontinus.engine.halves import Halves
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 from frontinus.ports import Prepared
@@ -38,22 +38,21 @@ class Hotplug:
         record = self.world.guests.find(guest)
         device = parse_device(xml)
         async with record.lock.hold("attach a device"):
-            live, config = _scope(record, live, config)
-            changed = await self._with(record.need_definition(), device) if config else None
-            if live:
-                await self._plug(record, record.need_running(), device)
-            if changed is not None:
-                record.definition = changed
-            await persist(self.world, record)
-        self.world.changed(record)
+            halves = Halves.of(record, live=live, config=config)
+            if halves.definition is not None:
+                halves.definition = await self._with(halves.definition, device)
+            if halves.live is not None:
+                halves.live = await self._plug(record, record.need_running(), device)
+            await halves.commit(self.world)
 
-    async def _plug(self, record: Record, running: Running, device: Device) -> None:
+    async def _plug(self, record: Record, running: Running, device: Device) -> Guest:
+        """Plug a device and what it needs; the running guest with them."""
         after, added = plugged(running.guest, device, running.capabilities, self.world.host)
         for new in added:
             await self._plug_one(record, running, after, new)
             trail.plugged(self.world, record, new, "attach")
             self.world.bus.publish(DeviceAddedEvent(uuid=record.uuid, name=record.name, device=new.alias or ""))
-        running.guest = after
+        return after
 
     async def _plug_one(self, record: Record, running: Running, after: Guest, device: Device) -> None:
         """Set up what the device needs on the host, then plug; walk back if QEMU refuses."""
@@ -78,7 +77,7 @@ class Hotplug:
 
         async def journal(undo: Sequence[dict[str, object]]) -> None:
             running.undo[known:] = [{**one, "alias": plan.alias} for one in undo]
-            await persist(self.world, record)
+            await runstate.save_running(self.world.store, record)
 
         prepared = await self.world.resources.set_up(wanted, who, journal)
         prepared.undo = [{**one, "alias": plan.alias} for one in prepared.undo]
@@ -109,16 +108,13 @@ class Hotplug:
     async def _detach(self, guest: str, find: Find, live: bool, config: bool) -> None:
         record = self.world.guests.find(guest)
         async with record.lock.hold("detach a device"):
-            live, config = _scope(record, live, config)
-            kept = record.need_definition().clone() if config else None
-            if kept is not None:
-                remove_device(kept, find(kept))
-            if live:
+            halves = Halves.of(record, live=live, config=config)
+            if halves.definition is not None:
+                remove_device(halves.definition, find(halves.definition))
+            if halves.live is not None:
                 await self._unplug(record, record.need_running(), find)
-            if kept is not None:
-                record.definition = kept
-            await persist(self.world, record)
-        self.world.changed(record)
+                halves.live = None
+            await halves.commit(self.world)
 
     async def _unplug(self, record: Record, running: Running, find: Find) -> None:
         device = find(running.guest)
@@ -127,24 +123,19 @@ class Hotplug:
             raise Unresponsive(
                 f"the guest did not give up '{device.alias}' within {UNPLUG_DEADLINE:g} s; it may still do so"
             )
-        remove_device(running.guest, device)
-        trail.unplugged(self.world, record, device)
-        await self._give_back(running, [one for one in running.undo if one.get("alias") == device.alias])
+        await unplugging.gone(self.world, record, running, device)
 
     async def update_device(self, guest: str, xml: str, live: bool = False, config: bool = False) -> None:
         record = self.world.guests.find(guest)
         device = parse_device(xml)
         async with record.lock.hold("update a device"):
-            live, config = _scope(record, live, config)
-            kept = record.need_definition().clone() if config else None
-            if kept is not None:
-                replace_device(kept, find_device(kept, device), device)
-            if live:
+            halves = Halves.of(record, live=live, config=config)
+            if halves.definition is not None:
+                replace_device(halves.definition, find_device(halves.definition, device), device)
+            if halves.live is not None:
                 await self._change(record, record.need_running(), device)
-            if kept is not None:
-                record.definition = kept
-            await persist(self.world, record)
-        self.world.changed(record)
+                halves.live = None
+            await halves.commit(self.world)
 
     async def _change(self, record: Record, running: Running, device: Device) -> None:
         old = find_device(running.guest, device)
@@ -171,9 +162,3 @@ def _close(fds: Mapping[int, int]) -> None:
     """The child has them now."""
     for fd in fds.values():
         os.close(fd)
-
-
-def _scope(record: Record, live: bool, config: bool) -> tuple[bool, bool]:
-    if not live and not config:
-        return record.running is not None, record.running is None
-    return live, config

@@ -10,7 +10,7 @@ from typing import Literal
 from frontinus.api import events
 from frontinus.api.events import AnyEvent, Lifecycle
 from frontinus.api.views import State
-from frontinus.engine import ending, trail
+from frontinus.engine import ending, trail, unplugging
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 from frontinus.ports import GuestFacts
@@ -117,6 +117,8 @@ class Follower:
             self.world.bus.publish(told(record, fact.data))
         if name == "agent":
             self.running.agent_connected = bool(fact.data.get("open"))
+        if name == "device-deleted":
+            await self._device_gone(_text(fact.data, "device"))
         if name in PAUSE_REASONS:
             self._why = name
         if name == "balloon":
@@ -129,6 +131,11 @@ class Follower:
             self._enter(name, transition)
         if name in ("shutdown", "crashed"):
             await self._end_of_life(name)
+
+    async def _device_gone(self, alias: str) -> None:
+        device = next((d for d in self.running.guest.devices.all() if d.alias == alias), None)
+        if device is not None:
+            await unplugging.gone(self.world, self.record, self.running, device)
 
     def _enter(self, name: str, transition: Transition) -> None:
         reason, detail = transition.reason, transition.detail

@@ -7,7 +7,8 @@ import logging
 from frontinus.api.errors import FrontinusError
 from frontinus.api.views import REASONS, State
 from frontinus.domain.definition import parse_guest
-from frontinus.engine import definitions, runstate, saving
+from frontinus.engine import runstate, saving
+from frontinus.engine.halves import KIND
 from frontinus.engine.news import follow
 from frontinus.engine.record import Record, Running
 from frontinus.engine.runstate import RunState
@@ -40,14 +41,14 @@ async def recover(world: World) -> None:
 
 async def _load_definitions(world: World) -> None:
     marked = {stored.key for stored in await world.store.load("autostart")}
-    for stored in await world.store.load(definitions.KIND):
+    for stored in await world.store.load(KIND):
         try:
             guest = parse_guest(stored.text)
             if guest.uuid != stored.key:
                 raise ValueError(f"holds the guest {guest.uuid}")
             world.guests.claim(stored.key, guest.name)
         except (FrontinusError, ValueError) as error:
-            place = await world.store.set_aside(definitions.KIND, stored.key, str(error))
+            place = await world.store.set_aside(KIND, stored.key, str(error))
             log.error("definition %s does not load and was set aside as %s: %s", stored.key, place, error)
             continue
         record = Record(stored.key, guest.name, definition=guest, autostart=stored.key in marked)
