@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import subprocess
@@ -99,6 +100,25 @@ async def test_two_guests_cannot_have_one_image(host: LinuxResources, place: Pat
     assert owner(disk) == (who.uid, who.gid)
     await host.tear_down(prepared.undo)
     assert owner(disk) == (1001, 1002)
+
+
+async def test_two_guests_that_start_at_once_cannot_either(host: LinuxResources, place: Path) -> None:
+    disk = image(place)
+    both_looked = asyncio.Barrier(2)
+
+    async def start_together(guest: str) -> Prepared:
+        async def journal(undo: Sequence[dict[str, object]]) -> None:
+            await both_looked.wait()
+
+        who = await host.credentials(guest)
+        return await host.set_up([Label(str(disk))], who, journal)
+
+    results = await asyncio.gather(start_together(ONE), start_together(TWO), return_exceptions=True)
+    (won,) = [result for result in results if isinstance(result, Prepared)]
+    (lost,) = [result for result in results if isinstance(result, HostFailed)]
+    assert "in use by the guest" in lost.message and owner(disk)[0] == won.undo[0]["to"]
+    await host.tear_down(won.undo)
+    assert owner(disk) == (1001, 1002) and os.listxattr(disk) == []
 
 
 async def test_what_is_shared_or_read_only_keeps_its_owner(host: LinuxResources, place: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Labels(Maker[Label]):
 
     def __init__(self, users: Users) -> None:
         self._users = users
+        self._lock = threading.Lock()
 
     def intend(self, resource: Label, setup: Setup) -> list[Undo]:
         path = str(Path(resource.path).resolve())
@@ -80,16 +82,18 @@ class Labels(Maker[Label]):
             if record["kind"] == "grant":
                 acl.revoke(path, uid)
                 return
+            before = _remembered(path, uid)
             if os.stat(path).st_uid == uid:  # noqa: PTH116  else somebody gave it to another meanwhile
-                os.chown(path, *(_remembered(path, uid) or (number(record, "uid"), number(record, "gid"))))
-            with contextlib.suppress(OSError):
+                os.chown(path, *(before or (number(record, "uid"), number(record, "gid"))))
+            if before is not None:
                 os.removexattr(path, REMEMBERED)
 
     def _apply(self, record: Undo, resource: Label, mode: int, setup: Setup) -> None:
         assert setup.who is not None
         path = text(record, "path")
         if record["kind"] == "owner":
-            with failing("give the guest's user", path):
+            with self._lock, failing("give the guest's user", path):
+                self._refuse_stolen(path, os.stat(path).st_uid, setup.who.uid)  # noqa: PTH116  again: two may start at once
                 with contextlib.suppress(OSError):  # not every file system has it; the record has it too
                     os.setxattr(path, REMEMBERED, f"{record['uid']}:{record['gid']}:{setup.who.uid}".encode())
                 os.chown(path, setup.who.uid, setup.who.gid)

@@ -8,6 +8,7 @@ import itertools
 import os
 import pwd
 import stat
+import threading
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,7 @@ class Users:
         self._uids: dict[str, int] = {}
         self._held: set[int] = set()
         self._next = 0
+        self._lock = threading.Lock()
 
     def claim(self, guest: str) -> Credentials | None:
         """The user of a guest, the same until it is released. Raises HostFailed when there is none left."""
@@ -43,32 +45,36 @@ class Users:
             return None
         if self._range is None:
             return self._named()
-        if guest not in self._uids:
-            self._uids[guest] = self._free(guest)
-        uid = self._uids[guest]
+        with self._lock:
+            if guest not in self._uids:
+                self._uids[guest] = self._free(guest)
+            uid = self._uids[guest]
         return Credentials(uid, uid if self._gid is None else self._gid, _groups())
 
     def release(self, uid: int) -> None:
         """The guest is gone and so is all that it owned."""
-        self._held.discard(uid)
-        self._uids = {guest: owner for guest, owner in self._uids.items() if owner != uid}
-        with contextlib.suppress(OSError):
-            (self._folder / str(uid)).unlink()
+        with self._lock:
+            self._held.discard(uid)
+            self._uids = {guest: owner for guest, owner in self._uids.items() if owner != uid}
+            with contextlib.suppress(OSError):
+                (self._folder / str(uid)).unlink()
 
     def recover(self, living: Iterable[int]) -> None:
         """After a restart: keep who lives, forget who does not. `living` are the ids in use."""
-        self._held = set(living)
-        self._uids = {}
-        for entry in self._folder.iterdir() if self._folder.is_dir() else ():
-            if entry.name.isdecimal() and int(entry.name) in self._held:
-                with contextlib.suppress(OSError):
-                    self._uids[str(entry.readlink())] = int(entry.name)
-            else:
-                entry.unlink(missing_ok=True)
+        with self._lock:
+            self._held = set(living)
+            self._uids = {}
+            for entry in self._folder.iterdir() if self._folder.is_dir() else ():
+                if entry.name.isdecimal() and int(entry.name) in self._held:
+                    with contextlib.suppress(OSError):
+                        self._uids[str(entry.readlink())] = int(entry.name)
+                else:
+                    entry.unlink(missing_ok=True)
 
     def of(self, uid: int) -> str | None:
         """The guest that has a user id now, if any."""
-        return next((guest for guest, owner in self._uids.items() if owner == uid), None)
+        with self._lock:
+            return next((guest for guest, owner in self._uids.items() if owner == uid), None)
 
     @cached_property
     def _gid(self) -> int | None:
