@@ -74,6 +74,8 @@ MORE = {
     "<cputune><cachetune vcpus='0'/><cachetune vcpus='0-1'/></cputune>": "two elements",
     "<cputune><cachetune vcpus='0'><monitor level='3' vcpus='1'/></cachetune></cputune>": "does not have",
     "<cputune><memorytune vcpus='0'><node id='0' bandwidth='101'/></memorytune></cputune>": "percentage",
+    "<vcpu>2</vcpu><cputune><cachetune vcpus='0-1'/><memorytune vcpus='1'/></cputune>": "not all",
+    "<maxMemory slots='1' unit='PiB'>5</maxMemory>": "address",
     "<blkiotune><device><path>/a</path></device><device><path>/a</path></device></blkiotune>": "two <device>",
     "<cpu mode='host-passthrough'/>": "only KVM",
     "<cpu><model>Unheard</model></cpu>": "no CPU model 'Unheard'",

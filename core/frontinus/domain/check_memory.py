@@ -9,6 +9,7 @@ from frontinus.domain.guest import Guest
 from frontinus.domain.memory import HugePages
 from frontinus.domain.numa import Bandwidth, Cell, Interconnects, Latency
 
+ADDRESSABLE = 2**52
 IN_SLOTS = ("dimm", "nvdimm")
 OUTSIDE = ("sgx-epc", "virtio-pmem")
 """Memory devices that take no part in memory hotplug."""
@@ -18,6 +19,8 @@ def check_memory(guest: Guest, caps: Capabilities) -> Iterator[str]:
     """Reasons that lie in sizes and in <memoryBacking>."""
     if not guest.memory:
         yield "<memory> is missing, and no NUMA cell has memory"
+    if max(guest.memory or 0, guest.max_memory or 0) > ADDRESSABLE:
+        yield f"<memory>: more than the {ADDRESSABLE // 2**50} PiB that a processor can address"
     if guest.max_memory is not None:
         yield from _hotplug(guest)
     elif any(device.model not in OUTSIDE for device in guest.devices.memories):

@@ -100,6 +100,9 @@ def check_tuning(guest: Guest) -> Iterator[str]:
     yield from _schedulers(tune.iothread_scheds, "iothreads")
     yield from _caches(tune)
     yield from _memory(tune)
+    for cached in tune.caches:
+        if any(set(cached.vcpus) & set(shared.vcpus) and cached.vcpus != shared.vcpus for shared in tune.memory):
+            yield "<memorytune>: shares some vCPUs with a <cachetune>, but not all"
 
 
 def _bandwidth(tune: CpuTune) -> Iterator[str]:
