@@ -7,6 +7,7 @@ import asyncio
 import grp
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -51,6 +52,7 @@ async def serve(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _folders(config)
+    _raise_descriptor_limit()
     async with AsyncExitStack() as stack:
         engine = await make_engine(config)
         stack.push_async_callback(engine.stop)
@@ -66,6 +68,12 @@ async def serve(config: Config) -> None:
         await stop.wait()
         notify("STOPPING=1")
         log.info("frontinusd stops; guests run on")
+
+
+def _raise_descriptor_limit() -> None:
+    """A guest costs a handful of descriptors, and one more a vCPU: take all that the hard limit gives."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _folders(config: Config) -> None:
