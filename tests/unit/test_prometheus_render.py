@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -24,10 +25,12 @@ from frontinus.api.views import (
     Snapshot,
     VcpuStats,
 )
+from frontinus_prometheus.compat import COMPAT
 from frontinus_prometheus.details import details
 from frontinus_prometheus.metric import Metric, Profile
-from frontinus_prometheus.model import Model, facts
+from frontinus_prometheus.model import Entry, Model, facts
 from frontinus_prometheus.native import NATIVE
+from frontinus_prometheus.reference import IDENTITY, markdown
 from frontinus_prometheus.render import Renderer
 
 UUID = "7d5d4a1e-1f0a-4f0b-9c1e-000000000001"
@@ -275,3 +278,15 @@ def test_details_of_a_definition() -> None:
     assert found.nova == {}
     with pytest.raises(InvalidXML):
         details("<domain>")
+
+
+def test_the_reference_is_up_to_date() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs/prometheus-metrics.md"
+    assert page.read_text() == markdown(), "run: python -m frontinus_prometheus.reference > docs/prometheus-metrics.md"
+
+
+def test_the_reference_knows_every_profiles_identity() -> None:
+    entry = Entry(view())
+    host = facts(model(view()), [], fresh=True, version=VERSION, host=HOST)
+    for profile in (NATIVE, *COMPAT):
+        assert tuple(profile.identity(entry, host)) == IDENTITY[profile.name]
