@@ -76,7 +76,8 @@ MORE = {
     "<cputune><memorytune vcpus='0'><node id='0' bandwidth='101'/></memorytune></cputune>": "percentage",
     "<vcpu>2</vcpu><cputune><cachetune vcpus='0-1'/><memorytune vcpus='1'/></cputune>": "not all",
     "<maxMemory slots='1' unit='PiB'>5</maxMemory>": "address",
-    "<blkiotune><device><path>/a</path></device><device><path>/a</path></device></blkiotune>": "two <device>",
+    "<blkiotune><device><path>/a</path><weight>200</weight></device><device><path>/a</path><weight>5</weight></device></blkiotune>":
+    "two <device>",
     "<cpu mode='host-passthrough'/>": "only KVM",
     "<cpu><model>Unheard</model></cpu>": "no CPU model 'Unheard'",
     "<cpu><model fallback='forbid'>SapphireRapids</model></cpu>": "this QEMU has no CPU model",
@@ -198,6 +199,7 @@ def test_what_only_this_host_cannot_is_told_at_start() -> None:
     assert "KVM" in "\n".join(check_start(guest, qemu72(), replace(HOST, kvm=False)))
     for parts, reason in (({"type": "xen"}, "xen"), ({"arch": "aarch64"}, "aarch64"), (
             {"more": "<cpu><topology sockets='3' cores='1' threads='1'/></cpu>"}, "3 CPUs"), (
+            {"more": "<keywrap><cipher name='aes' state='on'/></keywrap>"}, "keywrap"), (
             {"more": "<launchSecurity type='s390-pv'/>"}, "launchSecurity")):  # fmt: skip
         with pytest.raises(Unsupported, match=reason):
             plan(**parts)

@@ -54,6 +54,16 @@ def test_a_limit_beyond_all_memory_is_none() -> None:
     assert guest.mem_tune and (guest.mem_tune.hard_limit, guest.mem_tune.soft_limit) == (None, MIB)
 
 
+def test_what_says_nothing_is_dropped() -> None:
+    guest = defined("<cputune><period>0</period></cputune><numatune/><memtune/><pm/><memoryBacking/><resource/>"
+                    "<blkiotune><weight>0</weight><device><path>/a</path></device></blkiotune>", features="")  # fmt: skip
+    parts = (guest.cpu_tune, guest.numa_tune, guest.mem_tune, guest.power, guest.memory_backing, guest.resource,
+             guest.blkio_tune, guest.features)  # fmt: skip
+    assert set(parts) == {None}
+    kept = defined("<cputune><shares>0</shares></cputune><memoryBacking><locked/></memoryBacking>")
+    assert kept.cpu_tune and kept.cpu_tune.shares == 0 and kept.memory_backing
+
+
 def test_cells_are_sorted_and_the_first_takes_the_cpus_that_are_left() -> None:
     cells = defined(f"<vcpu>4</vcpu>{CELLS}").cells
     assert [(cell.id, cell.cpus) for cell in cells] == [(0, (0, 1)), (1, (2, 3))]

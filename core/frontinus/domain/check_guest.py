@@ -69,6 +69,8 @@ def check_start(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[s
         yield "<domain type='qemu'>: this QEMU cannot emulate a processor"
     if guest.arch not in ARCHITECTURES:
         yield f"<os><type arch='{guest.arch}'>: only x86_64 and i686 are supported"
+    if guest.key_wrap:
+        yield "<keywrap>: only processors of s390 wrap keys"
     topology = guest.cpu.topology if guest.cpu else None
     if topology is not None and topology.total != (guest.vcpus or 1):
         yield f"<topology>: {topology.total} CPUs, but <vcpu> says {guest.vcpus or 1}"

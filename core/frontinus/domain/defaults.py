@@ -13,11 +13,17 @@ from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.osboot import Nvram
 from frontinus.domain.tuning import NumaMemory, NumaTune, Vcpu
+from frontinus.xml import Model
 
 UNLIMITED = 9007199254740991 * 1024
 """Bytes from which on a limit of memory is none."""
 DIRTY_RING = 4096
 """Entries of KVM's dirty ring when the user wants one of any size."""
+MAY_BE_EMPTY = ("cpu_tune", "blkio_tune", "mem_tune", "numa_tune", "memory_backing", "resource", "power", "features")
+ZERO_IS_NONE = frozenset({
+    "period", "quota", "global_period", "global_quota", "emulator_period", "emulator_quota", "iothread_period",
+    "iothread_quota", "weight", "read_iops", "write_iops", "read_bytes", "write_bytes",
+})  # fmt: skip
 RUN_HERE = ("kvm", "qemu")
 """Types of guests whose hypervisor is QEMU on this host."""
 
@@ -38,6 +44,7 @@ def complete_guest(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
     guest.on_poweroff = guest.on_poweroff or "destroy"
     guest.on_reboot = guest.on_reboot or "restart"
     guest.on_crash = guest.on_crash or "destroy"
+    _drop_empty(guest)
 
 
 def _identity(guest: Guest, host: HostFacts) -> None:
@@ -231,6 +238,24 @@ def _clock(guest: Guest) -> None:
         clock.basis, clock.offset = clock.offset, "variable"
     if clock.offset == "variable":
         clock.adjustment, clock.basis = clock.adjustment or "0", clock.basis or "utc"
+
+
+def _drop_empty(guest: Guest) -> None:
+    """Zero means no limit for these; and an element that says nothing goes."""
+    for tune in (guest.cpu_tune, guest.blkio_tune, *(guest.blkio_tune.devices if guest.blkio_tune else ())):
+        for name in ZERO_IS_NONE & vars(tune).keys() if tune is not None else ():
+            setattr(tune, name, getattr(tune, name) or None)
+    if guest.blkio_tune is not None:
+        guest.blkio_tune.devices = [device for device in guest.blkio_tune.devices if _says(device, but="path")]
+    for name in MAY_BE_EMPTY:
+        part = getattr(guest, name)
+        if part is not None and not _says(part):
+            setattr(guest, name, None)
+
+
+def _says(part: Model, but: str = "") -> bool:
+    """Whether anything is set; `but`: a field that alone says nothing."""
+    return any(value is not None and value != [] for name, value in vars(part).items() if name != but)
 
 
 def _labels(guest: Guest) -> None:

@@ -14,7 +14,7 @@ from frontinus.domain.memory import MemoryBacking
 from frontinus.domain.numa import Cell, Interconnects
 from frontinus.domain.osboot import Os
 from frontinus.domain.passthrough import Commandline, Deprecation, Override, QemuCapabilities
-from frontinus.domain.policy import IdMap, PerfEvent, Power
+from frontinus.domain.policy import Cipher, IdMap, PerfEvent, Power
 from frontinus.domain.sysinfo import Sysinfo
 from frontinus.domain.tuning import (
     BlkioTune,
@@ -81,6 +81,7 @@ class Guest(Model, tag="domain"):
     power: Power | None = one("pm", Power)
     perf: list[PerfEvent] = many("perf/event", PerfEvent)
     devices: Devices = one("devices", Devices)
+    key_wrap: list[Cipher] = many("keywrap/cipher", Cipher)
     seclabels: list[SecurityLabel] = many("seclabel", SecurityLabel)
     launch_security: LaunchSecurity | None = one("launchSecurity", LaunchSecurity)
     commandline: Commandline | None = one("qemu:commandline", Commandline)

@@ -1,9 +1,9 @@
-"""What happens on events and what is measured: power management, perf events, id maps of containers."""
+"""What happens on events and what is measured: power management, perf events, and what is of other hypervisors."""
 
 from __future__ import annotations
 
 from frontinus.xml import Model, many, xml
-from frontinus.xml.codecs import UInt32, YesNo, one_of
+from frontinus.xml.codecs import OnOff, UInt32, YesNo, one_of
 
 PERF_EVENTS = (
     "cmt", "mbmt", "mbml", "cpu_cycles", "instructions", "cache_references", "cache_misses", "branch_instructions",
@@ -25,6 +25,13 @@ class PerfEvent(Model, tag="event"):
 
     name: str = xml("@name", one_of(*PERF_EVENTS), required=True)
     enabled: bool = xml("@enabled", YesNo, required=True)
+
+
+class Cipher(Model, tag="cipher"):
+    """Whether a guest of s390 may wrap its keys: known, and refused on x86."""
+
+    name: str = xml("@name", one_of("aes", "dea"), required=True)
+    state: bool = xml("@state", OnOff, required=True)
 
 
 class IdRange(Model):
