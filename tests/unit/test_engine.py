@@ -251,6 +251,32 @@ async def test_recovery_finds_running_guests_and_buries_dead_ones(local: LocalEn
     assert (await engine.guest("lives")).id == before.id
 
 
+async def test_a_guest_that_does_not_answer_a_new_engine_is_kept(
+    local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frontinus.engine.recovery.RETRY", 0.01)
+    await engine.define(XML.format(name="hangs"))
+    await engine.start("hangs")
+    world = local.world
+    attach = world.hypervisor.attach
+
+    async def hung(_: object) -> None:
+        raise Unresponsive("no answer")
+
+    await local.stop()
+    world.guests.__init__()  # type: ignore[misc]
+    monkeypatch.setattr(world.hypervisor, "attach", hung)
+    await recover(world)
+    assert [(g.state, g.active) for g in await engine.guests()] == [("nostate", True)]
+    with pytest.raises(Unresponsive):
+        await engine.start("hangs")
+    events = engine.watch()
+    await anext(events)
+    monkeypatch.setattr(world.hypervisor, "attach", attach)
+    await anext(events)
+    assert (await engine.guest("hangs")).state == "running"
+
+
 async def test_torn_definition_is_set_aside(local: LocalEngine, engine: Engine) -> None:
     await engine.define(XML.format(name="good"))
     store = local.world.store

@@ -117,6 +117,9 @@ class Power:
 
     async def destroy(self, guest: str, graceful: bool = False) -> None:
         record = self.world.guests.find(guest)
+        if record.unreachable is not None and not graceful:
+            await self.world.hypervisor.end_strays(record.unreachable)
+            return
         running = record.need_running()
         previous, running.ending = running.ending, running.ending or "destroyed"
         try:

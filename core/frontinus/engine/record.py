@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from frontinus.api.errors import WrongState
+from frontinus.api.errors import Unresponsive, WrongState
 from frontinus.api.views import REASONS, GuestView, State
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.guest import Guest
@@ -51,6 +51,8 @@ class Record:
     state: State = "shutoff"
     reason: str = "unknown"
     since: float = field(default_factory=time.time)
+    unreachable: str | None = None
+    """The private folder of a guest whose process lives but does not answer a new engine."""
     lock: JobLock = field(default_factory=JobLock)
     job: str | None = None
 
@@ -68,15 +70,21 @@ class Record:
 
     def need_running(self) -> Running:
         """The running half. Raises WrongState for an inactive guest."""
+        self._need_answers()
         if self.running is None:
             raise WrongState(f"guest '{self.name}' is not running", state=self.state)
         return self.running
 
     def need_inactive(self) -> Guest:
         """The definition of an inactive guest. Raises WrongState for a running one."""
+        self._need_answers()
         if self.running is not None or self.definition is None:
             raise WrongState(f"guest '{self.name}' is running", state=self.state)
         return self.definition
+
+    def _need_answers(self) -> None:
+        if self.unreachable is not None:
+            raise Unresponsive(f"guest '{self.name}' runs, but does not answer since the engine started")
 
     def need_definition(self) -> Guest:
         """The persistent definition. Raises WrongState for a transient guest."""
@@ -89,7 +97,8 @@ class Record:
         guest = self.guest
         return GuestView(
             uuid=self.uuid, name=self.name, state=self.state, reason=self.reason,
-            id=guest.id if self.running else None, active=self.running is not None,
+            id=guest.id if self.running else None,
+            active=self.running is not None or self.unreachable is not None,
             persistent=self.definition is not None, autostart=self.autostart, managed_save=self.managed_save,
             updated=self.running is not None and self.definition is not None and self.running.redefined,
             title=guest.title, description=guest.description, vcpus=current_vcpus(guest), max_vcpus=guest.vcpus or 1,

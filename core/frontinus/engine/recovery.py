@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
-from frontinus.api.errors import FrontinusError
+from frontinus.api.errors import FrontinusError, InvalidXML, NoSuchProcess
 from frontinus.api.views import REASONS, State
 from frontinus.domain.definition import parse_guest
+from frontinus.domain.guest import Guest
 from frontinus.engine import runstate, saving
 from frontinus.engine.halves import KIND
 from frontinus.engine.news import follow
@@ -25,18 +27,19 @@ STATUS: dict[str, State] = {
 }  # fmt: skip
 """QEMU's RunState (qapi/run-state.json) in our words."""
 
+RETRY = 2.0
+"""Seconds between two questions to a guest that does not answer."""
+
 REASON = {"io-error": "I/O error", "watchdog": "watchdog", "guest-panicked": "panicked"}
 
 
 async def recover(world: World) -> None:
     """Load all definitions, then all run states; re-attach to what lives, clean up after what died, sweep the rest."""
     await _load_definitions(world)
-    folders: list[str] = []
-    for stored in await world.store.load(runstate.KIND):
-        state = await _decode(world, stored)
-        if state is not None and await _revive(world, state):
-            folders.append(state.folder)
-    await world.resources.sweep(folders)
+    states = [await _decode(world, stored) for stored in await world.store.load(runstate.KIND)]
+    found = [state for state in states if state is not None]
+    alive = await asyncio.gather(*(_revive(world, state) for state in found))
+    await world.resources.sweep([state.folder for state, lives in zip(found, alive, strict=True) if lives])
 
 
 async def _load_definitions(world: World) -> None:
@@ -67,27 +70,59 @@ async def _decode(world: World, stored: Stored) -> RunState | None:
 
 async def _revive(world: World, state: RunState) -> bool:
     """Re-attach to a guest; False, with its books closed, if it is no more."""
-    record = world.guests.get(state.uuid)
     try:
-        guest = state.guest()
         if state.process is None:
-            raise ValueError("its start was not finished")
-        process = await world.hypervisor.attach(state.process)
-        status = await process.status()
-    except (FrontinusError, ValueError) as error:
-        log.warning("guest %s does not run any more: %s", state.name, error)
-        await _bury(world, record, state)
+            raise NoSuchProcess("its start was not finished")
+        await _attach(world, state, state.guest())
+    except (NoSuchProcess, InvalidXML) as error:
+        await _bury(world, state, error)
         return False
-    record = record or Record(state.uuid, state.name)
+    except FrontinusError as error:
+        _keep_trying(world, state, error)
+    return True
+
+
+async def _attach(world: World, state: RunState, guest: Guest) -> None:
+    """Raises NoSuchProcess for a guest that is gone, another FrontinusError for one that does not answer."""
+    assert state.process is not None
+    process = await world.hypervisor.attach(state.process)
+    status = await process.status()
+    record = world.guests.get(state.uuid) or Record(state.uuid, state.name, starting=guest)
     caps = await world.hypervisor.capabilities(guest.devices.emulator)
     running = Running(guest, process, caps, undo=state.undo, tainted=state.tainted, redefined=state.redefined)
-    record.running = running
+    record.running, record.unreachable = running, None
     world.guests.add(record)
     world.guests.taken_id(guest.id or 0)
     world.ports.adopt(guest)
     _place(record, state, status)
     running.news = world.spawn(follow(world, record, running), f"news of {record.name}")
-    return True
+
+
+def _keep_trying(world: World, state: RunState, error: FrontinusError) -> None:
+    """A process that lives but does not answer is neither lost nor started a second time: it is asked again."""
+    log.error("guest %s lives, but does not answer: %s", state.name, error)
+    guest = state.guest()
+    record = world.guests.get(state.uuid) or Record(state.uuid, state.name, starting=guest)
+    record.unreachable = state.folder
+    record.become("nostate", "unknown")
+    world.guests.add(record)
+    world.guests.taken_id(guest.id or 0)
+    world.ports.adopt(guest)
+    world.spawn(_ask_again(world, record, state), f"waiting for {state.name}")
+
+
+async def _ask_again(world: World, record: Record, state: RunState) -> None:
+    while record.unreachable is not None:
+        await asyncio.sleep(RETRY)
+        try:
+            await _attach(world, state, state.guest())
+            log.warning("guest %s answers again", state.name)
+            world.changed(record)
+        except NoSuchProcess as error:
+            record.unreachable = None
+            await _bury(world, state, error)
+        except FrontinusError as error:
+            log.debug("guest %s still does not answer: %s", state.name, error)
 
 
 def _place(record: Record, state: RunState, status: str) -> None:
@@ -101,11 +136,16 @@ def _place(record: Record, state: RunState, status: str) -> None:
         record.become(now, reason if reason in REASONS[now] else "unknown")
 
 
-async def _bury(world: World, record: Record | None, state: RunState) -> None:
+async def _bury(world: World, state: RunState, why: Exception) -> None:
     """A guest that died while nobody watched, or never started: give back what it held and say so."""
+    log.warning("guest %s does not run any more: %s", state.name, why)
     await world.hypervisor.end_strays(state.folder)
     await world.resources.tear_down(state.undo)
     await world.store.delete(runstate.KIND, state.uuid)
+    record = world.guests.get(state.uuid)
     if record is not None and state.process is not None:
         record.become("shutoff", "daemon")
-        world.lifecycle(record, "stopped", "failed")
+        gone = record.definition is None
+        if gone:
+            world.guests.remove(record)
+        world.lifecycle(record, "stopped", "failed", gone=gone)
