@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from frontinus.api.errors import Unsupported
@@ -74,6 +76,13 @@ def test_a_named_loader_finds_its_template() -> None:
     assert guest.os.nvram and guest.os.nvram.template == "/usr/share/OVMF/vars.fd"
     other = started("<loader readonly='yes' type='pflash'>/else.fd</loader><nvram>/v</nvram>", firmware="")
     assert other.os.nvram and other.os.nvram.template is None
+
+
+def test_names_of_the_smaller_architecture() -> None:
+    host = replace(HOST, firmware=(replace(HOST.firmware[0], targets=(("i386", "pc-*"),)),))
+    guest = parse_guest(text(arch="i686").replace("<os>", "<os firmware='bios'>"))
+    loader = with_firmware(guest, qemu72(), host).os.loader
+    assert loader and loader.path == "/bios.bin"
 
 
 def test_the_definition_itself_is_left_alone() -> None:

@@ -12,6 +12,8 @@ from frontinus.domain.host import Firmware, HostFacts
 from frontinus.domain.osboot import Loader, Nvram, Os
 
 INTERFACES = {"bios": "bios", "efi": "uefi"}
+ARCHITECTURES = {"x86_64": ("x86_64",), "i686": ("i386", "i686")}
+"""Names that descriptors have for a guest's architecture."""
 SEV_ES = 0x4
 """Bit of the SEV policy that asks for encrypted registers."""
 
@@ -47,7 +49,7 @@ def select(guest: Guest, caps: Capabilities, host: HostFacts) -> Firmware:
 def _fits(guest: Guest, machine: str, firmware: Firmware) -> bool:
     return (
         INTERFACES[guest.os.firmware or "bios"] in firmware.interfaces
-        and any(arch == guest.arch and fnmatchcase(machine, pattern) for arch, pattern in firmware.targets)
+        and any(arch in ARCHITECTURES.get(guest.arch or "", ()) and fnmatchcase(machine, pattern) for arch, pattern in firmware.targets)
         and _shaped(guest.os, firmware)
         and _featured(guest, firmware)
     )
