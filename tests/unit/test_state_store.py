@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from frontinus.api.errors import InvalidValue, StorageFailed
+from frontinus.api.errors import Busy, InvalidValue, StorageFailed
 from frontinus.domain.host import Paths
 from frontinus.state import files
 from frontinus.state.store import KINDS, FileStore
@@ -199,3 +201,22 @@ async def test_a_failed_write_leaves_the_old_document_and_nothing_beside_it(
     assert await loaded(store) == {ONE: "old"}
     await store.save("definitions", ONE, "newer")
     assert await loaded(store) == {ONE: "newer"}
+
+
+async def test_two_engines_never_work_in_the_same_places(paths: Paths) -> None:
+    first = FileStore(paths, exclusive=True)
+    with pytest.raises(Busy, match=r"another engine .*engine\.lock"):
+        FileStore(paths, exclusive=True)
+    with subprocess.Popen(["sleep", "9"]) as child:  # noqa: ASYNC220  it does not take the lock along
+        await first.close()
+        await FileStore(paths, exclusive=True).close()
+        child.kill()
+
+
+def test_a_dead_engine_holds_nothing(paths: Paths) -> None:
+    pid = os.fork()
+    if pid == 0:
+        FileStore(paths, exclusive=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    FileStore(paths, exclusive=True)

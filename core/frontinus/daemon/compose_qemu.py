@@ -18,7 +18,7 @@ async def qemu_engine(config: Config) -> LocalEngine:
     world = World(
         hypervisor=QemuHypervisor(config.emulator, config.paths),
         resources=LinuxResources(config.paths, uid_range=None if config.session else config.uid_range),
-        store=FileStore(config.paths),
+        store=FileStore(config.paths, exclusive=True),
         host=host,
         host_view=probe_view,
         audit=LinuxAudit(),

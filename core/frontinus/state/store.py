@@ -7,7 +7,9 @@ those of different documents side by side in a few threads. What has begun is fi
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from frontinus.api.errors import InvalidValue, StorageFailed
+from frontinus.api.errors import Busy, InvalidValue, StorageFailed
 from frontinus.domain.host import Paths
 from frontinus.ports.state import Stored
 from frontinus.state import files
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 THREADS = 4
 """Writes at once: a journalling file system commits those that wait for it together."""
+
+LOCK = "engine.lock"
 
 KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
@@ -47,9 +51,14 @@ KINDS: Mapping[str, Kind] = {
 
 
 class FileStore:
-    """`ports.StateStore` on a file system. `problems`: what `load` found amiss and left alone, for a person."""
+    """`ports.StateStore` on a file system. `problems`: what `load` found amiss and left alone, for a person.
 
-    def __init__(self, paths: Paths, kinds: Mapping[str, Kind] = KINDS) -> None:
+    `exclusive`: hold the places against a second engine, which would take living guests for lost ones.
+    """
+
+    def __init__(self, paths: Paths, kinds: Mapping[str, Kind] = KINDS, *, exclusive: bool = False) -> None:
+        """Raises Busy when another engine holds the places, StorageFailed when they cannot be held."""
+        self._lock = _hold(Path(paths.run, LOCK)) if exclusive else None
         self._folders = {name: Path(getattr(paths, kind.place), kind.folder) for name, kind in kinds.items()}
         self._suffixes = {name: kind.suffix for name, kind in kinds.items()}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="state")
@@ -95,6 +104,9 @@ class FileStore:
         """Wait until everything that was begun is on disk."""
         await asyncio.gather(*self._last.values(), return_exceptions=True)
         self._threads.shutdown()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _folder(self, kind: str) -> Path:
         if kind not in self._folders:
@@ -128,6 +140,21 @@ class FileStore:
             del self._last[path]
         if not done.cancelled() and (error := done.exception()) is not None:
             log.debug("%s: %s", path, error)  # the caller, if it still waits, gets it raised
+
+
+def _hold(path: Path) -> int:
+    """Lock a file until the descriptor is closed, or this process ends in whatever way."""
+    try:
+        files.make_folder(path.parent)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StorageFailed(f"{path}: {error.strerror}", path=str(path)) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise Busy(f"another engine is at work here: it holds {path}", job="engine") from None
+    return fd
 
 
 def _load(folder: Path, suffix: str) -> tuple[list[Stored], list[str]]:
