@@ -1,0 +1,82 @@
+"""Being on the bus: connect, own the names, serve, and come back when the bus was away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from dbus_fast import NameFlag, RequestNameReply
+from dbus_fast.aio import MessageBus
+from dbus_fast.errors import AuthError, DBusError, InvalidAddressError
+
+from frontinus_dbus.callers import Callers
+from frontinus_dbus.libvirt import Libvirt
+from frontinus_dbus.service import Service
+from frontinus_dbus.signals import Herald
+from frontinus_dbus.world import World
+
+log = logging.getLogger(__name__)
+NAMES = ("org.libvirt", "org.frontinus1")
+FIRST_DELAY, LAST_DELAY = 0.5, 30.0
+"""Seconds between attempts to reach the bus."""
+PATIENCE = 3.0
+"""Seconds that the engine may take before the names are owned without it."""
+
+
+class NoName(Exception):
+    """Neither of the names can be had."""
+
+
+class Presence:
+    """Call `keep` as a task."""
+
+    def __init__(self, address: str, world: World) -> None:
+        self._address, self._world = address, world
+
+    async def keep(self) -> None:
+        """Stay on the bus until cancelled; a reason for being away is told once."""
+        delay, told = FIRST_DELAY, ""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._world.ready.wait(), PATIENCE)
+        while True:
+            try:
+                await self._be_there()
+                delay, reason = FIRST_DELAY, "the bus went away"
+                told = ""
+            except (OSError, EOFError, AuthError, DBusError, InvalidAddressError, NoName) as error:
+                reason = f"cannot serve on {self._address}: {error}"
+            if reason != told:
+                log.warning("%s; trying again", reason)
+                told = reason
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, LAST_DELAY)
+
+    async def _be_there(self) -> None:
+        bus = MessageBus(bus_address=self._address, negotiate_unix_fd=True)
+        heard = []
+        await bus.connect()
+        try:
+            callers = Callers(bus)
+            realm = Libvirt(self._world)
+            service = Service(bus, callers, [realm])
+            heard = [Herald(realm, service).tell]
+            self._world.listeners += heard
+            bus.add_message_handler(service.handle)
+            await callers.watch()
+            owned = [name for name in NAMES if await self._own(bus, name)]
+            if not owned:
+                raise NoName("both names have another owner")
+            log.info("serving %s on %s: %d guests", " and ".join(owned), self._address, len(self._world.model.guests))
+            with contextlib.suppress(OSError, EOFError):
+                await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+        finally:
+            for listener in heard:
+                self._world.listeners.remove(listener)
+            bus.disconnect()
+
+    async def _own(self, bus: MessageBus, name: str) -> bool:
+        reply = await bus.request_name(name, NameFlag.DO_NOT_QUEUE)
+        if reply is not RequestNameReply.PRIMARY_OWNER:
+            log.warning("%s has another owner on this bus", name)
+        return reply is RequestNameReply.PRIMARY_OWNER

@@ -1,0 +1,264 @@
+"""The one handler of every message: finds the object by its path, the member in the table, and sends the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, cast
+
+from dbus_fast import Message, MessageFlag, MessageType, Variant
+from dbus_fast.aio import MessageBus
+
+from frontinus.api.engine import Engine
+from frontinus.api.errors import Disconnected, FrontinusError, InternalError
+from frontinus_dbus import faults, table
+from frontinus_dbus.callers import BUS, Callers
+from frontinus_dbus.faults import Fault, Told
+from frontinus_dbus.table import Interface, Method
+from frontinus_dbus.world import World
+
+log = logging.getLogger(__name__)
+UNDER_WAY = 200
+"""Calls that go on at once; more wait. The engine takes 256 on a connection."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One message, for its handler: `key` is the object's own name, such as a guest's UUID."""
+
+    world: World
+    path: str
+    key: str
+    sender: str
+    callers: Callers
+
+    async def engine(self) -> Engine:
+        """The engine as the caller has it. Raises Denied, Disconnected."""
+        return self.world.session(await self.callers.identity(self.sender, self.world.manages))
+
+
+Handler = Callable[..., object]
+"""Takes a Call and the arguments; gives the answer (a sequence when there are several), or an awaitable of it."""
+Getter = Callable[[Call], object]
+Setter = Callable[[Call, object], object]
+
+
+@dataclass(frozen=True)
+class Part:
+    """An interface of an object. `double`: GetAll wraps its variants once more, as clients of libvirt-dbus expect."""
+
+    interface: Interface
+    methods: Mapping[str, Handler]
+    getters: Mapping[str, Getter] = field(default_factory=dict)
+    setters: Mapping[str, Setter] = field(default_factory=dict)
+    double: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is at a path."""
+
+    parts: Sequence[Part]
+    key: str = ""
+    children: Sequence[str] = ()
+
+
+class Realm(Protocol):
+    """A tree of objects. `find` gives None for a path where nothing can be; `told` names its errors."""
+
+    world: World
+    told: Told
+
+    @property
+    def root(self) -> str: ...
+    def find(self, path: str) -> Found | None: ...
+
+
+class Service:
+    """Answers on a bus for its realms."""
+
+    def __init__(self, bus: MessageBus, callers: Callers, realms: Sequence[Realm]) -> None:
+        self._bus, self._callers, self._realms = bus, callers, realms
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(UNDER_WAY)
+
+    def handle(self, message: Message) -> bool:
+        """A message handler of dbus-fast: True for what is dealt with here."""
+        if message.message_type is MessageType.SIGNAL and message.sender == BUS:
+            if message.member == "NameOwnerChanged":
+                self._callers.ended(message.body[0])
+            return False
+        if message.message_type is not MessageType.METHOD_CALL:
+            return False
+        for fd in message.unix_fds or ():  # nothing here takes descriptors, and the sender decides that they come
+            os.close(fd)
+        try:
+            self._call(message)
+        except Fault as fault:
+            self._fail(message, fault)
+        return True
+
+    def emit(self, path: str, interface: Interface, member: str, body: Sequence[object]) -> None:
+        """Send a signal to all who listen."""
+        signature = interface.signal[member].signature
+        self._bus.send(Message(message_type=MessageType.SIGNAL, path=path, interface=interface.name, member=member,
+                               signature=signature, body=list(body)))  # fmt: skip
+
+    # Finding
+
+    def _call(self, message: Message) -> None:
+        path = message.path or ""
+        realm = next((r for r in self._realms if path == r.root or path.startswith(r.root + "/")), None)
+        found = realm.find(path) if realm else self._above(path)
+        if message.interface in STANDARD:
+            self._standard(message, realm, found)
+            return
+        if found is None or realm is None:
+            raise Fault(faults.UNKNOWN_OBJECT, f"there is no object {path}")
+        part, method = _member(found, message)
+        if message.signature != method.signature:
+            raise Fault(faults.INVALID_ARGS, f"{method.name} takes ({method.signature}), not ({message.signature})")
+        call = self._context(message, realm, found)
+        self._answer(message, method, realm.told, lambda: part.methods[method.name](call, *message.body))
+
+    def _context(self, message: Message, realm: Realm, found: Found) -> Call:
+        if not realm.world.connected:
+            raise realm.told(Disconnected("the engine cannot be reached; is frontinusd running?"))
+        return Call(realm.world, message.path or "", found.key, message.sender or "", self._callers)
+
+    def _above(self, path: str) -> Found | None:
+        """A path on the way to the realms."""
+        prefix = path if path.endswith("/") else path + "/"
+        below = {r.root[len(prefix) :].partition("/")[0] for r in self._realms if r.root.startswith(prefix)}
+        return Found((), children=sorted(below)) if below else None
+
+    # What every object has
+
+    def _standard(self, message: Message, realm: Realm | None, found: Found | None) -> None:
+        member, signature = message.member or "", message.signature
+        method = STANDARD[message.interface or ""].method.get(member)
+        if method is None or method.signature != signature:
+            raise Fault(faults.UNKNOWN_METHOD, f"there is no {message.interface}.{member}({signature})")
+        if message.interface == table.PEER.name:
+            self._answer(message, method, faults.as_native, _machine if member == "GetMachineId" else lambda: None)
+            return
+        if found is None:
+            raise Fault(faults.UNKNOWN_OBJECT, f"there is no object {message.path}")
+        if member == "Introspect":
+            shown = [*table.STANDARD, *(p.interface for p in found.parts)] if found.parts else [*table.STANDARD]
+            text = table.introspection(shown, found.children)
+            self._answer(message, method, faults.as_native, lambda: text)
+            return
+        if realm is None:
+            raise Fault(faults.UNKNOWN_INTERFACE, f"{message.path} has no properties")
+        self._properties(message, method, found, realm)
+
+    def _properties(self, message: Message, method: Method, found: Found, realm: Realm) -> None:
+        call, told = self._context(message, realm, found), realm.told
+        part = next((p for p in found.parts if p.interface.name == message.body[0]), None)
+        if part is None:
+            raise Fault(faults.UNKNOWN_INTERFACE, f"{message.path} has no interface {message.body[0]}")
+        if method.name == "GetAll":
+            self._answer(message, method, told, lambda: get_all(part, call))
+            return
+        name = message.body[1]
+        known = part.interface.property.get(name)
+        if known is None:
+            raise Fault(faults.UNKNOWN_PROPERTY, f"{part.interface.name} has no property {name}")
+        if method.name == "Get":
+            self._answer(message, method, told, lambda: Variant(known.signature, part.getters[name](call)))
+            return
+        value = message.body[2]
+        if not known.write:
+            raise Fault(faults.READ_ONLY, f"{name} cannot be set")
+        if value.signature != known.signature:
+            raise Fault(faults.INVALID_ARGS, f"{name} is of type {known.signature}, not {value.signature}")
+        self._answer(message, method, told, lambda: part.setters[name](call, value.value))
+
+    # Answering
+
+    def _answer(self, message: Message, method: Method, told: Told, work: Callable[[], object]) -> None:
+        try:
+            result = work()
+        except FrontinusError as error:
+            raise told(error) from None
+        if inspect.isawaitable(result):
+            task = asyncio.ensure_future(self._later(message, method, told, result))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            self._reply(message, method, result)
+
+    async def _later(self, message: Message, method: Method, told: Told, result: Awaitable[object]) -> None:
+        try:
+            async with self._room:
+                self._reply(message, method, await result)
+        except Fault as fault:
+            self._fail(message, fault)
+        except FrontinusError as error:
+            self._fail(message, told(error))
+        except Exception as error:
+            log.exception("%s failed unexpectedly", method.name)
+            self._fail(message, told(InternalError(f"{method.name} failed unexpectedly ({type(error).__name__})")))
+
+    def _reply(self, message: Message, method: Method, result: object) -> None:
+        body = list(cast("Sequence[object]", result)) if len(method.gives) > 1 else [result] if method.gives else []
+        fds: list[int] = []
+        for number, argument in enumerate(method.gives):
+            if argument.signature == "h":
+                fds.append(int(cast("int", body[number])))
+                body[number] = len(fds) - 1
+        try:
+            if not message.flags & MessageFlag.NO_REPLY_EXPECTED and self._bus.connected:
+                self._send(Message.new_method_return(message, method.answer, body, fds), fds)
+                fds = []
+        finally:
+            _close(fds)
+
+    def _send(self, answer: Message, fds: Sequence[int]) -> None:
+        sent = self._bus.send(answer)
+        if fds:
+            sent.add_done_callback(lambda _: _close(fds))
+
+    def _fail(self, message: Message, fault: Fault) -> None:
+        if not message.flags & MessageFlag.NO_REPLY_EXPECTED and self._bus.connected:
+            self._bus.send(Message.new_error(message, fault.name, fault.message))
+
+
+STANDARD = {interface.name: interface for interface in table.STANDARD}
+
+
+def get_all(part: Part, call: Call) -> dict[str, Variant]:
+    """The properties that can be read now."""
+    values = {}
+    for known in part.interface.properties:
+        try:
+            value = Variant(known.signature, part.getters[known.name](call))
+        except FrontinusError:
+            continue
+        values[known.name] = Variant("v", value) if part.double else value
+    return values
+
+
+def _member(found: Found, message: Message) -> tuple[Part, Method]:
+    """The method that is meant; a call without an interface means the first of that name."""
+    for part in found.parts:
+        if message.interface in (None, part.interface.name):
+            method = part.interface.method.get(message.member or "")
+            if method is not None:
+                return part, method
+    raise Fault(faults.UNKNOWN_METHOD, f"{message.path} has no method {message.interface}.{message.member}")
+
+
+def _machine() -> str:
+    return Path("/etc/machine-id").read_text().strip()
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -1,0 +1,92 @@
+"""The engine's events as signals of org.libvirt: one row a kind of event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from dbus_fast import Variant
+
+from frontinus.api import events
+from frontinus.api.events import LIFECYCLE_DETAILS, GuestEvent
+from frontinus_dbus import api_guests
+from frontinus_dbus.figures import double
+from frontinus_dbus.libvirt import Libvirt
+from frontinus_dbus.service import Service
+
+Row = Callable[..., tuple[str, Sequence[object]]]
+
+KINDS = tuple(LIFECYCLE_DETAILS)
+PHASES = ("connect", "initialize", "disconnect")
+WATCHDOG = ("none", "pause", "reset", "poweroff", "shutdown", "debug", "inject-nmi")
+IO_ERROR = ("none", "pause", "report")
+BLOCK_JOBS = ("unknown", "pull", "copy", "commit", "active-commit", "backup")
+BLOCK_STATES = ("completed", "failed", "cancelled", "ready")
+METADATA = ("description", "title", "element")
+AGENT = ("unknown", "connected", "disconnected")
+AGENT_REASONS = ("unknown", "domain started", "channel")
+OPERATIONS = ("unknown", "start", "save", "restore", "migration in", "migration out", "snapshot", "snapshot revert", "dump",
+              "backup")  # fmt: skip
+"""libvirt's numbers: the index of each name."""
+SLEEPS = {
+    ("pmsuspended", "memory"): "PMSuspend",
+    ("pmsuspended", "disk"): "PMSuspendDisk",
+    ("started", "wakeup"): "PMWakeup",
+}
+
+
+def _index(names: Sequence[str], name: str) -> int:
+    return names.index(name) if name in names else 0
+
+
+def _family(host: str) -> int:
+    """IPv4 0, IPv6 1, a unix socket 2."""
+    return 1 if ":" in host else 0 if host else 2
+
+
+ROWS: Mapping[type[GuestEvent], Row] = {
+    events.AgentEvent: lambda e: ("AgentEvent", [_index(AGENT, e.state), _index(AGENT_REASONS, e.reason)]),
+    events.BalloonChangeEvent: lambda e: ("BalloonChange", [e.actual // 1024]),
+    events.BlockJobEvent: lambda e: (
+        "BlockJob", [e.device, _index(BLOCK_JOBS, e.kind), _index(BLOCK_STATES, e.status)]),
+    events.ControlErrorEvent: lambda e: ("ControlError", []),
+    events.DeviceAddedEvent: lambda e: ("DeviceAdded", [e.device]),
+    events.DeviceRemovalFailedEvent: lambda e: ("DeviceRemovalFailed", [e.device]),
+    events.DeviceRemovedEvent: lambda e: ("DeviceRemoved", [e.device]),
+    events.DiskChangeEvent: lambda e: ("DiskChange", [e.old or "", e.new or "", e.device, 0]),
+    events.GraphicsEvent: lambda e: ("Graphics", [
+        _index(PHASES, e.phase), [_family(e.host), "", ""], [_family(e.host), e.host, e.service], e.auth, []]),
+    events.IoErrorEvent: lambda e: ("IOError", [e.path, e.device, _index(IO_ERROR, e.action), e.reason]),
+    events.MetadataChangeEvent: lambda e: ("MetadataChange", [_index(METADATA, e.kind), e.uri or ""]),
+    events.RebootEvent: lambda e: ("Reboot", []),
+    events.RtcChangeEvent: lambda e: ("RTCChange", [e.offset]),
+    events.TrayChangeEvent: lambda e: ("TrayChange", [e.device, 0 if e.reason == "open" else 1]),
+    events.WatchdogEvent: lambda e: ("Watchdog", [_index(WATCHDOG, e.action)]),
+}  # fmt: skip
+
+
+def signals(event: GuestEvent) -> Iterator[tuple[str, Sequence[object]]]:
+    """Signals of the guest's own object that an event becomes."""
+    row = ROWS.get(type(event))
+    if row is not None:
+        yield row(event)
+    if isinstance(event, events.LifecycleEvent) and (event.kind, event.detail) in SLEEPS:
+        yield SLEEPS[event.kind, event.detail], [0]
+    if isinstance(event, events.JobEvent) and event.state == "completed":
+        yield "JobCompleted", [{"operation": double(Variant("i", _index(OPERATIONS, event.kind)))}]
+
+
+class Herald:
+    """Emits for one realm."""
+
+    def __init__(self, realm: Libvirt, service: Service) -> None:
+        self._realm, self._service = realm, service
+
+    def tell(self, told: Sequence[GuestEvent]) -> None:
+        """A listener of the world."""
+        for event in told:
+            path = self._realm.path(event.uuid)
+            if isinstance(event, events.LifecycleEvent):
+                numbers = [KINDS.index(event.kind), _index(LIFECYCLE_DETAILS[event.kind], event.detail)]
+                self._service.emit(self._realm.root, api_guests.CONNECT, "DomainEvent", [path, *numbers])
+            for member, body in signals(event):
+                self._service.emit(path, api_guests.DOMAIN, member, body)

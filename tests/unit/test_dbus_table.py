@@ -1,0 +1,97 @@
+"""The table against what clients of libvirt-dbus know, and against what is served."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from frontinus_dbus import connect, domain, table
+from frontinus_dbus.libvirt import INTERFACES, PARTS
+from frontinus_dbus.missing import MISSING, lacking
+from frontinus_dbus.table import Interface
+
+FACTS = Path(os.environ.get("FRONTINUS_FACTS", Path(__file__).resolve().parents[3] / "shared/facts"))
+SERVED = {
+    "org.libvirt.Connect": (connect.METHODS, connect.GETTERS),
+    "org.libvirt.Domain": (domain.METHODS, domain.GETTERS),
+}
+
+
+def lines(interface: Interface) -> Iterator[str]:
+    """An interface in the words of the list of signatures."""
+    for p in interface.properties:
+        yield f"P {p.name} {p.signature} {'readwrite' if p.write else 'read'}{' const' if p.const else ''}"
+    for m in interface.methods:
+        takes, gives = (",".join(f"{a.name}:{a.signature}" for a in side) for side in (m.takes, m.gives))
+        yield f"M {m.name}({takes}) -> ({gives})"
+    for s in interface.signals:
+        yield f"S {s.name} {','.join(f'{a.name}:{a.signature}' for a in s.carries)}".rstrip()
+
+
+def test_the_table_is_libvirts() -> None:
+    file = FACTS / "dbus-signatures.txt"
+    if not file.exists():
+        pytest.skip(f"there is no list of signatures at {file}")
+    wanted: dict[str, set[str]] = {}
+    for line in file.read_text().splitlines():
+        if line.startswith("## "):
+            kind = wanted.setdefault(line[3:], set())
+        elif line.strip():
+            kind.add(re.sub(r"\s+", " ", line.strip()))
+    assert {i.name: set(lines(i)) for i in INTERFACES} == wanted
+
+
+def test_the_table_is_whole() -> None:
+    assert len(INTERFACES) == 10
+    assert sum(len(i.methods) for i in INTERFACES) == 195
+    assert sum(len(i.properties) for i in INTERFACES) == 37
+    assert sum(len(i.signals) for i in INTERFACES) == 28
+
+
+@pytest.mark.parametrize("interface", INTERFACES, ids=lambda i: i.name)
+def test_a_member_is_served_or_listed_as_missing(interface: Interface) -> None:
+    served = {name for table in SERVED.get(interface.name, ({}, {})) for name in table}
+    members = {*interface.method, *interface.property}
+    assert served <= members
+    assert {m for m in members if lacking(interface.name, m)} == members - served
+
+
+def test_what_is_missing_exists() -> None:
+    kinds = {i.name.rpartition(".")[2]: i for i in INTERFACES}
+    names = [name for words in MISSING.values() for name in words.split()]
+    assert len(names) == len(set(names))
+    for name in names:
+        kind, _, member = name.partition(".")
+        assert member == "*" or member in kinds[kind].method or member in kinds[kind].property, name
+
+
+def test_a_handler_has_a_line_that_tells_what_it_does() -> None:
+    for methods, _ in SERVED.values():
+        for name, handler in methods.items():
+            assert handler.__doc__ and "\n" not in handler.__doc__.strip(), name
+
+
+@pytest.mark.parametrize("interface", INTERFACES, ids=lambda i: i.name)
+def test_introspection_says_what_the_table_says(interface: Interface) -> None:
+    node = etree.fromstring(table.introspection([interface], ["child"]).encode())
+    (shown,) = node.findall("interface")
+    assert shown.get("name") == interface.name and node.find("node").get("name") == "child"
+    for method in shown.findall("method"):
+        known = interface.method[method.get("name")]
+        for way, side in (("in", known.takes), ("out", known.gives)):
+            args = method.findall(f"arg[@direction='{way}']")
+            assert [(a.get("name"), a.get("type")) for a in args] == [(a.name, a.signature) for a in side]
+    assert {m.get("name") for m in shown.findall("method")} == set(interface.method)
+    access = {p.get("name"): (p.get("type"), p.get("access")) for p in shown.findall("property")}
+    assert access == {p.name: (p.signature, "readwrite" if p.write else "read") for p in interface.properties}
+    carried = {s.get("name"): "".join(a.get("type") for a in s.findall("arg")) for s in shown.findall("signal")}
+    assert carried == {s.name: s.signature for s in interface.signals}
+
+
+def test_every_interface_has_its_part() -> None:
+    assert {part.interface.name for part in PARTS.values()} == {i.name for i in INTERFACES}
