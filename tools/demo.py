@@ -18,7 +18,9 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from accelerator import accelerator
-from demo_show import show, ways_in
+from demo_net import network
+from demo_show import show
+from demo_ways import Place, free_port, ways_in
 from frontinus.api import Engine, FrontinusError
 from guest_image import READY, GuestImage, GuestImageError, build
 from progress import step
@@ -48,7 +50,7 @@ DEFINITION = """
       <source file='{disk}'/>
       <target dev='vda' bus='virtio'/>
     </disk>
-    <interface type='user'><model type='virtio'/></interface>
+    {interface}
     <serial type='pty'/>
     <console type='pty'><target type='serial' port='0'/></console>
     <graphics type='vnc' autoport='yes' listen='127.0.0.1'/>
@@ -57,6 +59,12 @@ DEFINITION = """
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
   </devices>
 </domain>
+"""
+
+
+CONFIG = """
+[adapter_arguments]
+prometheus = ["--listen", "127.0.0.1:{port}"]
 """
 
 
@@ -107,8 +115,11 @@ async def _until_signal(image: GuestImage, kind: str, seconds: float | None) -> 
 async def _demonstrate(image: GuestImage, kind: str, seconds: float | None) -> None:
     with private_folder() as folder:
         xml = definition(guest_files(folder, image), image, kind)
-        async with daemon(folder) as started, started.engine() as engine, guest(engine, xml):
-            await show(engine, ways_in(NAME, started.socket, await engine.guest_xml(NAME)), seconds)
+        port = free_port()
+        async with daemon(folder, port) as started, started.engine() as engine, guest(engine, xml):
+            with step("Trying the ways in"):
+                ways = await ways_in(NAME, Place(started.socket, port), await engine.guest_xml(NAME))
+            await show(engine, ways, seconds)
 
 
 # --- the folder and what is in it
@@ -156,16 +167,21 @@ def guest_files(folder: Path, image: GuestImage) -> dict[str, str]:
 def definition(files: dict[str, str], image: GuestImage, kind: str) -> str:
     """The guest's XML for an accelerator, "kvm" or "tcg"."""
     machine = {"kvm": {"type": "kvm", "cpu": "host-passthrough"}, "tcg": {"type": "qemu", "cpu": "maximum"}}[kind]
-    return DEFINITION.format(name=NAME, cmdline=image.cmdline("load"), **machine, **files)
+    net = network()
+    return DEFINITION.format(
+        name=NAME, cmdline=image.cmdline("load", **net.words), interface=net.xml, **machine, **files
+    )
 
 
 # --- the daemon and the guest
 
 
 @asynccontextmanager
-async def daemon(folder: Path) -> AsyncIterator[Daemon]:
+async def daemon(folder: Path, prometheus_port: int) -> AsyncIterator[Daemon]:
     """frontinusd with all its state under the folder; stopped afterwards."""
-    daemon = Daemon(folder)
+    config = folder / "frontinus.toml"
+    config.write_text(CONFIG.format(port=prometheus_port))
+    daemon = Daemon(folder, "--config", str(config))
     try:
         with step("Starting frontinusd"):
             await daemon.start()

@@ -13,19 +13,19 @@ WIDTHS = (16, 10, 8, 10, 11, 11, 11, 11)
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What grows while a guest runs; ns and bytes."""
+    """What grows while a guest runs, ns and bytes; None is unknown."""
 
-    cpu: int
-    read: int
-    written: int
-    received: int
-    sent: int
+    cpu: int | None
+    read: int | None
+    written: int | None
+    received: int | None
+    sent: int | None
 
 
 def counters(sample: GuestStats) -> Counters:
-    """The sums over all disks and NICs; what the hypervisor does not tell counts 0."""
+    """The sums over all disks and NICs that the hypervisor tells something of."""
     return Counters(
-        cpu=(sample.cpu.time or 0) if sample.cpu else 0,
+        cpu=sample.cpu.time if sample.cpu else None,
         read=_sum(disk.read_bytes for disk in sample.blocks),
         written=_sum(disk.write_bytes for disk in sample.blocks),
         received=_sum(nic.rx_bytes for nic in sample.interfaces),
@@ -33,8 +33,9 @@ def counters(sample: GuestStats) -> Counters:
     )
 
 
-def _sum(values: Iterable[int | None]) -> int:
-    return sum(value or 0 for value in values)
+def _sum(values: Iterable[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def row(sample: GuestStats, before: GuestStats | None) -> tuple[str, ...]:
@@ -44,9 +45,15 @@ def row(sample: GuestStats, before: GuestStats | None) -> tuple[str, ...]:
     if before is None or sample.taken <= before.taken:
         return (sample.name, state, "-", size(rss), "-", "-", "-", "-")
     old, new, seconds = counters(before), counters(sample), sample.taken - before.taken
-    cpu = (new.cpu - old.cpu) / seconds / 1e7  # ns a second, as a percentage of one CPU
-    grown = (new.read - old.read, new.written - old.written, new.received - old.received, new.sent - old.sent)
-    return (sample.name, state, f"{cpu:.0f} %", size(rss), *(f"{size(bytes_ / seconds)}/s" for bytes_ in grown))
+    cpu = _rate(new.cpu, old.cpu, seconds)
+    used = "-" if cpu is None else f"{cpu / 1e7:.0f} %"  # ns a second, as a percentage of one CPU
+    pairs = ((new.read, old.read), (new.written, old.written), (new.received, old.received), (new.sent, old.sent))
+    rates = (_rate(now, then, seconds) for now, then in pairs)
+    return (sample.name, state, used, size(rss), *("-" if rate is None else f"{size(rate)}/s" for rate in rates))
+
+
+def _rate(now: int | None, then: int | None, seconds: float) -> float | None:
+    return None if now is None or then is None else (now - then) / seconds
 
 
 def size(count: float | None) -> str:

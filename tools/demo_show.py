@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from pathlib import Path
-from xml.etree import ElementTree
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -70,26 +68,3 @@ def _reach(reach: list[tuple[str, str]]) -> Table:
         table.add_row(Text(what, style="bold"), Text(command, no_wrap=True, overflow="ignore"))
     table.add_row(Text("end", style="bold"), Text("Ctrl-C stops all of it and leaves nothing behind"))
     return table
-
-
-def ways_in(name: str, socket: Path, xml: str) -> list[tuple[str, str]]:
-    """How a person reaches the guest, as (what, command); `xml` is the running guest's."""
-    client = _shortest(Path(sys.executable).with_name("frontinus"))
-    ways = [
-        ("in a shell", f"export FRONTINUS_SOCKET={socket}"),
-        ("list", f"{client} list --all"),
-        ("figures", f"{client} domstats {name}"),
-        ("definition", f"{client} dumpxml {name}"),
-        ("news", f"{client} event --all --loop"),
-        ("console", f"{client} console {name}"),
-    ]
-    devices = ElementTree.fromstring(xml).find("devices")
-    graphics = devices.find("graphics[@type='vnc']") if devices is not None else None
-    if graphics is not None:
-        ways.append(("screen", f"vncviewer {graphics.get('listen')}::{graphics.get('port')}"))
-    return ways
-
-
-def _shortest(path: Path) -> Path:
-    """The path as a person here would type it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

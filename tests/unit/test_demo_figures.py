@@ -26,7 +26,7 @@ def sample(taken: float, cpu: int, **counters: int) -> GuestStats:
 
 def test_rates_are_differences_over_the_time_between() -> None:
     new = sample(12.0, 3_000_000_000, read=4096, written=2 << 20, received=2000)
-    assert row(new, sample(10.0, 2_000_000_000)) == (
+    assert row(new, sample(10.0, 2_000_000_000, received=0)) == (
         "demo", "running", "50 %", "64.0 MiB", "2.0 KiB/s", "1.0 MiB/s", "1000 B/s", "0 B/s",
     )  # fmt: skip
 
@@ -48,3 +48,7 @@ def test_plain_line_keeps_columns() -> None:
     line = plain(HEADINGS)
     assert line.split("  ")[0] == "guest"
     assert line.endswith("sent")
+
+
+def test_what_is_not_counted_is_unknown() -> None:
+    assert row(sample(12.0, 2), sample(10.0, 1))[6:] == ("-", "0 B/s")

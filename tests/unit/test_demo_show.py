@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import cast
 
 import pytest
 from rich.console import Console
 
-from demo_show import Engine, _table, show, ways_in
+from demo_show import Engine, _table, show
 from frontinus.api.views import CpuStats, GuestStats
-
-XML = """
-<domain><devices>
-  <graphics type='spice' port='5901'/>
-  <graphics type='vnc' port='5900' listen='127.0.0.1'/>
-</devices></domain>
-"""
 
 
 class Ticking:
@@ -50,11 +42,3 @@ async def test_table_has_a_row_for_each_guest() -> None:
     text = console.export_text()
     assert "demo" in text
     assert "25 %" in text
-
-
-def test_ways_in_name_the_socket_and_the_real_port() -> None:
-    ways = dict(ways_in("demo", Path("/run/x/frontinus.sock"), XML))
-    assert ways["screen"] == "vncviewer 127.0.0.1::5900"
-    assert ways["in a shell"] == "export FRONTINUS_SOCKET=/run/x/frontinus.sock"
-    assert ways["console"].endswith("frontinus console demo")
-    assert "screen" not in dict(ways_in("demo", Path("/s"), "<domain><devices/></domain>"))

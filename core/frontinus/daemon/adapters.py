@@ -116,6 +116,12 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def command(self, adapter: Adapter) -> list[str]:
+        """What an adapter's process is started with."""
+        return [*self._confined, sys.executable, "-m", adapter.module, "--socket", str(self.config.socket),
+                "--monitor-socket", str(self.config.monitor_socket),
+                *self.config.adapter_arguments.get(adapter.name, ())]  # fmt: skip
+
     async def _keep(self, adapter: Adapter) -> None:
         delay = FIRST_DELAY
         loop = asyncio.get_running_loop()
@@ -128,10 +134,8 @@ class Supervisor:
             await asyncio.sleep(delay)
 
     async def _run(self, adapter: Adapter) -> int:
-        arguments = [*self._confined, sys.executable, "-m", adapter.module, "--socket", str(self.config.socket),
-                     "--monitor-socket", str(self.config.monitor_socket)]  # fmt: skip
         process = await asyncio.create_subprocess_exec(
-            *arguments, stdin=asyncio.subprocess.DEVNULL, env=self._environment(), start_new_session=True
+            *self.command(adapter), stdin=asyncio.subprocess.DEVNULL, env=self._environment(), start_new_session=True
         )
         try:
             return await process.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class Config:
 
     `hypervisor`: qemu or mock. `uid_range`: users for guests, one each. `group`: who may use the manage socket beside root;
     the monitor socket is open to all on the host. `adapters`: names to start, None for all that are installed.
+    `adapter_arguments`: further words for an adapter's command, by its name.
     """
 
     paths: Paths = field(default_factory=Paths)
@@ -29,6 +31,7 @@ class Config:
     group: str = "frontinus"
     adapters: tuple[str, ...] | None = None
     adapter_user: str = "frontinus"
+    adapter_arguments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mock_guests: int = 0
     log_level: str = "INFO"
     log_format: str = "text"
@@ -50,7 +53,10 @@ def session_paths() -> Paths:
     state = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "frontinus"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "frontinus"
     run = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/frontinus-{os.getuid()}") / "frontinus"
-    return Paths(config=str(config), state=str(state), run=str(run), log=str(state / "log"), cache=str(cache))
+    return Paths(
+        config=str(config), state=str(state), run=str(run), log=str(state / "log"), cache=str(cache),
+        nvram=str(state / "nvram"), ram=str(state / "ram"), shmem=str(state),
+    )  # fmt: skip
 
 
 def rooted_paths(root: Path) -> Paths:
@@ -76,7 +82,7 @@ KINDS: dict[str, tuple[type, str]] = {
     "emulator": (str, "a path"), "group": (str, "a group's name"), "adapter_user": (str, "a user's name"),
     "mock_guests": (int, "a number"), "log_level": (str, "a level"), "log_format": (str, "text or json"),
     "autostart": (bool, "true or false"), "uid_range": (list, "two numbers"), "adapters": (list, "a list of names"),
-    "paths": (dict, "a table"),
+    "paths": (dict, "a table"), "adapter_arguments": (dict, "a table of lists"),
 }  # fmt: skip
 
 
@@ -89,6 +95,8 @@ def _config(document: dict[str, object], paths: Paths, session: bool, file: Path
         if not isinstance(value, kind):
             raise InvalidValue(f"{file}: '{name}' must be {words}", field=name)
         values[name] = tuple(value) if isinstance(value, list) else value
+    if "adapter_arguments" in values:
+        values["adapter_arguments"] = _arguments(values["adapter_arguments"], file)
     changed = values.pop("paths", {})
     assert isinstance(changed, dict)
     known = {f.name for f in fields(Paths)}
@@ -99,3 +107,12 @@ def _config(document: dict[str, object], paths: Paths, session: bool, file: Path
             )
     merged = Paths(**{**{name: getattr(paths, name) for name in known}, **changed})
     return Config(paths=merged, session=session, **values)  # type: ignore[arg-type]
+
+
+def _arguments(table: object, file: Path) -> dict[str, tuple[str, ...]]:
+    """The words of [adapter_arguments], by adapter."""
+    assert isinstance(table, dict)
+    for name, words in table.items():
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise InvalidValue(f"{file}: 'adapter_arguments.{name}' must be a list of strings", field=name)
+    return {name: tuple(words) for name, words in table.items()}
