@@ -45,8 +45,6 @@ def text(more: str = "", *, os: str = "", features: str = "<acpi/>", machine: st
     )
 
 
-
-
 def defined(more: str = "", caps: Capabilities | None = None, **parts: str) -> Guest:
     """The completed guest."""
     return complete(parse_guest(text(more, **parts)), caps or qemu72(), HOST)

@@ -155,7 +155,13 @@ def test_the_model_of_the_cpu(place: Path) -> None:
             name: await started.ask("qom-get", path="/machine/unattached/device[0]", property=name)
             for name in ("type", "sse4.2", "aes", "hv-relaxed", "pmu")
         }
-        assert features == {"type": "Nehalem-x86_64-cpu", "sse4.2": False, "aes": True, "hv-relaxed": True, "pmu": False}
+        assert features == {
+            "type": "Nehalem-x86_64-cpu",
+            "sse4.2": False,
+            "aes": True,
+            "hv-relaxed": True,
+            "pmu": False,
+        }
 
     cpu = "<cpu><model>Nehalem</model><feature policy='disable' name='sse4.2'/><feature policy='require' name='aes'/></cpu>"
     run(place, look, more=cpu, features=ENLIGHTENED)
@@ -178,4 +184,8 @@ def test_the_table_of_models_is_what_qemu_answers() -> None:
     known = named_models()
     for name, row in models(EMULATOR).items():
         assert known[name].features == frozenset(str(row["features"]).split()), name
-        assert (known[name].vendor, known[name].family, known[name].model) == (row["vendor"], row["family"], row["model"])
+        assert (known[name].vendor, known[name].family, known[name].model) == (
+            row["vendor"],
+            row["family"],
+            row["model"],
+        )

@@ -72,8 +72,11 @@ def test_the_hosts_end(name: str) -> None:
 
 
 def test_files_and_sockets_are_opened_by_the_engine() -> None:
-    ctx = translated(ENDS["file"][0] + "<parallel type='unix'><source mode='bind' path='/s'/><log file='/l'/></parallel>"
-                     + "<channel type='file'><source path='/g' append='off'/><target type='virtio' name='a'/></channel>")
+    ctx = translated(
+        ENDS["file"][0]
+        + "<parallel type='unix'><source mode='bind' path='/s'/><log file='/l'/></parallel>"
+        + "<channel type='file'><source path='/g' append='off'/><target type='virtio' name='a'/></channel>"
+    )
     assert ctx.resources == [
         OpenFile("/f", 3, append=True), Listener("/s", 4), OpenFile("/l", 5, append=True),
         OpenFile("/g", 6, append=False),

@@ -27,10 +27,14 @@ def test_the_table() -> None:
     assert len(models) > 60
     assert {"Haswell-noTSX", "EPYC-Rome", "SapphireRapids", "qemu64"} <= models.keys()
     assert "rtm" in models["Haswell"].features and "rtm" not in models["Haswell-noTSX"].features
-    assert not any(feature.startswith(("kvm", "hv-", "vmx-")) for model in models.values() for feature in model.features)
+    assert not any(
+        feature.startswith(("kvm", "hv-", "vmx-")) for model in models.values() for feature in model.features
+    )
 
 
-@pytest.mark.parametrize("name", ["Nehalem", "Haswell-IBRS", "Skylake-Server-noTSX-IBRS", "EPYC-Milan", "Opteron_G5", "Dhyana"])
+@pytest.mark.parametrize(
+    "name", ["Nehalem", "Haswell-IBRS", "Skylake-Server-noTSX-IBRS", "EPYC-Milan", "Opteron_G5", "Dhyana"]
+)
 def test_a_model_is_nearest_to_itself(name: str) -> None:
     found = nearest(of(name), named_models())
     assert found and found.model.name == name and not found.off
@@ -44,7 +48,11 @@ def test_the_same_generation_comes_before_a_better_fit() -> None:
 def test_only_what_is_there_and_of_the_vendor() -> None:
     wanted = of("EPYC-Milan")
     found = nearest(wanted, ["Nehalem", "EPYC", "Opteron_G1"])
-    assert found and found.model.name == "EPYC" and found.model.features | found.on == wanted.features | found.model.features
+    assert (
+        found
+        and found.model.name == "EPYC"
+        and found.model.features | found.on == wanted.features | found.model.features
+    )
     assert nearest(wanted, ["Nehalem"]) is None
     preferred = nearest(wanted, named_models(), preferred="EPYC-Rome")
     assert preferred and preferred.model.name == "EPYC-Rome"

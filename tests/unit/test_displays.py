@@ -119,7 +119,10 @@ def test_vnc_listens() -> None:
     assert vnc(socket="/a,b") == "unix:/a,,b"
     assert vnc("<listen type='socket'/>") == "unix:/state/domain-7-test/vnc.sock"
     assert vnc("<listen type='none'/>", websocket="5700") == "none"
-    assert vnc("<listen type='network' network='n'/>", replace(host(), network_addresses={"n": "10.0.0.1"})) == "10.0.0.1:0"
+    assert (
+        vnc("<listen type='network' network='n'/>", replace(host(), network_addresses={"n": "10.0.0.1"}))
+        == "10.0.0.1:0"
+    )
     assert vnc(facts=replace(host(), sockets_first=frozenset({"vnc"}))) == "unix:/state/domain-7-test/vnc.sock"
     with pytest.raises(Unsupported, match="network 'n'"):
         vnc("<listen type='network' network='n'/>")
@@ -232,7 +235,10 @@ def test_passwords_go_by_the_monitor_alone() -> None:
         ("set_password", {"protocol": "spice", "password": "", "connected": "disconnect"}),
     ]  # fmt: skip
     assert all("s3cret" not in str(item.value) for item in ctx.items)
-    assert "disable-ticketing" not in str(values(ctx, "spice")[0]) or values(ctx, "spice")[0].get("disable-ticketing") is None
+    assert (
+        "disable-ticketing" not in str(values(ctx, "spice")[0])
+        or values(ctx, "spice")[0].get("disable-ticketing") is None
+    )
     assert "s3cret" not in format_guest(ctx.guest)
     assert "s3cret" in format_guest(ctx.guest, secrets=True)
 

@@ -42,7 +42,10 @@ def test_secure_firmware_brings_system_management_mode() -> None:
     guest = started()
     assert guest.os.loader and guest.os.loader.secure
     assert guest.features and guest.features.smm and guest.features.smm.state
-    assert guest.os.nvram and (guest.os.nvram.path, guest.os.nvram.template) == ("/nvram/test_VARS.fd", "/usr/share/OVMF/keys.fd")
+    assert guest.os.nvram and (guest.os.nvram.path, guest.os.nvram.template) == (
+        "/nvram/test_VARS.fd",
+        "/usr/share/OVMF/keys.fd",
+    )
 
 
 def test_the_user_s_own_store_is_kept() -> None:
@@ -72,7 +75,9 @@ def test_none_fits(os: str, parts: dict[str, str]) -> None:
 
 
 def test_a_named_loader_finds_its_template() -> None:
-    guest = started("<loader readonly='yes' type='pflash'>/usr/share/OVMF/code.fd</loader><nvram>/v</nvram>", firmware="")
+    guest = started(
+        "<loader readonly='yes' type='pflash'>/usr/share/OVMF/code.fd</loader><nvram>/v</nvram>", firmware=""
+    )
     assert guest.os.nvram and guest.os.nvram.template == "/usr/share/OVMF/vars.fd"
     other = started("<loader readonly='yes' type='pflash'>/else.fd</loader><nvram>/v</nvram>", firmware="")
     assert other.os.nvram and other.os.nvram.template is None

@@ -212,12 +212,20 @@ def test_before_machines_had_memory() -> None:
     said = options(plan("<memoryBacking><hugepages/></memoryBacking>", old).argv)
     assert said["mem-prealloc"] == [""] and said["mem-path"] == ["/huge2M/7-test"]
     assert "memory-backend" not in said["machine"][0]
-    assert found("numa", CELLS.format(""), old) == ["node,nodeid=0,cpus=0,cpus=2,mem=256", "node,nodeid=1,cpus=1,cpus=3,mem=256"]
+    assert found("numa", CELLS.format(""), old) == [
+        "node,nodeid=0,cpus=0,cpus=2,mem=256",
+        "node,nodeid=1,cpus=1,cpus=3,mem=256",
+    ]
 
 
 def test_cells() -> None:
-    more = CELLS.format(" memAccess='shared'") + "<numatune><memnode cellid='1' mode='preferred' nodeset='2'/></numatune>"
-    assert found("numa", more) == ["node,nodeid=0,cpus=0,cpus=2,memdev=ram-node0", "node,nodeid=1,cpus=1,cpus=3,memdev=ram-node1"]
+    more = (
+        CELLS.format(" memAccess='shared'") + "<numatune><memnode cellid='1' mode='preferred' nodeset='2'/></numatune>"
+    )
+    assert found("numa", more) == [
+        "node,nodeid=0,cpus=0,cpus=2,memdev=ram-node0",
+        "node,nodeid=1,cpus=1,cpus=3,memdev=ram-node1",
+    ]
     made = objects(more)
     assert made["ram-node0"] == {"qom-type": "memory-backend-file", "id": "ram-node0", "share": True, "size": 256 * MIB,
                                  "mem-path": "/ram/7-test/ram-node0"}  # fmt: skip

@@ -121,7 +121,9 @@ def test_placement_of_vcpus_and_of_memory_go_together() -> None:
 
 
 def test_each_vcpu_is_described_or_none() -> None:
-    guest = defined("<vcpu>3</vcpu><vcpus><vcpu id='1' enabled='yes' hotpluggable='yes'/><vcpu id='0' enabled='yes'/></vcpus>")
+    guest = defined(
+        "<vcpu>3</vcpu><vcpus><vcpu id='1' enabled='yes' hotpluggable='yes'/><vcpu id='0' enabled='yes'/></vcpus>"
+    )
     assert [(v.id, v.enabled, v.hotpluggable) for v in guest.vcpu_list] == [(0, True, False), (1, True, True),
                                                                             (2, False, True)]  # fmt: skip
     assert (guest.vcpu_current, guest.boot_vcpus) == (2, 1)
@@ -168,5 +170,7 @@ def test_a_uefi_guest_gets_a_variable_store() -> None:
 
 
 def test_labels_say_whether_they_relabel() -> None:
-    labels = defined("<seclabel model='selinux'/><seclabel type='static' model='dac'><label>x</label></seclabel>").seclabels
+    labels = defined(
+        "<seclabel model='selinux'/><seclabel type='static' model='dac'><label>x</label></seclabel>"
+    ).seclabels
     assert [(label.type, label.relabel) for label in labels] == [("dynamic", True), ("static", False)]

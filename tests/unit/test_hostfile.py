@@ -38,7 +38,8 @@ def test_facts_have_the_types_of_the_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "field"), [({"cpu": 1}, "cpu"), ({"cpus": "many"}, "cpus"), ({"entropy": "dice"}, "entropy"), ([1], ""), ("{", "host")]
+    ("said", "field"),
+    [({"cpu": 1}, "cpu"), ({"cpus": "many"}, "cpus"), ({"entropy": "dice"}, "entropy"), ([1], ""), ("{", "host")],
 )
 def test_what_is_not_understood_is_named(tmp_path: Path, said: object, field: str) -> None:
     with pytest.raises(InvalidValue) as caught:

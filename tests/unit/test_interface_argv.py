@@ -162,9 +162,7 @@ def test_passt_runs_beside_qemu() -> None:
         <portForward proto='udp'/><model type='virtio'/><backend type='passt' logFile='/log'/>""")  # fmt: skip
     ctx = translated(xml)
     socket = "/folder/net0-passt.sock"
-    assert values(ctx, "netdev") == [
-        {"type": "stream", "addr": {"type": "unix", "path": socket}, "server": False} | ID
-    ]
+    assert values(ctx, "netdev") == [{"type": "stream", "addr": {"type": "unix", "path": socket}, "server": False} | ID]
     assert ctx.resources == [Helper("passt-net0", (
         "/usr/bin/passt", "--foreground", "--one-off", "--socket", socket, "--mac-addr", "52:54:00:00:00:99",
         "--interface", "eth0", "--log-file", "/log", "--address", "10.2.2.2", "--netmask", "24",

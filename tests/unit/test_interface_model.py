@@ -57,10 +57,14 @@ def test_what_is_left_open_is_filled_in() -> None:
 
 def test_only_virtio_has_a_driver_to_speak_of() -> None:
     driver = "<driver name='vhost' queues='{}' txmode='timer'><host gso='off'/></driver><backend tap='/t' vhost='/v'/>"
-    e1000 = completed(f"<interface type='bridge'><source bridge='b'/><model type='e1000'/>{driver.format(5)}</interface>")
+    e1000 = completed(
+        f"<interface type='bridge'><source bridge='b'/><model type='e1000'/>{driver.format(5)}</interface>"
+    )
     assert (e1000.driver, e1000.queues, e1000.tx_mode, e1000.host_gso) == (None, None, None, None)
     assert (e1000.tap_path, e1000.vhost_path) == ("/t", None)
-    one = completed(f"<interface type='bridge'><source bridge='b'/><model type='virtio'/>{driver.format(1)}</interface>")
+    one = completed(
+        f"<interface type='bridge'><source bridge='b'/><model type='virtio'/>{driver.format(1)}</interface>"
+    )
     assert (one.driver, one.queues, one.tx_mode) == ("vhost", None, "timer")
 
 

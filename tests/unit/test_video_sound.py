@@ -125,7 +125,8 @@ def test_another_process_may_be_the_card() -> None:
     assert device(ctx, "video0")["driver"] == "vhost-user-vga"
     assert values(ctx, "chardev") == [{"backend": "socket", "id": "chr-vu-video0", "fd": "3"}]
     assert ctx.resources == [
-        Label("/dri", shared=True), Helper("video0-gpu", ("/gpu", "--fd=3", "--virgl", "--render-node=/dri"), "", pair=(3, 3))
+        Label("/dri", shared=True),
+        Helper("video0-gpu", ("/gpu", "--fd=3", "--virgl", "--render-node=/dri"), "", pair=(3, 3)),
     ]
     plain = translated(LATER + model("virtio", driver=driver), facts=facts, caps=with_vhost_user())
     found = device(plain, "video1")
@@ -166,7 +167,12 @@ def test_codecs_hang_on_their_card() -> None:
     ctx = translated("<sound model='ich6'><codec type='micro'/><codec type='output'/></sound>")
     card, micro, output = values(ctx, "device")
     assert (micro["driver"], micro["id"], micro["bus"], micro["cad"]) == ("hda-micro", "sound0-codec0", "sound0.0", 0)
-    assert (output["driver"], output["id"], output["bus"], output["cad"]) == ("hda-output", "sound0-codec1", "sound0.0", 1)
+    assert (output["driver"], output["id"], output["bus"], output["cad"]) == (
+        "hda-output",
+        "sound0-codec1",
+        "sound0.0",
+        1,
+    )
     assert "audiodev" not in card
 
 

@@ -49,7 +49,10 @@ def select(guest: Guest, caps: Capabilities, host: HostFacts) -> Firmware:
 def _fits(guest: Guest, machine: str, firmware: Firmware) -> bool:
     return (
         INTERFACES[guest.os.firmware or "bios"] in firmware.interfaces
-        and any(arch in ARCHITECTURES.get(guest.arch or "", ()) and fnmatchcase(machine, pattern) for arch, pattern in firmware.targets)
+        and any(
+            arch in ARCHITECTURES.get(guest.arch or "", ()) and fnmatchcase(machine, pattern)
+            for arch, pattern in firmware.targets
+        )
         and _shaped(guest.os, firmware)
         and _featured(guest, firmware)
     )

@@ -41,9 +41,7 @@ class IdRange(Model):
 class Filesystem(Device, VirtioOptions, tag="filesystem"):
     """A <filesystem> element. Limits are bytes. With `socket`, virtiofsd is run by somebody else."""
 
-    type: str = xml(
-        "@type", one_of("mount", "file", "block", "template", "ram", "bind", "volume"), default="mount"
-    )
+    type: str = xml("@type", one_of("mount", "file", "block", "template", "ram", "bind", "volume"), default="mount")
     access_mode: str | None = xml("@accessmode", one_of("passthrough", "mapped", "squash", DEFAULT))
     model: str | None = xml("@model", one_of(*VIRTIO_MODELS))
     multidevs: str | None = xml("@multidevs", one_of("remap", "forbid", "warn", DEFAULT))
