@@ -1,0 +1,154 @@
+"""The `frontinus` command against a mock engine: every row works, says what it did, and fails with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from frontinus.client import completion, main
+from frontinus.client.commands import FILES, commands, load
+from frontinus.daemon.server import Server
+from frontinus.domain.host import Paths
+from frontinus.mock.engine import mock_engine
+
+XML = "<domain type='qemu'><name>{}</name><memory>65536</memory><os><type arch='x86_64' machine='q35'>hvm</type></os></domain>"
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Path]:
+    """A mock engine behind sockets, on a loop of its own."""
+    ready, stop = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        engine = await mock_engine(Paths(*[str(folder)] * 5), guests=1)
+        names = (("frontinus.sock", False), ("frontinus-ro.sock", True))
+        servers = [Server(folder / name, engine.session, readonly=readonly, mode=0o600) for name, readonly in names]
+        ready.set()
+        await stop.wait()
+        for server in servers:
+            server.close()
+        await engine.stop()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield folder / "frontinus.sock"
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()
+
+
+@pytest.fixture
+def socket(tmp_path: Path) -> Iterator[Path]:
+    with serving(tmp_path) as path:
+        yield path
+
+
+class Shell:
+    """Runs the command and keeps what it printed."""
+
+    def __init__(self, socket: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.socket, self.capsys = socket, capsys
+
+    def __call__(self, *words: str, code: int = 0) -> str:
+        assert main.main(["--socket", str(self.socket), *words]) == code
+        captured = self.capsys.readouterr()
+        return captured.out if code == 0 else captured.err
+
+
+@pytest.fixture
+def shell(socket: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(socket, capsys)
+
+
+def test_the_index_of_commands_is_the_commands() -> None:
+    for file, names in FILES.items():
+        assert sorted(load(file)) == sorted(names.split()), file
+    assert all(row.help and (row.run or row.offline) for row in commands().values())
+
+
+def test_listing(shell: Shell) -> None:
+    assert shell("list").split("\n")[2].split()[1:] == ["guest-00000", "running"]
+    assert shell("list", "--all", "--name") == "guest-00000\ntest\n"
+    assert [g["name"] for g in json.loads(shell("--json", "list"))] == ["guest-00000", "test"]
+    assert "shut off" not in shell("list", "--inactive")
+    assert "6695eb01-f6a4-8304-79aa-97f2502e193f" in shell("domuuid", "test")
+    assert "Max memory" in shell("dominfo", "test") and "<name>test</name>" in shell("dumpxml", "test")
+
+
+def test_a_life(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "a.xml"
+    file.write_text(XML.format("a"))
+    assert "defined" in shell("define", str(file))
+    assert "started" in shell("start", "a")
+    shell("suspend", "a")
+    assert shell("domstate", "a", "--reason") == "paused (user)\n"
+    shell("resume", "a")
+    shell("autostart", "a")
+    assert "a\n" in shell("list", "--autostart", "--name")
+    shell("desc", "a", "--title", "A title")
+    assert shell("desc", "a", "--title") == "A title\n"
+    shell("managedsave", "a")
+    assert "has a managed save" in shell("undefine", "a", code=1)
+    shell("undefine", "a", "--managed-save")
+    assert "no guest 'a'" in shell("dominfo", "a", code=1)
+
+
+def test_figures_have_their_usual_names(shell: Shell) -> None:
+    rows = json.loads(shell("--json", "domstats", "guest-00000"))["guest-00000"]
+    assert {"state.state", "cpu.time", "balloon.current", "vcpu.0.time", "net.0.rx.bytes", "block.0.rd.reqs"} <= set(
+        rows
+    )
+    text = shell("domstats", "--state", "guest-00000")
+    assert text == "Domain: 'guest-00000'\n  state.state=1\n  state.reason=1\n\n"
+    assert "actual 524288" in shell("dommemstat", "guest-00000")
+    assert "vda" in shell("domblklist", "guest-00000") and "virtio" in shell("domiflist", "guest-00000")
+
+
+def test_devices_by_words(shell: Shell) -> None:
+    shell("attach-disk", "guest-00000", "/x.img", "vdb", "--config")
+    assert "/x.img" in shell("domblklist", "guest-00000", "--inactive")
+    shell("detach-disk", "guest-00000", "vdb", "--config")
+    assert "/x.img" not in shell("domblklist", "guest-00000", "--inactive")
+    assert "no disk fits" in shell("detach-disk", "guest-00000", "vdz", "--config", code=1)
+
+
+def test_failures_are_told_with_a_code(
+    shell: Shell, socket: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "not permitted" in shell("-r", "destroy", "test", code=1)
+    (tmp_path / "bad.xml").write_text("<domain type='qemu'>\n<name>x</name>\n<memory>many</memory></domain>")
+    assert "line 3: element <memory>" in shell("define", str(tmp_path / "bad.xml"), code=1)
+    assert main.main(["--socket", str(socket), "--json", "start", "nobody"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "no-such-guest"
+    assert main.main(["--socket", str(tmp_path / "nothing"), "list"]) == main.UNREACHABLE
+    with pytest.raises(SystemExit) as caught:
+        main.main(["no-such-command"])
+    assert caught.value.code == 2
+
+
+def test_events_are_printed(shell: Shell, socket: Path) -> None:
+    timer = threading.Timer(0.3, lambda: subprocess.run(
+        [str(Path(main.sys.executable).with_name("frontinus")), "--socket", str(socket), "suspend", "test"], check=True,
+        capture_output=True))  # fmt: skip
+    timer.start()
+    out = shell("event", "--domain", "test", "--event", "lifecycle", "--timeout", "20")
+    timer.join()
+    assert "event 'lifecycle' for domain 'test': Suspended Paused" in out and "events received: 1" in out
+
+
+@pytest.mark.parametrize("shell_name", ["bash", "zsh"])
+def test_completion_is_valid_shell(shell_name: str) -> None:
+    script = completion.script(shell_name)
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+    assert "domstats" in script and "--managed-save" in script
