@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 THREADS = 4
 """Writes at once: a journalling file system commits those that wait for it together."""
 
-LOCK = "engine.lock"
-
 KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 T = TypeVar("T")
@@ -58,7 +56,7 @@ class FileStore:
 
     def __init__(self, paths: Paths, kinds: Mapping[str, Kind] = KINDS, *, exclusive: bool = False) -> None:
         """Raises Busy when another engine holds the places, StorageFailed when they cannot be held."""
-        self._lock = _hold(Path(paths.run, LOCK)) if exclusive else None
+        self._lock = _hold(Path(paths.run)) if exclusive else None
         self._folders = {name: Path(getattr(paths, kind.place), kind.folder) for name, kind in kinds.items()}
         self._suffixes = {name: kind.suffix for name, kind in kinds.items()}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="state")
@@ -142,18 +140,18 @@ class FileStore:
             log.debug("%s: %s", path, error)  # the caller, if it still waits, gets it raised
 
 
-def _hold(path: Path) -> int:
-    """Lock a file until the descriptor is closed, or this process ends in whatever way."""
+def _hold(folder: Path) -> int:
+    """Lock a folder until the descriptor is closed, or this process ends in whatever way."""
     try:
-        files.make_folder(path.parent)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        files.make_folder(folder)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror}", path=str(path)) from error
+        raise StorageFailed(f"{folder}: {error.strerror}", path=str(folder)) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(fd)
-        raise Busy(f"another engine is at work here: it holds {path}", job="engine") from None
+        raise Busy(f"another engine is at work here: it holds {folder}", job="engine") from None
     return fd
 
 
