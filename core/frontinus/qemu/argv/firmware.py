@@ -37,7 +37,9 @@ def build_globals(ctx: Context) -> None:
 
 
 def _code(loader: Loader, path: str) -> Image:
-    return Image("frontinus-pflash0", "file", loader.format or "raw", Source(file=path), read_only=bool(loader.readonly))
+    return Image(
+        "frontinus-pflash0", "file", loader.format or "raw", Source(file=path), read_only=bool(loader.readonly)
+    )
 
 
 def _store(ctx: Context, nvram: Nvram) -> Image:
