@@ -78,10 +78,12 @@ class Watcher:
     def lifecycle(self) -> list[tuple[str, str]]:
         return [(e.kind, e.detail) for e in self.seen if isinstance(e, LifecycleEvent)]
 
-    async def until(self, kind: str, seconds: float = BOOT) -> None:
-        """Wait for a lifecycle event of a kind, or an event class by name."""
+    async def until(self, kind: str, seconds: float = BOOT, detail: str | None = None) -> None:
+        """Wait for a lifecycle event of a kind (and detail), or an event class by name."""
 
         def there() -> bool:
+            if detail is not None:
+                return (kind, detail) in self.lifecycle()
             return any(kind == (e.kind if isinstance(e, LifecycleEvent) else type(e).__name__) for e in self.seen)
 
         async with asyncio.timeout(seconds), self._news:
