@@ -69,7 +69,7 @@ def confinement(config: Config) -> list[str]:
     words = [tool, "--pdeathsig", "TERM", "--no-new-privs"]
     if os.getuid() != 0:
         return words
-    user = next((entry for name in (config.adapter_user, "nobody") if (entry := _user(name))), None)
+    user = next((entry for name in (config.adapter_user, "nobody") if (entry := find_user(name))), None)
     if user is None or not _reachable(sys.executable):
         log.warning("adapters run as root: there is no user for them, or none may run %s", sys.executable)
         return words
@@ -77,7 +77,8 @@ def confinement(config: Config) -> list[str]:
             "--bounding-set=-all"]  # fmt: skip
 
 
-def _user(name: str) -> pwd.struct_passwd | None:
+def find_user(name: str) -> pwd.struct_passwd | None:
+    """A user of this host, if there is one by that name."""
     try:
         return pwd.getpwnam(name)
     except KeyError:
