@@ -38,13 +38,17 @@ def tool(name: str) -> str:
     raise HostFailed(f"the program '{name}' is not installed", what=name)
 
 
-def as_user(argv: Sequence[str], who: Credentials | None) -> list[str]:
-    """The argument vector that gives up every privilege and becomes the guest's user before it runs QEMU."""
+def as_user(argv: Sequence[str], who: Credentials | None, *, dies_with_us: bool = False) -> list[str]:
+    """The argument vector that gives up every privilege and becomes the guest's user before it runs QEMU.
+
+    `dies_with_us`: the kernel kills it when the thread that started it is gone, however the engine ended.
+    """
+    bound = ["--pdeathsig", "KILL"] if dies_with_us else []
     if who is None:
-        return list(argv)
+        return [tool("setpriv"), *bound, "--", *argv] if bound else list(argv)
     groups = f"--groups={','.join(map(str, who.groups))}" if who.groups else "--clear-groups"
     ids = [f"--reuid={who.uid}", f"--regid={who.gid}", groups]
-    return [tool("setpriv"), *ids, "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--", *argv]
+    return [tool("setpriv"), *bound, *ids, "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--", *argv]
 
 
 def with_limits(argv: Sequence[str], limits: Mapping[str, int]) -> tuple[list[str], list[str]]:

@@ -95,7 +95,7 @@ class _Reply(msgspec.Struct, rename={"result": "return"}):
 
 @dataclass
 class _Probe:
-    """One QEMU that answers on a socket pair and dies with it."""
+    """One QEMU that answers on a socket pair and dies with the engine."""
 
     emulator: str
     accelerators: str
@@ -116,7 +116,8 @@ class _Probe:
                 "-machine", f"none,accel={self.accelerators}", "-chardev", "socket,id=mon,fd=3",
                 "-mon", "chardev=mon,mode=control"]  # fmt: skip
         with child:
-            self.pid = process.spawn(process.as_user(argv, self.who), {"LC_ALL": "C"}, {3: child.fileno()}, self._log)
+            command = process.as_user(argv, self.who, dies_with_us=True)
+            self.pid = process.spawn(command, {"LC_ALL": "C"}, {3: child.fileno()}, self._log)
 
     def finish(self, deadline: float) -> bytes:
         """Ask, and read until all is answered; the recording."""
