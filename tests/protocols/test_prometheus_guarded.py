@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import ssl
 import subprocess
 import time
@@ -241,3 +242,14 @@ def test_bad_files_are_refused(tmp_path: Path, text: str, capsys: pytest.Capture
     (tmp_path / "c.toml").write_text(text)
     assert main.main(["--config", str(tmp_path / "c.toml")]) == 1
     assert capsys.readouterr().err.startswith("frontinus-prometheus: ")
+
+
+@pytest.mark.needs("promtool")
+async def test_prometheus_takes_the_documented_configurations(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/prometheus.md").read_text()
+    blocks = re.findall(r"```yaml\n(scrape_configs:.*?)```", page, re.S)
+    assert len(blocks) == 2
+    for block in blocks:
+        (tmp_path / "p.yml").write_text(block)
+        done = subprocess.run(["promtool", "check", "config", str(tmp_path / "p.yml")], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
