@@ -138,7 +138,8 @@ WHOLE = f"""
 <on_lockfailure>pause</on_lockfailure>
 <pm><suspend-to-mem enabled='yes'/><suspend-to-disk enabled='no'/></pm>
 <perf><event name='cmt' enabled='yes'/><event name='cache_misses' enabled='no'/></perf><devices/>
-<keywrap><cipher name='aes' state='off'/></keywrap><seclabel type='static' model='selinux' relabel='no'><label>l</label><baselabel>b</baselabel></seclabel>
+<keywrap><cipher name='aes' state='off'/></keywrap>
+<seclabel type='static' model='selinux' relabel='no'><label>l</label><baselabel>b</baselabel></seclabel>
 <launchSecurity type='sev' kernelHashes='yes' authorKey='yes' vcek='no'><cbitpos>47</cbitpos>
 <reducedPhysBits>1</reducedPhysBits><policy>0x0003</policy><dhCert>AA</dhCert><session>BB</session>
 <guestVisibleWorkarounds>g</guestVisibleWorkarounds><idBlock>i</idBlock><idAuth>a</idAuth><hostData>h</hostData>
