@@ -1,0 +1,90 @@
+"""A real guest through the exporter: its figures are QEMU's and the kernel's own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from frontinus_prometheus.httpd import Server
+from frontinus_prometheus.link import Link
+from frontinus_prometheus.own import Own
+from frontinus_prometheus.routes import Routes
+from support import traces
+from support.exporter import get, until
+from trial import Daemon
+
+NIC = "<interface type='user'><model type='virtio'/></interface>"
+XML = f"""<domain type='qemu'>
+  <name>measured</name><memory unit='MiB'>64</memory><vcpu>2</vcpu>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <iothreads>1</iothreads>
+  <devices>
+    <disk type='file'><driver name='qemu' type='raw'/><source file='{{disk}}'/><target dev='vda' bus='virtio'/></disk>
+    {NIC}<memballoon model='virtio'/>
+  </devices>
+</domain>"""
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process, as the kernel counts it."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / TICKS
+
+
+@pytest.fixture
+async def port(daemon: Daemon) -> AsyncIterator[int]:
+    """An exporter at the daemon's monitor socket."""
+    own = Own()
+    link = Link(daemon.monitor_socket, own, max_age=0, deadline=5)
+    server = Server(Routes(link, own), lambda reason: None)
+    (taken,) = await server.listen("127.0.0.1", 0)
+    following = asyncio.create_task(link.run())
+    await until(lambda: link.model.generation is not None)
+    yield taken
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    await server.close()
+
+
+@pytest.mark.needs("promtool")
+async def test_figures_are_qemus_and_the_kernels(daemon: Daemon, port: int, place: Path) -> None:
+    (place / "disk.img").write_bytes(bytes(2**22))
+    async with daemon.engine() as engine:
+        await engine.create(XML.format(disk=place / "disk.img"))
+        async with asyncio.timeout(60):
+            while True:  # until the BIOS has read the disk's first sector
+                if (await engine.stats(["measured"]))[0].blocks[0].read_requests:
+                    break
+                await asyncio.sleep(0.1)
+        await engine.suspend("measured")
+        (pid,) = [pid for pid, words in traces.processes(str(place)).items() if "qemu-system" in words]
+        said = json.loads(await engine.monitor_command("measured", '{"execute": "query-blockstats"}'))["return"]
+        before = cpu_seconds(pid)
+        body = (await get(port, "/metrics")).body
+        after = cpu_seconds(pid)
+        await engine.destroy("measured")
+    found = {(s.name, s.labels.get("device")): s.value for f in parse(body) for s in f.samples}
+    assert before - 1 / TICKS <= found["frontinus_guest_cpu_seconds_total", None] <= after + 1 / TICKS and before > 0
+    (stats,) = [block["stats"] for block in said if "virtio-disk0" in json.dumps(block)]
+    for name, key in (("read_bytes_total", "rd_bytes"), ("read_requests_total", "rd_operations"),
+                      ("written_bytes_total", "wr_bytes"), ("flush_requests_total", "flush_operations")):  # fmt: skip
+        assert found[f"frontinus_guest_block_{name}", "vda"] == stats[key]
+    assert stats["rd_operations"] > 0
+    assert found["frontinus_guest_block_capacity_bytes", "vda"] == 2**22
+    assert found["frontinus_guest_memory_balloon_bytes", None] == 2**26
+    assert re.search(r'frontinus_guest_status_info\{.*state="paused",reason="user"\} 1', body)
+    assert (
+        "frontinus_guest_iothread_poll_maximum_seconds{" in body and "frontinus_guest_vcpu_delay_seconds_total{" in body
+    )
+    checked = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
