@@ -155,7 +155,7 @@ async def test_isolation_of_the_process(engine: Engine, place: Path, guest_image
     state = json.loads(next((place / "run").rglob("*running*/*")).read_text())
     proc = Path(f"/proc/{state['process']['pid']}")
     status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines() if ":\t" in line)
-    assert int(status["Uid"].split()[0]) >= 64055 and int(status["CapEff"], 16) == 0 and int(status["CapBnd"], 16) == 0
+    assert int(status["Uid"].split()[0]) >= 1_900_000_000 and int(status["CapEff"], 16) == 0 and int(status["CapBnd"], 16) == 0
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     argv = (proc / "cmdline").read_bytes().decode().split("\0")
     assert argv[argv.index("-sandbox") + 1].startswith("on,") and "-nodefaults" in argv and "-no-user-config" in argv
@@ -216,7 +216,7 @@ async def test_devices_come_and_go(engine: Engine, watcher: Watcher, place: Path
     live, kept = await engine.guest_xml("real"), await engine.guest_xml("real", ["inactive"])
     assert "vdb" in live and "vdb" in kept
     assert [b.name for b in (await engine.stats(["real"], ["block"]))[0].blocks] == ["vda", "vdb"]
-    assert extra.stat().st_uid >= 64055
+    assert extra.stat().st_uid >= 1_900_000_000
     await engine.detach_device("real", disk, live=True, config=True)
     assert "vdb" not in await engine.guest_xml("real") + await engine.guest_xml("real", ["inactive"])
     assert extra.stat().st_uid == 0

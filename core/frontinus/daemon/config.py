@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from frontinus.api.errors import InvalidValue
 from frontinus.domain.host import Paths
@@ -27,7 +28,7 @@ class Config:
     session: bool = False
     hypervisor: str = "qemu"
     emulator: str = "/usr/bin/qemu-system-x86_64"
-    uid_range: tuple[int, int] = (64055, 65519)
+    uid_range: tuple[int, int] = (1_900_000_000, 1_900_065_535)
     group: str = "frontinus"
     adapters: tuple[str, ...] | None = None
     adapter_user: str = "frontinus"
@@ -77,13 +78,22 @@ def load(file: Path | None, *, session: bool = False, root: Path | None = None) 
     return _config(document, paths, session, chosen)
 
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 KINDS: dict[str, tuple[type, str]] = {
     "hypervisor": (str, "a string"),
     "emulator": (str, "a path"), "group": (str, "a group's name"), "adapter_user": (str, "a user's name"),
-    "mock_guests": (int, "a number"), "log_level": (str, "a level"), "log_format": (str, "text or json"),
-    "autostart": (bool, "true or false"), "uid_range": (list, "two numbers"), "adapters": (list, "a list of names"),
+    "mock_guests": (int, "a number"), "log_level": (str, f"one of {', '.join(LEVELS)}"), "log_format": (str, "text or json"),
+    "autostart": (bool, "true or false"), "uid_range": (list, "two user ids, the lower one first"), "adapters": (list, "a list of names"),
     "paths": (dict, "a table"), "adapter_arguments": (dict, "a table of lists"),
 }  # fmt: skip
+
+RULES: Mapping[str, Callable[[Any], bool]] = {
+    "log_level": lambda level: level in LEVELS,
+    "log_format": lambda style: style in ("text", "json"),
+    "mock_guests": lambda count: count >= 0,
+    "uid_range": lambda ids: [type(uid) for uid in ids] == [int, int] and 0 < ids[0] <= ids[1],
+    "adapters": lambda names: all(isinstance(name, str) for name in names),
+}
 
 
 def _config(document: dict[str, object], paths: Paths, session: bool, file: Path) -> Config:
@@ -93,6 +103,8 @@ def _config(document: dict[str, object], paths: Paths, session: bool, file: Path
             raise InvalidValue(f"{file}: unknown field '{name}'", field=name)
         kind, words = KINDS[name]
         if not isinstance(value, kind):
+            raise InvalidValue(f"{file}: '{name}' must be {words}", field=name)
+        if name in RULES and not RULES[name](value):
             raise InvalidValue(f"{file}: '{name}' must be {words}", field=name)
         values[name] = tuple(value) if isinstance(value, list) else value
     if "adapter_arguments" in values:

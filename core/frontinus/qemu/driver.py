@@ -27,6 +27,8 @@ from frontinus.qemu.proc import LinkCounters
 from frontinus.qemu.process import Process
 
 log = logging.getLogger(__name__)
+DYING_SECONDS = 3.0
+"""Seconds that a process whose monitor is gone has to end: it was told to by the engine before us."""
 KILL_SECONDS = 5.0
 
 
@@ -101,6 +103,12 @@ class QemuHypervisor:
         guest = QemuGuest(record, Process.found(record.pid, record.started), self._links)
         try:
             await guest.reconnect()
+        except FrontinusError as error:
+            died = await guest.process.wait(DYING_SECONDS)
+            await guest.detach()
+            if died:
+                raise NoSuchProcess(f"process {record.pid} ended while it was attached to: {error.message}") from None
+            raise
         except BaseException:
             await guest.detach()
             raise
