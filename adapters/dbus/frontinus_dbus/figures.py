@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dbus_fast import Variant
 
@@ -31,10 +31,18 @@ def groups(bits: int, *, enforce: bool) -> list[str]:
     return [name for bit, name in BITS.items() if bits in (0, bits | bit)]
 
 
-def parameters(stats: GuestStats, wanted: Sequence[str]) -> dict[str, Variant]:
+def typed_rows(stats: GuestStats, wanted: Sequence[str]) -> Iterator[tuple[str, Variant]]:
+    """Name and value of each figure."""
     from frontinus.client.commands.figures import rows
 
-    return {name: double(_typed(name, value)) for name, value in rows(stats, set(wanted)) if value is not None}
+    for name, value in rows(stats, set(wanted)):
+        if value is not None:
+            yield name, _typed(name, value)
+
+
+def parameters(stats: GuestStats, wanted: Sequence[str]) -> dict[str, Variant]:
+    """Figures as typed parameters."""
+    return {name: double(value) for name, value in typed_rows(stats, wanted)}
 
 
 def double(value: Variant) -> Variant:

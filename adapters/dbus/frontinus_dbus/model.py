@@ -17,10 +17,10 @@ class Model:
         self._names: dict[str, str] = {}
 
     def take(self, item: Snapshot | AnyEvent) -> list[GuestEvent]:
-        """A snapshot tells what differs from what was known; the first one of all tells nothing."""
+        """A snapshot tells what differs from what was known."""
         if isinstance(item, Snapshot):
             new = {guest.uuid: guest for guest in item.guests}
-            told = list(differences(self.guests, new)) if self.generation >= 0 else []
+            told = list(differences(self.guests, new))
             self.guests, self._names = new, {guest.name: guest.uuid for guest in item.guests}
         else:
             told = [item]

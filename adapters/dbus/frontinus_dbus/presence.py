@@ -11,10 +11,12 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.errors import AuthError, DBusError, InvalidAddressError
 
 from frontinus_dbus.callers import Callers
+from frontinus_dbus.changes import Changes
 from frontinus_dbus.libvirt import Libvirt
+from frontinus_dbus.native import Native
 from frontinus_dbus.service import Service
 from frontinus_dbus.signals import Herald
-from frontinus_dbus.world import World
+from frontinus_dbus.world import Listener, World
 
 log = logging.getLogger(__name__)
 NAMES = ("org.libvirt", "org.frontinus1")
@@ -54,13 +56,13 @@ class Presence:
 
     async def _be_there(self) -> None:
         bus = MessageBus(bus_address=self._address, negotiate_unix_fd=True)
-        heard = []
+        heard: list[Listener] = []
         await bus.connect()
         try:
             callers = Callers(bus)
-            realm = Libvirt(self._world)
-            service = Service(bus, callers, [realm])
-            heard = [Herald(realm, service).tell]
+            libvirt, native = Libvirt(self._world), Native(self._world)
+            service = Service(bus, callers, [libvirt, native])
+            heard = [Herald(libvirt, service).tell, Changes(native, service).tell]
             self._world.listeners += heard
             bus.add_message_handler(service.handle)
             await callers.watch()

@@ -1,0 +1,101 @@
+"""The interfaces of org.frontinus1: typed, documented, each error with a name of its own. Sizes are in bytes."""
+
+from __future__ import annotations
+
+from frontinus_dbus.table import Interface, method, prop, signal
+
+MANAGER = Interface("org.frontinus1.Manager", (
+    method("Find", "guest:s", "object:o", "The guest of a name, UUID or id."),
+    method("Define", "xml:s validate:b", "object:o", "Store a definition, new or replaced."),
+    method("Create", "xml:s paused:b validate:b", "object:o", "Start a transient guest."),
+    method("Restore", "path:s xml:s", "object:o", "Start from a file of saved state; xml may replace the definition in it."),
+    method("SavedXml", "path:s", "xml:s", "The definition inside a saved state."),
+    method("Capabilities", "", "xml:s", "What the host can do."),
+    method("DomainCapabilities", "emulator:s arch:s machine:s type:s", "xml:s",
+           "What guests of a kind can have; empty texts stand for the default."),
+    method("CommandLine", "xml:s", "words:as", "The command line that a start of this definition would use."),
+    method("Stats", "groups:as max_age:d", "figures:a{oa{sv}}",
+           "Figures of all guests, of some groups or (empty) of all; figures younger than max_age seconds are reused."),
+), (
+    prop("Version", "s", "Version of Frontinus."),
+    prop("Hypervisor", "s", "QEMU, or Test on the mock."),
+    prop("HypervisorVersion", "s"),
+    prop("Hostname", "s"),
+    prop("HostUuid", "s"),
+    prop("Architecture", "s"),
+    prop("CpuModel", "s"),
+    prop("Cpus", "u"),
+    prop("Memory", "t", "Memory of the host."),
+    prop("Kvm", "b", "Whether guests run on the processor itself."),
+))  # fmt: skip
+
+GUEST = Interface("org.frontinus1.Guest", (
+    method("Start", "paused:b force_boot:b", "", "Start, or restore from a managed save unless force_boot."),
+    method("Shutdown", "mode:s", "", "Ask the guest to stop: acpi, agent, or (empty) by agent if it is there."),
+    method("Reboot", "mode:s", "", "Ask the guest to reboot, as Shutdown does."),
+    method("Reset", "", "", "Reset it as its button does."),
+    method("Destroy", "graceful:b", "", "End it now."),
+    method("Suspend", "", "", "Pause it."),
+    method("Resume", "", "", "Let it run on."),
+    method("Sleep", "target:s duration:u", "", "Have its agent put it to sleep: mem, disk or hybrid."),
+    method("Wake", "", "", "Wake it from its sleep."),
+    method("Undefine", "managed_save:b nvram:s", "",
+           "Forget the definition, and the managed save; nvram says keep or remove, or (empty) refuse if there is one."),
+    method("Rename", "name:s", "", "Rename it while it is off."),
+    method("ManagedSave", "", "", "Save its state and stop it; the next start goes on from there."),
+    method("RemoveManagedSave", "", "", "Forget the managed save."),
+    method("Save", "path:s", "", "Save its state to a file and stop it."),
+    method("Xml", "flags:as", "xml:s", "The definition: inactive, secure, migratable."),
+    method("Metadata", "kind:s uri:s", "text:s", "description, title, or the element of a namespace."),
+    method("SetMetadata", "kind:s text:s key:s uri:s", "", "Set metadata; an empty text removes it."),
+    method("AttachDevice", "xml:s live:b config:b", "", "Plug a device in; with neither live nor config, where it is now."),
+    method("DetachDevice", "xml:s live:b config:b", "", "Unplug a device."),
+    method("DetachAlias", "alias:s live:b config:b", "", "Unplug the device of an alias."),
+    method("UpdateDevice", "xml:s live:b config:b", "", "Change a device in place."),
+    method("SetVcpus", "count:u maximum:b live:b config:b", "", "Set the number of vCPUs or its maximum."),
+    method("SetMemory", "size:t maximum:b live:b config:b", "", "Set memory or its maximum."),
+    method("ResizeDisk", "disk:s size:t", "", "Give a disk another size."),
+    method("Stats", "groups:as max_age:d", "figures:a{sv}", "Figures, as Manager.Stats gives them."),
+    method("SendKeys", "keys:as codeset:s hold_ms:u", "", "Press keys together."),
+    method("InjectNmi", "", "", "Inject a non-maskable interrupt."),
+    method("Screenshot", "screen:u", "mime:s picture:h", "A picture of the screen, in a file that only the caller has."),
+    method("OpenConsole", "device:s force:b", "stream:h", "A console, channel or serial port; empty: the first console."),
+    method("AgentCommand", "command:s deadline:d", "answer:s", "Pass a command to the guest's agent."),
+    method("MonitorCommand", "command:s hmp:b", "answer:s", "Pass a command to the hypervisor's monitor; taints the guest."),
+), (
+    prop("Uuid", "s", const=True),
+    prop("Name", "s"),
+    prop("State", "s", "nostate, running, blocked, paused, shutdown, shutoff, crashed, pmsuspended."),
+    prop("Reason", "s", "Why it is in this state."),
+    prop("Since", "d", "Since when, in Unix time."),
+    prop("Id", "i", "Its number while it is active, else -1."),
+    prop("Active", "b"),
+    prop("Persistent", "b"),
+    prop("Autostart", "b", write=True),
+    prop("HasManagedSave", "b"),
+    prop("Updated", "b", "Whether the definition differs from the running guest's."),
+    prop("Title", "s"),
+    prop("Description", "s"),
+    prop("Vcpus", "u"),
+    prop("MaxVcpus", "u"),
+    prop("Memory", "t"),
+    prop("MaxMemory", "t"),
+    prop("Architecture", "s"),
+    prop("Machine", "s"),
+    prop("Type", "s", "kvm or qemu."),
+    prop("OsType", "s"),
+    prop("Tainted", "as", "What was done to it that we cannot answer for."),
+    prop("Job", "s", "The kind of its long job, empty without one."),
+), (
+    signal("Lifecycle", "event:s detail:s", "Its life: defined, started, stopped and the like."),
+    signal("News", "kind:s facts:a{sv}", "Every other event, with its facts by name."),
+), tells=True)  # fmt: skip
+
+JOB = Interface("org.frontinus1.Job", (
+    method("Cancel", "", "", "Abort it."),
+    method("Progress", "", "part:d processed:t total:t", "How far it is: 0 to 1, or -1 when that is not known."),
+), (
+    prop("Kind", "s", const=True),
+    prop("Guest", "o", const=True),
+))  # fmt: skip
+"""A job is there as long as it runs."""
