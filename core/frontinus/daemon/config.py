@@ -82,8 +82,9 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 KINDS: dict[str, tuple[type, str]] = {
     "hypervisor": (str, "a string"),
     "emulator": (str, "a path"), "group": (str, "a group's name"), "adapter_user": (str, "a user's name"),
-    "mock_guests": (int, "a number"), "log_level": (str, f"one of {', '.join(LEVELS)}"), "log_format": (str, "text or json"),
-    "autostart": (bool, "true or false"), "uid_range": (list, "two user ids, the lower one first"), "adapters": (list, "a list of names"),
+    "mock_guests": (int, "a number"), "log_level": (str, f"one of {', '.join(LEVELS)}"),
+    "log_format": (str, "text or json"), "autostart": (bool, "true or false"),
+    "uid_range": (list, "two user ids, the lower one first"), "adapters": (list, "a list of names"),
     "paths": (dict, "a table"), "adapter_arguments": (dict, "a table of lists"),
 }  # fmt: skip
 
@@ -102,9 +103,7 @@ def _config(document: dict[str, object], paths: Paths, session: bool, file: Path
         if name not in KINDS:
             raise InvalidValue(f"{file}: unknown field '{name}'", field=name)
         kind, words = KINDS[name]
-        if not isinstance(value, kind):
-            raise InvalidValue(f"{file}: '{name}' must be {words}", field=name)
-        if name in RULES and not RULES[name](value):
+        if not isinstance(value, kind) or (name in RULES and not RULES[name](value)):
             raise InvalidValue(f"{file}: '{name}' must be {words}", field=name)
         values[name] = tuple(value) if isinstance(value, list) else value
     if "adapter_arguments" in values:
