@@ -20,7 +20,8 @@ class Config:
     """What an administrator can set.
 
     `hypervisor`: qemu or mock. `uid_range`: users for guests, one each. `group`: who may use the manage socket beside root;
-    the monitor socket is open to all on the host. `adapters`: names to start, None for all that are installed.
+    the monitor socket is open to all on the host. `adapters`: names to start, None for all that are installed
+    (without a file, a trial under --root and a --session start none).
     `adapter_arguments`: further words for an adapter's command, by its name.
     """
 
@@ -70,7 +71,8 @@ def load(file: Path | None, *, session: bool = False, root: Path | None = None) 
     paths = rooted_paths(root) if root else session_paths() if session else Paths()
     chosen = file or (SYSTEM_FILE if not session and not root and SYSTEM_FILE.exists() else None)
     if chosen is None:
-        return Config(paths=paths, session=session)
+        # a trial or a user's own engine opens no ports beside the system's unless its file asks for it
+        return Config(paths=paths, session=session, adapters=() if session or root else None)
     try:
         document = tomllib.loads(chosen.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
