@@ -36,6 +36,9 @@ PACKAGES = {
     "nftables": ("packet filters, NAT", "test"),
     "dnsmasq-base": ("DHCP and DNS of virtual networks", "test"),
     "prometheus": ("promtool and Prometheus, which judge the exporter", "ci"),
+    "snmp": ("snmpwalk and its like, which judge the SNMP agent", "ci"),
+    "snmptrapd": ("receives the SNMP agent's notifications", "ci"),
+    "smitools": ("smilint, which judges MIB modules", "ci"),
 }
 PURPOSES = ("lint", "run", "test", "ci")  # in the order of what they need
 CAN_DO_WITHOUT = ("lint", "test")  # goes on without Debian packages that cannot be installed

@@ -1,0 +1,189 @@
+"""The agent at its sockets: takes packets, lets the security models judge them, answers from the tree."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import logging
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from frontinus_snmp import pdu
+from frontinus_snmp.answer import answer
+from frontinus_snmp.ber import Malformed
+from frontinus_snmp.link import Link
+from frontinus_snmp.pdu import Pdu
+from frontinus_snmp.settings import Address, Settings
+from frontinus_snmp.tree import View
+from frontinus_snmp.usm import V3, Authority, Refused
+
+log = logging.getLogger(__name__)
+Source = tuple[str, int]
+
+WAIT = 1.0
+"""Seconds that a request waits for new figures before it is answered with those of before."""
+MOST_WAITING = 256
+TICK = 0.05
+"""Seconds that the live scalars may be old."""
+REPORTS_A_SECOND, MOST_SOURCES = 20.0, 1024
+COMMUNITY_OVERHEAD = 24
+ORDINARY = ("usmStatsUnknownEngineIDs", "usmStatsNotInTimeWindows")
+"""Refusals by which every manager learns who and when this engine is."""
+
+
+class Limiter:
+    """So many reports a second to one address: what is not authentic must not make this agent a reflector."""
+
+    def __init__(self, rate: float = REPORTS_A_SECOND, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._clock = rate, clock
+        self._sources: dict[str, tuple[float, float]] = {}
+
+    def allows(self, host: str) -> bool:
+        now = self._clock()
+        left, since = self._sources.pop(host, (self._rate, now))
+        left = min(self._rate, left + (now - since) * self._rate)
+        if len(self._sources) >= MOST_SOURCES:
+            self._sources.pop(next(iter(self._sources)))
+        self._sources[host] = (max(0.0, left - 1), now)
+        return left >= 1
+
+
+class Quiet:
+    """A line a minute for each kind of trouble, with the number of those that were left out."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: dict[str, float] = {}
+        self._left_out: Counter[str] = Counter()
+
+    def warn(self, kind: str, source: Source) -> None:
+        now = self._clock()
+        if now - self._last.get(kind, float("-inf")) < 60:
+            self._left_out[kind] += 1
+            return
+        self._last[kind] = now
+        log.warning("%s, from %s (%d more of the kind before)", kind, source[0], self._left_out.pop(kind, 0))
+
+
+class Agent:
+    """Judges and answers packets. `authority` knows the users; without any, and without v2c, nothing is answered."""
+
+    def __init__(self, link: Link, authority: Authority, settings: Settings, counters: Counter[str]) -> None:
+        self.link, self.authority, self.settings = link, authority, settings
+        self._counters, self._limiter, self._quiet = counters, Limiter(), Quiet()
+        self._ticked = 0.0
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._transports: list[asyncio.DatagramTransport] = []
+
+    async def listen(self, addresses: Sequence[Address]) -> list[int]:
+        """Open the ports; returns them. Raises OSError."""
+        loop, ports = asyncio.get_running_loop(), []
+        for host, port in addresses:
+            family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+            transport, _ = await loop.create_datagram_endpoint(lambda: _Protocol(self), (host, port), family=family)
+            self._transports.append(transport)
+            ports.append(int(transport.get_extra_info("sockname")[1]))
+        return ports
+
+    async def close(self) -> None:
+        for transport in self._transports:
+            transport.close()
+        self._transports.clear()
+        for task in self._waiting:
+            task.cancel()
+        await asyncio.gather(*self._waiting, return_exceptions=True)
+
+    def receive(self, data: bytes, source: Source, send: Callable[[bytes], None]) -> None:
+        """One packet."""
+        self._counters["snmpInPkts"] += 1
+        if len(data) > self.settings.max_size:
+            self._refuse("snmpInASNParseErrs", "a message is too large", source)
+            return
+        try:
+            version, pos = pdu.version(data)
+            if version == V3:
+                self._v3(data, pos, source, send)
+            elif version == pdu.V2C and self.settings.v2c is not None:
+                self._v2c(data, pos, source, send)
+            else:
+                self._refuse("snmpInBadVersions", f"version {version} is not served", source)
+        except Malformed as error:
+            self._refuse("snmpInASNParseErrs", f"a message is malformed ({error})", source)
+
+    def _refuse(self, counter: str, words: str, source: Source) -> None:
+        self._counters[counter] += 1
+        self._quiet.warn(words, source)
+
+    def _v3(self, data: bytes, pos: int, source: Source, send: Callable[[bytes], None]) -> None:
+        try:
+            request = self.authority.open(data, pos)
+        except Refused as refused:
+            if str(refused) not in ORDINARY:
+                self._quiet.warn(f"a message was refused ({refused})", source)
+            if refused.report is not None and self._limiter.allows(source[0]):
+                send(refused.report)
+            return
+        view = self.settings.view(request.user.view)
+        self._serve(request.pdu, view, request.room, lambda response: send(self.authority.seal(request, response)))
+
+    def _v2c(self, data: bytes, pos: int, source: Source, send: Callable[[bytes], None]) -> None:
+        access = self.settings.v2c
+        message = pdu.read_community(data, pos)
+        assert access is not None
+        if not (access.allows(source[0]) and hmac.compare_digest(message.community, access.community)):
+            self._refuse("snmpInBadCommunityNames", "a community or its sender is not known", source)
+            return
+        if message.pdu.kind not in pdu.REQUESTS:
+            self._counters["snmpUnknownPDUHandlers"] += 1
+            return
+        room = self.settings.max_size - COMMUNITY_OVERHEAD - len(message.community)
+        view = self.settings.view(access.view)
+        self._serve(message.pdu, view, room, lambda response: send(pdu.write_community(message.community, response)))
+
+    def _serve(self, request: Pdu, view: View, room: int, send: Callable[[bytes], None]) -> None:
+        """Answer now, or after new figures; who comes while too many wait is answered with those that there are."""
+        if self.link.fresh or len(self._waiting) >= MOST_WAITING:
+            self._answer(request, view, room, send)
+            return
+        task = asyncio.create_task(self._later(request, view, room, send))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def _later(self, request: Pdu, view: View, room: int, send: Callable[[bytes], None]) -> None:
+        await self.link.refresh(WAIT)
+        self._answer(request, view, room, send)
+
+    def _answer(self, request: Pdu, view: View, room: int, send: Callable[[bytes], None]) -> None:
+        tree, now = self.link.tree, time.monotonic()
+        if now - self._ticked > TICK:
+            self._ticked = now
+            tree.tick()
+        response = answer(request, tree, tree.shown(view), room)
+        if response is None:
+            self._counters["snmpSilentDrops"] += 1
+        else:
+            send(response)
+
+
+class _Protocol(asyncio.DatagramProtocol):
+    """A port. An answer leaves from where the request came in, if it is bound to one address."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
+        transport = self._transport
+        assert transport is not None
+        self._agent.receive(data, (str(addr[0]), int(addr[1])), lambda answer: self._send(transport, answer, addr))
+
+    def _send(self, transport: asyncio.DatagramTransport, data: bytes, addr: tuple[str | int, ...]) -> None:
+        if not transport.is_closing():
+            transport.sendto(data, addr)

@@ -1,0 +1,187 @@
+"""What outlives the agent, in a folder that only its user can read: engine and boots, users' localized keys, guests' numbers.
+
+Every write is complete on disk before it counts: temporary file, fsync, rename, fsync of the folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from frontinus_snmp.objects import ENTERPRISE
+from frontinus_snmp.usm import AUTHS, LAST_BOOT, PRIVS, User
+
+ENGINE, USERS, GUESTS, LOCK = "engine.json", "users.json", "guests", "lock"
+MOST_KEPT = 100_000
+"""Guests whose numbers are remembered at least; the oldest beyond are forgotten when the agent starts."""
+
+
+class BadState(Exception):
+    """The state cannot be used; the message says why and no port is opened."""
+
+
+def write(path: Path, content: str, owner: tuple[int, int] | None = None) -> None:
+    """Replace a file whole, readable by its owner alone."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(fd, "w") as file:
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def private_text(path: Path) -> str:
+    """A secret file's text. Raises BadState when others than its owner may use it, FileNotFoundError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(fd) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) & 0o077:
+            raise BadState(f"{path} must be a file that only its owner can read")
+        return file.read(2**20)
+
+
+def lock(folder: Path) -> int:
+    """Keep a second agent off this state for as long as the descriptor is open. Raises BadState."""
+    fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise BadState(f"another agent uses {folder}") from None
+    return fd
+
+
+# --- the engine
+
+
+def read_engine(folder: Path) -> tuple[bytes, int] | None:
+    """The engine's identity and boots so far; None before it exists. Raises BadState."""
+    try:
+        found = json.loads(private_text(folder / ENGINE))
+        engine_id, boots = bytes.fromhex(found["engine_id"]), found["boots"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadState(f"{folder / ENGINE} is damaged: {error}") from None
+    if not 5 <= len(engine_id) <= 32 or not isinstance(boots, int) or not 0 <= boots <= LAST_BOOT:
+        raise BadState(f"{folder / ENGINE} is damaged")
+    return engine_id, boots
+
+
+def make_engine(folder: Path, owner: tuple[int, int] | None = None) -> bytes:
+    """The engine's identity, made of random octets if it has none (RFC 3411, snmpEngineID, format 5)."""
+    found = read_engine(folder)
+    if found is not None:
+        return found[0]
+    engine_id = (0x80000000 | ENTERPRISE).to_bytes(4, "big") + b"\x05" + os.urandom(12)
+    write(folder / ENGINE, json.dumps({"engine_id": engine_id.hex(), "boots": 0}), owner)
+    return engine_id
+
+
+def boot(folder: Path) -> tuple[bytes, int]:
+    """Identity and number of this boot, which is on disk when this returns. Raises BadState."""
+    engine_id = make_engine(folder)
+    found = read_engine(folder)
+    assert found is not None
+    boots = min(found[1] + 1, LAST_BOOT)
+    if boots == LAST_BOOT:
+        raise BadState("the engine was started too often: make a new identity by removing the state, and new users")
+    write(folder / ENGINE, json.dumps({"engine_id": engine_id.hex(), "boots": boots}))
+    return engine_id, boots
+
+
+# --- users
+
+
+def read_users(folder: Path) -> dict[bytes, User]:
+    """Users by their names' octets. Raises BadState, also when they belong to another engine."""
+    try:
+        found = json.loads(private_text(folder / USERS))
+        users = [_user(entry) for entry in found["users"]]
+        engine_id = bytes.fromhex(found["engine_id"])
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadState(f"{folder / USERS} is damaged: {error}") from None
+    engine = read_engine(folder)
+    if users and (engine is None or engine[0] != engine_id):
+        raise BadState(f"the keys in {folder / USERS} are those of another engine: add the users again")
+    return {user.name.encode(): user for user in users}
+
+
+def _user(entry: Mapping[str, str]) -> User:
+    user = User(entry["name"], entry["auth"], entry["priv"], bytes.fromhex(entry["auth_key"]),
+                bytes.fromhex(entry["priv_key"]), entry["view"])  # fmt: skip
+    if user.auth not in AUTHS or len(user.priv_key) != PRIVS.get(user.priv) or len(user.auth_key) < 28:
+        raise ValueError(f"keys of user '{user.name}'")
+    return user
+
+
+def write_users(folder: Path, engine_id: bytes, users: Sequence[User], owner: tuple[int, int] | None = None) -> None:
+    entries = [{**asdict(user), "auth_key": user.auth_key.hex(), "priv_key": user.priv_key.hex()} for user in users]
+    write(folder / USERS, json.dumps({"engine_id": engine_id.hex(), "users": entries}, indent=1), owner)
+
+
+# --- guests' numbers
+
+
+class Numbers:
+    """vmIndex by UUID: a journal that a line is appended to, and on disk, before a number is shown. Never used twice."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / GUESTS
+        self.numbers: dict[str, int] = {}
+        self._next = 1
+        lines = self.path.read_text(errors="replace").split("\n") if self.path.exists() else []
+        for line in lines[:-1]:  # a last line without an end was never shown
+            uuid, _, number = line.partition(" ")
+            if number.isdecimal():
+                self._next = max(self._next, int(number) + 1)
+                if len(uuid) == 36:
+                    self.numbers[uuid] = int(number)
+        if lines and (lines[-1] or len(self.numbers) > MOST_KEPT):
+            self._compact()
+
+    def _compact(self) -> None:
+        self.numbers = dict(sorted(self.numbers.items(), key=lambda item: item[1])[-MOST_KEPT:])
+        lines = [f"next {self._next - 1}\n", *(f"{uuid} {number}\n" for uuid, number in self.numbers.items())]
+        write(self.path, "".join(lines))
+
+    def learn(self, uuids: Sequence[str]) -> None:
+        """Give numbers to those that have none. Raises OSError: then none of them has one."""
+        new = [uuid for uuid in uuids if uuid not in self.numbers]
+        if not new:
+            return
+        given = {uuid: self._next + n for n, uuid in enumerate(new)}
+        if self._next + len(new) > 2**31 - 1:
+            raise OSError("all numbers for guests are used up")
+        fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "w") as file:
+            file.write("".join(f"{uuid} {number}\n" for uuid, number in given.items()))
+            file.flush()
+            os.fsync(file.fileno())
+        if self._next == 1:
+            _sync_folder(self.path.parent)
+        self._next += len(new)
+        self.numbers.update(given)
