@@ -13,6 +13,7 @@ from frontinus.api.errors import InvalidValue, NoSuchGuest
 from frontinus.api.views import GuestStats, GuestView, JobView, StatsGroup
 from frontinus_dbus import api_native, faults, names, table
 from frontinus_dbus.faults import Told
+from frontinus_dbus.raw import Entries, entry
 from frontinus_dbus.service import Call, Found, Getter, Handler, Part, Setter, get_all
 from frontinus_dbus.world import World
 
@@ -210,6 +211,7 @@ class Native:
     def __init__(self, world: World) -> None:
         self.world = world
         self.jobs: dict[str, tuple[str, str]] = {}
+        self._made: dict[str, tuple[GuestView, bytes]] = {}
         objects = Part(table.OBJECT_MANAGER, {"GetManagedObjects": self.everything})
         self._top = (MANAGER_PART, objects)
         self._job = Part(api_native.JOB, JOB, {"Kind": lambda call: self.jobs[call.key][0],
@@ -231,11 +233,14 @@ class Native:
         kind, uuid = self.jobs[job]
         return {"Kind": Variant("s", kind), "Guest": Variant("o", path_of(uuid))}
 
-    def everything(self, call: Call) -> dict[str, dict[str, dict[str, Variant]]]:
-        """Every object with its properties."""
-        shown = {ROOT: {api_native.MANAGER.name: get_all(MANAGER_PART, call)}}
-        for uuid, view in self.world.model.guests.items():
-            shown[path_of(uuid)] = {api_native.GUEST.name: variants(view)}
-        for job in self.jobs:
-            shown[f"{ROOT}/job/{job}"] = {api_native.JOB.name: self.job_variants(job)}
-        return shown
+    def everything(self, call: Call) -> Entries:
+        """Every object with its properties. A guest's part is made anew when its view is another."""
+        guests = self.world.model.guests
+        for uuid, view in guests.items():
+            if (made := self._made.get(uuid)) is None or made[0] is not view:
+                self._made[uuid] = (view, entry(path_of(uuid), {api_native.GUEST.name: variants(view)}))
+        if len(self._made) > len(guests):
+            self._made = {uuid: made for uuid, made in self._made.items() if uuid in guests}
+        top = entry(ROOT, {api_native.MANAGER.name: get_all(MANAGER_PART, call)})
+        jobs = [entry(f"{ROOT}/job/{job}", {api_native.JOB.name: self.job_variants(job)}) for job in self.jobs]
+        return Entries([top, *(made for _, made in self._made.values()), *jobs])

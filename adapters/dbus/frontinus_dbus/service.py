@@ -16,9 +16,10 @@ from dbus_fast.aio import MessageBus
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Disconnected, FrontinusError, InternalError
-from frontinus_dbus import faults, table
+from frontinus_dbus import faults, names, table
 from frontinus_dbus.callers import BUS, Callers
 from frontinus_dbus.faults import Fault, Told
+from frontinus_dbus.raw import Entries, Joined
 from frontinus_dbus.table import Interface, Method
 from frontinus_dbus.world import World
 
@@ -124,7 +125,9 @@ class Service:
         if message.signature != method.signature:
             raise Fault(faults.INVALID_ARGS, f"{method.name} takes ({method.signature}), not ({message.signature})")
         call = self._context(message, realm, found)
-        self._answer(message, method, realm.told, lambda: part.methods[method.name](call, *message.body))
+        self._answer(
+            message, method, realm.told, lambda: changing(call, method, part.methods[method.name](call, *message.body))
+        )
 
     def _context(self, message: Message, realm: Realm, found: Found) -> Call:
         if not realm.world.connected:
@@ -178,7 +181,7 @@ class Service:
             raise Fault(faults.READ_ONLY, f"{name} cannot be set")
         if value.signature != known.signature:
             raise Fault(faults.INVALID_ARGS, f"{name} is of type {known.signature}, not {value.signature}")
-        self._answer(message, method, told, lambda: part.setters[name](call, value.value))
+        self._answer(message, method, told, lambda: changing(call, method, part.setters[name](call, value.value)))
 
     # Answering
 
@@ -207,6 +210,10 @@ class Service:
             self._fail(message, told(InternalError(f"{method.name} failed unexpectedly ({type(error).__name__})")))
 
     def _reply(self, message: Message, method: Method, result: object) -> None:
+        if isinstance(result, Entries):
+            if not message.flags & MessageFlag.NO_REPLY_EXPECTED:
+                self._bus.send(Joined(message, result))
+            return
         body = list(cast("Sequence[object]", result)) if len(method.gives) > 1 else [result] if method.gives else []
         fds: list[int] = []
         for number, argument in enumerate(method.gives):
@@ -231,6 +238,21 @@ class Service:
 
 
 STANDARD = {interface.name: interface for interface in table.STANDARD}
+
+
+def changing(call: Call, method: Method, result: object) -> object:
+    """What gives nothing, or an object, has changed a guest: its answer comes when that can be read."""
+    if not inspect.isawaitable(result) or method.answer not in ("", "o"):
+        return result
+    return _changed(call, result)
+
+
+async def _changed(call: Call, work: Awaitable[object]) -> object:
+    result = await work
+    uuid = names.to_uuid(result.rpartition("/")[2]) if isinstance(result, str) else call.key
+    if uuid:
+        await call.world.caught_up(await call.engine(), uuid)
+    return result
 
 
 def get_all(part: Part, call: Call) -> dict[str, Variant]:

@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import cast
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import Denied, Disconnected, FrontinusError
+from frontinus.api.errors import Denied, Disconnected, FrontinusError, NoSuchGuest
 from frontinus.api.events import AnyEvent, GuestEvent
 from frontinus.api.identity import Identity
-from frontinus.api.views import HostView, Snapshot, VersionView
+from frontinus.api.views import GuestView, HostView, Snapshot, VersionView
 from frontinus.client.remote import RemoteEngine, as_engine, connect
 from frontinus_dbus.model import Model
 
 log = logging.getLogger(__name__)
 FIRST_DELAY, LAST_DELAY = 0.1, 5.0
 """Seconds between attempts to connect."""
+PATIENCE = 0.5
+"""Seconds that the news of a change may take."""
 
 Sessions = Callable[[Identity], Engine]
 Listener = Callable[[list[GuestEvent]], None]
@@ -36,6 +38,7 @@ class World:
         self.ready = asyncio.Event()
         self.listeners: list[Listener] = []
         self._sessions: Sessions | None = None
+        self._moved = asyncio.Event()
 
     @property
     def driver(self) -> str:
@@ -56,6 +59,23 @@ class World:
         """Without better knowledge: root, and whoever runs this service."""
         return uid in (0, os.getuid())
 
+    async def caught_up(self, engine: Engine, uuid: str) -> None:
+        """Wait until the model shows a guest as the engine does: who changed it is to read what it became."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                now = await self._now(engine, uuid)
+                while self.model.guests.get(uuid) != now:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except (TimeoutError, FrontinusError):
+            log.debug("the news of guest %s are late", uuid)
+
+    async def _now(self, engine: Engine, uuid: str) -> GuestView | None:
+        try:
+            return await engine.guest(uuid)
+        except NoSuchGuest:
+            return None
+
     async def run(self) -> None:
         """Keep up with the engine until cancelled."""
         raise NotImplementedError
@@ -69,6 +89,7 @@ class World:
                     told = self.model.take(item)
                     self._sessions = sessions
                     self.ready.set()
+                    self._moved.set()
                     for listener in self.listeners if told else ():
                         listener(told)
         finally:
