@@ -157,6 +157,25 @@ async def test_save_and_restore_a_transient_guest(engine: Engine, tmp_path: Path
     await engine.destroy("a")
 
 
+async def test_a_saved_guest_is_restored_with_a_definition_of_the_same_hardware(engine: Engine, tmp_path: Path) -> None:
+    await engine.create(XML.format(name="a"))
+    text, file = await engine.guest_xml("a"), str(tmp_path / "a.save")
+    larger = text.replace("65536</memory>", "131072</memory>")
+    named = text.replace("</name>", "</name><title>By another description</title>")
+    assert text not in (larger, named)
+    with pytest.raises(InvalidXML, match="<memory>: .* became"):
+        await engine.save("a", file, xml=larger)
+    assert (await engine.guest("a")).state == "running"
+    await engine.save("a", file, xml=named)
+    assert "By another" in await engine.saved_xml(file)
+    with pytest.raises(InvalidXML, match="<memory>: .* became"):
+        await engine.restore(file, xml=larger)
+    assert await engine.guests() == []
+    await engine.restore(file, xml=text)
+    assert "By another" not in await engine.guest_xml("a")
+    await engine.destroy("a")
+
+
 async def test_a_slow_watcher_is_resynchronised(local: LocalEngine, engine: Engine) -> None:
     local.world.bus._limit = 3
     stream = engine.watch()

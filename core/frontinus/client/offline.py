@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from frontinus.api.errors import FrontinusError
+from frontinus.domain.abi import Difference, as_started, differences
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import format_guest, parse_guest
+from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.prepare import prepare
 from frontinus.qemu.argv.secrets import Sealed, Sealer, placeholder
@@ -42,6 +46,17 @@ def xml_lines(files: Iterable[str], caps: Capabilities, host: HostFacts, view: s
         return {"xml": format_guest(complete(parse_guest(text), caps, host), active=view == "active", secrets=True)}
 
     return (_line(name, canonical) for name in files)
+
+
+def abi_differences(old: str, new: str, caps: Capabilities, host: HostFacts) -> list[Difference]:
+    """What a guest would notice between two documents. What both leave to chance is the same in both."""
+
+    def completed(text: str) -> Guest:
+        numbers = count(1)
+        repeated = replace(host, entropy=lambda size: next(numbers).to_bytes(size, "big"))
+        return as_started(parse_guest(text), caps, repeated)
+
+    return differences(completed(old), completed(new))
 
 
 def _line(name: str, action: Callable[[bytes], dict[str, object]]) -> str:

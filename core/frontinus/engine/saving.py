@@ -8,10 +8,15 @@ from pathlib import Path
 
 from frontinus.api.errors import InvalidXML, StorageFailed, WrongState
 from frontinus.api.views import GuestView
+from frontinus.domain.abi import as_started, differences
 from frontinus.domain.definition import format_guest, parse_guest
+from frontinus.domain.guest import Guest
 from frontinus.engine import ending, launch, runstate, savefile, trail
 from frontinus.engine.record import Record
 from frontinus.engine.world import World
+
+TOLD = 5
+"""How many differences a refusal names."""
 
 
 def managed_path(world: World, uuid: str) -> Path:
@@ -49,7 +54,8 @@ class Saving:
         if record.state not in ("running", "paused"):
             raise WrongState(f"guest '{record.name}' is {record.state}", state=record.state)
         was_running = record.state == "running"
-        document = _compatible(record, xml) if xml else format_guest(running.guest, active=True, secrets=True)
+        guest = await _compatible(self.world, running.guest, xml) if xml else running.guest
+        document = format_guest(guest, active=True, secrets=True)
         header = savefile.Header(xml=document, running=was_running if paused is None else not paused,
                                  uuid=record.uuid, name=record.name)  # fmt: skip
         async with self.world.jobs.run("save", record.uuid):
@@ -80,9 +86,9 @@ class Saving:
     async def restore(self, path: str, xml: str | None = None, paused: bool | None = None) -> GuestView:
         fd, header = await asyncio.to_thread(savefile.open_saved, _absolute(path))
         try:
-            guest = parse_guest(xml or header.xml)
-            if guest.uuid != header.uuid:
-                raise InvalidXML(f"the saved guest has UUID {header.uuid}, the XML has {guest.uuid}", element="uuid")
+            guest = parse_guest(header.xml)
+            if xml:
+                guest = await _compatible(self.world, guest, xml)
             known = self.world.guests.claim(header.uuid, guest.name)
             record = known or Record(header.uuid, guest.name, starting=guest)
             async with record.lock.hold("restore"):
@@ -91,7 +97,7 @@ class Saving:
                 if known is None:
                     self.world.guests.add(record)
                 try:
-                    await _bring_back(self.world, record, header, fd, xml, paused)
+                    await _bring_back(self.world, record, header, fd, guest, paused)
                 except BaseException:
                     if known is None:
                         self.world.guests.remove(record)
@@ -111,7 +117,7 @@ async def restore_managed(world: World, record: Record, *, paused: bool | None) 
     path = managed_path(world, record.uuid)
     fd, header = await asyncio.to_thread(savefile.open_saved, path)
     try:
-        await _bring_back(world, record, header, fd, None, paused)
+        await _bring_back(world, record, header, fd, parse_guest(header.xml), paused)
     finally:
         os.close(fd)
     await forget_managed(world, record)
@@ -122,9 +128,9 @@ async def forget_managed(world: World, record: Record) -> None:
     record.managed_save = False
 
 
-async def _bring_back(world: World, record: Record, header: savefile.Header, fd: int, xml: str | None,
+async def _bring_back(world: World, record: Record, header: savefile.Header, fd: int, guest: Guest,
                       paused: bool | None) -> None:  # fmt: skip
-    running = await launch.launch(world, record, parse_guest(xml or header.xml), incoming=fd)
+    running = await launch.launch(world, record, guest, incoming=fd)
     record.become("paused", "starting up")
     stay = not header.running if paused is None else paused
     if not stay:
@@ -139,11 +145,17 @@ async def _bring_back(world: World, record: Record, header: savefile.Header, fd:
     await runstate.save_running(world.store, record)
 
 
-def _compatible(record: Record, xml: str) -> str:
-    guest = parse_guest(xml)
-    if guest.uuid != record.uuid:
-        raise InvalidXML(f"the guest has UUID {record.uuid}, the XML has {guest.uuid}", element="uuid")
-    return xml
+async def _compatible(world: World, guest: Guest, xml: str) -> Guest:
+    """The guest as a user's XML has it. Raises InvalidXML where the guest would notice."""
+    parsed = parse_guest(xml)
+    if parsed.uuid != guest.uuid:
+        raise InvalidXML(f"the guest has UUID {guest.uuid}, the XML has {parsed.uuid}", element="uuid")
+    caps = await world.hypervisor.capabilities(parsed.devices.emulator)
+    changed = as_started(parsed, caps, world.host)
+    if found := differences(guest, changed):
+        what = "; ".join(map(str, found[:TOLD])) + ("; ..." if len(found) > TOLD else "")
+        raise InvalidXML(f"the XML gives the guest other hardware than it has: {what}", element=found[0].element)
+    return changed
 
 
 def _absolute(path: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from frontinus.client.commands.base import Command, arg
+from frontinus.client.commands.base import Command, Output, arg, read
 
 FILES = arg("files", nargs="+", complete="file")
 REPLIES = arg("--capabilities", complete="file", help="a recorded QMP probe; default: this host's emulator")
@@ -32,6 +32,26 @@ def _xml(options: argparse.Namespace) -> int:
     return 0
 
 
+def _abi_check(options: argparse.Namespace) -> int:
+    from frontinus.api.errors import FrontinusError
+    from frontinus.client.offline import abi_differences
+    from frontinus.domain.hostfile import load_host
+    from frontinus.qemu.caps.replies import load_replies
+
+    try:
+        found = abi_differences(
+            read(options.old), read(options.new), load_replies(options.capabilities), load_host(options.host)
+        )
+    except FrontinusError as error:
+        sys.stderr.write(f"frontinus: {error.message}\n")
+        return 2
+    output = Output(json=options.json)
+    output.value([{"element": difference.element, "text": difference.text} for difference in found])
+    for difference in found:
+        output.line(difference.text)
+    return 1 if found else 0
+
+
 def _completion(options: argparse.Namespace) -> int:
     from frontinus.client.completion import script
 
@@ -44,6 +64,9 @@ COMMANDS = (
     Command("xml", "print canonical XML, one JSON line a file", (
         arg("kind", choices=["domain"]), arg("--view", choices=["inactive", "active"], default="inactive"), REPLIES, HOST,
         FILES), offline=_xml),
+    Command("abi-check", "tell where two definitions give the guest different hardware", (
+        REPLIES, HOST, arg("old", complete="file", help="a domain XML file, - for standard input"),
+        arg("new", complete="file", help="another")), offline=_abi_check),
     Command("completion", "print a completion script for a shell", (arg("shell", choices=["bash", "zsh"]),),
             offline=_completion),
 )  # fmt: skip
