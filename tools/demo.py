@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from accelerator import accelerator
+from demo_bus import bus
 from demo_net import network
 from demo_show import show
 from demo_ways import Place, free_port, ways_in
@@ -62,6 +63,8 @@ DEFINITION = """
 """
 
 
+STARTED = (b"qemu-system", b"swtpm", b"bin/frontinusd", b"dbus-daemon")
+"""Words of the command lines of what the demo starts."""
 CONFIG = """
 [adapter_arguments]
 prometheus = ["--listen", "127.0.0.1:{port}"]
@@ -115,10 +118,14 @@ async def _until_signal(image: GuestImage, kind: str, seconds: float | None) -> 
 async def _demonstrate(image: GuestImage, kind: str, seconds: float | None) -> None:
     with private_folder() as folder:
         xml = definition(guest_files(folder, image), image, kind)
-        port = free_port()
-        async with daemon(folder, port) as started, started.engine() as engine, guest(engine, xml):
+        async with (
+            bus(folder) as address,
+            daemon(folder, place := Place(folder / "run/frontinus.sock", free_port(), address)) as started,
+            started.engine() as engine,
+            guest(engine, xml),
+        ):
             with step("Trying the ways in"):
-                ways = await ways_in(NAME, Place(started.socket, port), await engine.guest_xml(NAME))
+                ways = await ways_in(NAME, place, await engine.guest_xml(NAME))
             await show(engine, ways, seconds)
 
 
@@ -147,7 +154,9 @@ def users_of(folder: Path) -> list[int]:
             argv = path.read_bytes()
         except OSError:  # it ended meanwhile
             continue
-        if os.fsencode(folder) in argv and any(name in argv for name in (b"qemu-system", b"swtpm", b"bin/frontinusd")):
+        if os.fsencode(folder) in argv and any(
+            name in argv for name in (b"qemu-system", b"swtpm", b"bin/frontinusd", b"dbus-daemon")
+        ):
             found.append(int(path.parent.name))
     return found
 
@@ -177,11 +186,12 @@ def definition(files: dict[str, str], image: GuestImage, kind: str) -> str:
 
 
 @asynccontextmanager
-async def daemon(folder: Path, prometheus_port: int) -> AsyncIterator[Daemon]:
+async def daemon(folder: Path, place: Place) -> AsyncIterator[Daemon]:
     """frontinusd with all its state under the folder; stopped afterwards."""
     config = folder / "frontinus.toml"
-    config.write_text(CONFIG.format(port=prometheus_port))
-    daemon = Daemon(folder, "--config", str(config))
+    config.write_text(CONFIG.format(port=place.prometheus))
+    buses = {"DBUS_SESSION_BUS_ADDRESS": place.bus} if place.bus else {}
+    daemon = Daemon(folder, "--config", str(config), environment=buses)
     try:
         with step("Starting frontinusd"):
             await daemon.start()

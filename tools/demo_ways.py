@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import sys
 import urllib.request
@@ -27,6 +28,7 @@ class Place:
 
     socket: Path
     prometheus: int
+    bus: str | None = None
 
 
 def free_port(wanted: int = PROMETHEUS_PORT) -> int:
@@ -42,7 +44,7 @@ def free_port(wanted: int = PROMETHEUS_PORT) -> int:
 
 async def ways_in(name: str, place: Place, xml: str) -> Rows:
     """The ways that answered, for the guest `name` whose running definition is `xml`."""
-    tried = (_command_line(name, place.socket), _prometheus(name, place.prometheus), _screen(xml))
+    tried = (_command_line(name, place.socket), _prometheus(name, place.prometheus), _dbus(place.bus), _screen(xml))
     return [row for rows in await asyncio.gather(*tried) for row in rows]
 
 
@@ -76,6 +78,27 @@ async def _prometheus(name: str, port: int) -> Rows:
 
     works = await _in_time(lambda: asyncio.to_thread(answers))
     return [("Prometheus", f"curl {url}" if works else f"{url} does not answer")]
+
+
+async def _dbus(address: str | None) -> Rows:
+    """The adapter is on the bus when dbus-send, which a person will use, gets its list of guests."""
+    program = shutil.which("dbus-send")
+    if address is None or program is None:
+        return []
+    command = (
+        f"dbus-send --bus={address} --print-reply --dest=org.libvirt /org/libvirt/QEMU org.libvirt.Connect.ListDomains"
+    )
+
+    async def answers() -> bool:
+        process = await asyncio.create_subprocess_exec(
+            program, *command.split()[1:], "uint32:0",
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        output, _ = await process.communicate()
+        return b"object path" in output
+
+    works = await _in_time(answers)
+    return [("D-Bus", f"{command} uint32:0" if works else f"{address} does not answer")]
 
 
 async def _screen(xml: str) -> Rows:

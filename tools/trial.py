@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,9 +24,10 @@ class DaemonFailed(Exception):
 class Daemon:
     """Start, stop and kill it as often as a test likes; its state stays in the folder."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.options = options
+        self.environment = environment or {}
         self.process: asyncio.subprocess.Process | None = None
 
     @property
@@ -53,7 +54,7 @@ class Daemon:
             self.process = await asyncio.create_subprocess_exec(
                 str(Path(sys.executable).with_name("frontinusd")), "--root", str(self.folder), *self.options,
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, "NOTIFY_SOCKET": str(address)},
+                env={**os.environ, **self.environment, "NOTIFY_SOCKET": str(address)},
             )  # fmt: skip
             told = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(ready, 4096))
             ended = asyncio.ensure_future(self.process.wait())

@@ -33,6 +33,8 @@ def assert_nothing_is_left(place: Path) -> None:
 
 def test_demo_shows_a_guest_at_work_and_ends_by_itself(place: Path) -> None:
     output, _ = start(place, "--seconds", "9").communicate(timeout=DEADLINE)
+    assert "does not answer" not in output, output
+    assert re.search(r"^Prometheus: curl http://127\.0\.0\.1:\d+/metrics$", output, re.MULTILINE), output
     lines = re.findall(r"^demo .*$", output, re.MULTILINE)
     assert len(lines) >= 3, output
     cells = re.split(r"\s{2,}", lines[-1])
