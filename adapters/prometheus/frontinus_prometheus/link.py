@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import Disconnected, FrontinusError
+from frontinus.api.errors import FrontinusError
 from frontinus.api.views import GuestStats, HostView, VersionView
-from frontinus.client.remote import RemoteEngine, as_engine, connect
+from frontinus.client.reconnect import stay_connected
+from frontinus.client.remote import RemoteEngine, as_engine
 from frontinus_prometheus.details import details
 from frontinus_prometheus.model import Entry, Model
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from frontinus_prometheus.own import Own
 
 log = logging.getLogger(__name__)
-FIRST_DELAY, LAST_DELAY = 0.1, 5.0
-"""Seconds between attempts to connect."""
 READERS = 16
 """Definitions that are read at once."""
 
@@ -56,20 +55,7 @@ class Link:
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
-        delay = FIRST_DELAY
-        told = False
-        while True:
-            try:
-                remote = await connect(self.path)
-            except Disconnected as error:
-                if not told:
-                    log.warning("%s", error.message)
-                    told = True
-            else:
-                delay, told = FIRST_DELAY, False
-                await self._follow(remote)
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, LAST_DELAY)
+        await stay_connected(self.path, self._follow)
 
     async def round(self, guests: Sequence[str] | None = None) -> Round:
         """Figures of all guests in a round that all who ask at once share, or of some guests.
@@ -138,12 +124,7 @@ class Link:
                         self._engine = engine
                         self._own.connections.inc()
                         log.info("connected to the engine at %s: %d guests", self.path, len(self.model.guests))
-        except FrontinusError as error:
-            log.warning("lost the engine: %s", error.message)
-        else:
-            log.warning("the engine ended the stream")
         finally:
             self._engine, self._last, self._asking = None, Round(), None
             self.version = self.host = None
             self.model.forget()
-            remote.close()
