@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dbus_fast import Message, MessageType
 from lxml import etree
 
+from frontinus.api import events
 from frontinus_dbus import connect, domain, table
+from frontinus_dbus.api_guests import DOMAIN
 from frontinus_dbus.libvirt import INTERFACES, PARTS
 from frontinus_dbus.missing import MISSING, lacking
+from frontinus_dbus.reference import markdown
+from frontinus_dbus.signals import NEVER, signals
 from frontinus_dbus.table import Interface
 
 FACTS = Path(os.environ.get("FRONTINUS_FACTS", Path(__file__).resolve().parents[3] / "shared/facts"))
@@ -95,3 +100,37 @@ def test_introspection_says_what_the_table_says(interface: Interface) -> None:
 
 def test_every_interface_has_its_part() -> None:
     assert {part.interface.name for part in PARTS.values()} == {i.name for i in INTERFACES}
+
+
+def test_the_page_is_the_tables() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs/dbus-api.md"
+    assert page.read_text() == markdown(), "run: python -m frontinus_dbus.reference > docs/dbus-api.md"
+
+
+def test_signals_are_sent_or_listed_as_never_sent() -> None:
+    """Every row makes a signal of the table with a body that fits it; no other signal goes unlisted."""
+    sent = {"Connect.DomainEvent"}
+    for event in EVENTS:
+        for member, body in signals(event):
+            Message(message_type=MessageType.SIGNAL, path="/x", interface="org.libvirt.Domain", member=member, serial=1,
+                    signature=DOMAIN.signal[member].signature, body=list(body))._marshall(False)  # fmt: skip
+            sent.add(f"Domain.{member}")
+    every = {f"{i.name.rpartition('.')[2]}.{s}" for i in INTERFACES for s in i.signal}
+    assert sent | NEVER == every and not sent & NEVER
+
+
+WHO = {"uuid": "6695eb01-f6a4-8304-79aa-97f2502e193f", "name": "g"}
+EVENTS = (
+    events.AgentEvent(**WHO, state="connected", reason="channel"), events.BalloonChangeEvent(**WHO, actual=2**30),
+    events.BlockJobEvent(**WHO, device="vda", kind="pull", status="ready"), events.ControlErrorEvent(**WHO, reason="gone"),
+    events.DeviceAddedEvent(**WHO, device="a"), events.DeviceRemovedEvent(**WHO, device="a"),
+    events.DeviceRemovalFailedEvent(**WHO, device="a"),
+    events.DiskChangeEvent(**WHO, old=None, new="/b", device="a", reason="changed"),
+    events.GraphicsEvent(**WHO, phase="connect", host="::1", service="5900", auth="vnc"),
+    events.IoErrorEvent(**WHO, path="/a", device="vda", action="pause", reason="enospc"),
+    events.MetadataChangeEvent(**WHO, kind="title"), events.RebootEvent(**WHO), events.RtcChangeEvent(**WHO, offset=-5),
+    events.TrayChangeEvent(**WHO, device="cd", reason="open"), events.WatchdogEvent(**WHO, action="reset"),
+    events.JobEvent(**WHO, job="1", kind="save", state="completed"),
+    events.LifecycleEvent(**WHO, kind="pmsuspended", detail="memory"),
+    events.LifecycleEvent(**WHO, kind="pmsuspended", detail="disk"), events.LifecycleEvent(**WHO, kind="started", detail="wakeup"),
+)  # fmt: skip

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SYSTEM = "unix:path=/run/dbus/system_bus_socket"
-FIRST_DELAY, LAST_DELAY = 1.0, 30.0
-"""Seconds between attempts to reach the bus."""
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
