@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import WrongState
+from frontinus.api.errors import Unsupported, WrongState
 from guest_image import GuestImage
 from support import traces
 from system.test_guest_life import Watcher, boot, expect, guest_xml
@@ -207,3 +207,14 @@ async def test_session_engine_needs_no_root(place: Path, guest_image: GuestImage
     finally:
         daemon.terminate()
         await daemon.wait()
+
+
+async def test_a_secret_that_nobody_keeps_is_named(engine: Engine, place: Path, guest_image: GuestImage) -> None:
+    secret = (
+        "<encryption format='luks'><secret type='passphrase' uuid='0a81f5b2-8403-7b23-c8d6-21ccc2f80d6f'/></encryption>"
+    )
+    disk = f"<disk type='file'><source file='{place}/real.img'>{secret}</source><target dev='vdb' bus='virtio'/></disk>"
+    await engine.define(guest_xml(place, guest_image, more=disk))
+    with pytest.raises(Unsupported) as caught:
+        await engine.start("real")
+    assert "0a81f5b2-8403-7b23-c8d6-21ccc2f80d6f" in caught.value.message

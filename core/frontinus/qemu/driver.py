@@ -18,6 +18,7 @@ from frontinus.domain.plan import DevicePlan, LaunchPlan
 from frontinus.ports.hypervisor import RunRecord
 from frontinus.ports.resources import Credentials
 from frontinus.qemu import hotplug, process
+from frontinus.qemu.argv import secrets
 from frontinus.qemu.caps import cache, replies, transcript, xml_capabilities, xml_domain
 from frontinus.qemu.guest import QemuGuest
 from frontinus.qemu.monitor.client import Command
@@ -63,7 +64,7 @@ class QemuHypervisor:
         return xml_domain.describe(capabilities, host, machine, virt_type)
 
     def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:
-        return launch_plan(guest, capabilities, host, incoming=incoming)
+        return launch_plan(guest, capabilities, host, incoming=incoming, seal=secrets.refuse)
 
     def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts) -> DevicePlan:
         return hotplug.plan_device(guest, device, capabilities, host)

@@ -112,7 +112,7 @@ def plan_device(guest: Guest, device: Device, caps: Capabilities, host: HostFact
 def _context(guest: Guest, alias: str, caps: Capabilities, host: HostFacts) -> Context:
     folder = host.paths.guest(guest.id if guest.id is not None else -1, guest.name)
     number = FIRST_FD + FDS_EACH * (zlib.crc32(alias.encode()) % (1 << 20))
-    return Context(guest, caps, host, folder, next_fd=number)
+    return Context(guest, caps, host, folder, next_fd=number, seal=secrets.refuse)
 
 
 def _steps(ctx: Context) -> tuple[Step, ...]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from frontinus.api.errors import Unsupported
+
 if TYPE_CHECKING:
     from frontinus.qemu.argv.context import Context
 
@@ -37,6 +39,12 @@ Sealer = Callable[[SecretUse], Sealed]
 def placeholder(use: SecretUse) -> Sealed:
     """For a plan that nobody will start: well-formed, the same each time, and without any secret in it."""
     return Sealed("AAAAAAAAAAAAAAAAAAAAAA==", "AAAAAAAAAAAAAAAAAAAAAA==")
+
+
+def refuse(use: SecretUse) -> Sealed:
+    """For a guest that will run: this engine keeps no secrets yet, and a made-up one would fail without saying why."""
+    which = use.uuid or use.usage or "given in the XML"
+    raise Unsupported(f"<secret> of type '{use.type}' ({which}): this engine does not keep secrets yet")
 
 
 def emit_secret(ctx: Context, object_id: str, use: SecretUse) -> str:
