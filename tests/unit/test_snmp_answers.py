@@ -197,7 +197,8 @@ def test_a_view_leaves_out_its_exceptions_also_after_changes() -> None:
     of = tree(guest(1), guest(2))
     view = View(frozenset({VM_MIB, (*NAME, 2)}), frozenset({NAME}))
     assert ask(GET, (*NAME, 1), (*NAME, 2), (1, 3, 6, 1, 2, 1, 1, 1, 0), of=of, view=view)[2] == [
-        ((*NAME, 1), ber.NO_SUCH_OBJECT, b""), ((*NAME, 2), ber.OCTETS, b"g2"), ((1, 3, 6, 1, 2, 1, 1, 1, 0), ber.NO_SUCH_OBJECT, b""),
+        ((*NAME, 1), ber.NO_SUCH_OBJECT, b""), ((*NAME, 2), ber.OCTETS, b"g2"),
+        ((1, 3, 6, 1, 2, 1, 1, 1, 0), ber.NO_SUCH_OBJECT, b""),
     ]  # fmt: skip
     of.state.guests = [guest(1), guest(2), guest(3)]
     of.fill()

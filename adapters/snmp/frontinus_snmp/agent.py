@@ -48,8 +48,9 @@ class Limiter:
         left = min(self._rate, left + (now - since) * self._rate)
         if len(self._sources) >= MOST_SOURCES:
             self._sources.pop(next(iter(self._sources)))
-        self._sources[host] = (max(0.0, left - 1), now)
-        return left >= 1
+        allowed = left >= 1
+        self._sources[host] = (left - allowed, now)
+        return allowed
 
 
 class Quiet:

@@ -36,12 +36,12 @@ def module() -> Iterator[str]:
         objects = (*NOTIFIED, "vmPersistent") if name == "vmDeleted" else NOTIFIED
         yield f"\n{name} NOTIFICATION-TYPE"
         yield f"    OBJECTS {{ {', '.join(objects)} }}"
-        yield from (f"    STATUS current\n    DESCRIPTION \"{text}\"\n    ::= {{ vmNotifications {number} }}").split("\n")
+        yield from (f'    STATUS current\n    DESCRIPTION "{text}"\n    ::= {{ vmNotifications {number} }}').split("\n")
     yield from _conformance()
     yield "\nEND"
 
 
-HEAD = '''VM-MIB DEFINITIONS ::= BEGIN
+HEAD = """VM-MIB DEFINITIONS ::= BEGIN
 
 -- Objects as in RFC 7666, with descriptions of what Frontinus answers. Written by frontinus_snmp.mib; do not edit.
 
@@ -64,7 +64,7 @@ vmObjects OBJECT IDENTIFIER ::= { vmMIB 1 }
 vmConformance OBJECT IDENTIFIER ::= { vmMIB 2 }
 vmHypervisor OBJECT IDENTIFIER ::= { vmObjects 1 }
 vmCompliances OBJECT IDENTIFIER ::= { vmConformance 1 }
-vmGroups OBJECT IDENTIFIER ::= { vmConformance 2 }'''
+vmGroups OBJECT IDENTIFIER ::= { vmConformance 2 }"""
 
 
 def _conventions() -> Iterator[str]:
@@ -116,9 +116,13 @@ def _table(table: Table) -> Iterator[str]:
     yield "}"
     for member in members:
         if isinstance(member, Index):
-            yield from _object(member.name, member.syntax, "not-accessible", member.text, f"{table.entry} {member.number}")
+            yield from _object(
+                member.name, member.syntax, "not-accessible", member.text, f"{table.entry} {member.number}"
+            )
         else:
-            yield from _object(member.name, _syntax(member.syntax), "read-only", member.text, f"{table.entry} {member.number}")
+            yield from _object(
+                member.name, _syntax(member.syntax), "read-only", member.text, f"{table.entry} {member.number}"
+            )
 
 
 def _base(member: Index | Column) -> str:
@@ -132,7 +136,10 @@ GROUPS = ("vmVirtualMachineGroup", "vmCpuGroup", "vmCpuAffinityGroup", "vmStorag
 
 
 def _conformance() -> Iterator[str]:
-    objects = [[scalar.name for scalar in SCALARS if _ours(scalar)], *([c.name for c in table.columns] for table in TABLES)]
+    objects = [
+        [scalar.name for scalar in SCALARS if _ours(scalar)],
+        *([c.name for c in table.columns] for table in TABLES),
+    ]
     groups = ("vmHypervisorGroup", *GROUPS)
     for number, (group, names) in enumerate(zip(groups, objects, strict=True), 1):
         yield f"\n{group} OBJECT-GROUP\n    OBJECTS {{ {', '.join(names)} }}"
