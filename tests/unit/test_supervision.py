@@ -34,11 +34,23 @@ async def test_a_dying_adapter_is_restarted_and_ends_with_us(tmp_path: Path, mon
     monkeypatch.setattr(adapters, "installed", lambda: [Adapter("short", "shortlived")])
     monkeypatch.setattr(adapters, "FIRST_DELAY", 0.02)
     monkeypatch.setattr(Supervisor, "_environment", lambda _: {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"})
+    monkeypatch.setattr(adapters, "confinement", lambda *_: [])
     supervisor = Supervisor(Config(paths=rooted_paths(tmp_path)))
-    supervisor._confined = []
     assert supervisor.start() == ["short"]
     async with asyncio.timeout(10):
         while supervisor.restarts.get("short", 0) < 2:  # noqa: ASYNC110 (another process is waited for)
             await asyncio.sleep(0.01)
     await supervisor.stop()
     assert len(count.read_text()) >= 2
+
+
+def test_only_users_of_speaking_adapters_are_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class User:
+        pw_uid = 990
+
+    asked: list[str] = []
+    monkeypatch.setattr(
+        adapters, "find_user", lambda name: asked.append(name) or (User if name.endswith("dbus") else None)
+    )
+    assert adapters.speakers() == {990}
+    assert "frontinus" not in asked and "nobody" not in asked

@@ -59,7 +59,16 @@ def _present(name: str) -> bool:
     return True
 
 
-def confinement(config: Config) -> list[str]:
+SPEAKERS = ("dbus", "cim")
+"""Adapters that pass their callers' identities on; each needs a user of its own, frontinus-NAME, to be trusted with that."""
+
+
+def speakers() -> frozenset[int]:
+    """The users that may speak for others: a hole in another adapter then gains nothing."""
+    return frozenset(user.pw_uid for name in SPEAKERS if (user := find_user(f"frontinus-{name}")))
+
+
+def confinement(config: Config, name: str = "") -> list[str]:
     """The words before an adapter's command: it dies with us, and as root's child it is an ordinary user without
     capabilities. Where the interpreter cannot be reached by such a user, it stays root, and that is said."""
     tool = shutil.which("setpriv")
@@ -69,7 +78,8 @@ def confinement(config: Config) -> list[str]:
     words = [tool, "--pdeathsig", "TERM", "--no-new-privs"]
     if os.getuid() != 0:
         return words
-    user = next((entry for name in (config.adapter_user, "nobody") if (entry := find_user(name))), None)
+    candidates = (f"frontinus-{name}", config.adapter_user, "nobody")
+    user = next((entry for candidate in candidates if (entry := find_user(candidate))), None)
     if user is None or not _reachable(sys.executable):
         log.warning("adapters run as root: there is no user for them, or none may run %s", sys.executable)
         return words
@@ -99,7 +109,6 @@ class Supervisor:
         self.config = config
         self.restarts: dict[str, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._confined = confinement(config)
 
     def start(self) -> list[str]:
         """Start; returns the names. A chosen adapter that is not installed is logged."""
@@ -119,7 +128,7 @@ class Supervisor:
 
     def command(self, adapter: Adapter) -> list[str]:
         """What an adapter's process is started with."""
-        return [*self._confined, sys.executable, "-m", adapter.module, "--socket", str(self.config.socket),
+        return [*confinement(self.config, adapter.name), sys.executable, "-m", adapter.module, "--socket", str(self.config.socket),
                 "--monitor-socket", str(self.config.monitor_socket),
                 *self.config.adapter_arguments.get(adapter.name, ())]  # fmt: skip
 

@@ -18,7 +18,7 @@ from frontinus import __version__
 from frontinus.api.errors import FrontinusError
 from frontinus.daemon import config as configuration
 from frontinus.daemon import logs
-from frontinus.daemon.adapters import Supervisor, find_user
+from frontinus.daemon.adapters import Supervisor, speakers
 from frontinus.daemon.compose import make_engine
 from frontinus.daemon.config import Config
 from frontinus.daemon.notify import notify
@@ -60,7 +60,7 @@ async def serve(config: Config) -> None:
         for path, readonly in ((config.socket, False), (config.monitor_socket, True)):
             server = Server(
                 path, engine.session, readonly=readonly, mode=_mode(config, readonly), group=_group(config),
-                trusted=_trusted(config),
+                trusted=speakers(),
             )  # fmt: skip
             stack.callback(server.close)
         supervisor = Supervisor(config)
@@ -92,12 +92,6 @@ def _mode(config: Config, readonly: bool) -> int:
     if config.session:
         return 0o600
     return 0o666 if readonly else 0o660
-
-
-def _trusted(config: Config) -> frozenset[int]:
-    """Who may speak for others beside root: the adapters' own user, which nobody else is."""
-    user = find_user(config.adapter_user)
-    return frozenset() if user is None else frozenset({user.pw_uid})
 
 
 def _group(config: Config) -> int | None:

@@ -42,6 +42,7 @@ from frontinus.qemu.argv import (
     interfaces,
     memory_devices,
     rng,
+    secrets,
     shmem,
     usb,
     vsock,
