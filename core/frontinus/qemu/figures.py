@@ -29,10 +29,6 @@ BALLOON: Mapping[str, str] = {
 }  # fmt: skip
 
 
-IO_STATUS: Mapping[str, int] = {"ok": 0, "failed": 1, "nospace": 2}
-"""Of a device that stops the guest on an error; the numbers are the facade's."""
-
-
 class _Counters(msgspec.Struct):
     rd_bytes: int = 0
     rd_operations: int = 0
@@ -74,7 +70,6 @@ class _Block(msgspec.Struct):
     qdev: str = ""
     device: str = ""
     inserted: _Medium | None = None
-    io_status: str | None = msgspec.field(name="io-status", default=None)
 
 
 class _Balloon(msgspec.Struct):
@@ -191,8 +186,6 @@ class Sampler:
                      "physical": image.virtual_size if image.actual_size is None else image.actual_size}  # fmt: skip
             if block.inserted.write_threshold:
                 sizes["threshold"] = block.inserted.write_threshold
-            if block.io_status in IO_STATUS:
-                sizes["error"] = IO_STATUS[block.io_status]
             figures.blocks.setdefault(_alias(block.qdev, block.device), {}).update(sizes)
 
     def _learn_nodes(self, blocks: Sequence[_Block]) -> None:
