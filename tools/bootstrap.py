@@ -33,6 +33,7 @@ PACKAGES = {
     "iproute2": ("ip, to look at what was set up", "run"),
     "dbus-daemon": ("a message bus of the demo's own", "run"),
     "dbus-bin": ("dbus-send, to ask what is on it", "run"),
+    "snmp": ("snmpwalk, to ask the SNMP agent", "run"),
     "ovmf": ("UEFI firmware", "test"),
     "swtpm": ("TPM of the guests", "test"),
     "swtpm-tools": ("swtpm_setup prepares TPMs", "test"),
@@ -43,7 +44,6 @@ PACKAGES = {
     "systemd": ("busctl, which judges the D-Bus service", "ci"),
     "libglib2.0-bin": ("gdbus, which judges it too", "ci"),
     "prometheus": ("promtool and Prometheus, which judge the exporter", "ci"),
-    "snmp": ("snmpwalk and its like, which judge the SNMP agent", "ci"),
     "snmptrapd": ("receives the SNMP agent's notifications", "ci"),
     "smitools": ("smilint, which judges MIB modules", "ci"),
 }

@@ -19,9 +19,10 @@ from pathlib import Path
 
 from accelerator import accelerator
 from demo_bus import bus
-from demo_net import network
+from demo_config import Place, configure
+from demo_net import free_port, network
 from demo_show import show
-from demo_ways import Place, free_port, ways_in
+from demo_ways import ways_in
 from frontinus.api import Engine, FrontinusError
 from guest_image import READY, GuestImage, GuestImageError, build
 from progress import step
@@ -65,10 +66,6 @@ DEFINITION = """
 
 STARTED = (b"qemu-system", b"swtpm", b"bin/frontinusd", b"dbus-daemon")
 """Words of the command lines of what the demo starts."""
-CONFIG = """
-[adapter_arguments]
-prometheus = ["--listen", "127.0.0.1:{port}"]
-"""
 
 
 class GuestFailed(Exception):
@@ -120,7 +117,9 @@ async def _demonstrate(image: GuestImage, kind: str, seconds: float | None) -> N
         xml = definition(guest_files(folder, image), image, kind)
         async with (
             bus(folder) as address,
-            daemon(folder, place := Place(folder / "run/frontinus.sock", free_port(), address)) as started,
+            daemon(
+                folder, place := Place(folder / "run/frontinus.sock", free_port(9177), free_port(1161), address)
+            ) as started,
             started.engine() as engine,
             guest(engine, xml),
         ):
@@ -188,8 +187,7 @@ def definition(files: dict[str, str], image: GuestImage, kind: str) -> str:
 @asynccontextmanager
 async def daemon(folder: Path, place: Place) -> AsyncIterator[Daemon]:
     """frontinusd with all its state under the folder; stopped afterwards."""
-    config = folder / "frontinus.toml"
-    config.write_text(CONFIG.format(port=place.prometheus))
+    config = configure(folder, place)
     buses = {"DBUS_SESSION_BUS_ADDRESS": place.bus} if place.bus else {}
     daemon = Daemon(folder, "--config", str(config), environment=buses)
     try:

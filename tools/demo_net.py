@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 
 TUNSETIFF = 0x400454CA  # linux/if_tun.h
@@ -46,3 +48,15 @@ def taps_allowed() -> bool:
     finally:
         os.close(tun)
     return True
+
+
+def free_port(wanted: int) -> int:
+    """The wanted port of the loopback address, or another one where that is taken for TCP or UDP."""
+    for port in (wanted, 0):
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp, suppress(OSError):
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tcp.bind(("127.0.0.1", port))
+            free = int(tcp.getsockname()[1])
+            udp.bind(("127.0.0.1", free))
+            return free
+    return wanted

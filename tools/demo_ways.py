@@ -5,46 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import sys
 import urllib.request
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from demo_config import COMMUNITY, Place
+
 DEADLINE = 30.0  # seconds for an adapter to start, on a loaded machine
+VM_MIB = "1.3.6.1.2.1.236"
 AGAIN = 0.1  # seconds between two tries at an adapter that may not listen yet
-PROMETHEUS_PORT = 9177
 
 Rows = list[tuple[str, str]]
 """What, and the command or address for it."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where the demo's daemon and its adapters are."""
-
-    socket: Path
-    prometheus: int
-    bus: str | None = None
-
-
-def free_port(wanted: int = PROMETHEUS_PORT) -> int:
-    """The wanted port of the loopback address, or another one where that is taken."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return int(probe.getsockname()[1])
-    return wanted
-
-
 async def ways_in(name: str, place: Place, xml: str) -> Rows:
     """The ways that answered, for the guest `name` whose running definition is `xml`."""
-    tried = (_command_line(name, place.socket), _prometheus(name, place.prometheus), _dbus(place.bus), _screen(xml))
+    tried = (
+        _command_line(name, place.socket), _prometheus(name, place.prometheus), _dbus(place.bus),
+        _snmp(name, place.snmp), _screen(xml),
+    )  # fmt: skip
     return [row for rows in await asyncio.gather(*tried) for row in rows]
 
 
@@ -81,24 +64,35 @@ async def _prometheus(name: str, port: int) -> Rows:
 
 
 async def _dbus(address: str | None) -> Rows:
-    """The adapter is on the bus when dbus-send, which a person will use, gets its list of guests."""
-    program = shutil.which("dbus-send")
-    if address is None or program is None:
-        return []
-    command = (
-        f"dbus-send --bus={address} --print-reply --dest=org.libvirt /org/libvirt/QEMU org.libvirt.Connect.ListDomains"
+    words = (
+        f"--bus={address} --print-reply --dest=org.libvirt /org/libvirt/QEMU org.libvirt.Connect.ListDomains uint32:0"
     )
+    return await _tool("D-Bus", "dbus-send", words, "object path") if address else []
+
+
+async def _snmp(name: str, port: int) -> Rows:
+    return await _tool("SNMP", "snmpwalk", f"-v2c -c {COMMUNITY} 127.0.0.1:{port} {VM_MIB}", f'"{name}"')
+
+
+async def _tool(what: str, program: str, words: str, shows: str) -> Rows:
+    """A command that a person will use, offered when its answer shows what it should; nothing where there is no such tool."""
+    path = shutil.which(program)
+    if path is None:
+        return []
+    last = b""
 
     async def answers() -> bool:
+        nonlocal last
         process = await asyncio.create_subprocess_exec(
-            program, *command.split()[1:], "uint32:0",
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            path, *words.split(),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
-        output, _ = await process.communicate()
-        return b"object path" in output
+        last, _ = await process.communicate()
+        return shows in last.decode(errors="replace")
 
-    works = await _in_time(answers)
-    return [("D-Bus", f"{command} uint32:0" if works else f"{address} does not answer")]
+    if await _in_time(answers):
+        return [(what, f"{program} {words}")]
+    return [(what, f"does not answer: {last.decode(errors='replace').strip()[:200]}")]
 
 
 async def _screen(xml: str) -> Rows:

@@ -8,8 +8,8 @@ import socket
 import pytest
 
 import demo_ways
-from demo_net import TAP, USER, network
-from demo_ways import _prometheus, _screen, free_port
+from demo_net import TAP, USER, free_port, network
+from demo_ways import _prometheus, _screen, _tool
 
 XML = """
 <domain><devices>
@@ -44,6 +44,13 @@ async def test_prometheus_is_offered_when_it_shows_the_guest(monkeypatch: pytest
     async with web:
         assert await _prometheus("demo", port) == [("Prometheus", f"curl http://127.0.0.1:{port}/metrics")]
         assert "does not answer" in (await _prometheus("other", port))[0][1]
+
+
+async def test_a_tool_is_offered_when_it_shows_what_it_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_ways, "DEADLINE", 0.3)
+    assert await _tool("Echo", "echo", "a demo", "demo") == [("Echo", "echo a demo")]
+    assert await _tool("Echo", "echo", "nothing", "demo") == [("Echo", "does not answer: nothing")]
+    assert await _tool("None", "no-such-program", "", "demo") == []
 
 
 def test_a_taken_port_is_not_used() -> None:
