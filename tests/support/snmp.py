@@ -7,7 +7,7 @@ import contextlib
 import os
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -76,6 +76,15 @@ def parsed(said: str) -> dict[str, str]:
     return {name.removeprefix("."): value for name, _, value in (line.partition(" = ") for line in said.splitlines())}
 
 
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for what becomes true in this process."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+
+
 @dataclass
 class Rig:
     """`engine` manages the guests that the agent shows."""
@@ -104,16 +113,21 @@ class Rig:
     ) -> Mapping[str, str]:
         return parsed(await self.ask(tool, root, access=access))
 
+    async def settled(self) -> None:
+        """Wait until the tree shows all that the engine told so far."""
+        generation = self.local.world.bus.generation
+        await until(lambda: self.link.generation >= generation)
+
     async def shown(self) -> None:
         """Wait until the tree has all guests of the engine with their disks."""
-        async with asyncio.timeout(60):
-            names = sorted(view.name for view in await self.engine.guests())
-            while True:
-                known = self.link.model.guests.values()
-                complete = all(entry.details for entry in known) and len(self.link.tree.state.guests) == len(names)
-                if complete and sorted(entry.view.name for entry in known) == names:
-                    return
-                await asyncio.sleep(0.01)
+        names = sorted(view.name for view in await self.engine.guests())
+
+        def complete() -> bool:
+            known = self.link.model.guests.values()
+            rows = [guest.view.name for guest in self.link.tree.state.guests]
+            return sorted(rows) == names and all(entry.details for entry in known)
+
+        await until(complete)
 
 
 @contextlib.asynccontextmanager
@@ -147,3 +161,30 @@ async def rig(folder: Path, *, guests: int = 2, settings: Settings | None = None
         for each in made_rig.sockets:
             each.close()
         await local.stop()
+
+
+MODULES = {
+    "SNMPv2-SMI": """org OBJECT IDENTIFIER ::= { iso 3 }
+dod OBJECT IDENTIFIER ::= { org 6 }
+internet OBJECT IDENTIFIER ::= { dod 1 }
+mgmt OBJECT IDENTIFIER ::= { internet 2 }
+mib-2 OBJECT IDENTIFIER ::= { mgmt 1 }
+MODULE-IDENTITY MACRO ::= BEGIN END
+OBJECT-TYPE MACRO ::= BEGIN END
+NOTIFICATION-TYPE MACRO ::= BEGIN END
+Integer32 ::= INTEGER (-2147483648..2147483647)
+TimeTicks ::= [APPLICATION 3] IMPLICIT INTEGER (0..4294967295)
+Counter64 ::= [APPLICATION 6] IMPLICIT INTEGER (0..18446744073709551615)""",
+    "SNMPv2-CONF": """OBJECT-GROUP MACRO ::= BEGIN END
+NOTIFICATION-GROUP MACRO ::= BEGIN END
+MODULE-COMPLIANCE MACRO ::= BEGIN END""",
+    "SNMPv2-TC": """TEXTUAL-CONVENTION MACRO ::= BEGIN END
+PhysAddress ::= TEXTUAL-CONVENTION DISPLAY-HINT "1x:" STATUS current DESCRIPTION "." SYNTAX OCTET STRING
+TruthValue ::= TEXTUAL-CONVENTION STATUS current DESCRIPTION "." SYNTAX INTEGER { true(1), false(2) }""",
+}
+"""As much of SMIv2's own modules, which many hosts lack, as VM-MIB needs."""
+
+
+def base_modules(folder: Path) -> None:
+    for name, content in MODULES.items():
+        (folder / f"{name}.txt").write_text(f"{name} DEFINITIONS ::= BEGIN\n{content}\nEND\n")

@@ -26,7 +26,7 @@ def guest(index: int, *, active: bool = True) -> Guest:
     uuid = f"00000000-0000-0000-0000-{index:012x}"
     view = GuestView(uuid=uuid, name=f"g{index}", state="running" if active else "shutoff", reason="booted", active=active,
                      memory=2**30, max_memory=2**41, vcpus=2, max_vcpus=4)  # fmt: skip
-    figures = GuestStats(uuid=uuid, name=view.name, cpu=CpuStats(time=5_000_999), vcpus=(VcpuStats(index=0, time=7000),),
+    figures = GuestStats(uuid=uuid, name=view.name, id=1, cpu=CpuStats(time=5_000_999), vcpus=(VcpuStats(index=0, time=7000),),
                          blocks=(BlockStats(index=0, name="vda", read_requests=3, capacity=2**42),))  # fmt: skip
     return Guest(index, view, Places(), booted=time.time() - 10, figures=figures, now=time.time())
 

@@ -47,6 +47,8 @@ class Link:
         self.path, self.max_age = path, max_age
         self.model = Model()
         self.tree = Tree(state)
+        self.generation = -1
+        """The engine's generation up to which the tree shows the guests; -1 without an engine."""
         self._state, self._numbers, self._tell = state, numbers, tell
         self._engine: Engine | None = None
         self._taken = 0.0
@@ -150,7 +152,7 @@ class Link:
 
     def _show(self) -> None:
         """Publish the model as it is, and then what there is to tell."""
-        numbers = self._numbers.numbers
+        numbers, generation = self._numbers.numbers, self.model.generation
         known = {uuid: entry for uuid, entry in self.model.guests.items() if uuid in numbers}
         if set(known) != set(self._guests):
             self._guests = {uuid: self._guests.get(uuid) or Guest(numbers[uuid], known[uuid].view, known[uuid].places)
@@ -162,6 +164,7 @@ class Link:
         self._state.guests = list(self._guests.values())
         self._copy()
         self.tree.fill()
+        self.generation = generation
         while self.model.news:
             self._tell(self.model.news.popleft())
 

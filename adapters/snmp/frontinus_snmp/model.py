@@ -48,12 +48,14 @@ class Model:
     def __init__(self) -> None:
         self.guests: dict[str, Entry] = {}
         self.connected = False
+        self.generation = -1
         self.changed = 0
         self.news: deque[News] = deque()
         self.dropped = 0
 
     def take(self, item: Snapshot | AnyEvent) -> None:
         """One item of the stream."""
+        self.generation = item.generation
         if isinstance(item, Snapshot):
             self._replace(item)
             return
@@ -76,7 +78,7 @@ class Model:
     def forget(self) -> None:
         """The engine is gone: nothing is known any more."""
         self.guests.clear()
-        self.connected = False
+        self.connected, self.generation = False, -1
 
     def _replace(self, snapshot: Snapshot) -> None:
         views = {view.uuid: view for view in snapshot.guests}

@@ -81,9 +81,10 @@ class Guest:
 
     @property
     def cpu_time(self) -> int | None:
-        if not self.view.active:
-            return 0
-        return microseconds(self.figures.cpu.time) if self.figures and self.figures.cpu else None
+        figures = self.figures
+        if not self.view.active or (figures and figures.cpu is None and not figures.stale):
+            return 0  # off, or so newly on that it was not measured yet; one that hangs has no figure
+        return microseconds(figures.cpu.time) if figures and figures.cpu else None
 
 
 @dataclass(eq=False)

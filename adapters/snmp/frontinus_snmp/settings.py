@@ -81,14 +81,14 @@ def places(monitor_socket: Path) -> Places:
     """Those that belong to the engine whose socket this is."""
     run = monitor_socket.parent
     if run == Path("/run/frontinus"):
-        return Places(Path("/etc/frontinus/snmp.toml"), Path("/var/lib/frontinus/snmp"))
+        return Places(Path("/etc/frontinus-snmp.toml"), Path("/var/lib/frontinus/snmp"))
     session = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/frontinus-{os.getuid()}") / "frontinus"
     if run == session:
         home = Path.home()
         config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
         state = Path(os.environ.get("XDG_STATE_HOME") or home / ".local/state")
         return Places(config / "frontinus/snmp.toml", state / "frontinus/snmp")
-    return Places(run.parent / "config/snmp.toml", run.parent / "state/snmp")
+    return Places(run.parent / "state/snmp/snmp.toml", run.parent / "state/snmp")
 
 
 def load(path: Path) -> Settings:

@@ -1,0 +1,282 @@
+"""The SNMP agent beside a mock engine, judged by net-snmp's clients."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from frontinus_snmp import mib
+from frontinus_snmp.objects import SCALARS, TABLES, VM_MIB
+from frontinus_snmp.settings import Settings, V2c
+from frontinus_snmp.tree import View
+from support.snmp import COMMUNITY, PASSWORDS, V2C, VM, Rig, base_modules, rig, run, until, v3
+
+pytestmark = pytest.mark.needs("snmpget", "snmpbulkwalk")
+NAMES = f"{VM}.1.4.1.2"
+OPER = f"{VM}.1.4.1.6"
+MIBS = Path(__file__).parents[2] / "mibs"
+
+
+@pytest.fixture
+async def agent(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with rig(tmp_path) as made:
+        yield made
+
+
+def dotted(oid: tuple[int, ...]) -> str:
+    return ".".join(map(str, oid))
+
+
+# --- what is shown
+
+
+@pytest.mark.parametrize("access", [V2C, v3()], ids=["v2c", "v3"])
+@pytest.mark.parametrize("tool", ["snmpwalk", "snmpbulkwalk"])
+async def test_a_walk_shows_every_object(agent: Rig, tool: str, access: list[str]) -> None:
+    found = await agent.walk("1.3.6.1", access=access, tool=tool)
+    for scalar in SCALARS:
+        assert f"{dotted(scalar.oid)}.0" in found, scalar.name
+    for table in TABLES:
+        for column in table.columns if table.name != "vmCpuAffinityTable" else ():
+            prefix = f"{dotted(table.oid)}.1.{column.number}."
+            assert any(name.startswith(prefix) for name in found), column.name
+    assert sorted(v for k, v in found.items() if k.startswith(NAMES)) == [
+        'STRING: "guest-00000"', 'STRING: "guest-00001"', 'STRING: "test"',
+    ]  # fmt: skip
+
+
+async def test_figures_are_the_engines(agent: Rig) -> None:
+    uuid = (await agent.engine.guest("guest-00001")).uuid
+    index = agent.link._numbers.numbers[uuid]
+    said = await agent.ask("snmpget", f"{VM}.1.4.1.17.{index}", access=v3())
+    (figures,) = await agent.engine.stats(["guest-00001"])
+    assert figures.cpu and figures.cpu.time
+    shown = int(said.rpartition(": ")[2])
+    assert 0 < shown <= figures.cpu.time / 1000 < shown + 5_000_000
+    said = await agent.ask("snmpget", f"{VM}.1.7.1.11.{index}.1", f"{VM}.1.7.1.10.{index}.1")
+    assert [int(line.rpartition(": ")[2]) for line in said.splitlines()] == [2**23, 1024]
+
+
+async def test_changes_show(agent: Rig) -> None:
+    async def state(name: str) -> str:
+        index = agent.link._numbers.numbers[(await agent.engine.guest(name)).uuid]
+        return (await agent.ask("snmpget", f"{OPER}.{index}")).rpartition(" = ")[2].strip()
+
+    assert await state("guest-00000") == "INTEGER: 4"
+    await agent.engine.suspend("guest-00000")
+    await agent.engine.destroy("guest-00001")
+    await agent.settled()
+    assert [await state("guest-00000"), await state("guest-00001")] == ["INTEGER: 8", "INTEGER: 11"]
+    await agent.engine.undefine("guest-00001")
+    await agent.settled()
+    assert sorted((await agent.walk(NAMES)).values()) == ['STRING: "guest-00000"', 'STRING: "test"']
+
+
+async def test_a_guest_that_comes_back_has_its_number(agent: Rig) -> None:
+    view, xml = await agent.engine.guest("guest-00001"), await agent.engine.guest_xml("guest-00001", ["inactive"])
+    before = await agent.walk(NAMES)
+    await agent.engine.destroy(view.uuid)
+    await agent.engine.undefine(view.uuid)
+    await agent.settled()
+    assert await agent.walk(NAMES) != before
+    await agent.engine.define(xml)
+    await agent.settled()
+    assert await agent.walk(NAMES) == before
+
+
+async def test_without_the_engine_no_guest_is_shown(agent: Rig) -> None:
+    agent.sockets.pop().close()
+    await until(lambda: not agent.link.tree.state.guests)
+    found = await agent.walk("1.3.6.1")
+    assert not any(name.startswith(NAMES) for name in found)
+    assert found[f"{VM}.1.2.0"] == "INTEGER: 0" and found["1.3.6.1.2.1.1.7.0"] == "INTEGER: 72"
+
+
+async def test_rows_are_never_torn(tmp_path: Path) -> None:
+    """While guests come, go and pause, a walk is in order and every row of one answer is of one moment."""
+    async with rig(tmp_path, guests=60) as agent:
+        stop = asyncio.Event()
+
+        async def churn() -> None:
+            number = 0
+            while not stop.is_set():
+                name = f"guest-{number % 60:05d}"
+                await agent.engine.destroy(name)
+                await agent.engine.start(name)
+                number += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(churn())
+        for _ in range(5):
+            said = await agent.ask("snmpbulkwalk", "-Cr40", f"{VM}.1.4")  # refuses names that do not grow
+            rows = {line.partition(" ")[0].rpartition(".")[2] for line in said.splitlines()}
+            assert len(rows) == 61 and len(said.splitlines()) == 61 * 16
+        stop.set()
+        await task
+
+
+# --- MIB modules
+
+
+def test_the_module_is_the_tables() -> None:
+    assert (MIBS / "VM-MIB.txt").read_text() == "\n".join(mib.module()) + "\n", (
+        "python -m frontinus_snmp.mib > mibs/VM-MIB.txt"
+    )
+
+
+@pytest.mark.needs("smilint")
+async def test_smilint_finds_nothing(tmp_path: Path) -> None:
+    base_modules(tmp_path)
+    code, said = await run("smilint", "-l", "6", str(MIBS / "VM-MIB.txt"), given={"SMIPATH": str(tmp_path)})
+    assert (code, said) == (0, "")
+
+
+@pytest.mark.needs("snmptable")
+async def test_snmptable_shows_guests_by_name(agent: Rig, tmp_path: Path) -> None:
+    base_modules(tmp_path)
+    options = [*v3(), "-m", "VM-MIB", "-M", f"{tmp_path}:{MIBS}", "-Ci", "-Cf", "|", "-CH"]
+    code, said = await run("snmptable", *options, f"127.0.0.1:{agent.port}", "VM-MIB::vmTable")
+    assert code == 0, said
+    rows = [line.split("|") for line in said.splitlines() if "|" in line]
+    assert sorted((row[1].strip('"'), row[4], row[5]) for row in rows) == [
+        ("guest-00000", "running", "running"), ("guest-00001", "running", "running"), ("test", "running", "running"),
+    ]  # fmt: skip
+
+
+# --- who may
+
+
+@pytest.mark.parametrize("access", [
+    v3("nobody"), v3(passwords=(b"authentic-guess", PASSWORDS[1])), v3(passwords=(PASSWORDS[0], b"private-guess")),
+    v3(auth="SHA-512"), v3(auth="MD5"), ["-v3", "-l", "noAuthNoPriv", "-u", "monitor"],
+    ["-v3", "-l", "authNoPriv", "-u", "monitor", "-a", "SHA-256", "-A", PASSWORDS[0].decode()],
+    ["-v2c", "-c", "public"], ["-v1", "-c", COMMUNITY.decode()],
+], ids=["unknown", "password", "privacy", "other hash", "MD5", "noAuthNoPriv", "authNoPriv", "community", "v1"])  # fmt: skip
+async def test_others_get_nothing(agent: Rig, access: list[str]) -> None:
+    code, said = await run("snmpget", "-t", "1", "-r", "0", *access, f"127.0.0.1:{agent.port}", "1.3.6.1.2.1.1.1.0")
+    assert code != 0 and "Frontinus" not in said
+
+
+async def test_v2c_is_off_and_bound_to_its_sources(tmp_path: Path) -> None:
+    elsewhere = V2c(COMMUNITY, (ip_network("192.0.2.0/24"),), "all")
+    for number, settings in enumerate((Settings(), Settings(v2c=elsewhere))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        async with rig(folder, settings=settings) as agent:
+            code, said = await run(
+                "snmpget", "-t", "1", "-r", "0", *V2C, f"127.0.0.1:{agent.port}", "1.3.6.1.2.1.1.1.0"
+            )
+            assert code != 0 and "Timeout" in said
+            assert "Frontinus" in await agent.ask("snmpget", "1.3.6.1.2.1.1.1.0", access=v3())
+
+
+async def test_views_fail_closed(tmp_path: Path) -> None:
+    views = {"all": View(frozenset({(1, 3, 6, 1)})), "names": View(frozenset({(*VM_MIB, 1, 4, 1, 2)})), "empty": View()}
+    users = {"monitor": "all", "names": "names", "empty": "empty", "stray": "not there"}
+    async with rig(tmp_path, settings=Settings(views=views), users=users) as agent:
+        assert set(await agent.walk("1.3.6.1", access=v3("names"))) >= {f"{NAMES}.1", f"{NAMES}.2", f"{NAMES}.3"}
+        assert "No Such Object" in await agent.ask("snmpget", f"{OPER}.1", access=v3("names"))
+        for name in ("empty", "stray"):
+            said = await agent.ask("snmpwalk", "1.3.6.1", access=v3(name))
+            assert "No more variables" in said and len(said.splitlines()) < 4
+
+
+@pytest.mark.needs("snmpset")
+async def test_nothing_can_be_set(agent: Rig) -> None:
+    for access in (V2C, v3()):
+        code, said = await run("snmpset", *access, f"127.0.0.1:{agent.port}", f"{VM}.1.9.0", "i", "1")
+        assert code != 0 and "notWritable" in said
+
+
+async def test_what_was_recorded_cannot_be_played_after_a_restart(tmp_path: Path) -> None:
+    recorded: list[bytes] = []
+    async with rig(tmp_path) as agent:
+        receive = agent.agent.receive
+        agent.agent.receive = lambda data, *rest: (recorded.append(data), receive(data, *rest))[1]  # type: ignore[method-assign]
+        await agent.ask("snmpget", "1.3.6.1.2.1.1.1.0", access=v3())
+        assert len(await played(agent, recorded[-1])) > 150
+    async with rig(tmp_path) as agent:
+        assert agent.agent.authority.boots == 2
+        assert len(await played(agent, recorded[-1])) < 150
+        assert agent.counters["usmStatsNotInTimeWindows"] == 1
+
+
+async def played(agent: Rig, data: bytes) -> bytes:
+    """The answer to a packet."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+        sender.connect(("127.0.0.1", agent.port))
+        await loop.sock_sendall(sender, data)
+        return await asyncio.wait_for(loop.sock_recv(sender, 65536), 5)
+
+
+# --- the process
+
+
+async def program(folder: Path, *options: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "frontinus_snmp.main", "--monitor-socket", str(folder / "run/ro.sock"), *options,
+        stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
+async def test_without_a_user_it_opens_no_port_and_waits(tmp_path: Path) -> None:
+    process = await program(tmp_path)
+    assert process.stderr is not None
+    assert b"no user is configured" in await asyncio.wait_for(process.stderr.readline(), 20)
+    sockets = {str(fd.readlink()) for fd in Path(f"/proc/{process.pid}/fd").iterdir()}
+    inodes = {name.removeprefix("socket:[").removesuffix("]") for name in sockets if name.startswith("socket")}
+    udp = {line.split()[9] for line in Path(f"/proc/{process.pid}/net/udp").read_text().splitlines()[1:]}
+    assert not inodes & udp
+    process.terminate()
+    assert await asyncio.wait_for(process.communicate(), 10) == (None, b"") and process.returncode == 0
+
+
+async def test_a_user_who_is_added_is_let_in_without_a_restart(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "state/snmp").mkdir(parents=True)
+    (tmp_path / "state/snmp/snmp.toml").write_text(f'listen = ["127.0.0.1:{port}"]\nlocation = "rack 7"\n')
+    process = await program(tmp_path)
+    try:
+        assert process.stderr is not None
+        assert b"no user is configured" in await asyncio.wait_for(process.stderr.readline(), 20)
+        adding = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "frontinus_snmp.main", "--state", str(tmp_path / "state/snmp"), "adduser", "monitor",
+            "--password-fd", "0", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        await adding.communicate(b"\n".join(PASSWORDS))
+        assert adding.returncode == 0
+        while b"listening" not in await asyncio.wait_for(process.stderr.readline(), 20):
+            pass
+        code, said = await run("snmpget", *v3(), f"127.0.0.1:{port}", "1.3.6.1.2.1.1.6.0")
+        assert code == 0 and "rack 7" in said
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+# --- what it costs
+
+
+async def test_a_thousand_guests_walk_quickly(tmp_path: Path) -> None:
+    async with rig(tmp_path, guests=1000, max_age=60) as agent:
+        await agent.ask("snmpget", "1.3.6.1.2.1.1.1.0")
+        for access, limit in ((V2C, 20e-6), (v3(), 40e-6)):
+            before, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_utime
+            said = await agent.ask("snmpbulkwalk", "-Cr50", VM, access=access)
+            count, wall = len(said.splitlines()), time.perf_counter() - before
+            cpu = resource.getrusage(resource.RUSAGE_SELF).ru_utime - used
+            print(
+                f"{access[0]}: {count} in {wall:.2f} s, {wall / count * 1e6:.1f} us each, our CPU {cpu / count * 1e6:.1f} us"
+            )
+            assert count > 38_000 and cpu / count < limit
