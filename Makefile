@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 FOLDERS := $(wildcard tests/unit tests/system tests/faults tests/protocols)
 
-.PHONY: run test lint bench golden clean
+.PHONY: run test lint bench releases golden clean
 
 run: ## start the daemon with a small real guest, and watch it
 	@python3 tools/bootstrap.py run
@@ -23,6 +23,10 @@ lint: ## style, types, and who may import whom
 bench: ## the figures that the design promises, measured beside a bare QEMU
 	@python3 tools/bootstrap.py test
 	$(PYTHON) -m pytest -s tests/bench $(ARGS)
+
+releases: ## ten guests on every release of QEMU that Debian has: they must see the same hardware
+	@python3 tools/bootstrap.py ci
+	FRONTINUS_RELEASES=all $(PYTHON) -m pytest -rs tests/system/releases $(ARGS)
 
 golden: ## write the golden files anew; read the difference before you commit it
 	@python3 tools/bootstrap.py lint

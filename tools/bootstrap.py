@@ -45,6 +45,7 @@ PACKAGES = {
     "libglib2.0-bin": ("gdbus, which judges it too", "ci"),
     "prometheus": ("promtool and Prometheus, which judge the exporter", "ci"),
     "snmptrapd": ("receives the SNMP agent's notifications", "ci"),
+    "mmdebstrap": ("unpacks other releases of QEMU, to compare guests on", "ci"),
     "smitools": ("smilint, which judges MIB modules", "ci"),
 }
 PURPOSES = ("lint", "run", "test", "ci")  # in the order of what they need

@@ -1,0 +1,184 @@
+"""Other releases of QEMU: each is probed, and shows ten guests the same hardware as the installed one does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+import releases
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.complete import complete
+from frontinus.domain.definition import parse_guest
+from frontinus.domain.guest import Guest
+from frontinus.domain.host import Paths
+from frontinus.domain.prepare import prepare
+from frontinus.linux.host import probe_facts
+from frontinus.linux.resources import LinuxResources
+from frontinus.qemu.caps.probe import DEVICES, probe
+from frontinus.qemu.caps.replies import from_sessions
+from frontinus.qemu.caps.transcript import read
+from frontinus.qemu.caps.user import probe_user
+from frontinus.qemu.driver import QemuHypervisor
+from support.releases import Hardware, compare, hardware
+from support.whole_guest import text
+
+INSTALLED = "/usr/bin/qemu-system-x86_64"
+ALL = os.environ.get("FRONTINUS_RELEASES") == "all"
+"""Set by `make releases`. Without it the release that is farthest from the installed one stands for the others."""
+SUITES = tuple(releases.SUITES) if ALL else ("bullseye",)
+REQUIRED = ALL or os.environ.get("FRONTINUS_REQUIRE_SYSTEM") == "1"
+PC, Q35 = "pc-i440fx-5.2", "pc-q35-5.2"
+"""Machine types that all of them have."""
+
+PARTS = {
+    "memory": "<memory unit='MiB'>256</memory>",
+    "features": "<acpi/><apic/>",
+    "more": "<cpu mode='custom'><model>Nehalem</model><feature policy='disable' name='vmx'/></cpu>",
+}
+"""What a guest says outside its devices unless it says otherwise."""
+
+
+def nics(*models: str) -> str:
+    return "".join(
+        f"<interface type='user'><mac address='52:54:00:00:00:{number:02x}'/><model type='{model}'/></interface>"
+        for number, model in enumerate(models)
+    )
+
+
+def disk(name: str, bus: str, more: str = "", device: str = "disk") -> str:
+    """A disk on a file, or a drive without a medium."""
+    source = f"<driver type='raw'/><source file='{{place}}/{name}'/>" if device == "disk" else ""
+    return f"<disk type='file' device='{device}'>{source}<target dev='{name}' bus='{bus}'/>{more}</disk>"
+
+
+def controllers(kind: str, *models: str) -> str:
+    return "".join(f"<controller type='{kind}' index='{n}' model='{model}'/>" for n, model in enumerate(models))
+
+
+DISKS = (disk("vda", "virtio", "<serial>one</serial>") + disk("sda", "scsi", "<wwn>5000c50015ea71ac</wwn>")
+         + disk("sdb", "sata") + disk("sdc", "sata", device="cdrom") + disk("sdd", "usb")
+         + controllers("scsi", "virtio-scsi"))  # fmt: skip
+OLD_DISKS = (disk("hda", "ide") + disk("hdb", "ide", device="cdrom") + disk("fda", "fdc", device="floppy")
+             + disk("sda", "scsi") + controllers("scsi", "lsilogic"))  # fmt: skip
+BRIDGES = (controllers("pci", "pcie-root", "pcie-root-port", "pcie-switch-upstream-port", "pcie-switch-downstream-port",
+                       "pcie-to-pci-bridge", "pcie-expander-bus")
+           + "<controller type='usb' model='ich9-ehci1'/><controller type='usb' model='ich9-uhci1'/>"
+           "<controller type='usb' index='1' model='qemu-xhci' ports='8'/>" + nics("rtl8139"))  # fmt: skip
+DESKTOP = """<graphics type='vnc' port='5999'/><video><model type='vga' vram='32768'/></video>
+<sound model='ich6'><codec type='duplex'/></sound><sound model='ac97'/><input type='tablet' bus='usb'/>
+<input type='keyboard' bus='virtio'/><input type='mouse' bus='virtio'/><hub type='usb'/>"""
+SUNDRIES = """<serial type='null'/><serial type='null'><target port='1'/></serial>
+<console type='null'><target type='virtio' port='1'/></console>
+<channel type='null'><target type='virtio' name='org.example.one'/></channel>
+<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng><watchdog model='i6300esb'/><panic model='isa'/>
+<memballoon model='virtio' autodeflate='on'/><iommu model='intel'><driver intremap='on' caching_mode='on'/></iommu>"""
+MODULE = "<memory model='dimm'><target><size unit='MiB'>128</size><node>1</node></target></memory>"
+CELLS = """<vcpu current='2'>4</vcpu><cpu mode='custom'><model>Nehalem</model>
+<topology sockets='2' cores='2' threads='1'/><numa><cell id='0' cpus='0-1' memory='64' unit='MiB'/>
+<cell id='1' cpus='2-3' memory='64' unit='MiB'/></numa></cpu>"""
+
+GUESTS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
+    "least of all": (PC, "<memballoon model='none'/>", {}),
+    "least of all with PCI Express": (Q35, "<memballoon model='none'/>", {}),
+    "disks": (Q35, DISKS, {}),
+    "disks of old": (PC, OLD_DISKS, {}),
+    "network cards": (Q35, nics("virtio", "e1000e", "virtio-non-transitional"), {}),
+    "network cards of old": (PC, nics("virtio", "e1000", "rtl8139", "pcnet"), {}),
+    "bridges and ports": (Q35, BRIDGES, {}),
+    "a desktop": (PC, DESKTOP, {}),
+    "ports and sundries": (Q35, SUNDRIES, {"features": "<acpi/><apic/><ioapic driver='qemu'/>"}),
+    "cells and memory": (Q35, MODULE, {"more": CELLS, "memory": "<maxMemory slots='4' unit='MiB'>2048</maxMemory>"}),
+}
+"""Machine type, devices, and what is not as in PARTS."""
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def other(request: pytest.FixtureRequest) -> Path:
+    """The emulator of another release."""
+    found = releases.cached(request.param)
+    if found is None and not REQUIRED:
+        pytest.skip(f"the QEMU of {request.param} is not unpacked: `make releases` does that")
+    try:
+        return found or releases.emulator(request.param)
+    except releases.ReleaseError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def caps(other: Path) -> Capabilities:
+    return from_sessions(read(probe(str(other), probe_user())), str(other))
+
+
+def test_it_is_probed(other: Path, caps: Capabilities) -> None:
+    suite = other.parent.name
+    assert caps.emulator == str(other) and caps.arch == "x86_64" and caps.tcg
+    assert suite == "sid" or ".".join(map(str, caps.version)).startswith(releases.SUITES[suite] + ".")
+    assert all(caps.canonical_machine(name) is not None for name in (PC, Q35))
+    assert len(set(DEVICES) & set(caps.properties)) > len(DEVICES) * 0.8
+    assert caps.cpu_models["tcg"] and caps.has_command("query-pci")
+
+
+def paths_in(place: Path) -> Paths:
+    return Paths(*(f"{place}/{part}" for part in ("config", "state", "run", "log", "cache", "nvram", "ram")))
+
+
+def defined(paths: Paths, machine: str, devices: str, parts: Mapping[str, str]) -> Guest:
+    """The guest as the installed release completes it: that is what is stored and moves from host to host."""
+    caps = asyncio.run(QemuHypervisor(INSTALLED, paths).capabilities())
+    document = text(machine=machine, **{**PARTS, **parts}).replace(
+        "</domain>", f"<devices>{devices}</devices></domain>"
+    )
+    return complete(parse_guest(document), caps, probe_facts(paths))
+
+
+async def seen(definition: Guest, emulator: str, paths: Paths, number: int) -> Hardware:
+    """Start the guest on a release, look at it, end it."""
+    hypervisor, resources = QemuHypervisor(emulator, paths), LinuxResources(paths, (70000, 70009))
+    caps, host = await hypervisor.capabilities(), probe_facts(paths)
+    guest = definition.clone()
+    guest.devices.emulator = emulator
+    plan = hypervisor.plan(prepare(guest, caps, host, guest_id=number), caps, host)
+
+    async def journal(undo: Sequence[dict[str, object]]) -> None:
+        pass
+
+    prepared = await resources.set_up(plan.resources, who := await resources.credentials(guest.uuid or ""), journal)
+    try:
+        running = await hypervisor.launch(plan, prepared.fds, who)
+        try:
+            assert await running.status() == "prelaunch"
+            return await hardware(running)
+        finally:
+            await running.quit(graceful=False, deadline=5)
+    finally:
+        for fd in prepared.fds.values():
+            os.close(fd)
+        await resources.tear_down(prepared.undo)
+
+
+@pytest.mark.parametrize("name", GUESTS)
+def test_a_guest_sees_the_same_hardware(other: Path, place: Path, name: str) -> None:
+    machine, devices, parts = GUESTS[name]
+    paths = paths_in(place)
+    guest = defined(paths, machine, devices.replace("{place}", str(place)), parts)
+    for each in guest.devices.disks:
+        if each.source and each.source.file:
+            Path(each.source.file).write_bytes(bytes(1 << 20))
+    here = asyncio.run(seen(guest, INSTALLED, paths, 1))
+    there = asyncio.run(seen(guest, str(other), paths, 2))
+    assert here["pci"] and here["cpus"] and len(here["cpu 0"]) > 50
+    found = compare(here, there)
+    assert not found, "\n".join(found)
+
+
+def test_another_machine_is_noticed(place: Path) -> None:
+    """The comparison above would be worth nothing if it saw no difference between two guests."""
+    paths = paths_in(place)
+    one, other = (
+        asyncio.run(seen(defined(paths, PC, nics(model), {}), INSTALLED, paths, 1)) for model in ("e1000", "rtl8139")
+    )
+    assert {line.partition(":")[0] for line in compare(one, other)} == {"devices", "pci"}
