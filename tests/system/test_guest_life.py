@@ -155,7 +155,11 @@ async def test_isolation_of_the_process(engine: Engine, place: Path, guest_image
     state = json.loads(next((place / "run").rglob("*running*/*")).read_text())
     proc = Path(f"/proc/{state['process']['pid']}")
     status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines() if ":\t" in line)
-    assert int(status["Uid"].split()[0]) >= 1_900_000_000 and int(status["CapEff"], 16) == 0 and int(status["CapBnd"], 16) == 0
+    assert (
+        int(status["Uid"].split()[0]) >= 1_900_000_000
+        and int(status["CapEff"], 16) == 0
+        and int(status["CapBnd"], 16) == 0
+    )
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     argv = (proc / "cmdline").read_bytes().decode().split("\0")
     assert argv[argv.index("-sandbox") + 1].startswith("on,") and "-nodefaults" in argv and "-no-user-config" in argv
