@@ -280,3 +280,9 @@ async def test_a_thousand_guests_walk_quickly(tmp_path: Path) -> None:
                 f"{access[0]}: {count} in {wall:.2f} s, {wall / count * 1e6:.1f} us each, our CPU {cpu / count * 1e6:.1f} us"
             )
             assert count > 38_000 and cpu / count < limit
+
+
+def test_the_documentation_is_the_tables() -> None:
+    assert "\n".join(mib.markdown()) in (MIBS.parent / "docs/snmp.md").read_text(), (
+        "python -m frontinus_snmp.mib --markdown"
+    )

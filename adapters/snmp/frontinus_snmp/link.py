@@ -45,6 +45,7 @@ class Link:
     def __init__(self, path: Path, state: State, numbers: Numbers, *, max_age: float,
                  tell: Callable[[News], None] = lambda news: None) -> None:  # fmt: skip
         self.path, self.max_age = path, max_age
+        self._spent = 0.0
         self.model = Model()
         self.tree = Tree(state)
         self.generation = -1
@@ -68,7 +69,7 @@ class Link:
     @property
     def fresh(self) -> bool:
         """Whether the figures are young enough to answer from."""
-        return self._engine is None or time.monotonic() - self._taken <= self.max_age
+        return self._engine is None or time.monotonic() - self._taken <= self.max_age / 2
 
     async def refresh(self, seconds: float) -> None:
         """New figures, in a round that all who ask at once share; past the deadline those of before are shown."""
@@ -81,7 +82,7 @@ class Link:
     async def _ask(self, engine: Engine) -> None:
         asked = time.monotonic()
         try:
-            found = await engine.stats(max_age=self.max_age)
+            found = await engine.stats(max_age=self.max_age / 2)  # the other half may pass here
         except FrontinusError as error:
             log.warning("no figures: %s", error.message)
             return
@@ -141,13 +142,15 @@ class Link:
     async def _publish(self) -> None:
         while True:
             await self._dirty.wait()
-            await asyncio.sleep(GATHER)
+            await asyncio.sleep(max(GATHER, 3 * self._spent))  # a storm of changes takes a quarter of the time at most
             self._dirty.clear()
             try:
                 await asyncio.to_thread(self._numbers.learn, list(self.model.guests))
             except OSError as error:
                 log.error("new guests are not shown, for their numbers cannot be kept: %s", error)
+            began = time.monotonic()
             self._show()
+            self._spent = time.monotonic() - began
             await self._describe()
 
     def _show(self) -> None:

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import sys
 from collections import Counter
@@ -64,6 +63,7 @@ class Service:
         self._where = places(options)
         self._socket: Path = options.monitor_socket
         self._booted: tuple[bytes, int] | None = None
+        self._lock: int | None = None
         self._numbers: store.Numbers | None = None
         self._authority: Authority | None = None
         self._counters: Counter[str] = Counter()
@@ -74,20 +74,24 @@ class Service:
         while True:
             stamp = _stamp(self._where)
             async with contextlib.AsyncExitStack() as stack:
+                following = None
                 try:
-                    await self._open(stack)
+                    following = await self._open(stack)
                 except (BadConfig, BadState, OSError) as error:
                     log.error("no port is open: %s", error)
-                while _stamp(self._where) == stamp:  # noqa: ASYNC110 - files do not tell
+                while _stamp(self._where) == stamp:
+                    if following is not None and following.done():
+                        following.result()  # what must not happen ends the process, which is then started anew
                     await asyncio.sleep(LOOK_AGAIN)
             log.info("the configuration or the users changed")
 
-    async def _open(self, stack: contextlib.AsyncExitStack) -> None:
+    async def _open(self, stack: contextlib.AsyncExitStack) -> asyncio.Task[None] | None:
+        """Open the ports if somebody may use them; the task that keeps the tree."""
         settings = configuration.load(self._where.config)
         known = store.read_users(self._where.state)
         if not known and settings.v2c is None:
             log.info("no user is configured, so no port is open; add one with: frontinus-snmp adduser NAME")
-            return
+            return None
         authority = self._boot(settings)
         authority.users, authority.max_size = known, settings.max_size
         assert self._numbers is not None
@@ -104,12 +108,14 @@ class Service:
         stack.push_async_callback(_ended, following)
         for (host, _), port in zip(settings.listen, ports, strict=True):
             log.info("listening on %s port %d: %d users%s", host, port, len(known), ", v2c" if settings.v2c else "")
+        return following
 
     def _boot(self, settings: configuration.Settings) -> Authority:
         """The engine, whose boot is on disk before the first packet. Raises BadState, OSError."""
         if self._authority is None:
             self._where.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            store.lock(self._where.state)  # held until the process ends
+            if self._lock is None:
+                self._lock = store.lock(self._where.state)  # held until the process ends
             self._numbers = store.Numbers(self._where.state)
             engine_id, boots = store.boot(self._where.state)
             self._authority = Authority(engine_id, boots, {}, self._counters, settings.max_size)
@@ -120,8 +126,7 @@ class Service:
 
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def serve(options: argparse.Namespace) -> None:
@@ -141,7 +146,6 @@ async def serve(options: argparse.Namespace) -> None:
 def main(given: Sequence[str] | None = None) -> int:
     """Run; the exit code."""
     options = arguments(given)
-    os.umask(0o077)
     if options.command is not None:
         return users.run(options, places(options).state)
     logging.basicConfig(level=logging.INFO, format="frontinus-snmp: %(message)s")

@@ -160,5 +160,20 @@ def _ours(scalar: Scalar) -> bool:
     return scalar.oid[: len(VM_MIB)] == VM_MIB
 
 
+def markdown() -> Iterator[str]:
+    """The lines of the documentation's table of objects."""
+    yield "| object | OID | syntax | what it says |\n| --- | --- | --- | --- |"
+    for scalar in SCALARS:
+        yield f"| {scalar.name} | {_dotted(scalar.oid)}.0 | {scalar.syntax.name} | {scalar.text} |"
+    for table in TABLES:
+        yield f"| **{table.name}** | {_dotted(table.oid)} | by {', '.join(table.index)} | {table.text} |"
+        for column in table.columns:
+            yield f"| {column.name} | {_dotted((*table.oid, 1, column.number))} | {column.syntax.name} | {column.text} |"
+
+
+def _dotted(oid: Oid) -> str:
+    return ".".join(map(str, oid))
+
+
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(module()) + "\n")
+    sys.stdout.write("\n".join(markdown() if "--markdown" in sys.argv else module()) + "\n")
