@@ -46,6 +46,9 @@ PACKAGES = {
     "prometheus": ("promtool and Prometheus, which judge the exporter", "ci"),
     "snmptrapd": ("receives the SNMP agent's notifications", "ci"),
     "mmdebstrap": ("unpacks other releases of QEMU, to compare guests on", "ci"),
+    "collectd-core": ("collectd, which loads the plugin for it", "ci"),
+    "libmicrohttpd12": ("collectd's own way out to Prometheus", "ci"),
+    "munin-node": ("munin-run, which judges the plugin for munin", "ci"),
     "smitools": ("smilint, which judges MIB modules", "ci"),
 }
 PURPOSES = ("lint", "run", "test", "ci")  # in the order of what they need
