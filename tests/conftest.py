@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.umask(0o022)  # guests' users read what tests write
     config.addinivalue_line("markers", "needs(*what): skip without root (the word) or these programs")
     config.addinivalue_line("markers", "may_skip(reason): may be skipped even where system tests are required")
     if config.getoption("--update-golden") and os.environ.get("CI"):
@@ -73,6 +74,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     needs = [*IMPLIED.get(area(item.path), ()), *(what for mark in item.iter_markers("needs") for what in mark.args)]
     if missing := [what for what in needs if lacking(what)]:
         pytest.skip(f"needs {', '.join(missing)}")
+
+
+@pytest.fixture(autouse=True)
+def _same_umask() -> Iterator[None]:
+    """A test that changes the umask for those after it has failed: their guests cannot read their images then."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    after = os.umask(before)
+    assert after == before, f"the test left the umask {after:03o}"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -165,11 +165,10 @@ def guest_files(folder: Path, image: GuestImage) -> dict[str, str]:
     place = folder / "guest"
     place.mkdir()
     place.chmod(0o755)
-    shutil.copyfile(image.kernel, place / "vmlinuz")
-    shutil.copyfile(image.initrd, place / "initrd.gz")
+    copy = image.copy_to(place)
     disk = place / "disk.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), DISK_SIZE], check=True)
-    return {"kernel": str(place / "vmlinuz"), "initrd": str(place / "initrd.gz"), "disk": str(disk)}
+    return {"kernel": str(copy.kernel), "initrd": str(copy.initrd), "disk": str(disk)}
 
 
 def definition(files: dict[str, str], image: GuestImage, kind: str) -> str:

@@ -41,6 +41,14 @@ class GuestImage:
     kernel: Path
     initrd: Path
 
+    def copy_to(self, folder: Path) -> GuestImage:
+        """A copy that every user can read who can pass the folder, whatever checkout and umask are like."""
+        copy = GuestImage(folder / "vmlinuz", folder / "initrd.gz")
+        for source, target in ((self.kernel, copy.kernel), (self.initrd, copy.initrd)):
+            shutil.copyfile(source, target)
+            target.chmod(0o644)
+        return copy
+
     def cmdline(self, job: str = "idle", **options: str) -> str:
         """A kernel command line: quiet, console on the first serial port, doing `job`; options become name=value."""
         words = {"console": "ttyS0", "panic": "-1", "job": job, **options}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,22 +16,28 @@ from trial import Daemon
 
 
 @pytest.fixture(scope="session")
-def guest_image() -> images.GuestImage:
-    """Kernel and initrd of the small test guest (tools/guest_image.py)."""
-    return _image(agent=False)
+def guest_image() -> Iterator[images.GuestImage]:
+    """Kernel and initrd of the small test guest (tools/guest_image.py), where every guest's user can read them."""
+    with _image(agent=False) as image:
+        yield image
 
 
 @pytest.fixture(scope="session")
-def agent_image() -> images.GuestImage:
+def agent_image() -> Iterator[images.GuestImage]:
     """The same with QEMU's guest agent in it."""
-    return _image(agent=True)
+    with _image(agent=True) as image:
+        yield image
 
 
-def _image(*, agent: bool) -> images.GuestImage:
+@contextmanager
+def _image(*, agent: bool) -> Iterator[images.GuestImage]:
     try:
-        return images.build(agent=agent)
+        built = images.build(agent=agent)
     except images.GuestImageError as error:
         pytest.skip(f"no guest image: {error}")
+    with tempfile.TemporaryDirectory(prefix="frontinus-image-") as name:
+        Path(name).chmod(0o755)
+        yield built.copy_to(Path(name))
 
 
 @pytest.fixture

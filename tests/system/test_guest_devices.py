@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import Unsupported, WrongState
 from guest_image import GuestImage
 from support import traces
+from support.ordinary import ordinary
 from system.test_guest_life import Watcher, boot, expect, guest_xml
 from trial import Daemon
 
@@ -178,19 +178,19 @@ async def test_statistics_equal_what_the_kernel_says(engine: Engine, place: Path
 
 async def test_session_engine_needs_no_root(place: Path, guest_image: GuestImage) -> None:
     """A user's own engine: everything in the user's folders, QEMU as the user."""
-    if not shutil.which("setpriv"):
-        pytest.skip("needs setpriv (util-linux)")
-    if subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c", ""], check=False).returncode:
-        pytest.skip(f"an ordinary user cannot run {sys.executable}")
     home = place / "home"
     (home / "run").mkdir(parents=True)
     for folder in (home, home / "run"):
         shutil.chown(folder, 65534, 65534)
         folder.chmod(0o700)
-    env = {"HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run"), "PATH": "/usr/bin:/bin"}
-    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    here = Path(sys.executable)
-    daemon = await asyncio.create_subprocess_exec(*user, str(here.with_name("frontinusd")), "--session", env=env)
+    (place / "session.toml").write_text("adapters = []")
+    (place / "session.toml").chmod(0o644)
+    engine, reachable = ordinary(place, "frontinus.daemon.main")
+    command, _ = ordinary(place, "frontinus.client.main")
+    env = {"HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run"), **reachable}
+    daemon = await asyncio.create_subprocess_exec(
+        *engine, "--session", "--config", str(place / "session.toml"), env=env
+    )
     try:
         socket = home / "run/frontinus/frontinus.sock"
         async with asyncio.timeout(30):
@@ -200,9 +200,7 @@ async def test_session_engine_needs_no_root(place: Path, guest_image: GuestImage
         file.write_text("<domain type='qemu'><name>mine</name><memory unit='MiB'>32</memory><os><type arch='x86_64' "
                         "machine='q35'>hvm</type></os></domain>")  # fmt: skip
         for words in (("define", str(file)), ("start", "mine"), ("destroy", "mine"), ("undefine", "mine")):
-            done = await asyncio.create_subprocess_exec(
-                *user, str(here.with_name("frontinus")), "--session", *words, env=env
-            )
+            done = await asyncio.create_subprocess_exec(*command, "--session", *words, env=env)
             assert await done.wait() == 0, words
     finally:
         daemon.terminate()
