@@ -14,13 +14,31 @@ class Config:
     children: tuple[Config, ...]
 
 class Values:
-    def __init__(self, type: str, values: Sequence[int | float], plugin_instance: str = ..., type_instance: str = ...,
-                 plugin: str = ..., host: str = ..., time: float = ..., interval: float = ...) -> None: ...
+    def __init__(
+        self,
+        type: str,
+        values: Sequence[int | float],
+        plugin_instance: str = ...,
+        type_instance: str = ...,
+        plugin: str = ...,
+        host: str = ...,
+        time: float = ...,
+        interval: float = ...,
+    ) -> None: ...
     def dispatch(self) -> None: ...
 
 class Notification:
-    def __init__(self, type: str, message: str, plugin_instance: str = ..., type_instance: str = ..., plugin: str = ...,
-                 host: str = ..., time: float = ..., severity: int = ...) -> None: ...
+    def __init__(
+        self,
+        type: str,
+        message: str,
+        plugin_instance: str = ...,
+        type_instance: str = ...,
+        plugin: str = ...,
+        host: str = ...,
+        time: float = ...,
+        severity: int = ...,
+    ) -> None: ...
     meta: Mapping[str, str | int | bool]
     def dispatch(self) -> None: ...
 
