@@ -9,10 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from frontinus.api.errors import InvalidXML
+from frontinus.domain.abi import differences
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.devices.base import Address
 from frontinus.domain.guest import Guest
+from frontinus.domain.plugging import add_device, parse_device, plugged
+from frontinus.domain.prepare import prepare
 from support.guests import completed, document, host, qemu72
 
 LAW = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -117,3 +120,56 @@ def test_no_address_moves_when_devices_come_and_go(parts: tuple[str, list[str], 
         after = complete(gone, qemu72(), host())
         kept = Counter(key(d.address) for d in gone.devices.all() if d.address is not None)
         assert not kept - Counter(key(d.address) for d in after.devices.all() if d.address is not None)
+
+
+ADDED = st.one_of(
+    NICS.filter(lambda nic: "<address" not in nic),
+    OTHERS.filter(lambda xml: xml.count("<controller") < 2),
+    st.sampled_from(["vdy", "sdy"]).map(lambda name: f"<disk><source file='/y'/><target dev='{name}'/></disk>"),
+)
+REMOVED = ("interfaces", "disks", "sounds", "rngs", "watchdogs", "filesystems", "channels", "serials", "inputs")
+"""Devices that others do not hang on, and that nobody adds anew."""
+STEPS = st.lists(st.one_of(ADDED, st.tuples(st.sampled_from(REMOVED), st.integers(0, 9)), st.just(None)), max_size=6)
+
+
+def stepped(guest: Guest, step: str | tuple[str, int] | None, *, live: bool) -> tuple[Guest, str] | None:
+    """The guest after a change, and what its differences may say; None for a change that is refused."""
+    if step is None:
+        again = guest if live else complete(parse_guest(format_guest(guest)), qemu72(), host())
+        return again, ""
+    if isinstance(step, str):
+        try:
+            device = parse_device(step)
+            after = plugged(guest, device, qemu72(), host())[0] if live else add_device(guest, device, qemu72(), host())
+        except InvalidXML:
+            return None
+        return after, "is new"
+    left = guest.clone()
+    devices = getattr(left.devices, step[0])
+    if not devices:
+        return None
+    del devices[step[1] % len(devices)]
+    return (left if live else complete(left, qemu72(), host())), "is gone"
+
+
+@LAW
+@given(GUESTS, STEPS, st.booleans())
+def test_a_device_stays_where_it_is_whatever_comes_and_goes(
+    parts: tuple[str, list[str], str], steps: list[str | tuple[str, int] | None], live: bool
+) -> None:
+    """Of a definition, and of a guest that runs and has devices plugged in and out."""
+    guest = made(*parts)
+    if guest is None:
+        return
+    if live:
+        guest = prepare(guest, qemu72(), host(), guest_id=1)
+    for step in steps:
+        after = stepped(guest, step, live=live)
+        if after is None:
+            continue
+        told = [str(difference) for difference in differences(guest, after[0])]
+        if not live:  # the first function of a slot that gets more of them says so
+            told = [line for line in told if not line.endswith("<address>: multifunction: no became yes")]
+        assert [line for line in told if not line.endswith(after[1] or "nothing")] == []
+        assert not [place for place, count in Counter(addresses(after[0])).items() if count > 1]
+        guest = after[0]

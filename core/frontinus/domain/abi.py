@@ -17,7 +17,7 @@ from frontinus.domain.complete import complete
 from frontinus.domain.cpu import Cpu, CpuFeature, CpuModelName
 from frontinus.domain.devices import Devices
 from frontinus.domain.devices.base import Address, Device, PciAddress, Rom, VirtioOptions
-from frontinus.domain.devices.character import Channel, Console, Parallel, Serial
+from frontinus.domain.devices.character import Channel, Console, Parallel, Port, Serial
 from frontinus.domain.devices.controller import Controller
 from frontinus.domain.devices.crypto import Crypto
 from frontinus.domain.devices.disk import Disk
@@ -197,6 +197,10 @@ def _place(device: Device) -> str:
     if isinstance(device, Controller):
         companion = f" {device.model}" if device.type == "usb" and device.master_port is not None else ""
         return f"{device.type} {device.index}{companion}"
+    if isinstance(device, Port) and device.port is not None:
+        return f"{device.port}"
+    if isinstance(device, Input) and device.address is None:
+        return f"{device.type} on {device.bus}"
     return f"at {_address(device.address)}" if device.address is not None else ""
 
 
@@ -205,6 +209,10 @@ def _address(address: Address) -> str:
         return f"pci {address.domain or 0:04x}:{address.bus or 0:02x}:{address.slot or 0:02x}.{address.function or 0:x}"
     said = [f"{name} {value}" for name in specs(type(address)) if (value := getattr(address, name)) is not None]
     return ", ".join(said).removeprefix("type ")
+
+
+def _same_place(one: object, other: object) -> bool:
+    return isinstance(one, Address) and isinstance(other, Address) and _address(one) == _address(other)
 
 
 # --- any two objects of a model
@@ -250,7 +258,7 @@ def _fields(element: str, where: str, old: Model, new: Model, kind: type[Model] 
         at = element if where else spec.path.partition("/")[0].lstrip("@") or element
         if isinstance(before, list):
             yield from _several(at, inside, before, after)
-        elif spec.model is not None and not isinstance(before or after, Address):
+        elif spec.model is not None and (not isinstance(before or after, Address) or _same_place(before, after)):
             yield from _model(inside, before, after, at)
         else:
             yield Difference(at, f"{inside}: {_said(before)} became {_said(after)}")
