@@ -99,6 +99,7 @@ WHOLE = f"""
 <processor><entry name='type'>P</entry></processor><memory_device><entry name='size'>M</entry></memory_device>
 <oemStrings><entry>one</entry><entry>two</entry></oemStrings></sysinfo>
 <sysinfo type='fwcfg'><entry name='opt/a'>v</entry><entry name='opt/b' file='/f'/></sysinfo>
+<bootloader>/usr/bin/pygrub</bootloader><bootloader_args>--q</bootloader_args>
 <os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type>
 <firmware><feature enabled='yes' name='secure-boot'/></firmware>
 <loader readonly='yes' type='pflash' secure='yes' stateless='no' format='raw'>/code.fd</loader>

@@ -124,7 +124,7 @@ KVM = """<kvm><hidden state='on'/><hint-dedicated state='on'/><poll-control stat
         ("", ENLIGHTENED, "qemu64,hv-relaxed=on,hv-synic=on,hv-stimer=on,hv-stimer-direct=on,hv-tlbflush=on,"
          "hv-tlbflush-direct=on,hv-tlbflush-ext=on,hv-emsr-bitmap=on,hv-spinlocks=0x1fff,hv-vendor-id=KVM Hv"),
         ("", "<hyperv mode='passthrough'/>", "qemu64,hv-passthrough=on"),
-        ("", KVM, "qemu64,kvm=off,kvm-hint-dedicated=on,kvm-poll-control=on,kvm-pv-ipi=off"),
+        ("<cpu mode='maximum'/>", KVM, "max,migratable=on,kvm=off,kvm-hint-dedicated=on,kvm-poll-control=on,kvm-pv-ipi=off"),
         ("<devices><panic model='hyperv'/></devices>", "", "qemu64,hv-crash=on"),
     ],
 )  # fmt: skip
@@ -388,14 +388,17 @@ def test_overridden_properties() -> None:
 def test_confidential_guests() -> None:
     wish = "<launchSecurity type='sev'><cbitpos>47</cbitpos><reducedPhysBits>1</reducedPhysBits><policy>0x1</policy>"
     wish += "<dhCert>AAAA</dhCert></launchSecurity>"
-    launch = plan(wish, with_(qemu72(), types="sev-guest"))
+    able = replace(with_(qemu72(), types="sev-guest"), sev={"cbitpos": 47})
+    launch = plan(wish, able)
     made = {o["id"]: o for o in map(json.loads, options(launch.argv)["object"])}
     cert = f"{launch.folder}/dh_cert.base64"
     assert made["lsec0"] == {"qom-type": "sev-guest", "id": "lsec0", "cbitpos": 47, "reduced-phys-bits": 1, "policy": 1,
                              "dh-cert-file": cert}  # fmt: skip
     assert SecretFile(cert, b"AAAA") in launch.resources
     with pytest.raises(Unsupported, match="launchSecurity"):
-        plan(wish, with_(qemu72(), without="sev-guest"))
+        plan(wish, with_(able, without="sev-guest"))
+    with pytest.raises(Unsupported, match="no processor"):
+        plan(wish, replace(able, sev=None))
 
 
 def test_memory_that_may_be_locked() -> None:

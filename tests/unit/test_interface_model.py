@@ -131,8 +131,8 @@ REFUSED = {
         "<interface type='user'><ip address='10.0.0.0'/><ip address='10.1.0.0'/></interface>",
         "at most one",
     ),
-    "prefix": ("<interface type='user'><ip address='10.0.0.0' prefix='28'/></interface>", "1 to 27"),
-    "prefix6": ("<interface type='user'><ip address='fd00::' prefix='63'/></interface>", "is 64"),
+    "prefix": ("<interface type='user'><ip address='10.0.0.0' prefix='28'/></interface>", "4 to 27"),
+    "prefix6": ("<interface type='user'><ip address='fd00::' prefix='121'/></interface>", "at most 120"),
     "peer": ("<interface type='user'><ip address='10.0.0.0' peer='10.0.0.1'/></interface>", "no peer"),
     "no-address": ("<interface type='user'><ip address='here'/></interface>", "is no"),
     "guest-route": (

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.clock import Timer
 from frontinus.domain.features import Features, HyperV, KvmFeatures
 from frontinus.domain.guest import Guest
 
@@ -66,6 +67,9 @@ def _hyperv(hyperv: HyperV) -> Iterator[str]:
 
 
 def _kvm(guest: Guest, kvm: KvmFeatures, caps: Capabilities) -> Iterator[str]:
+    dedicated = kvm.hint_dedicated is not None and kvm.hint_dedicated.state
+    if dedicated and not (guest.cpu and guest.cpu.mode in ("host-passthrough", "maximum")):
+        yield "<hint-dedicated>: only for a <cpu> of mode host-passthrough or maximum"
     ring = kvm.dirty_ring
     if ring is None or not ring.state:
         return
@@ -75,6 +79,13 @@ def _kvm(guest: Guest, kvm: KvmFeatures, caps: Capabilities) -> Iterator[str]:
         yield "<dirty-ring>: this QEMU cannot"
     if ring.size not in RINGS:
         yield "<dirty-ring>: the size is not a power of two between 1024 and 65536"
+
+
+OF_TIMERS = {
+    "track": ("platform", "rtc"), "frequency": ("tsc",), "mode": ("tsc",),
+    "tick_policy": ("platform", "pit", "rtc", "hpet", "tsc", "armvtimer"),
+}  # fmt: skip
+"""The timers that each attribute is for."""
 
 
 def check_clock(guest: Guest, caps: Capabilities) -> Iterator[str]:
@@ -89,17 +100,26 @@ def check_clock(guest: Guest, caps: Capabilities) -> Iterator[str]:
     if clock.adjustment is not None and not re.fullmatch(r"[+-]?\d{1,18}|reset", clock.adjustment):
         yield f"<clock adjustment='{clock.adjustment}'>: not a number of seconds"
     for timer in clock.timers:
-        where = f"<timer name='{timer.name}'>"
-        if timer.name in ("platform", "armvtimer"):
-            yield f"{where}: not a timer of these guests"
-        if timer.name == "rtc" and timer.track == "boot":
-            yield f"{where}: QEMU cannot track the time since boot"
-        if timer.name == "rtc" and timer.tick_policy in ("merge", "discard"):
-            yield f"{where}: QEMU cannot {timer.tick_policy} ticks"
-        if timer.name == "pit" and timer.tick_policy == "merge":
-            yield f"{where}: QEMU cannot merge ticks"
-        if timer.name == "pit" and timer.tick_policy == "catchup" and caps.has_property("kvm-pit", "lost_tick_policy"):
-            yield f"{where}: KVM cannot catch up ticks"
+        yield from _timer(timer, caps)
+
+
+def _timer(timer: Timer, caps: Capabilities) -> Iterator[str]:
+    where = f"<timer name='{timer.name}'>"
+    if timer.name in ("platform", "armvtimer"):
+        yield f"{where}: not a timer of these guests"
+    for name, timers in OF_TIMERS.items():
+        if getattr(timer, name) is not None and timer.name not in timers:
+            yield f"{where}: has no {name.replace('_', '')}"
+    if timer.catchup is not None and timer.tick_policy != "catchup":
+        yield f"{where}: <catchup> is for tickpolicy='catchup'"
+    if timer.name == "rtc" and timer.track == "boot":
+        yield f"{where}: QEMU cannot track the time since boot"
+    if timer.name == "rtc" and timer.tick_policy in ("merge", "discard"):
+        yield f"{where}: QEMU cannot {timer.tick_policy} ticks"
+    if timer.name == "pit" and timer.tick_policy == "merge":
+        yield f"{where}: QEMU cannot merge ticks"
+    if timer.name == "pit" and timer.tick_policy == "catchup" and caps.has_property("kvm-pit", "lost_tick_policy"):
+        yield f"{where}: KVM cannot catch up ticks"
 
 
 def check_events(guest: Guest, caps: Capabilities) -> Iterator[str]:

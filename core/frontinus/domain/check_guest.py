@@ -19,6 +19,9 @@ from frontinus.xml import Model
 
 ARCHITECTURES = ("x86_64", "i686")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SINGLE = frozenset({
+    "emulatorpin", "emulatorsched", "iommu", "memballoon", "nvram", "redirfilter", "resource", "vsock", "pstore",
+})  # fmt: skip
 KERNEL_HASHES = "object-add/arg-type/qom-type=sev-guest/kernel-hashes"
 SECURITY_OBJECTS = {"sev": "sev-guest", "sev-snp": "sev-snp-guest", "tdx": "tdx-guest"}
 
@@ -30,7 +33,7 @@ def check_guest(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[s
     yield from check_os(guest, caps)
     yield from check_sysinfo(guest)
     yield from check_memory(guest, caps)
-    yield from check_numa(guest)
+    yield from check_numa(guest, caps)
     yield from check_vcpus(guest, caps)
     yield from check_cpu(guest, caps)
     yield from check_iothreads(guest, caps)
@@ -41,6 +44,8 @@ def check_guest(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[s
     yield from _security(guest, caps)
     yield from _labels(guest, guest)
     yield from _passthrough(guest)
+    yield from _id_map(guest)
+    yield from _singles(guest)
 
 
 def _identity(guest: Guest) -> Iterator[str]:
@@ -71,9 +76,13 @@ def check_start(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[s
         yield f"<os><type arch='{guest.arch}'>: only x86_64 and i686 are supported"
     if guest.key_wrap:
         yield "<keywrap>: only processors of s390 wrap keys"
+    if guest.cpu_tune and (guest.cpu_tune.caches or guest.cpu_tune.memory) and guest.type != "kvm":
+        yield "<cachetune> and <memorytune>: only for KVM guests"
     topology = guest.cpu.topology if guest.cpu else None
     if topology is not None and topology.total != (guest.vcpus or 1):
         yield f"<topology>: {topology.total} CPUs, but <vcpu> says {guest.vcpus or 1}"
+    if guest.launch_security and guest.launch_security.type in ("sev", "sev-snp") and caps.sev is None:
+        yield f"<launchSecurity type='{guest.launch_security.type}'>: QEMU finds no processor here that can"
     kind = SECURITY_OBJECTS.get(guest.launch_security.type) if guest.launch_security else "object"
     if kind is None or not (kind == "object" or caps.has_type(kind)):
         yield "<launchSecurity>: this QEMU cannot"
@@ -111,8 +120,15 @@ def _labels(model: Model, guest: Guest) -> Iterator[str]:
         if model is guest:
             for label in labels:
                 yield from _guest_label(label)
+        elif any(not relabels(own) and own.model == label.model for own in guest.seclabels for label in labels):
+            yield "<seclabel>: a label of its own, but the guest's label of this model forbids relabelling"
     for part in parts:
         yield from _labels(part, guest)
+
+
+def relabels(label: SecurityLabel) -> bool:
+    """Whether a label of the guest has its files relabelled: one that we choose does, unless it says otherwise."""
+    return label.type in (None, "dynamic") if label.relabel is None else label.relabel
 
 
 def _guest_label(label: SecurityLabel) -> Iterator[str]:
@@ -123,6 +139,24 @@ def _guest_label(label: SecurityLabel) -> Iterator[str]:
         yield "<seclabel type='none'>: relabel='yes' is impossible"
     if kind == "static" and not label.label:
         yield "<seclabel type='static'>: <label> is missing"
+
+
+def _id_map(guest: Guest) -> Iterator[str]:
+    if guest.id_map is None:
+        return
+    if not guest.id_map.uids or not guest.id_map.gids:
+        yield "<idmap>: users and groups are mapped together"
+    for name, ranges in (("uid", guest.id_map.uids), ("gid", guest.id_map.gids)):
+        if ranges and ranges[0].start != 0:
+            yield f"<{name}>: the first range starts with root, 0"
+
+
+def _singles(guest: Guest) -> Iterator[str]:
+    """What can be there once only; the reader has kept the others aside."""
+    for part in filter(None, (guest, guest.devices, guest.cpu_tune)):
+        for unknown in part.kept:
+            if unknown.name in SINGLE and not unknown.path:
+                yield f"<{unknown.name}>: there is more than one"
 
 
 def _passthrough(guest: Guest) -> Iterator[str]:

@@ -10,6 +10,7 @@ from frontinus.domain.memory import HugePages
 from frontinus.domain.numa import Bandwidth, Cell, Interconnects, Latency
 
 ADDRESSABLE = 2**52
+MOST_SLOTS = 256
 IN_SLOTS = ("dimm", "nvdimm")
 OUTSIDE = ("sgx-epc", "virtio-pmem")
 """Memory devices that take no part in memory hotplug."""
@@ -46,6 +47,8 @@ def _hotplug(guest: Guest) -> Iterator[str]:
         yield "<maxMemory>: memory can only be plugged into a guest with NUMA cells"
     if most < guest.initial_memory:
         yield "<maxMemory>: less than the memory at start"
+    if (guest.memory_slots or 0) > MOST_SLOTS:
+        yield f"<maxMemory slots='{guest.memory_slots}'>: a machine has at most {MOST_SLOTS} slots"
     slots = sum(1 for device in guest.devices.memories if device.model in IN_SLOTS)
     if slots > (guest.memory_slots or 0):
         yield f"<maxMemory slots='{guest.memory_slots or 0}'>: there are {slots} devices for slots"
@@ -66,9 +69,11 @@ def _hugepages(guest: Guest, hugepages: HugePages) -> Iterator[str]:
         yield f"<page nodeset>: the guest has no node {node}"
 
 
-def check_numa(guest: Guest) -> Iterator[str]:
+def check_numa(guest: Guest, caps: Capabilities) -> Iterator[str]:
     """Reasons that lie in NUMA cells and <numatune>."""
     cells = guest.cells
+    if guest.has_hmat and not caps.has_schema("set-numa-node/arg-type/type=hmat-lb"):
+        yield "<numa>: this QEMU cannot describe memory performance"
     if cells:
         yield from _cells(guest, cells)
         for cell in cells:

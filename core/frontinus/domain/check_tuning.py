@@ -9,6 +9,8 @@ from frontinus.domain.guest import Guest
 from frontinus.domain.tuning import CpuTune, IothreadSched, VcpuSched
 
 REAL_TIME = ("fifo", "rr")
+PRIORITIES = range(100)
+"""Linux has real-time priorities from 1 on; 0 is for the kernel to refuse, as some definitions say it."""
 WITHOUT_REMAPPING = 255
 """vCPUs that interrupts reach without an IOMMU in extended interrupt mode."""
 
@@ -34,7 +36,7 @@ def check_vcpus(guest: Guest, caps: Capabilities) -> Iterator[str]:
 def _many(guest: Guest) -> Iterator[str]:
     if not guest.is_q35:
         yield f"<vcpu>: more than {WITHOUT_REMAPPING} need a q35 machine"
-    elif guest.devices.iommu is None:
+    elif guest.devices.iommu is None or guest.devices.iommu.eim is False:
         yield f"<vcpu>: more than {WITHOUT_REMAPPING} need an IOMMU in extended interrupt mode"
 
 
@@ -87,7 +89,9 @@ def pool_sizes(caps: Capabilities) -> bool:
 
 
 def check_tuning(guest: Guest) -> Iterator[str]:
-    """Reasons that lie in <cputune> and <blkiotune>."""
+    """Reasons that lie in <cputune>, <blkiotune> and <memtune>."""
+    if guest.mem_tune and guest.mem_tune.min_guarantee is not None:
+        yield "<min_guarantee>: QEMU cannot guarantee memory"
     paths = [device.path for device in guest.blkio_tune.devices] if guest.blkio_tune else []
     for path in sorted({path for path in paths if paths.count(path) > 1}):
         yield f"<blkiotune>: two <device> for {path}"
@@ -140,6 +144,8 @@ def _schedulers(scheds: Sequence[VcpuSched] | Sequence[IothreadSched], field: st
     for sched in scheds:
         if sched.scheduler in REAL_TIME and sched.priority is None:
             yield f"<{sched.tag} scheduler='{sched.scheduler}'>: priority is missing"
+        elif sched.scheduler in REAL_TIME and sched.priority not in PRIORITIES:
+            yield f"<{sched.tag} priority='{sched.priority}'>: not from {PRIORITIES[0]} to {PRIORITIES[-1]}"
 
 
 def _caches(tune: CpuTune) -> Iterator[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from frontinus.xml import Model, xml
-from frontinus.xml.codecs import UInt32, YesNo, hexadecimal, one_of
+from frontinus.xml.codecs import UInt32, YesNo, bare_hexadecimal, one_of
 
-Policy = hexadecimal(4)
+Policy = bare_hexadecimal(4)
 
 
 class LaunchSecurity(Model, tag="launchSecurity"):

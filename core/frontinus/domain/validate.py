@@ -10,7 +10,8 @@ from frontinus.domain.addresses.connections import placed_devices
 from frontinus.domain.aliases import is_user_alias
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.check_guest import check_guest
-from frontinus.domain.devices.rules import acpi_index
+from frontinus.domain.devices.base import Device, ForeignAddress, PciAddress
+from frontinus.domain.devices.rules import acpi_index, rom
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 
@@ -34,10 +35,20 @@ def _reasons(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[tupl
     for reason in check_guest(guest, caps, host):
         yield reason.partition("<")[2].partition(">")[0].partition(" ")[0] or "domain", reason
     for device in guest.devices.all():
-        for reason in (*device.check(guest, caps), *acpi_index(device, caps)):
+        for reason in (*device.check(guest, caps), *acpi_index(device, caps), *rom(device), *_address(device)):
             yield device.tag, reason
     yield from _aliases(guest)
     yield from _boot(guest)
+
+
+def _address(device: Device) -> Iterator[str]:
+    address = device.address
+    if isinstance(address, ForeignAddress):
+        yield f"<{device.tag}>: an address of type '{address.type}' is not of this architecture"
+    elif isinstance(address, PciAddress) and (address.zpci_uid, address.zpci_fid) != (None, None):
+        yield f"<{device.tag}>: <zpci> is of s390 alone"
+    elif address is not None and address.type == "unassigned" and device.tag != "hostdev":
+        yield f"<{device.tag}>: an address of type 'unassigned' is for <hostdev> alone"
 
 
 def _aliases(guest: Guest) -> Iterator[tuple[str, str]]:

@@ -45,6 +45,12 @@ def hexadecimal(width: int = 1, high: int = 2**64 - 1) -> Codec[int]:
     return Codec(_integer(0, high), lambda value: f"0x{value:0{width}x}", ("0x0", hex(high)))
 
 
+def bare_hexadecimal(width: int = 1, high: int = 2**64 - 1) -> Codec[int]:
+    """An integer that is hexadecimal with or without 0x: 10 is sixteen. Written with at least `width` digits."""
+    known = hexadecimal(width, high)
+    return Codec(lambda text: known.parse(text if text[:2] in ("0x", "0X") else f"0x{text}"), known.format, known.words)
+
+
 def one_of(*words: str) -> Codec[str]:
     """One word of a closed list."""
     allowed = frozenset(words)
@@ -116,6 +122,7 @@ UInt32 = integer(0, 2**32 - 1)
 Port = integer(-1, 65535)
 Hex2, Hex4 = hexadecimal(2), hexadecimal(4)
 HexFree = hexadecimal()
+Bare = bare_hexadecimal()
 YesNo = switch("yes", "no")
 OnOff = switch("on", "off")
 Uuid: Codec[str] = Codec(_uuid, str)

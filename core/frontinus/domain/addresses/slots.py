@@ -38,10 +38,12 @@ def assign_dimms(guest: Guest) -> None:
         taken.add(slot)
     for module in guest.devices.memories:
         address = module.address
-        if module.model not in DIMMS or (isinstance(address, DimmAddress) and address.slot is not None):
+        if module.model not in DIMMS or not (address is None or isinstance(address, DimmAddress)):
+            continue
+        if address is not None and address.slot is not None:
             continue
         slot = next((n for n in range(guest.memory_slots or 0) if n not in taken), None)
         if slot is None:
             raise InvalidXML("<memory>: no memory slot is free", element="memory")
         taken.add(slot)
-        module.address = DimmAddress(slot=slot, base=address.base if isinstance(address, DimmAddress) else None)
+        module.address = DimmAddress(slot=slot, base=address.base if address is not None else None)

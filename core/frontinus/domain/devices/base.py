@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from frontinus.xml import Model, Variants, one, xml
-from frontinus.xml.codecs import Hex2, Hex4, HexFree, Int, OnOff, UInt32, YesNo, integer, one_of
+from frontinus.xml.codecs import Bare, Hex2, Hex4, HexFree, Int, OnOff, UInt32, YesNo, hexadecimal, integer, one_of
 
 if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
@@ -29,6 +29,8 @@ class PciAddress(Address, tag="address"):
     slot: int | None = xml("@slot", Hex2)
     function: int | None = xml("@function", HexFree)
     multifunction: bool | None = xml("@multifunction", OnOff)
+    zpci_uid: int | None = xml("zpci/@uid", Hex4)
+    zpci_fid: int | None = xml("zpci/@fid", hexadecimal(8, 2**32 - 1))
 
     @property
     def assigned(self) -> bool:
@@ -68,14 +70,24 @@ class CcidAddress(Address, tag="address"):
 
 class IsaAddress(Address, tag="address"):
     type: str = xml("@type", default="isa")
-    iobase: int | None = xml("@iobase", HexFree)
-    irq: int | None = xml("@irq", HexFree)
+    iobase: int | None = xml("@iobase", Bare)
+    irq: int | None = xml("@irq", Bare)
 
 
 class DimmAddress(Address, tag="address"):
     type: str = xml("@type", default="dimm")
     slot: int | None = xml("@slot", Int)
-    base: int | None = xml("@base", HexFree)
+    base: int | None = xml("@base", Bare)
+
+
+class ForeignAddress(Address, tag="address"):
+    """A place on machines of s390 or POWER: known, and refused."""
+
+    type: str = xml("@type", default="ccw")
+    cssid: int | None = xml("@cssid", Hex2)
+    ssid: int | None = xml("@ssid", HexFree)
+    devno: int | None = xml("@devno", Hex4)
+    reg: int | None = xml("@reg", hexadecimal(8))
 
 
 class PlainAddress(Address, tag="address"):
@@ -89,7 +101,7 @@ ADDRESSES = Variants(
     {
         "pci": PciAddress, "drive": DriveAddress, "usb": UsbAddress, "virtio-serial": VirtioSerialAddress,
         "ccid": CcidAddress, "isa": IsaAddress, "dimm": DimmAddress, "unassigned": PlainAddress,
-        "virtio-mmio": PlainAddress,
+        "virtio-mmio": PlainAddress, **dict.fromkeys(("ccw", "spapr-vio", "virtio-s390"), ForeignAddress),
     },
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device, IsaAddress, PciAddress, UsbAddress
 from frontinus.domain.devices.chardev import CharEnd, CharSource
+from frontinus.domain.devices.rules import placed
 from frontinus.xml import xml
 from frontinus.xml.codecs import UInt32, integer, one_of
 
@@ -66,6 +67,12 @@ class Port(Character):
     """Serial, parallel and console, which are counted."""
 
     port: int | None = xml("target/@port", UInt32)
+    tty: str | None = xml("@tty", live=True)
+
+    def forget(self, host: HostFacts) -> None:
+        """Drop the path of a pty, which the kernel gave."""
+        super().forget(host)
+        self.tty = None
 
     def complete_target(self, guest: Guest) -> None:
         """Take the port behind the last of the kind."""
@@ -105,6 +112,9 @@ class Serial(Port, tag="serial"):
             yield f"<serial>: a target of type '{target}' has no address of type '{self.address.type}'"
         if target == "isa-serial" and (self.port or 0) >= MAX_ISA_SERIALS:
             yield f"<serial>: port {self.port}: there are {MAX_ISA_SERIALS} ISA serial ports"
+        others = (other for other in guest.devices.serials if other is not self and other.target == target)
+        if target == "isa-serial" and any(other.port == self.port for other in others):
+            yield f"<serial>: port {self.port} is used twice"
 
 
 class Parallel(Port, tag="parallel"):
@@ -121,12 +131,6 @@ class Console(Port, tag="console"):
     """A <console> element. The first of type serial is a second name of the first <serial>."""
 
     target: str | None = xml("target/@type", one_of("serial", "virtio", *FOREIGN_CONSOLES))
-    tty: str | None = xml("@tty", live=True)
-
-    def forget(self, host: HostFacts) -> None:
-        """Drop the path of a pty, which the kernel gave."""
-        super().forget(host)
-        self.tty = None
 
     def complete_target(self, guest: Guest) -> None:
         """A console is serial unless it says otherwise."""
@@ -191,6 +195,9 @@ class Channel(Character, tag="channel"):
         """Reasons why this channel cannot be."""
         yield from self.check_source(path_optional=self.target == "virtio")
         yield from self._check_display(guest)
+        kinds = {"virtio": ("virtio-serial",), "guestfwd": ()}.get(self.target or "")
+        if kinds is not None:
+            yield from placed(f"<channel> of target type '{self.target}'", self.address, *kinds)
         if self.target == "xen":
             yield "<channel>: target type 'xen' is not of this hypervisor"
         if self.target == "guestfwd":

@@ -32,6 +32,7 @@ USB_TYPES = {
 USB_DEFAULT = "piix3-uhci"
 XHCI = frozenset({"nec-xhci", "qemu-xhci"})
 XHCI_PORTS = 15
+SERIAL_PORTS = 31
 PCI_MODELS = (
     "pci-root", "pcie-root", "pci-bridge", "dmi-to-pci-bridge", "pcie-to-pci-bridge", "pcie-root-port",
     "pcie-switch-upstream-port", "pcie-switch-downstream-port", "pci-expander-bus", "pcie-expander-bus",
@@ -89,6 +90,8 @@ def check_controller(controller: Controller, guest: Guest, caps: Capabilities) -
         return
     yield from _twins(controller, guest)
     yield from _options(controller, guest)
+    if kind == "virtio-serial" and (controller.ports or 0) > SERIAL_PORTS:
+        yield f"it has at most {SERIAL_PORTS} ports"
     if kind == "ide":
         yield from _ide(controller, guest)
     elif kind == "scsi":

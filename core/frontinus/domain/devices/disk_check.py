@@ -21,6 +21,8 @@ DRIVES = frozenset({"ide", "fdc", "scsi", "sata"})
 PREFIXES = {"disk": ("hd", "sd", "vd", "xvd", "ubd"), "lun": ("hd", "sd", "vd", "xvd", "ubd"), "floppy": ("fd",)}
 FLAT_SCSI = frozenset({"lsilogic", "ncr53c90", "dc390", "am53c974"})
 """SCSI controllers whose units are SCSI ids, with no targets above."""
+PLACES = {"fdc": {"unit": 1}, "sata": {"unit": 5}, "scsi": {"target": 255, "unit": 16383}}
+"""The highest numbers on each bus; SCSI's are virtio's, the others have fewer."""
 REMOVABLE = frozenset({"cdrom", "floppy"})
 LOCAL = frozenset({"file", "block", "dir", "volume"})
 """Storage types that a startup policy can look at before the start."""
@@ -205,6 +207,9 @@ def _drive(disk: Disk, address: DriveAddress, guest: Guest) -> Reasons:
         yield f"<address>: the target is 0 on bus '{disk.bus}'"
     if disk.bus != "ide" and address.bus != 0:
         yield f"<address>: a {disk.bus} controller has only bus 0"
+    for name, most in PLACES.get(disk.bus or "", {}).items():
+        if getattr(address, name) > most:
+            yield f"<address>: on bus '{disk.bus}' the {name} is at most {most}"
 
 
 def _conflicts(disk: Disk, address: DriveAddress, guest: Guest) -> Reasons:

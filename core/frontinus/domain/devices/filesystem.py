@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,9 @@ DRIVERS = ("path", "handle", "loop", "nbd", "ploop", "virtiofs", "mtp")
 
 
 def _mode(text: str) -> int:
-    value = int(text, 8)
-    if not 0 <= value <= 0o777:
-        raise ValueError(f"mode {text} is outside 0..0777")
-    return value
+    if not re.fullmatch(r"0?[0-7]{1,3}", text):
+        raise ValueError(f"'{text[:20]}' is not a mode from 0 to 0777")
+    return int(text, 8)
 
 
 Mode: Codec[int] = Codec(_mode, lambda value: f"{value:04o}")

@@ -75,6 +75,8 @@ class Graphics(Device, tag="graphics"):
     display: str | None = xml("@display")
     xauth: str | None = xml("@xauth")
     fullscreen: bool | None = xml("@fullscreen", YesNo)
+    multi_user: bool | None = xml("@multiUser", YesNo)
+    replace_user: bool | None = xml("@replaceUser", YesNo)
     p2p: bool | None = xml("@p2p", YesNo)
     address_to: str | None = xml("@address")
     listens: list[Listen] = many("listen", Listen)
@@ -172,6 +174,8 @@ class Graphics(Device, tag="graphics"):
             yield f"only one <graphics type='{self.type}'> is possible"
         if self.uses_gl and sum(1 for other in displays if other.uses_gl) > 1:
             yield "<graphics>: only one display can use OpenGL"
+        if self.type == "sdl" and any(other.type == "egl-headless" for other in displays):
+            yield "<graphics type='egl-headless'> is for displays of type vnc, spice and dbus, not sdl"
         for name, kinds in OPTIONS:
             if getattr(self, name) not in (None, []) and self.type not in kinds:
                 yield f"<graphics type='{self.type}'> has no {type(self)._specs[name].path.replace('@', '')}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from frontinus.domain.devices.base import Device, DriveAddress, Rom
+from frontinus.domain.devices.netparts import Ip, Route
 from frontinus.domain.devices.rules import VIRTIO_MODELS, has_usb, lacks, placed
 from frontinus.domain.devices.source import Auth, Host, check_auth
 from frontinus.xml import Flag, Model, Variants, many, one, xml
@@ -298,6 +299,8 @@ class CapabilityHostdev(Hostdev, tag="hostdev"):
     block: str | None = xml("source/block")
     char: str | None = xml("source/char")
     interface: str | None = xml("source/interface")
+    ips: list[Ip] = many("ip", Ip)
+    routes: list[Route] = many("route", Route)
 
 
 HOSTDEVS = Variants(

@@ -87,6 +87,8 @@ def _parts(card: Interface) -> Iterator[str]:
     for direction, rate in (("inbound", card.inbound), ("outbound", card.outbound)):
         if rate:
             yield from rate.check(direction)
+    if card.type == "hostdev" and (card.inbound or card.outbound):
+        yield "<bandwidth> is not for <interface type='hostdev'>"
     for part in (card.vlan, card.virtual_port, *card.ips):
         if part:
             yield from part.check()
@@ -109,8 +111,6 @@ def _card(card: Interface, guest: Guest, caps: Capabilities) -> Iterator[str]:
         yield f"<driver name='{card.driver}'> is for <interface type='hostdev'>"
     if card.driver in ("kvm", "xen") and card.type == "hostdev":
         yield f"<driver name='{card.driver}'>: devices are assigned by vfio alone"
-    if card.rom and card.rom.enabled is False and (card.rom.bar is not None or card.rom.file is not None):
-        yield "<rom enabled='no'> has neither bar nor file"
     if card.type == "vdpa" and not caps.has_schema("netdev_add/arg-type/type=vhost-vdpa"):
         yield "<interface type='vdpa'>: this QEMU has no vhost-vdpa"
 
@@ -148,10 +148,10 @@ def _user(card: Interface, caps: Capabilities) -> Iterator[str]:
     for ip in card.ips:
         if ip.peer:
             yield "<interface type='user'>: <ip> has no peer"
-        if ip.family == "ipv4" and ip.prefix is not None and not 0 < ip.prefix < 28:
-            yield f"<ip>: an ipv4 prefix here is 1 to 27, not {ip.prefix}"
-        if ip.family == "ipv6" and ip.prefix is not None and ip.prefix != 64:
-            yield f"<ip>: an ipv6 prefix here is 64, not {ip.prefix}"
+        if ip.family == "ipv4" and ip.prefix and not 4 <= ip.prefix <= 27:
+            yield f"<ip>: an ipv4 prefix here is 4 to 27, not {ip.prefix}"
+        if ip.family == "ipv6" and ip.prefix and ip.prefix > 120:
+            yield f"<ip>: an ipv6 prefix here is at most 120, not {ip.prefix}"
     if card.backend == "passt" and not caps.has_schema("netdev_add/arg-type/type=stream"):
         yield "<backend type='passt'>: this QEMU has no stream network backend"
     if card.backend != "passt" and (card.port_forwards or card.backend_log):

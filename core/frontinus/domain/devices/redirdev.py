@@ -10,7 +10,7 @@ from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.chardev import KINDS, CharEnd, CharSource
 from frontinus.domain.devices.rules import has_usb, placed
 from frontinus.xml import Model, many, xml
-from frontinus.xml.codecs import Codec, YesNo, one_of
+from frontinus.xml.codecs import Codec, YesNo, integer, one_of
 
 if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
@@ -24,13 +24,8 @@ ANY = "-1"
 def _number(high: int, width: int) -> Codec[int | None]:
     """A number up to `high` as hexadecimal; -1 says any, as does no attribute."""
 
-    def parse(text: str) -> int | None:
-        value = None if text == ANY else int(text, 0)
-        if value is not None and not 0 <= value <= high:
-            raise ValueError(f"{text} is outside 0..0x{high:X}")
-        return value
-
-    return Codec(parse, lambda value: f"0x{value:0{width}X}")
+    known = integer(0, high)
+    return Codec(lambda text: None if text == ANY else known.parse(text), lambda value: f"0x{value:0{width}X}")
 
 
 def _parse_version(text: str) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from frontinus.domain.devices.base import Address, Device, PciAddress, VirtioOptions
+from frontinus.domain.devices.base import Address, Device, PciAddress, Rom, VirtioOptions
 
 if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
@@ -38,6 +38,13 @@ def acpi_index(device: Device, caps: Capabilities) -> Iterator[str]:
         yield f"<{device.tag}>: <acpi index> is for PCI devices"
     if device.acpi_index and lacks(caps, "virtio-blk-pci", "acpi-index"):
         yield f"<{device.tag}>: <acpi index> is not supported by this QEMU"
+
+
+def rom(device: Device) -> Iterator[str]:
+    """An option ROM that is switched off, and yet described."""
+    wish = getattr(device, "rom", None)
+    if isinstance(wish, Rom) and wish.enabled is False and (wish.bar is not None or wish.file is not None):
+        yield "<rom enabled='no'> has neither bar nor file"
 
 
 def placed(device: str, address: Address | None, *kinds: str) -> Iterator[str]:

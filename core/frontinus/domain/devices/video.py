@@ -25,6 +25,7 @@ ONLY = {
 }  # fmt: skip
 """The models that each option is for."""
 OF_XML = {"width": "<resolution>"}
+MOST_QXL = (2**32 - 1) // 1024
 FRAME_BUFFERS = frozenset({"vga", "cirrus", "vmvga", "bochs"})
 """Models with plain video memory, 16 MiB unless said otherwise."""
 DEFAULTS = (("cirrus-vga", "cirrus"), ("VGA", "vga"), ("virtio-gpu-pci", "virtio"))
@@ -110,6 +111,9 @@ class Video(Device, VirtioOptions, tag="video"):
             yield "<video>: <resolution> needs both x and y"
         if self.width == 0 or self.height == 0:
             yield "<video>: a <resolution> is greater than zero"
+        for name, size in (("ram", self.ram), ("vram", self.vram)):
+            if self.model == "qxl" and (size or 0) > MOST_QXL:
+                yield f"<video>: {name} is at most {MOST_QXL} KiB, not {size}"
         if self.model == "qxl" and self.vgamem is not None and self.vgamem < 1024:
             yield f"<video>: vgamem is at least 1024 KiB, not {self.vgamem}"
         if self.model in ("vga", "vmvga") and self.vram is not None and self.vram < 1024:
