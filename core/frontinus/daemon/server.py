@@ -166,13 +166,11 @@ def _listen(path: Path, mode: int, group: int | None) -> socket.socket:
             else:
                 raise Busy(f"another engine listens on {path}")
     sock = socket.socket(socket.AF_UNIX)
-    old = os.umask(0o777 & ~mode)
-    try:
-        sock.bind(str(path))
-    finally:
-        os.umask(old)
+    os.fchmod(sock.fileno(), 0o600)  # what the path is made with: nobody gets in before its group and mode are set
+    sock.bind(str(path))
     if group is not None:
         os.chown(path, -1, group)
+    path.chmod(mode)
     sock.listen(128)
     sock.setblocking(False)
     return sock
