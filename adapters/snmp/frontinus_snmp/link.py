@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, cast
 
 from frontinus import __version__
 from frontinus.api.engine import Engine
-from frontinus.api.errors import Disconnected, FrontinusError
-from frontinus.client.remote import RemoteEngine, as_engine, connect
+from frontinus.api.errors import FrontinusError
+from frontinus.client.reconnect import stay_connected
+from frontinus.client.remote import RemoteEngine, as_engine
 from frontinus_snmp.details import EMPTY, details
 from frontinus_snmp.model import Entry, Model, News
 from frontinus_snmp.rows import Guest, State
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from frontinus.api.views import Snapshot
 
 log = logging.getLogger(__name__)
-FIRST_DELAY, LAST_DELAY = 0.1, 5.0
-"""Seconds between attempts to connect."""
 READERS = 16
 """Definitions that are read at once."""
 GATHER = 0.05
@@ -64,7 +63,7 @@ class Link:
         """Stay connected until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._publish())
-            group.create_task(self._connect())
+            group.create_task(stay_connected(self.path, self._follow))
 
     @property
     def fresh(self) -> bool:
@@ -98,21 +97,6 @@ class Link:
 
     # --- the stream
 
-    async def _connect(self) -> None:
-        delay, told = FIRST_DELAY, False
-        while True:
-            try:
-                remote = await connect(self.path)
-            except Disconnected as error:
-                if not told:
-                    log.warning("%s", error.message)
-                    told = True
-            else:
-                delay, told = FIRST_DELAY, False
-                await self._follow(remote)
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, LAST_DELAY)
-
     async def _follow(self, remote: RemoteEngine) -> None:
         """Feed the model until the connection ends."""
         engine, state = as_engine(remote), self._state
@@ -126,16 +110,11 @@ class Link:
                     self.model.take(item)
                     self._engine = engine
                     self._dirty.set()
-        except FrontinusError as error:
-            log.warning("lost the engine: %s", error.message)
-        else:
-            log.warning("the engine ended the stream")
         finally:
             self._engine, self._asking, self._taken = None, None, 0.0
             state.connected, state.last_change = 0.0, 0
             self.model.forget()
             self._dirty.set()
-            remote.close()
 
     # --- publishing
 
