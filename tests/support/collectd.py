@@ -76,7 +76,7 @@ class Fake(ModuleType):
         self.callbacks: dict[str, Callable[..., None]] = {}
         self.readers: dict[str, tuple[Callable[[], None], float | None]] = {}
 
-    def register_config(self, callback: Callable[[Config], None], *, name: str) -> None:
+    def register_config(self, callback: Callable[..., None], *, name: str) -> None:
         self.callbacks[f"config {name}"] = callback
 
     def register_init(self, callback: Callable[[], None]) -> None:

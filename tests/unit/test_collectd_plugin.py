@@ -8,61 +8,29 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from frontinus.api.engine import Engine
-from frontinus.daemon.server import Server
-from frontinus.domain.host import Paths
-from frontinus.engine.local import LocalEngine
-from frontinus.mock.engine import ROOT, mock_engine
-from frontinus.mock.hypervisor import MockGuest, MockHypervisor
 from frontinus_collectd.facts import parse_cpus, pins, value_at
 from frontinus_collectd.reader import file_system
 from frontinus_collectd.settings import Where
 from support.collectd import Fake, loaded
-
-
-@dataclass
-class Rig:
-    """The engine's side."""
-
-    local: LocalEngine
-    path: Path
-    server: Server
-
-    @property
-    def engine(self) -> Engine:
-        return self.local.session(ROOT)
-
-    @property
-    def mocks(self) -> dict[str, MockGuest]:
-        hypervisor = self.local.world.hypervisor
-        assert isinstance(hypervisor, MockHypervisor)
-        return {guest.guest.name: guest for guest in hypervisor.guests.values()}
-
-    def open(self) -> None:
-        self.server = Server(self.path, self.local.session, readonly=True, mode=0o600)
+from support.monitored import Monitored, monitored
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    local = await mock_engine(Paths(*[str(tmp_path)] * 5), guests=1)
-    path = tmp_path / "ro.sock"
-    rig = Rig(local, path, Server(path, local.session, readonly=True, mode=0o600))
-    yield rig
-    rig.server.close()
-    await local.stop()
+async def rig(tmp_path: Path) -> AsyncIterator[Monitored]:
+    async with monitored(tmp_path) as rig:
+        yield rig
 
 
-async def started(fake: Fake, rig: Rig, *lines: tuple[str, *tuple[str | float | bool, ...]]) -> None:
+async def started(fake: Fake, rig: Monitored, *lines: tuple[str, *tuple[str | float | bool, ...]]) -> None:
     fake.configure(("Socket", str(rig.path)), ("MaxAge", 0.0), *lines)
     fake.callbacks["init"]()
 
 
-async def test_figures_are_the_engines(rig: Rig) -> None:
+async def test_figures_are_the_engines(rig: Monitored) -> None:
     with loaded() as fake:
         await started(fake, rig, ("ExtraStats", "disk domain_state pcpu"))
         before = threading.active_count()
@@ -97,7 +65,7 @@ async def test_a_mistake_is_an_error_and_nothing_is_read() -> None:
         assert not fake.readers
 
 
-async def test_two_blocks_are_two_readers(rig: Rig) -> None:
+async def test_two_blocks_are_two_readers(rig: Monitored) -> None:
     with loaded() as fake:
         fake.configure(("Socket", str(rig.path)), ("Plugin", "one"), ("Interval", 7.0), ("Domain", "test"))
         fake.configure(("Socket", str(rig.path)), ("Plugin", "two"), ("Domain", "/guest/"))
@@ -123,7 +91,7 @@ async def test_two_blocks_are_two_readers(rig: Rig) -> None:
         ([("PluginInstanceFormat", "name uuid")], "test/virt-test:6695eb01-f6a4-8304-79aa-97f2502e193f/"),
     ],
 )
-async def test_names(rig: Rig, lines: list[tuple[str, str]], prefix: str) -> None:
+async def test_names(rig: Monitored, lines: list[tuple[str, str]], prefix: str) -> None:
     document = "<vm><label>Web Server</label></vm>"
     await rig.engine.set_metadata("test", "element", document, "m", "urn:m", live=True)
     with loaded() as fake:
@@ -132,7 +100,7 @@ async def test_names(rig: Rig, lines: list[tuple[str, str]], prefix: str) -> Non
         assert {name[: len(prefix)] for name in found} == {prefix}
 
 
-async def test_a_name_that_is_too_long_is_said_once(rig: Rig) -> None:
+async def test_a_name_that_is_too_long_is_said_once(rig: Monitored) -> None:
     with loaded() as fake:
         await started(fake, rig, ("Domain", "test"), ("Hostname", "n" * 100), ("HostnameFormat", "hostname uuid"))
         await asyncio.to_thread(fake.read)
@@ -142,7 +110,7 @@ async def test_a_name_that_is_too_long_is_said_once(rig: Rig) -> None:
             " choose another format"]  # fmt: skip
 
 
-async def test_notifications_of_changes(rig: Rig) -> None:
+async def test_notifications_of_changes(rig: Monitored) -> None:
     async def messages() -> list[tuple[str, int, str]]:
         fake.notifications.clear()
         await asyncio.to_thread(fake.read)
@@ -167,7 +135,7 @@ async def test_notifications_of_changes(rig: Rig) -> None:
         assert {n.type for n in fake.notifications} == {"domain_state"}
 
 
-async def test_persistent_notifications(rig: Rig) -> None:
+async def test_persistent_notifications(rig: Monitored) -> None:
     with loaded() as fake:
         await started(fake, rig, ("ExtraStats", "domain_state"), ("PersistentNotification", True))
         for _ in range(2):
@@ -175,18 +143,18 @@ async def test_persistent_notifications(rig: Rig) -> None:
         assert [n.host for n in fake.notifications] == ["guest-00000", "test"] * 2
 
 
-async def test_paused_guests_are_shown_too(rig: Rig) -> None:
+async def test_paused_guests_are_shown_too(rig: Monitored) -> None:
     await rig.engine.suspend("guest-00000")
     with loaded() as fake:
         await started(fake, rig, ("Domain", "guest-00000"))
         assert "guest-00000/virt/disk_ops-vda" in await asyncio.to_thread(fake.read)
 
 
-async def test_an_engine_that_restarts_costs_no_reading(rig: Rig) -> None:
+async def test_an_engine_that_restarts_costs_no_reading(rig: Monitored) -> None:
     with loaded() as fake:
         await started(fake, rig)
         assert await asyncio.to_thread(fake.read)
-        rig.server.close()
+        rig.close()
         reading = asyncio.create_task(asyncio.to_thread(fake.read))
         await asyncio.sleep(0.3)
         rig.open()
@@ -195,11 +163,11 @@ async def test_an_engine_that_restarts_costs_no_reading(rig: Rig) -> None:
         assert fake.said[1][0] == "notice" and "the engine is back; it was away for 0." in fake.said[1][1]
 
 
-async def test_an_engine_that_is_gone_is_said_once_and_waited_for_no_longer_than_the_deadline(rig: Rig) -> None:
+async def test_an_engine_that_is_gone_is_said_once_and_waited_for_no_longer_than_the_deadline(rig: Monitored) -> None:
     with loaded() as fake:
         await started(fake, rig, ("Timeout", 0.3))
         await asyncio.to_thread(fake.read)
-        rig.server.close()
+        rig.close()
         began = time.monotonic()
         for _ in range(3):
             assert await asyncio.to_thread(fake.read) == {}
@@ -210,7 +178,7 @@ async def test_an_engine_that_is_gone_is_said_once_and_waited_for_no_longer_than
         assert [level for level, _ in fake.said] == ["info", "error", "notice"]
 
 
-async def test_a_hung_guest_has_no_values_and_delays_no_other(rig: Rig) -> None:
+async def test_a_hung_guest_has_no_values_and_delays_no_other(rig: Monitored) -> None:
     with loaded() as fake:
         await started(fake, rig, ("Interval", 10.0))
         await asyncio.to_thread(fake.read)
@@ -221,7 +189,7 @@ async def test_a_hung_guest_has_no_values_and_delays_no_other(rig: Rig) -> None:
         assert not any(name.startswith("test/") for name in found)
 
 
-async def test_file_systems_take_a_connection_that_may_manage(rig: Rig) -> None:
+async def test_file_systems_take_a_connection_that_may_manage(rig: Monitored) -> None:
     with loaded() as fake:
         await started(fake, rig, ("ExtraStats", "fs_info"), ("RefreshInterval", 0.0))
         for _ in range(2):

@@ -1,0 +1,190 @@
+"""check_frontinus: exit codes, ranges, performance data, one line that says it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from frontinus.api.views import GuestStats
+from frontinus_collectd.nagios import fault, main
+from frontinus_collectd.thresholds import Figure, Report, Status, parse_range, worst
+from support.monitored import Monitored, monitored
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Monitored]:
+    async with monitored(tmp_path, guests=2) as rig:
+        yield rig
+
+
+class Check:
+    def __init__(self, capsys: pytest.CaptureFixture[str], path: Path) -> None:
+        self.capsys, self.path = capsys, path
+
+    async def __call__(self, name: str, *arguments: str) -> tuple[int, str]:
+        code = await asyncio.to_thread(main, [name, "-S", str(self.path), *arguments])
+        return code, self.capsys.readouterr().out
+
+
+@pytest.fixture
+def check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Check:
+    return Check(capsys, tmp_path / "ro.sock")
+
+
+@pytest.mark.parametrize(
+    ("text", "alerting", "well"),
+    [
+        ("10", [-1, 10.5], [0, 10]),
+        ("10:", [9.9], [10, 1e9]),
+        ("~:10", [11], [-1e9, 10]),
+        ("10:20", [9, 21], [10, 15, 20]),
+        ("@10:20", [10, 15, 20], [9, 21]),
+        ("@5", [0, 5], [-1, 6]),
+        ("-5:-1.5", [-6, 0], [-5, -1.5]),
+        (":3", [-1, 4], [0, 3]),
+    ],
+)
+def test_ranges(text: str, alerting: list[float], well: list[float]) -> None:
+    found = parse_range(text)
+    assert [v for v in (*alerting, *well) if found.alerts(v)] == alerting
+
+
+@pytest.mark.parametrize("text", ["", "@", "a", "20:10", "1:2:3", "~", "1,5", "~:", "10:a"])
+def test_no_ranges(text: str) -> None:
+    if text == "~:":
+        assert not parse_range(text).alerts(-1e9)  # all is well
+        return
+    with pytest.raises(ValueError):
+        parse_range(text)
+
+
+def test_performance_data() -> None:
+    assert (
+        str(Figure("time", 0.00123, "s", parse_range("1"), parse_range("5:"), 0, 10.0)) == "'time'=0.00123s;1;5:;0;10"
+    )
+    assert str(Figure("it's a=b", 3)) == "'it''s a_b'=3"
+    assert str(Figure("age", 0.0, "s", low=0)) == "'age'=0s;;;0"
+    report = Report(Status.WARNING, "a | b\nc", [Figure("n", 1)], ["more | of it"])
+    assert report.render("X") == "X WARNING - a / b c | 'n'=1\nmore / of it\n"
+
+
+def test_the_worst_of_them() -> None:
+    assert worst([]) is Status.OK
+    assert worst([Status.OK, Status.UNKNOWN]) is Status.UNKNOWN
+    assert worst([Status.UNKNOWN, Status.WARNING]) is Status.WARNING
+    assert worst([Status.CRITICAL, Status.WARNING]) is Status.CRITICAL
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "named", "status"),
+    [
+        ("running", "booted", True, Status.OK),
+        ("paused", "user", False, Status.OK),
+        ("paused", "user", True, Status.WARNING),
+        ("paused", "I/O error", False, Status.CRITICAL),
+        ("crashed", "panicked", False, Status.CRITICAL),
+        ("shutoff", "shutdown", False, Status.OK),
+        ("shutoff", "shutdown", True, Status.CRITICAL),
+        ("shutoff", "crashed", False, Status.CRITICAL),
+    ],
+)
+def test_states(state: str, reason: str, named: bool, status: Status) -> None:
+    guest = GuestStats(uuid="u", name="g", id=None if state == "shutoff" else 1, state=state, reason=reason)  # type: ignore[arg-type]
+    assert fault(guest, named=named) is status
+
+
+async def test_guests(rig: Monitored, check: Check) -> None:
+    code, said = await check("guests")
+    assert code == 0 and said.startswith(
+        "FRONTINUS GUESTS OK - 3 of 3 guests run | 'running'=3;;;0;3 'nostate'=0;;;0;3 "
+    )
+    assert (await check("guests", "-w", "5:", "-c", "2:"))[0] == 1
+    assert (await check("guests", "-w", "5:", "-c", "4:"))[0] == 2
+    await rig.engine.suspend("test")
+    assert (await check("guests"))[0] == 0
+    code, said = await check("guests", "-g", "test")
+    assert code == 1 and said.startswith("FRONTINUS GUESTS WARNING - 0 of 1 guests run; test is paused (user) |")
+    await rig.engine.destroy("test")
+    code, said = await check("guests", "-g", "test", "-g", "guest-*")
+    assert code == 2 and "2 of 3 guests run; test is shutoff (destroyed) |" in said
+    assert said.splitlines()[1] == "CRITICAL: test is shutoff (destroyed)"
+    assert (await check("guests", "-g", "guest-*"))[0] == 0
+    code, said = await check("guests", "-g", "nobody")
+    assert (code, said) == (3, "FRONTINUS GUESTS UNKNOWN - there is no guest 'nobody'\n")
+
+
+async def test_engine(rig: Monitored, check: Check) -> None:
+    code, said = await check("engine", "-w", "8", "-c", "9")
+    assert code == 0
+    assert re.match(
+        r"FRONTINUS ENGINE OK - frontinus \S+ with \S+ [\d.]+ answered in [\d.]+ ms \| 'time'=[\d.]+s;8;9;0;10 ", said
+    )
+    assert (await check("engine", "-w", "@0:1"))[0] == 1
+    assert (await check("engine", "-c", "@0:1"))[0] == 2
+    rig.close()
+    code, said = await check("engine")
+    assert code == 2 and "is frontinusd running?" in said
+    code, said = await check("guests")
+    assert code == 3
+
+
+async def test_stale_figures(rig: Monitored, check: Check) -> None:
+    code, said = await check("stats")
+    assert code == 0 and "figures of 3 guests are at most 0." in said and "'stale'=0;;;0;3" in said
+    rig.mocks["test"].answers.clear()
+    code, said = await check("stats")
+    assert code == 2 and "1 do not answer: test" in said and re.search(r"^test: figures are \d", said, re.M)
+    assert (await check("stats", "-g", "guest-*"))[0] == 0
+    assert (await check("stats", "-w", "60", "-c", "300"))[0] == 0
+    assert (await check("stats", "-w", "0.1", "-c", "300"))[0] == 1
+    rig.mocks["test"].answers.set()
+
+
+async def test_memory(rig: Monitored, check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, said = await check("memory")
+    assert code == 3 and "no guest tells its memory" in said
+    guest = rig.mocks["test"]
+    figures = guest.figures
+
+    async def told(groups: list[str], deadline: float) -> object:
+        found = await figures(groups, deadline)
+        found.memory |= {"available": 1000, "usable": 100, "unused": 50}
+        return found
+
+    monkeypatch.setattr(guest, "figures", told)
+    code, said = await check("memory", "-w", "80", "-c", "95", "-t", "0.5")
+    await asyncio.sleep(0.6)  # until the figures of the first check are older than the check allows
+    code, said = await check("memory", "-w", "80", "-c", "95", "-t", "0.5")
+    assert code == 1 and "1 of 1 guests outside the thresholds" in said and "'test'=90%;80;95;0;100" in said
+    assert "guest-00000 does not tell its memory" in said
+
+
+async def test_what_is_not_there_yet_is_unknown(rig: Monitored, check: Check) -> None:
+    for name, what in (("pools", "storage pools"), ("networks", "virtual networks")):
+        code, said = await check(name)
+        assert code == 3 and f"does not manage {what}: not supported" in said
+
+
+@pytest.mark.parametrize("arguments", [[], ["weather"], ["guests", "-w", "20:10"], ["engine", "-t", "0"], ["--help"],
+                                       ["--version"], ["pools", "-w", "1"]])  # fmt: skip
+def test_a_wrong_call_is_unknown(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 3
+    assert capsys.readouterr().out
+
+
+def test_silence_ends_at_the_timeout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(str(tmp_path / "ro.sock"))
+        mute.listen(1)
+        began = time.monotonic()
+        assert main(["engine", "-S", str(tmp_path / "ro.sock"), "-t", "0.3"]) == 2
+        assert time.monotonic() - began < 3
+    assert "the engine did not answer version within 0.3 s" in capsys.readouterr().out
