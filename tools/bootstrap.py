@@ -48,6 +48,7 @@ PACKAGES = {
     "mmdebstrap": ("unpacks other releases of QEMU, to compare guests on", "ci"),
     "collectd-core": ("collectd, which loads the plugin for it", "ci"),
     "libmicrohttpd12": ("collectd's own way out to Prometheus", "ci"),
+    "libprotobuf-c1": ("the same", "ci"),
     "munin-node": ("munin-run, which judges the plugin for munin", "ci"),
     "smitools": ("smilint, which judges MIB modules", "ci"),
 }
