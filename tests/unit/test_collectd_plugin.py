@@ -189,6 +189,24 @@ async def test_a_hung_guest_has_no_values_and_delays_no_other(rig: Monitored) ->
         assert not any(name.startswith("test/") for name in found)
 
 
+async def test_jobs_of_guests(rig: Monitored) -> None:
+    await rig.engine.managed_save("guest-00000")
+    await rig.engine.start("guest-00000")
+    with loaded() as fake:
+        await started(fake, rig, ("ExtraStats", "job_stats_completed"))
+        found = await asyncio.to_thread(fake.read)
+        assert {name for name in found if "job_stats" in name} >= {"guest-00000/virt/job_stats-time_elapsed"}
+        assert "test/virt/job_stats-time_elapsed" not in found
+
+
+async def test_pinning_is_read_from_the_definition(rig: Monitored) -> None:
+    with loaded() as fake:
+        await started(fake, rig, ("ExtraStats", "vcpupin"), ("Domain", "test"))
+        found = await asyncio.to_thread(fake.read)
+        assert {name: value for name, value in found.items() if "affinity" in name} == {
+            f"test/virt/cpu_affinity-vcpu_{v}-cpu_{c}": (1,) for v in range(2) for c in range(8)}  # fmt: skip
+
+
 async def test_file_systems_take_a_connection_that_may_manage(rig: Monitored) -> None:
     with loaded() as fake:
         await started(fake, rig, ("ExtraStats", "fs_info"), ("RefreshInterval", 0.0))
