@@ -1,14 +1,16 @@
 """What all tests share: golden files, and skipping what this machine cannot run.
 
-A test says what it needs with @pytest.mark.needs("root", "snmpwalk", ...): "root" or programs. Tests under system/ and
+A test says what it needs with @pytest.mark.needs("root", "snmpwalk", ...): "root", "mounts" (of its own) or programs. Tests under system/ and
 faults/ need root and QEMU without saying so. With FRONTINUS_REQUIRE_SYSTEM=1 a test skipped under system/, faults/ or
 protocols/ has failed, unless marked @pytest.mark.may_skip("reason").
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -31,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     os.umask(0o022)  # guests' users read what tests write
-    config.addinivalue_line("markers", "needs(*what): skip without root (the word) or these programs")
+    config.addinivalue_line("markers", "needs(*what): skip without root or mounts (the words) or these programs")
     config.addinivalue_line("markers", "may_skip(reason): may be skipped even where system tests are required")
     if config.getoption("--update-golden") and os.environ.get("CI"):
         raise pytest.UsageError("--update-golden is refused where CI is set: golden files are compared there")
@@ -67,7 +69,16 @@ def area(path: Path) -> str:
 
 
 def lacking(what: str) -> bool:
-    return os.geteuid() != 0 if what == "root" else shutil.which(what) is None
+    if what == "root":
+        return os.geteuid() != 0
+    return not _mounts() if what == "mounts" else shutil.which(what) is None
+
+
+@functools.cache
+def _mounts() -> bool:
+    """Whether a process may have mounts of its own: not in a chroot, whose root is no mount point."""
+    done = subprocess.run(["unshare", "--mount", "true"], stderr=subprocess.DEVNULL, check=False)
+    return done.returncode == 0
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

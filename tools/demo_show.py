@@ -64,7 +64,6 @@ def _table(samples: list[GuestStats], before: dict[str, GuestStats]) -> Table:
 def _reach(reach: list[tuple[str, str]]) -> Table:
     table = Table.grid(padding=(0, 2))
     for what, command in reach:
-        # no wrapping: a command that a person copies must stay one line
-        table.add_row(Text(what, style="bold"), Text(command, no_wrap=True, overflow="ignore"))
+        table.add_row(Text(what, style="bold"), Text(command, overflow="fold"))  # nothing of a command is cut off
     table.add_row(Text("end", style="bold"), Text("Ctrl-C stops all of it and leaves nothing behind"))
     return table

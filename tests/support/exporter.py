@@ -41,7 +41,9 @@ async def get(
     port: int, path: str, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
 ) -> Answer:
     """One request on a connection of its own."""
-    reader, writer = await asyncio.open_connection("localhost" if tls else "127.0.0.1", port, ssl=tls)
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=tls, server_hostname="localhost" if tls else None
+    )
     lines = [
         f"GET {path} HTTP/1.1",
         "Host: test",

@@ -142,6 +142,7 @@ async def test_a_tpm_keeps_its_state(engine: Engine, place: Path, model: str, ve
     await engine.destroy("many")
 
 
+@pytest.mark.needs("mounts")  # virtiofsd's own
 async def test_virtiofsd_serves_a_folder(engine: Engine, files: Path) -> None:
     device = """<filesystem><driver type='virtiofs' queue='512'/><binary><cache mode='none'/><lock flock='on'/>
         <thread_pool size='4'/></binary><source dir='{place}/share'/><target dir='tag'/></filesystem>"""
@@ -181,7 +182,7 @@ async def type_in(engine: Engine, words: str, answers: Sequence[str]) -> None:
                 text += await loop.sock_recv(console, 65536)
 
 
-@pytest.mark.needs("swtpm", "swtpm_setup")
+@pytest.mark.needs("swtpm", "swtpm_setup", "mounts")
 async def test_what_a_guest_finds(engine: Engine, files: Path, guest_image: GuestImage) -> None:
     for file, source in (("kernel", guest_image.kernel), ("initrd", guest_image.initrd)):
         (files / file).write_bytes(source.read_bytes())

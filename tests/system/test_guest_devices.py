@@ -176,6 +176,7 @@ async def test_statistics_equal_what_the_kernel_says(engine: Engine, place: Path
     assert stats.memory is not None and stats.memory.rss and stats.memory.rss > 2**20
 
 
+@pytest.mark.needs("mounts")
 async def test_session_engine_needs_no_root(place: Path, guest_image: GuestImage) -> None:
     """A user's own engine: everything in the user's folders, QEMU as the user."""
     home = place / "home"
