@@ -286,3 +286,11 @@ def test_the_documentation_is_the_tables() -> None:
     assert "\n".join(mib.markdown()) in (MIBS.parent / "docs/snmp.md").read_text(), (
         "python -m frontinus_snmp.mib --markdown"
     )
+
+
+async def test_definitions_that_take_too_long_are_read_in_more_rounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frontinus_snmp.link.DEADLINE", 0.05)
+    async with rig(tmp_path, guests=150, max_age=60) as agent:
+        assert len(agent.link.tree.state.guests) == 151

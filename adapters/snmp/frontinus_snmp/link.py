@@ -172,9 +172,11 @@ class Link:
         if engine is None or not wanted:
             return
         before = [entry.known for _, entry in wanted]
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(DEADLINE):
                 await asyncio.gather(*[self._read(engine, few, uuid, entry) for uuid, entry in wanted])
+        except TimeoutError:
+            self._dirty.set()  # the rest comes in the next round
         if [entry.known for _, entry in wanted] != before:
             self._taken = 0.0
             self._copy()
