@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import os
 from pathlib import Path
 
 import pytest
 
+from frontinus.api.errors import HostFailed
 from frontinus.daemon import adapters
 from frontinus.daemon.adapters import Adapter, Supervisor, confinement, missing
 from frontinus.daemon.config import Config, rooted_paths
+from frontinus.daemon.main import _folders
 
 
 def test_an_extra_that_is_not_installed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,3 +57,15 @@ def test_only_users_of_speaking_adapters_are_trusted(monkeypatch: pytest.MonkeyP
     )
     assert adapters.speakers() == {990}
     assert "frontinus" not in asked and "nobody" not in asked
+
+
+def test_a_folder_that_another_user_made_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config(paths=rooted_paths(tmp_path), session=True)
+    _folders(config)
+    assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
+    if os.getuid() == 0:
+        os.chown(tmp_path / "run", 4242, -1)
+    else:
+        monkeypatch.setattr("os.getuid", lambda: 4242)
+    with pytest.raises(HostFailed):
+        _folders(config)

@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from frontinus import __version__
-from frontinus.api.errors import FrontinusError
+from frontinus.api.errors import FrontinusError, HostFailed
 from frontinus.daemon import config as configuration
 from frontinus.daemon import logs
 from frontinus.daemon.adapters import Supervisor, speakers
@@ -80,12 +80,19 @@ def _raise_descriptor_limit() -> None:
 
 
 def _folders(config: Config) -> None:
-    """Make the daemon's folders. The sockets' folder can be entered by all, the rest is the engine's."""
+    """Make the daemon's folders. The sockets' folder can be entered by all, the rest is the engine's.
+
+    Raises HostFailed for a folder that is another user's: in a place open to all, such as /tmp, anyone may have made it.
+    """
     paths = config.paths
     modes = {paths.config: 0o700, paths.state: 0o711, paths.run: 0o755, paths.log: 0o711, paths.cache: 0o755}
     for path, mode in modes.items():
-        Path(path).mkdir(parents=True, exist_ok=True)
-        Path(path).chmod(0o700 if config.session else mode)
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in (folder, folder.parent) if config.session else ():
+            if (owner := one.lstat().st_uid) not in (0, os.getuid()):
+                raise HostFailed(f"'{one}' belongs to uid {owner}: it must be our own", what=str(one))
+        folder.chmod(0o700 if config.session else mode)
 
 
 def _mode(config: Config, readonly: bool) -> int:
