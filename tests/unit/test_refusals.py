@@ -144,3 +144,41 @@ def test_addresses_of_other_architectures_are_read_and_written() -> None:
     read = parse_guest(text(f"<devices>{disk(rest=CCW)}</devices>"), validate=True)
     assert CCW in format_guest(read)
     assert parse_guest(format_guest(read)) == read and HOST.arch == "x86_64"
+
+
+HUGE = {
+    "<iothreads>4294967295</iothreads>": "outside 0..4096",
+    "<clock offset='absolute' start='18446744073709551615'/>": "after the year 9999",
+    "<clock offset='variable' adjustment='99999999999999999'/>": "more than 10000000000 seconds",
+    f"<devices>{disk(rest=drive(controller=4294967295))}</devices>": "the last is 255",
+    f"<devices>{disk('dev=' + repr('sdzzzz') + ' bus=' + repr('scsi'))}</devices>": "the last is 255",
+    f"<devices>{CARD.format('user', '', '''<driver queues='4294967295'/>''')}</devices>": "at most 256 queues",
+    "<devices><graphics type='vnc' passwd='x' passwdValidTo='2030-13-45T99:99:99'/></devices>": "is no time",
+}
+
+
+@pytest.mark.parametrize(("more", "reason"), HUGE.items())
+def test_a_definition_never_costs_more_than_a_guest_could_use(more: str, reason: str) -> None:
+    with pytest.raises(InvalidXML, match=reason):
+        defined(more)
+
+
+def test_a_module_without_a_size_is_refused() -> None:
+    empty = DIMM.format("").replace("'MiB'>64", "'MiB'>0")
+    with pytest.raises(InvalidXML, match="<size> is zero"):
+        defined(f"{CELL}<devices>{empty}</devices>", memory=HOTPLUG.format(4))
+
+
+def test_what_qemu_ignores_or_chooses_itself_is_not_refused() -> None:
+    assert plan(features="<acpi/><msrs unknown='ignore'/>", more="<devices><audio id='1' type='file'/></devices>")
+    card = "<devices><interface type='user'><model type='ne2k_isa'/></interface></devices>"
+    assert not [word for word in plan(card, machine="pc").argv if "ne2k_isa" in word and "pci" in word]
+
+
+def test_memory_is_given_back_after_the_end_where_qemu_can() -> None:
+    wish = "<acpi/><async-teardown enabled='yes'/>"
+    able = replace(qemu72(), options={**qemu72().options, "run-with": frozenset({"async-teardown"})})
+    argv = plan(features=wish, caps=able).argv
+    assert argv[argv.index("-run-with") + 1] == "async-teardown=on"
+    with pytest.raises(InvalidXML, match="async-teardown"):
+        defined(features=wish)

@@ -281,7 +281,6 @@ REFUSED = {
     "multichannel": ("<sound model='ac97' multichannel='yes'/>", "multichannel"),
     "no-audio": ("<sound model='ac97'><audio id='5'/></sound>", "no <audio id='5'>"),
     "twice": ("<audio id='1' type='none'/><audio id='1' type='alsa'/>", "used twice"),
-    "file": ("<audio id='1' type='file'/>", "'path' is missing"),
     "option": ("<audio id='1' type='alsa' tryMMap='yes'/>", "no trymmap"),
     "stream": ("<audio id='1' type='alsa'><input serverName='s'/></audio>", "has no serverName"),
     "settings": ("<audio id='1' type='alsa'><input><settings frequency='1'/></input></audio>", "fixedSettings='yes'"),

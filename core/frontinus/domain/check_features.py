@@ -10,8 +10,7 @@ from frontinus.domain.clock import Timer
 from frontinus.domain.features import Features, HyperV, KvmFeatures
 from frontinus.domain.guest import Guest
 
-ELSEWHERE = ("gic", "hpt", "htm", "nested_hv", "ccf_assist", "cfpc", "sbbc", "ibs", "ras", "aia", "msrs_unknown",
-             "async_teardown")  # fmt: skip
+ELSEWHERE = ("gic", "hpt", "htm", "nested_hv", "ccf_assist", "cfpc", "sbbc", "ibs", "ras", "aia")
 """Features of other processors or hypervisors: refused, since a guest would miss them."""
 LEAST_RETRIES = 4095
 RINGS = [2**power for power in range(10, 17)]
@@ -36,12 +35,18 @@ def check_features(guest: Guest, caps: Capabilities) -> Iterator[str]:
         yield "<tcg>: only for guests of type qemu"
     if features.tcg is not None and features.tcg.tb_cache and features.tcg.tb_cache % 2**20:
         yield "<tb-cache>: not a whole number of MiB"
+    yield from _lacking(features, caps)
+    if features.ioapic is not None and features.ioapic.driver == "kvm" and guest.type != "kvm":
+        yield "<ioapic driver='kvm'>: only for KVM guests"
+
+
+def _lacking(features: Features, caps: Capabilities) -> Iterator[str]:
+    if features.async_teardown is not None and not caps.has_option("run-with", "async-teardown"):
+        yield "<async-teardown>: this QEMU cannot"
     if features.ps2 is not None and not caps.has_option("machine", "i8042"):
         yield "<ps2>: this QEMU cannot leave the controller out"
     if features.vmcoreinfo and features.vmcoreinfo.state and not caps.has_type("vmcoreinfo"):
         yield "<vmcoreinfo>: this QEMU has no such device"
-    if features.ioapic is not None and features.ioapic.driver == "kvm" and guest.type != "kvm":
-        yield "<ioapic driver='kvm'>: only for KVM guests"
 
 
 def _smm(guest: Guest, features: Features) -> Iterator[str]:
@@ -81,6 +86,8 @@ def _kvm(guest: Guest, kvm: KvmFeatures, caps: Capabilities) -> Iterator[str]:
         yield "<dirty-ring>: the size is not a power of two between 1024 and 65536"
 
 
+MOST_SHIFT, LAST_MOMENT = 10**10, 253402300799
+"""Three centuries, and the last second of the year 9999: what a clock can be told."""
 OF_TIMERS = {
     "track": ("platform", "rtc"), "frequency": ("tsc",), "mode": ("tsc",),
     "tick_policy": ("platform", "pit", "rtc", "hpet", "tsc", "armvtimer"),
@@ -99,6 +106,10 @@ def check_clock(guest: Guest, caps: Capabilities) -> Iterator[str]:
         yield "<clock offset='absolute'>: start is missing"
     if clock.adjustment is not None and not re.fullmatch(r"[+-]?\d{1,18}|reset", clock.adjustment):
         yield f"<clock adjustment='{clock.adjustment}'>: not a number of seconds"
+    elif clock.adjustment not in (None, "reset") and abs(int(clock.adjustment or 0)) > MOST_SHIFT:
+        yield f"<clock adjustment='{clock.adjustment}'>: more than {MOST_SHIFT} seconds"
+    if (clock.start or 0) > LAST_MOMENT:
+        yield f"<clock start='{clock.start}'>: after the year 9999"
     for timer in clock.timers:
         yield from _timer(timer, caps)
 

@@ -27,7 +27,7 @@ from frontinus.domain.tuning import (
     Vcpu,
 )
 from frontinus.xml import Model, Raw, Size, many, one, xml
-from frontinus.xml.codecs import CpuSet, Int, OnOff, UInt32, Uuid, integer, one_of
+from frontinus.xml.codecs import CpuSet, Int, OnOff, Uuid, integer, one_of
 
 TYPES = (
     "qemu", "kvm", "hvf", "kqemu", "xen", "lxc", "uml", "openvz", "test", "vmware", "hyperv", "vbox", "phyp", "bhyve",
@@ -35,6 +35,8 @@ TYPES = (
 )  # fmt: skip
 """Hypervisors that a definition may be written for; only the first two run here, the check refuses the others."""
 LIFECYCLE = ("destroy", "restart", "preserve", "rename-restart")
+MOST_IOTHREADS = 4096
+"""Far beyond any guest; a definition costs what it asks for."""
 CRASH = (*LIFECYCLE, "coredump-destroy", "coredump-restart")
 
 
@@ -62,7 +64,7 @@ class Guest(Model, tag="domain"):
     vcpu_current: int | None = xml("vcpu/@current", integer(1, 2**16))
     vcpus: int | None = xml("vcpu", integer(0, 2**16))
     vcpu_list: list[Vcpu] = many("vcpus/vcpu", Vcpu)
-    iothreads: int | None = xml("iothreads", UInt32)
+    iothreads: int | None = xml("iothreads", integer(0, MOST_IOTHREADS))
     iothread_ids: list[Iothread] = many("iothreadids/iothread", Iothread)
     default_iothread: DefaultIothread | None = one("defaultiothread", DefaultIothread)
     cpu_tune: CpuTune | None = one("cputune", CpuTune)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from frontinus.api.errors import InvalidXML
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.controllers import add_controller
 from frontinus.domain.devices.audio import default_audio
@@ -18,6 +19,8 @@ Q35_USB = (("qemu-xhci", "qemu-xhci"), ("nec-xhci", "nec-usb-xhci"), ("ich9-ehci
 """USB models for q35, the best first, by the type that QEMU must have."""
 COMPANIONS = ("ich9-uhci1", "ich9-uhci2", "ich9-uhci3")
 ISA_ONLY = "isapc"
+LAST_CONTROLLER = 255
+"""Of those that are added because a drive is on them: they are all there, from the first on."""
 DRIVES = ("scsi", "fdc", "ide", "sata")
 
 
@@ -63,6 +66,10 @@ def add_needed_devices(guest: Guest, caps: Capabilities, host: HostFacts) -> Non
         if kind == "scsi":
             on_bus += [device for device in guest.devices.hostdevs if device.type == "scsi"]
         used = [d.address.controller for d in on_bus if isinstance(d.address, DriveAddress)]
+        if max(used, default=0) > LAST_CONTROLLER:
+            raise InvalidXML(
+                f"<address>: {kind} controller {max(used)}: the last is {LAST_CONTROLLER}", element="address"
+            )
         for index in range(max(used, default=-1) + 1):
             add_controller(guest, caps, host, kind, index)
     for kind, device in _port_devices(guest):

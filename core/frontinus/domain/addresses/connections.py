@@ -39,7 +39,7 @@ def _virtio(model: str | None) -> str | None:
 def _interface(card: Interface) -> str | None:
     if card.type == "hostdev":
         return PCIE
-    if card.model == "usb-net":
+    if card.model in ("usb-net", "ne2k_isa"):
         return None
     if card.model is None or card.model in ("e1000e", "igb"):
         return PCIE

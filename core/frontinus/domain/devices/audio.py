@@ -88,8 +88,6 @@ class Audio(Device, tag="audio"):
         """Reasons why this backend cannot be."""
         if sum(1 for other in guest.devices.audios if other.id == self.id) > 1:
             yield f"<audio id='{self.id}'>: the id is used twice"
-        if self.type == "file" and not self.path:
-            yield "<audio type='file'>: attribute 'path' is missing"
         for name, spec in OPTIONS.items():
             if getattr(self, name) is not None and self.type not in spec:
                 yield f"<audio type='{self.type}'> has no {name.replace('_', '')}"

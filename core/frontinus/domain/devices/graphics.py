@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.audio import check_audio
@@ -202,10 +203,19 @@ class Graphics(Device, tag="graphics"):
             yield f"<graphics type='vnc'>: the port is at least {FIRST_PORT}, not {self.port}"
 
     def _check_login(self) -> Iterator[str]:
-        if self.password_until and not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?", self.password_until):
+        if self.password_until and not is_moment(self.password_until):
             yield f"<graphics>: passwdValidTo '{self.password_until[:40]}' is no time like 2030-01-31T12:00:00"
         if self.type == "vnc" and self.connected not in (None, "keep"):
             yield f"<graphics type='vnc'>: connected='{self.connected}' is not possible, only 'keep'"
+
+
+def is_moment(text: str) -> bool:
+    """Whether this is a time of the calendar, like 2030-01-31T12:00:00."""
+    try:
+        datetime.fromisoformat(text.removesuffix("Z"))
+    except ValueError:
+        return False
+    return re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?", text) is not None
 
 
 def assign_ports(guest: Guest, free: Callable[[], int]) -> None:

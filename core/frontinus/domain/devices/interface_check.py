@@ -28,6 +28,8 @@ ONLY: tuple[tuple[str, str, frozenset[str]], ...] = (
     ("ips", "<ip>", frozenset({"user"})),
 )
 """Parts that only some kinds of interface have: field, its name in XML, the kinds."""
+MOST_QUEUES = 256
+"""Of a tap device of Linux."""
 PROPERTIES = (
     ("rss", "rss"), ("rss_hash_report", "hash"), ("rx_queue_size", "rx_queue_size"), ("tx_queue_size", "tx_queue_size"),
     ("mtu", "host_mtu"),
@@ -99,6 +101,8 @@ def _parts(card: Interface) -> Iterator[str]:
 
 
 def _card(card: Interface, guest: Guest, caps: Capabilities) -> Iterator[str]:
+    if card.queue_count > MOST_QUEUES:
+        yield f"<driver queues='{card.queues}'>: a card has at most {MOST_QUEUES} queues"
     if card.model and not is_model_name(card.model):
         yield f"<model>: '{card.model[:40]}' has characters that no model's name has"
     if card.type in ("vhostuser", "vdpa") and not card.is_virtio:

@@ -81,6 +81,8 @@ class MemoryDevice(Device, tag="memory"):
         if not caps.has_type(DRIVERS[self.model]):
             yield f"{name} is not supported by this QEMU"
         yield from placed(name, self.address, *self._address_kinds())
+        if not self.size:
+            yield f"{name}: <size> is zero"
         if self.nodes == ():
             yield f"{name}: <nodemask> names no node"
         if self.model in FILES:

@@ -49,6 +49,9 @@ def build_tail(ctx: Context) -> None:
     if ctx.caps.has_option("sandbox", "elevateprivileges"):
         deny = dict.fromkeys(("obsolete", "elevateprivileges", "spawn", "resourcecontrol"), "deny")
         ctx.props("sandbox", {"enable": True, **deny})
+    features = ctx.guest.features
+    if features is not None and features.async_teardown is not None:
+        ctx.props("run-with", {"async-teardown": features.async_teardown})
     ctx.props("msg", {"timestamp": True})
     if ctx.guest.commandline is not None:
         for argument in ctx.guest.commandline.arguments:

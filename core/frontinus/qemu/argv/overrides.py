@@ -34,7 +34,7 @@ def _value(change: Property) -> object:
     text = change.value or ""
     try:
         if change.type in ("signed", "unsigned"):
-            number = int(text, 0)
+            number = int(text.replace("_", "no digit"), 0)
             if change.type == "unsigned" and number < 0:
                 raise ValueError
             return number
