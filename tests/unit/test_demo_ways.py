@@ -20,7 +20,9 @@ XML = """
 
 
 async def server(answer: bytes) -> tuple[asyncio.Server, int]:
-    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if answer.startswith(b"HTTP"):  # closing on an unread request would reset the connection, the answer with it
+            await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
         await writer.drain()
         writer.close()
