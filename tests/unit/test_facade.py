@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
+import typing
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from frontinus.api import engine, events, views
+from frontinus import api
 from frontinus.api.engine import Engine
 from frontinus.api.errors import ERRORS
 from frontinus.api.permissions import PERMISSIONS
+from frontinus.wire.surface import names as surface_names
 
 Golden = Any
 
 
+MODULES = [import_module(f"frontinus.api.{found.name}") for found in pkgutil.iter_modules(api.__path__)]
+NOT_SURFACE = {"errors", "identity", "permissions"}
+"""Modules whose constants are no promise by their value; errors and permissions have tests of their own."""
+
+
 def methods() -> dict[str, Any]:
-    return {name: value for name, value in vars(Engine).items()
-            if inspect.isfunction(value) and not name.startswith("_")}  # fmt: skip
+    return {name: getattr(Engine, name) for name in surface_names()}
 
 
 def structs() -> Iterator[type[msgspec.Struct]]:
-    for module in (views, events):
+    for module in MODULES:
         for value in vars(module).values():
             mine = inspect.isclass(value) and value.__module__ == module.__name__
             if mine and issubclass(value, msgspec.Struct):
@@ -43,12 +51,11 @@ def surface() -> Iterator[str]:
         for field in msgspec.structs.fields(struct):
             default = "" if field.required else f" = {default_of(field)}"
             yield f"struct {struct.__qualname__}.{field.encode_name}: {hints[field.name]}{default}"
-    for name, value in vars(engine).items():
-        if hasattr(value, "__origin__"):
-            yield f"type {name} = {value}"
-    for module in (views, events):
+    for module in MODULES:
         for name, value in vars(module).items():
-            if name.isupper():
+            if typing.get_origin(value) is typing.Literal:
+                yield f"type {name} = {value}"
+            if name.isupper() and module.__name__.rpartition(".")[2] not in NOT_SURFACE:
                 yield f"constant {name} = {value!r}"
     for code, error in ERRORS.items():
         yield f"error {code} {error.__name__}"

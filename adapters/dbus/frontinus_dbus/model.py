@@ -23,7 +23,7 @@ class Model:
             told = list(differences(self.guests, new))
             self.guests, self._names = new, {guest.name: guest.uuid for guest in item.guests}
         else:
-            told = [item]
+            told = [item] if isinstance(item, GuestEvent) else []
             if isinstance(item, LifecycleEvent | ChangedEvent):
                 self._put(item.uuid, item.guest)
         self.generation = item.generation

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from frontinus.api import events
-from frontinus.api.events import AnyEvent, ChangedEvent, LifecycleEvent
+from frontinus.api.events import AnyEvent, ChangedEvent, GuestEvent, LifecycleEvent
 from frontinus.api.views import GuestStats, GuestView, HostView, Snapshot, VersionView
 from frontinus_prometheus.details import Details
 
@@ -65,6 +65,8 @@ class Model:
         self.generation = item.generation
         if isinstance(item, Snapshot):
             self._replace(item)
+            return
+        if not isinstance(item, GuestEvent):
             return
         view = item.guest if isinstance(item, (LifecycleEvent, ChangedEvent)) else None
         if isinstance(item, LifecycleEvent) and view is None:

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from frontinus.api import events
-from frontinus.api.events import AnyEvent, ChangedEvent, LifecycleEvent
+from frontinus.api.events import AnyEvent, ChangedEvent, GuestEvent, LifecycleEvent
 from frontinus.api.views import GuestStats, GuestView, Snapshot
 from frontinus_snmp.details import Details
 from frontinus_snmp.rows import Places, oper_state
@@ -58,6 +58,8 @@ class Model:
         self.generation = item.generation
         if isinstance(item, Snapshot):
             self._replace(item)
+            return
+        if not isinstance(item, GuestEvent):
             return
         view = item.guest if isinstance(item, (LifecycleEvent, ChangedEvent)) else None
         if isinstance(item, LifecycleEvent) and view is None:

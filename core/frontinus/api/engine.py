@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Literal, Protocol
 
+from frontinus.api.blockjobs import BlockJobCalls
+from frontinus.api.descriptor import Descriptor as Descriptor
 from frontinus.api.events import AnyEvent
+from frontinus.api.filters import FilterCalls
+from frontinus.api.networks import NetworkCalls
+from frontinus.api.secrets import SecretCalls
+from frontinus.api.snapshots import SnapshotCalls
+from frontinus.api.storage import StorageCalls
 from frontinus.api.views import (
     GuestStats,
     GuestView,
@@ -28,12 +35,8 @@ SleepTarget = Literal["mem", "disk", "hybrid"]
 MetadataKind = Literal["description", "title", "element"]
 
 
-class Descriptor(int):
-    """An open file descriptor that crosses the socket. The receiver owns it and closes it."""
-
-
-class Engine(Protocol):
-    """One engine, in process or at the end of a socket; the caller cannot tell which."""
+class Engine(NetworkCalls, FilterCalls, StorageCalls, SecretCalls, SnapshotCalls, BlockJobCalls, Protocol):
+    """One engine, in process or at the end of a socket; the caller cannot tell which. Guests here, the rest a file a concern."""
 
     # The engine and its host
 

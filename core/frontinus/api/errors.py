@@ -47,6 +47,48 @@ class NoSuchGuest(FrontinusError):
     code = "no-such-guest"
 
 
+class NoSuchNetwork(FrontinusError):
+    """No network by this name or UUID, or no such port of it. details: network."""
+
+    code = "no-such-network"
+
+
+class NoSuchFilter(FrontinusError):
+    """No network filter by this name or UUID, or no binding of this link. details: filter."""
+
+    code = "no-such-filter"
+
+
+class NoSuchPool(FrontinusError):
+    """No storage pool by this name or UUID. details: pool."""
+
+    code = "no-such-pool"
+
+
+class NoSuchVolume(FrontinusError):
+    """No volume by this name, path or key. details: volume."""
+
+    code = "no-such-volume"
+
+
+class NoSuchSecret(FrontinusError):
+    """No secret by this UUID or usage. details: secret."""
+
+    code = "no-such-secret"
+
+
+class NoSuchSnapshot(FrontinusError):
+    """The guest has no such snapshot, or none is current. details: snapshot."""
+
+    code = "no-such-snapshot"
+
+
+class NoSuchCheckpoint(FrontinusError):
+    """The guest has no such checkpoint. details: checkpoint."""
+
+    code = "no-such-checkpoint"
+
+
 class NoSuchDevice(FrontinusError):
     """The guest has no such device."""
 

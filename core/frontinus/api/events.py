@@ -6,6 +6,10 @@ from typing import Literal
 
 import msgspec
 
+from frontinus.api.filters import FilterView
+from frontinus.api.networks import LeaseView, NetworkView
+from frontinus.api.secrets import SecretView
+from frontinus.api.storage import PoolView
 from frontinus.api.views import GuestView
 
 Lifecycle = Literal[
@@ -26,6 +30,16 @@ LIFECYCLE_DETAILS: dict[str, tuple[str, ...]] = {
     "crashed": ("panicked", "crashloaded"),
 }  # fmt: skip
 """Details of each lifecycle event; the index is libvirt's detail number."""
+
+
+NetworkKind = Literal["defined", "undefined", "started", "stopped", "changed"]
+"""In virsh's order: the index of the first four is virNetworkEventLifecycleType's number."""
+
+PoolKind = Literal["defined", "undefined", "started", "stopped", "created", "deleted", "refreshed", "changed"]
+"""In virsh's order: the index of the first six is virStoragePoolEventLifecycleType's number."""
+
+SecretKind = Literal["defined", "undefined", "value-changed"]
+"""In virsh's order: the index of the first two is virSecretEventLifecycleType's number."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag=str.lower):
@@ -157,8 +171,86 @@ class ControlErrorEvent(GuestEvent, frozen=True, kw_only=True):
     reason: str
 
 
+class BlockThresholdEvent(GuestEvent, frozen=True, kw_only=True):
+    """A layer was written beyond its threshold by `excess` bytes."""
+
+    device: str
+    path: str
+    threshold: int
+    excess: int
+
+
+class GuestSnapshotEvent(GuestEvent, frozen=True, kw_only=True):
+    """A snapshot or checkpoint (`what`) of a guest came, went, or was gone back to."""
+
+    what: Literal["snapshot", "checkpoint"]
+    kind: Literal["created", "changed", "deleted", "reverted"]
+    snapshot: str
+
+
+class NetworkEvent(Event, frozen=True, kw_only=True):
+    """A network's life. `network` is its view after the change; None once it is gone for good."""
+
+    uuid: str
+    name: str
+    kind: NetworkKind
+    network: NetworkView | None = None
+
+
+class LeaseEvent(Event, frozen=True, kw_only=True):
+    """A DHCP lease was given, renewed or ended."""
+
+    network: str
+    kind: Literal["added", "renewed", "removed"]
+    lease: LeaseView
+
+
+class FilterEvent(Event, frozen=True, kw_only=True):
+    """A filter was stored or forgotten."""
+
+    uuid: str
+    name: str
+    kind: Literal["defined", "undefined"]
+    filter: FilterView | None = None
+
+
+class PoolEvent(Event, frozen=True, kw_only=True):
+    """A pool's life. `pool` is its view after the change; None once it is gone for good."""
+
+    uuid: str
+    name: str
+    kind: PoolKind
+    pool: PoolView | None = None
+
+
+class VolumeEvent(Event, frozen=True, kw_only=True):
+    """A volume came, went or changed. `pool` is the pool's UUID."""
+
+    pool: str
+    volume: str
+    kind: Literal["created", "deleted", "changed"]
+
+
+class SecretEvent(Event, frozen=True, kw_only=True):
+    """A secret's life. `secret` is its view after the change; None once it is gone."""
+
+    uuid: str
+    kind: SecretKind
+    secret: SecretView | None = None
+
+
+class HostJobEvent(Event, frozen=True, kw_only=True):
+    """A job of no guest started or ended: work on a volume, say. `state` as in JobView."""
+
+    job: str
+    kind: str
+    state: str
+
+
 AnyEvent = (
     LifecycleEvent | ChangedEvent | RebootEvent | RtcChangeEvent | WatchdogEvent | IoErrorEvent | BalloonChangeEvent
     | DeviceAddedEvent | DeviceRemovedEvent | DeviceRemovalFailedEvent | TrayChangeEvent | DiskChangeEvent | AgentEvent
     | MetadataChangeEvent | GraphicsEvent | MemoryFailureEvent | BlockJobEvent | JobEvent | ControlErrorEvent
+    | BlockThresholdEvent | GuestSnapshotEvent | NetworkEvent | LeaseEvent | FilterEvent | PoolEvent | VolumeEvent
+    | SecretEvent | HostJobEvent
 )  # fmt: skip

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
+from frontinus.api.filters import FilterView
+from frontinus.api.networks import NetworkView
+from frontinus.api.secrets import SecretView
+from frontinus.api.storage import PoolView
+from frontinus.api.view import View as View
 
 State = Literal["nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended"]
 """States of a guest, in virsh's order: the index is virDomainState's number."""
@@ -24,10 +28,6 @@ REASONS: dict[State, tuple[str, ...]] = {
     "pmsuspended": ("unknown",),
 }  # fmt: skip
 """Reasons of each state; the index is libvirt's reason number."""
-
-
-class View(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of all views."""
 
 
 class VersionView(View, frozen=True, kw_only=True):
@@ -225,3 +225,7 @@ class Snapshot(View, frozen=True, kw_only=True, tag_field="event", tag="snapshot
     generation: int
     guests: tuple[GuestView, ...]
     resync: bool = False
+    networks: tuple[NetworkView, ...] = ()
+    filters: tuple[FilterView, ...] = ()
+    pools: tuple[PoolView, ...] = ()
+    secrets: tuple[SecretView, ...] = ()

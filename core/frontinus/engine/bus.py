@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from frontinus.api.events import AnyEvent
-from frontinus.api.views import GuestView, Snapshot
+from frontinus.api.views import Snapshot
 
 QUEUE = 4096
 """Events that a reader may be behind before it is resynchronised."""
@@ -31,8 +31,8 @@ class _Reader:
 class EventBus:
     """Publishes events in order to any number of readers."""
 
-    def __init__(self, guests: Callable[[], tuple[GuestView, ...]], queue: int = QUEUE) -> None:
-        self._guests = guests
+    def __init__(self, picture: Callable[[], Snapshot], queue: int = QUEUE) -> None:
+        self._picture = picture
         self._limit = queue
         self._readers: set[_Reader] = set()
         self.generation = 0
@@ -74,4 +74,4 @@ class EventBus:
             reader.ready.set()
 
     def _snapshot(self, *, resync: bool) -> Snapshot:
-        return Snapshot(generation=self.generation, guests=self._guests(), resync=resync)
+        return msgspec.structs.replace(self._picture(), generation=self.generation, resync=resync)

@@ -13,6 +13,7 @@ from frontinus.engine.definitions import Definitions
 from frontinus.engine.hotplug import Hotplug
 from frontinus.engine.interaction import Interaction
 from frontinus.engine.inventory import Inventory
+from frontinus.engine.pending import pending
 from frontinus.engine.power import Power
 from frontinus.engine.recovery import recover
 from frontinus.engine.saving import Saving
@@ -44,7 +45,7 @@ class LocalEngine:
         self.power = Power(world)
         services = (self.power, Definitions(world), Saving(world), Interaction(world), Tuning(world), Hotplug(world),
                     Statistics(world), Inventory(world), JobDesk(world))  # fmt: skip
-        self._use_cases: dict[str, Callable[..., object]] = {
+        self._use_cases: dict[str, Callable[..., object]] = pending() | {
             name: getattr(service, name) for service in services for name in PERMISSIONS if hasattr(service, name)
         }
         self._use_cases["watch"] = world.bus.watch

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from frontinus.api.events import ChangedEvent, JobEvent, Lifecycle, LifecycleEvent
-from frontinus.api.views import HostView
+from frontinus.api.views import HostView, Snapshot
 from frontinus.domain.host import HostFacts
 from frontinus.engine.bus import EventBus
 from frontinus.engine.displays import DisplayPorts
@@ -33,10 +33,14 @@ class World:
     guests: Registry = field(default_factory=Registry)
 
     def __post_init__(self) -> None:
-        self.bus = EventBus(self.guests.views)
+        self.bus = EventBus(self.picture)
         self.jobs = Jobs(self._job_changed)
         self.ports = DisplayPorts()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def picture(self) -> Snapshot:
+        """All that there is now, as a reader of the stream first gets it."""
+        return Snapshot(generation=self.bus.generation, guests=self.guests.views())
 
     def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
         """Run in the background, kept alive; a failure is logged."""

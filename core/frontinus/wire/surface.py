@@ -13,6 +13,9 @@ import msgspec
 
 from frontinus.api.engine import Descriptor, Engine
 
+CONCERNS = frozenset(base.__module__ for base in Engine.__mro__ if base.__module__.startswith("frontinus.api."))
+"""The modules whose classes make up the facade."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -35,14 +38,16 @@ class Method:
 
 def names() -> list[str]:
     """The names of all methods of the facade."""
-    return [name for name, member in vars(Engine).items() if inspect.isfunction(member) and not name.startswith("_")]
+    return [name for base in Engine.__mro__ if base.__module__ in CONCERNS for name in vars(base) if method(name)]
 
 
 @cache
 def method(name: str) -> Method | None:
     """A method of the facade, worked out when it is first asked for; None where there is no such."""
-    function = vars(Engine).get(name)
-    return _method(name, function) if inspect.isfunction(function) and not name.startswith("_") else None
+    function = getattr(Engine, name, None)
+    if not isinstance(function, FunctionType) or function.__module__ not in CONCERNS or name.startswith("_"):
+        return None
+    return _method(name, function)
 
 
 def _method(name: str, function: FunctionType) -> Method:
