@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Literal, Protocol
 
+from frontinus.api.agent import AgentCalls
 from frontinus.api.blockjobs import BlockJobCalls
 from frontinus.api.descriptor import Descriptor as Descriptor
 from frontinus.api.events import AnyEvent
 from frontinus.api.filters import FilterCalls
+from frontinus.api.inspection import InspectionCalls
 from frontinus.api.networks import NetworkCalls
+from frontinus.api.node import NodeCalls
 from frontinus.api.secrets import SecretCalls
 from frontinus.api.snapshots import SnapshotCalls
 from frontinus.api.storage import StorageCalls
+from frontinus.api.tuning import TuningCalls
 from frontinus.api.views import (
     GuestStats,
     GuestView,
@@ -35,7 +39,8 @@ SleepTarget = Literal["mem", "disk", "hybrid"]
 MetadataKind = Literal["description", "title", "element"]
 
 
-class Engine(NetworkCalls, FilterCalls, StorageCalls, SecretCalls, SnapshotCalls, BlockJobCalls, Protocol):
+class Engine(NetworkCalls, FilterCalls, StorageCalls, SecretCalls, SnapshotCalls, BlockJobCalls, TuningCalls,
+             InspectionCalls, AgentCalls, NodeCalls, Protocol):  # fmt: skip
     """One engine, in process or at the end of a socket; the caller cannot tell which. Guests here, the rest a file a concern."""
 
     # The engine and its host

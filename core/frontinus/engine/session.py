@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Denied, FrontinusError, InternalError, InvalidValue
 from frontinus.api.identity import Identity
-from frontinus.api.permissions import PERMISSIONS, READ_SECURE, Permission
+from frontinus.api.permissions import ASK_AGENT, PERMISSIONS, READ_SECURE, Permission
 
 log = logging.getLogger(__name__)
 audit = logging.getLogger("frontinus.audit")
@@ -86,10 +86,7 @@ class Session:
             given = inspect.signature(use_case).bind(*args, **kwargs).arguments
         except TypeError as error:
             raise InvalidValue(f"{name}: {error}", field="arguments") from None
-        wanted = [PERMISSIONS[name]]
-        flags = given.get("flags", ())
-        if name == "guest_xml" and isinstance(flags, (list, tuple)) and "secure" in flags:
-            wanted.append(READ_SECURE)
+        wanted = [PERMISSIONS[name], *_more(name, given)]
         details = self._details(given)
         for permission in wanted:
             if not await self._policy.allows(self._who, permission, details):
@@ -105,6 +102,16 @@ class Session:
             audit.info("uid=%d pid=%d via=%s call=%s guest=%s uuid=%s result=%s", who.uid, who.pid,
                        who.on_behalf or "socket", name, details.get("domain_name", "-"),
                        details.get("domain_uuid", "-"), result)  # fmt: skip
+
+
+def _more(name: str, given: Mapping[str, object]) -> list[Permission]:
+    """What a call needs beyond its method's row, by what it asks for."""
+    flags = given.get("flags", ())
+    if name == "guest_xml" and isinstance(flags, (list, tuple)) and "secure" in flags:
+        return [READ_SECURE]
+    if name == "guest_addresses" and given.get("source") == "agent":
+        return [ASK_AGENT]
+    return []
 
 
 STREAMS = frozenset({"watch"})
