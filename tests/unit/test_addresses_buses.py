@@ -188,3 +188,12 @@ def test_a_smartcard_brings_its_reader_on_usb() -> None:
     reader = next(c for c in guest.devices.controllers if c.type == "ccid")
     assert isinstance(reader.address, UsbAddress) and reader.address.port == "1"
     assert guest.devices.smartcards[0].address is not None
+
+
+def test_a_scsi_controller_that_is_added_is_like_the_one_that_is_there() -> None:
+    disks = "".join(
+        f"<disk type='file'><source file='/{n}'/><target dev='sd{n}' bus='scsi'/></disk>" for n in "abcdefgh"
+    )
+    guest = completed(f"<controller type='scsi' model='virtio-scsi'/>{disks}", "pc")
+    assert [c.model for c in guest.devices.controllers if c.type == "scsi"] == ["virtio-scsi"] * 2
+    assert {c.model for c in completed(disks, "pc").devices.controllers if c.type == "scsi"} == {"lsilogic"}

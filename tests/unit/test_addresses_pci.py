@@ -276,3 +276,12 @@ def test_integrated_devices_sit_on_bus_0() -> None:
     assert topology.reserve_next(wish) == Place(0, 1)
     with pytest.raises(InvalidXML):
         topology.reserve(Place(1, 0), wish)
+
+
+def test_controllers_that_the_user_names_come_before_those_that_are_added() -> None:
+    guest = completed("<controller type='pci' index='3' model='pci-bridge'/><memballoon model='none'/>", "pc")
+    buses = {c.index: at(c) for c in guest.devices.controllers if c.type == "pci" and c.index}
+    assert buses == {3: "0:2.0", 1: "0:3.0", 2: "0:4.0"}
+    assert [c.index for c in guest.devices.controllers if c.type == "pci"] == [0, 1, 2, 3], (
+        "yet all are listed in order"
+    )

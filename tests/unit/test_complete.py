@@ -31,7 +31,7 @@ def kinds(guest: Guest) -> set[tuple[str, int | None, str | None]]:
 
 def test_a_bare_pc_has_what_every_pc_has() -> None:
     devices = completed("", "pc").devices
-    assert kinds(completed("", "pc")) == {("pci", 0, "pci-root"), ("usb", 0, None)}
+    assert kinds(completed("", "pc")) == {("pci", 0, "pci-root"), ("usb", 0, "piix3-uhci")}
     assert [(i.type, i.bus) for i in devices.inputs] == [("mouse", "ps2"), ("keyboard", "ps2")]
     assert devices.memballoon is not None and devices.memballoon.model == "virtio"
     assert [(a.id, a.type) for a in devices.audios] == [(1, "none")] and not devices.videos

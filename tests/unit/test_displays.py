@@ -292,5 +292,5 @@ def test_what_cannot_be_is_refused(name: str) -> None:
 
 
 def test_power_control_needs_a_qemu_that_has_it() -> None:
-    with pytest.raises(InvalidXML, match="powerControl"):
+    with pytest.raises(Unsupported, match="powerControl"):
         definition("<graphics type='vnc' powerControl='yes'/>", caps=replace(qemu72(), options={}))

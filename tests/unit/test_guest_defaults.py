@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.guest import Guest
@@ -25,6 +26,37 @@ def test_the_machine_is_said_with_its_version() -> None:
 def test_a_measurement_may_keep_the_alias() -> None:
     guest = complete(parse_guest(text(machine="pc")), qemu72(), replace(HOST, keep_machine_alias=True))
     assert guest.machine == "pc"
+    assert guest.cpu is None and guest.devices.controllers[0].model is None, (
+        "what depends on the version stays open too"
+    )
+
+
+def test_a_definition_that_stands_is_read_and_not_made_anew() -> None:
+    usb = "<devices><input type='tablet' bus='usb'/><input type='mouse' bus='usb'/></devices>"
+    parsed = parse_guest(text(usb))
+    assert [device.address is None for device in complete(parsed, qemu72(), HOST, stored=True).devices.inputs[:2]] == [
+        True
+    ] * 2
+    assert complete(parsed, qemu72(), HOST).devices.inputs[0].address is not None
+    placed = parse_guest(text(usb.replace("bus='usb'/>", "bus='usb'><address type='usb' bus='0' port='1'/></input>")))
+    with pytest.raises(InvalidXML, match="used twice"):
+        complete(placed, qemu72(), HOST, stored=True)
+
+
+def test_a_definition_that_stands_may_wait_for_its_qemu() -> None:
+    lacking = parse_guest(text("<devices><shmem name='x'><model type='ivshmem'/></shmem></devices>"))
+    with pytest.raises(Unsupported, match="'ivshmem' is not supported by this QEMU") as caught:
+        complete(lacking, qemu72(), HOST)
+    assert caught.value.details == {"element": "shmem"}
+    assert complete(lacking, qemu72(), HOST, stored=True).devices.shmems[0].address is not None
+    wrong = parse_guest(format_guest(lacking).replace("<name>", "<title>a&#10;b</title><name>"))
+    with pytest.raises(InvalidXML, match="<title> contains a line break; <shmem>"):
+        complete(wrong, qemu72(), HOST)
+
+
+def test_a_guest_of_another_hypervisor_is_given_no_devices() -> None:
+    guest = complete(parse_guest(text().replace("type='qemu'", "type='hyperv'")), qemu72(), HOST, stored=True)
+    assert not list(guest.devices.all()) and guest.clock is not None
 
 
 def test_identity_is_given_once() -> None:

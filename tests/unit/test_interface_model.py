@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from frontinus.api.errors import InvalidXML
+from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.definition import format_guest
 from frontinus.domain.devices.interface import Interface
 from support.attachments import definition
@@ -210,5 +210,5 @@ def test_what_cannot_be_is_refused(name: str) -> None:
 def test_failover_needs_a_qemu_that_has_it() -> None:
     xml = "<interface type='user'><model type='virtio'/><teaming type='persistent'/></interface>"
     definition(xml)
-    with pytest.raises(InvalidXML, match="failover"):
+    with pytest.raises(Unsupported, match="failover"):
         definition(xml, caps=replace(qemu72(), properties={}))

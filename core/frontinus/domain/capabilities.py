@@ -92,6 +92,14 @@ class Capabilities:
         """Whether query-qmp-schema has a path, e.g. "blockdev-add/arg-type/driver=file/aio=io_uring" (see qapi)."""
         return self.schema.has(path)
 
+    def settles(self, emulator: str | None, machine: str | None) -> bool:
+        """Whether what a definition leaves open can be told: its emulator is this one, its machine no alias but a type."""
+        return (
+            emulator in (None, self.emulator)
+            and machine in self.machines
+            and (self.canonical_machine(machine) is self.machines[machine or ""])
+        )
+
     def canonical_machine(self, name: str | None) -> MachineType | None:
         """The machine that a name, an alias or None (the default) stands for."""
         if name is None:

@@ -9,6 +9,7 @@ from frontinus.domain.cpu import Cpu
 from frontinus.domain.cpu_models import named_models
 from frontinus.domain.guest import Guest
 from frontinus.domain.host_cpu import known_models
+from frontinus.domain.reasons import Lacking
 
 PASSED = ("host-passthrough", "maximum")
 """Modes in which the guest sees the host's own CPU, or all that QEMU has."""
@@ -28,7 +29,7 @@ def check_cpu(guest: Guest, caps: Capabilities) -> Iterator[str]:
     if topology is not None and (topology.clusters or 1) != 1:
         yield "<topology clusters>: machines of x86 have none"
     if topology is not None and (topology.dies or 1) != 1 and not caps.has_option("smp-opts", "dies"):
-        yield "<topology dies>: this QEMU knows no dies"
+        yield Lacking("<topology dies>: this QEMU knows no dies")
 
 
 def _mode(guest: Guest, cpu: Cpu, caps: Capabilities) -> Iterator[str]:
@@ -42,7 +43,7 @@ def _mode(guest: Guest, cpu: Cpu, caps: Capabilities) -> Iterator[str]:
         if name not in named_models():
             yield f"<model>: no CPU model '{name}' is known"
         elif cpu.model and cpu.model.fallback == "forbid":
-            yield f"<model fallback='forbid'>: this QEMU has no CPU model '{name}'"
+            yield Lacking(f"<model fallback='forbid'>: this QEMU has no CPU model '{name}'")
 
 
 def _model(cpu: Cpu) -> Iterator[str]:

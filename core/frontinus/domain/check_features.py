@@ -9,6 +9,7 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.clock import Timer
 from frontinus.domain.features import Features, HyperV, KvmFeatures
 from frontinus.domain.guest import Guest
+from frontinus.domain.reasons import Lacking
 
 ELSEWHERE = ("gic", "hpt", "htm", "nested_hv", "ccf_assist", "cfpc", "sbbc", "ibs", "ras", "aia")
 """Features of other processors or hypervisors: refused, since a guest would miss them."""
@@ -42,11 +43,11 @@ def check_features(guest: Guest, caps: Capabilities) -> Iterator[str]:
 
 def _lacking(features: Features, caps: Capabilities) -> Iterator[str]:
     if features.async_teardown is not None and not caps.has_option("run-with", "async-teardown"):
-        yield "<async-teardown>: this QEMU cannot"
+        yield Lacking("<async-teardown>: this QEMU cannot")
     if features.ps2 is not None and not caps.has_option("machine", "i8042"):
-        yield "<ps2>: this QEMU cannot leave the controller out"
+        yield Lacking("<ps2>: this QEMU cannot leave the controller out")
     if features.vmcoreinfo and features.vmcoreinfo.state and not caps.has_type("vmcoreinfo"):
-        yield "<vmcoreinfo>: this QEMU has no such device"
+        yield Lacking("<vmcoreinfo>: this QEMU has no such device")
 
 
 def _smm(guest: Guest, features: Features) -> Iterator[str]:
@@ -81,7 +82,7 @@ def _kvm(guest: Guest, kvm: KvmFeatures, caps: Capabilities) -> Iterator[str]:
     if guest.type != "kvm":
         yield "<dirty-ring>: only for KVM guests"
     elif not caps.has_schema("calc-dirty-rate/arg-type/mode=dirty-ring"):
-        yield "<dirty-ring>: this QEMU cannot"
+        yield Lacking("<dirty-ring>: this QEMU cannot")
     if ring.size not in RINGS:
         yield "<dirty-ring>: the size is not a power of two between 1024 and 65536"
 
@@ -144,7 +145,7 @@ def check_events(guest: Guest, caps: Capabilities) -> Iterator[str]:
     power = guest.power
     for state, wish in (("s3", power and power.suspend_to_mem), ("s4", power and power.suspend_to_disk)):
         if wish is not None and not caps.has_property(chip, f"disable_{state}"):
-            yield f"<pm>: this QEMU cannot switch {state.upper()}"
+            yield Lacking(f"<pm>: this QEMU cannot switch {state.upper()}")
     names = [event.name for event in guest.perf]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"<event name='{name}'>: said more than once"

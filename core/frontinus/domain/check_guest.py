@@ -15,6 +15,7 @@ from frontinus.domain.check_tuning import check_iothreads, check_tuning, check_v
 from frontinus.domain.devices.base import SecurityLabel
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import Model
 
 ARCHITECTURES = ("x86_64", "i686")
@@ -69,9 +70,9 @@ def check_start(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[s
     if guest.type not in ("kvm", "qemu"):
         yield f"<domain type='{guest.type}'>: this is no guest for QEMU on Linux"
     if guest.type == "kvm" and not (caps.kvm and host.kvm):
-        yield "<domain type='kvm'>: there is no KVM on this host, or this QEMU lacks it"
+        yield Lacking("<domain type='kvm'>: there is no KVM on this host, or this QEMU lacks it")
     if guest.type == "qemu" and not caps.tcg:
-        yield "<domain type='qemu'>: this QEMU cannot emulate a processor"
+        yield Lacking("<domain type='qemu'>: this QEMU cannot emulate a processor")
     if guest.arch not in ARCHITECTURES:
         yield f"<os><type arch='{guest.arch}'>: only x86_64 and i686 are supported"
     if guest.key_wrap:
@@ -85,14 +86,14 @@ def check_start(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[s
         yield f"<launchSecurity type='{guest.launch_security.type}'>: QEMU finds no processor here that can"
     kind = SECURITY_OBJECTS.get(guest.launch_security.type) if guest.launch_security else "object"
     if kind is None or not (kind == "object" or caps.has_type(kind)):
-        yield "<launchSecurity>: this QEMU cannot"
+        yield Lacking("<launchSecurity>: this QEMU cannot")
 
 
 def _machine(guest: Guest, caps: Capabilities) -> Iterator[str]:
     if guest.os_type != "hvm":
         yield f"<os><type>: '{guest.os_type}' is not hvm" if guest.os_type else "<os><type> is missing"
     if guest.arch in ARCHITECTURES and caps.canonical_machine(guest.machine) is None and _own_emulator(guest, caps):
-        yield f"<os><type machine='{guest.machine}'>: this QEMU has no such machine"
+        yield Lacking(f"<os><type machine='{guest.machine}'>: this QEMU has no such machine")
 
 
 def _own_emulator(guest: Guest, caps: Capabilities) -> bool:
@@ -107,7 +108,7 @@ def _security(guest: Guest, caps: Capabilities) -> Iterator[str]:
     if security.type in ("sev", "sev-snp") and security.policy is None:
         yield "<launchSecurity>: <policy> is missing"
     if security.kernel_hashes is not None and not caps.has_schema(KERNEL_HASHES):
-        yield "<launchSecurity kernelHashes>: this QEMU cannot measure the kernel"
+        yield Lacking("<launchSecurity kernelHashes>: this QEMU cannot measure the kernel")
 
 
 def _labels(model: Model, guest: Guest) -> Iterator[str]:

@@ -8,6 +8,7 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.guest import Guest
 from frontinus.domain.memory import HugePages
 from frontinus.domain.numa import Bandwidth, Cell, Interconnects, Latency
+from frontinus.domain.reasons import Lacking
 
 ADDRESSABLE = 2**52
 MOST_SLOTS = 256
@@ -36,9 +37,9 @@ def check_memory(guest: Guest, caps: Capabilities) -> Iterator[str]:
         if backing.allocation == "ondemand":
             yield "<hugepages>: not with allocation on demand"
     if backing.source == "memfd" and not caps.has_type("memory-backend-memfd"):
-        yield "<source type='memfd'>: this QEMU has no memory from memfd"
+        yield Lacking("<source type='memfd'>: this QEMU has no memory from memfd")
     if backing.allocation_threads and not caps.has_property("memory-backend-file", "prealloc-threads"):
-        yield "<allocation threads>: this QEMU knows no threads for it"
+        yield Lacking("<allocation threads>: this QEMU knows no threads for it")
 
 
 def _hotplug(guest: Guest) -> Iterator[str]:
@@ -73,7 +74,7 @@ def check_numa(guest: Guest, caps: Capabilities) -> Iterator[str]:
     """Reasons that lie in NUMA cells and <numatune>."""
     cells = guest.cells
     if guest.has_hmat and not caps.has_schema("set-numa-node/arg-type/type=hmat-lb"):
-        yield "<numa>: this QEMU cannot describe memory performance"
+        yield Lacking("<numa>: this QEMU cannot describe memory performance")
     if cells:
         yield from _cells(guest, cells)
         for cell in cells:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.guest import Guest
 from frontinus.domain.osboot import Loader, Os
+from frontinus.domain.reasons import Lacking
 from frontinus.domain.sysinfo import Sysinfo
 
 RESERVED_BLOBS = ("opt/ovmf/", "opt/org.qemu/")
@@ -30,7 +31,7 @@ def check_os(guest: Guest, caps: Capabilities) -> Iterator[str]:
     if os.initrd and not os.kernel or os.cmdline and not os.kernel:
         yield "<os>: <initrd> and <cmdline> need <kernel>"
     if os.shim and not caps.has_option("machine", "shim"):
-        yield "<shim>: this QEMU takes none"
+        yield Lacking("<shim>: this QEMU takes none")
     if os.dtb:
         yield "<dtb>: a machine of x86 has no device tree"
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.guest import Guest
+from frontinus.domain.reasons import Lacking
 from frontinus.domain.tuning import CpuTune, IothreadSched, VcpuSched
 
 REAL_TIME = ("fifo", "rr")
@@ -68,19 +69,19 @@ def check_iothreads(guest: Guest, caps: Capabilities) -> Iterator[str]:
     if len(set(ids)) != len(ids):
         yield "<iothreadids>: an id is said twice"
     if (guest.iothreads or ids) and not caps.has_type("iothread"):
-        yield "<iothreads>: this QEMU has none"
+        yield Lacking("<iothreads>: this QEMU has none")
     pools = [(f"<iothread id='{thread.id}'>", thread.pool_min, thread.pool_max) for thread in guest.iothread_ids]
     if guest.default_iothread is not None:
         pools.append(("<defaultiothread>", guest.default_iothread.pool_min, guest.default_iothread.pool_max))
         if not caps.has_type("main-loop"):
-            yield "<defaultiothread>: this QEMU cannot"
+            yield Lacking("<defaultiothread>: this QEMU cannot")
     for what, least, most in pools:
         if least is not None and most is not None and least > most:
             yield f"{what}: thread_pool_min is above thread_pool_max"
         if most == 0:
             yield f"{what}: thread_pool_max is zero"
         if (least, most) != (None, None) and not pool_sizes(caps):
-            yield f"{what}: this QEMU knows no sizes of thread pools"
+            yield Lacking(f"{what}: this QEMU knows no sizes of thread pools")
 
 
 def pool_sizes(caps: Capabilities) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from frontinus.domain.addresses import assign_addresses, assign_drives
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.defaults import complete_guest
+from frontinus.domain.defaults import complete_guest, runs_on
 from frontinus.domain.devices.character import mirror_console, pair_consoles
 from frontinus.domain.devices.controller import arrange as arrange_controllers
 from frontinus.domain.devices.controller import assign_indexes
@@ -23,14 +23,19 @@ NAMELESS = frozenset({"graphics", "lease"})
 """Devices that have no alias even while their guest runs, and cannot be plugged in or need no completion."""
 
 
-def complete(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bool = False) -> Guest:
+def complete(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bool = False,
+             stored: bool = False) -> Guest:  # fmt: skip
     """A copy with canonical machine, UUID, defaults, implicit devices and every address assigned.
 
     `hotplug`: the guest runs, and devices without an alias are being plugged in: the others stay as they are.
-    Raises InvalidXML, Unsupported.
+    `stored`: the guest was defined before, here or by libvirt: it is read, not made. It may wait for another QEMU, and
+    USB devices that have no ports yet get them when it is defined anew. Raises InvalidXML, Unsupported.
     """
     done = guest.clone()
     devices = done.devices
+    if stored and not runs_on(done, caps):
+        complete_guest(done, caps, host)
+        return done
     if not hotplug:
         complete_guest(done, caps, host)
         devices.emulator = devices.emulator or caps.emulator or None
@@ -49,7 +54,8 @@ def complete(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bool
         pair_consoles(done)
     assign_drives(done)
     add_needed_devices(done, caps, host)
-    assign_addresses(done, caps, host, hotplug=hotplug)
+    assign_addresses(done, caps, host, hotplug=hotplug, stored=stored)
+    devices.controllers = arrange_controllers(devices.controllers)
     mirror_console(done)
-    validate(done, caps, host)
+    validate(done, caps, host, stored=stored)
     return done

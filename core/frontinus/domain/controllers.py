@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.devices.controller import USB2, Controller, arrange
+from frontinus.domain.devices.controller import USB2, Controller
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 
@@ -27,5 +27,4 @@ def add_controller(guest: Guest, caps: Capabilities, host: HostFacts, kind: str,
     devices = guest.devices
     devices.controllers.append(controller)
     controller.complete(guest, caps, host)
-    devices.controllers = arrange(devices.controllers)
     return controller

@@ -24,8 +24,17 @@ ZERO_IS_NONE = frozenset({
     "period", "quota", "global_period", "global_quota", "emulator_period", "emulator_quota", "iothread_period",
     "iothread_quota", "weight", "read_iops", "write_iops", "read_bytes", "write_bytes",
 })  # fmt: skip
+QEMU_TYPES = ("kvm", "qemu", "hvf")
+"""Types of guests whose hypervisor is QEMU."""
 RUN_HERE = ("kvm", "qemu")
 """Types of guests whose hypervisor is QEMU on this host."""
+SMALLER = {"x86_64": ("i686",)}
+"""Processors that an emulator has besides its own."""
+
+
+def runs_on(guest: Guest, caps: Capabilities) -> bool:
+    """Whether the guest is one for this hypervisor, and of a processor that the emulator has."""
+    return guest.type in QEMU_TYPES and guest.arch in (None, caps.arch, *SMALLER.get(caps.arch, ()))
 
 
 def complete_guest(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
@@ -34,7 +43,7 @@ def complete_guest(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
     _machine(guest, caps, host)
     _memory(guest)
     _vcpus(guest)
-    _cpu(guest, caps, host)
+    _cpu(guest, caps)
     _iothreads(guest)
     _tuning(guest)
     _boot(guest, host)
@@ -116,11 +125,11 @@ def _each_vcpu(guest: Guest, total: int) -> None:
         guest.vcpu_current = sum(vcpu.enabled for vcpu in guest.vcpu_list)
 
 
-def _cpu(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+def _cpu(guest: Guest, caps: Capabilities) -> None:
     cpu = guest.cpu
     _cells(guest)
     if cpu is None or not says_model(cpu):
-        if not host.leave_cpu_open and not (cpu and cpu.features):
+        if settled(guest, caps) and not (cpu and cpu.features):
             cpu = default_cpu(guest, caps) or cpu
         guest.cpu = cpu
     if cpu is None:
@@ -138,7 +147,7 @@ def _cpu(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
         cpu.model = None
     for feature in cpu.features:
         feature.policy = feature.policy or "require"
-    if cpu.mode in ("host-passthrough", "maximum") and cpu.migratable is None and not host.leave_cpu_open:
+    if cpu.mode in ("host-passthrough", "maximum") and cpu.migratable is None and settled(guest, caps):
         cpu.migratable = True if caps.has_property(f"max-{caps.arch}-cpu", "migratable") else None
     cpu.check = cpu.check or _check_of(guest, cpu)
 
@@ -155,6 +164,11 @@ def _cells(guest: Guest) -> None:
     named = {vcpu for cell in cells for vcpu in cell.cpus or ()}
     if named and len(named) < total:
         cells[0].cpus = tuple(sorted({*(cells[0].cpus or ()), *(set(range(total)) - named)}))
+
+
+def settled(guest: Guest, caps: Capabilities) -> bool:
+    """Whether the guest's hardware can be told from its definition: the emulator was asked, and the machine is no alias."""
+    return caps.settles(guest.devices.emulator, guest.machine)
 
 
 def says_model(cpu: Cpu) -> bool:

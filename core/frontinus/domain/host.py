@@ -110,9 +110,7 @@ class HostFacts:
     paths: Paths = Paths()
     firmware: tuple[Firmware, ...] = ()
     keep_machine_alias: bool = False
-    """For measurements against recorded expectations: leave `pc` as `pc`."""
-    leave_cpu_open: bool = False
-    """For the same: leave a definition without CPU model as it is; the machine's own is taken at each start."""
+    """For measurements against recorded expectations: leave `pc` as `pc`, and open with it what depends on its version."""
     tls: Mapping[str, str] = field(default_factory=dict)
     """Folder of X.509 credentials by use: default, vnc, spice, chardev, nbd, vxhs, migrate."""
     tls_secrets: Mapping[str, str] = field(default_factory=dict)

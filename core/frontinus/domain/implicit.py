@@ -70,8 +70,9 @@ def add_needed_devices(guest: Guest, caps: Capabilities, host: HostFacts) -> Non
             raise InvalidXML(
                 f"<address>: {kind} controller {max(used)}: the last is {LAST_CONTROLLER}", element="address"
             )
+        like = next((c.model for c in guest.devices.controllers if c.type == kind), None)
         for index in range(max(used, default=-1) + 1):
-            add_controller(guest, caps, host, kind, index)
+            add_controller(guest, caps, host, kind, index, like)
     for kind, device in _port_devices(guest):
         address = device.address
         index = address.controller if isinstance(address, (VirtioSerialAddress, CcidAddress)) else 0

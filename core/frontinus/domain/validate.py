@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from frontinus.api.errors import InvalidXML
+from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.addresses.connections import placed_devices
 from frontinus.domain.aliases import is_user_alias
 from frontinus.domain.capabilities import Capabilities
@@ -14,20 +14,29 @@ from frontinus.domain.devices.base import Device, ForeignAddress, PciAddress
 from frontinus.domain.devices.rules import acpi_index, rom
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
+from frontinus.domain.reasons import Lacking
 
 MAX_REASONS = 5
 
 
-def validate(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
-    """Raises InvalidXML with the reasons, the first few of them, `details` naming the first one's element."""
-    reasons: list[tuple[str, str]] = []
+def validate(guest: Guest, caps: Capabilities, host: HostFacts, *, stored: bool = False) -> None:
+    """Raises InvalidXML with the reasons, the first few of them, `details` naming the first one's element.
+
+    Where all that is wrong is what this QEMU lacks, raises Unsupported; nothing for a guest that is `stored` already:
+    it waits for a QEMU that has it.
+    """
+    wrong: dict[str, str] = {}
+    lacking: dict[str, str] = {}
     for element, reason in _reasons(guest, caps, host):
-        if all(reason != told for _, told in reasons):
-            reasons.append((element, reason))
-        if len(reasons) == MAX_REASONS:
+        (lacking if isinstance(reason, Lacking) else wrong).setdefault(reason, element)
+        if len(wrong) == MAX_REASONS:
             break
-    if reasons:
-        raise InvalidXML("; ".join(reason for _, reason in reasons), element=reasons[0][0])
+    if wrong:
+        told = list({**wrong, **lacking}.items())[:MAX_REASONS]
+        raise InvalidXML("; ".join(reason for reason, _ in told), element=told[0][1])
+    if lacking and not stored:
+        told = list(lacking.items())[:MAX_REASONS]
+        raise Unsupported("; ".join(reason for reason, _ in told), element=told[0][1])
 
 
 def _reasons(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[tuple[str, str]]:

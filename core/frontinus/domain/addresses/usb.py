@@ -61,9 +61,18 @@ def usb_devices(guest: Guest) -> Iterator[Device]:
     yield from (device for device in devices.redirdevs if device.bus == "usb")
 
 
+def ports_known(guest: Guest) -> bool:
+    """Whether every USB device and hub says on which port it is."""
+    return all(_path(device) for device in (*_users(guest), *guest.devices.hubs))
+
+
+def _users(guest: Guest) -> list[Device]:
+    return [d for d in usb_devices(guest) if d.address is None or isinstance(d.address, UsbAddress)]
+
+
 def assign_usb(guest: Guest) -> None:
     """Give every USB device a port, adding hubs when the ports do not suffice. Raises InvalidXML."""
-    users = [d for d in usb_devices(guest) if d.address is None or isinstance(d.address, UsbAddress)]
+    users = _users(guest)
     controllers = [c for c in guest.devices.controllers if c.type == "usb" and ports_of(c)]
     if not users and not guest.devices.hubs:
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from frontinus.domain.devices.base import Device, IsaAddress, PciAddress, UsbAddress
 from frontinus.domain.devices.chardev import CharEnd, CharSource
 from frontinus.domain.devices.rules import placed
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import xml
 from frontinus.xml.codecs import UInt32, integer, one_of
 
@@ -106,7 +107,7 @@ class Serial(Port, tag="serial"):
         if self.model is not None and self.model != SERIAL_MODELS[target]:
             yield f"<serial>: a target of type '{target}' has no model '{self.model}'"
         elif not caps.has_type(SERIAL_MODELS[target]):
-            yield f"<serial>: this QEMU has no {SERIAL_MODELS[target]}"
+            yield Lacking(f"<serial>: this QEMU has no {SERIAL_MODELS[target]}")
         wanted = {"pci-serial": PciAddress, "usb-serial": UsbAddress}.get(target, IsaAddress)
         if self.address is not None and not isinstance(self.address, wanted):
             yield f"<serial>: a target of type '{target}' has no address of type '{self.address.type}'"

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device, PciAddress, VirtioOptions
-from frontinus.domain.devices.controller_check import EXPANDERS, MODEL_NAMES, PORTS, ROOTS, check_controller
+from frontinus.domain.devices.controller_check import (
+    EXPANDERS,
+    MODEL_NAMES,
+    PORTS,
+    ROOTS,
+    USB_DEFAULT,
+    check_controller,
+)
+from frontinus.domain.reasons import within
 from frontinus.xml import Size, xml
 from frontinus.xml.codecs import Int, OnOff, UInt32, hexadecimal, integer, one_of
 
@@ -68,14 +76,16 @@ class Controller(Device, VirtioOptions, tag="controller"):
         for name in ("queues", "cmd_per_lun", "max_sectors", "iothread"):
             setattr(self, name, getattr(self, name) or None)
         if self.type == "usb":
-            self._complete_usb()
+            self._complete_usb(guest, caps)
         elif self.type == "scsi" and self.model in (None, "auto"):
             self.model = next((model for model, name in SCSI_DEFAULTS if caps.has_type(name)), None)
         elif self.type == "pci":
             self._complete_pci(guest, caps)
 
-    def _complete_usb(self) -> None:
-        """A model that is not named stays so: it means the PIIX3's controller, whatever QEMU may come."""
+    def _complete_usb(self, guest: Guest, caps: Capabilities) -> None:
+        """A model that is not named means the PIIX3's controller, whatever QEMU may come."""
+        if self.model is None and caps.settles(guest.devices.emulator, guest.machine):
+            self.model = USB_DEFAULT
         if self.master_port is None:
             self.master_port = COMPANIONS.get(self.model or "")
         if self.model == "none":
@@ -106,7 +116,7 @@ class Controller(Device, VirtioOptions, tag="controller"):
 
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         for reason in check_controller(self, guest, caps):
-            yield f"{self.type} controller {self.index}: {reason}"
+            yield within(f"{self.type} controller {self.index}", reason)
 
 
 def assign_indexes(controllers: list[Controller]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import PciAddress
 from frontinus.domain.devices.disk_check import has_iothread
+from frontinus.domain.reasons import Lacking
 
 if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
@@ -101,7 +102,7 @@ def check_controller(controller: Controller, guest: Guest, caps: Capabilities) -
     elif kind == "pci":
         yield from _pci(controller, guest, caps)
     elif kind == "sata" and not caps.has_type("ich9-ahci") and not (controller.index == 0 and guest.is_q35):
-        yield "SATA is not supported by this QEMU"
+        yield Lacking("SATA is not supported by this QEMU")
 
 
 def _twins(controller: Controller, guest: Guest) -> Reasons:
@@ -139,11 +140,11 @@ def _ide(controller: Controller, guest: Guest) -> Reasons:
 def _scsi(controller: Controller, caps: Capabilities) -> Reasons:
     model = controller.model
     if model is None:
-        yield "there is no default model with this QEMU"
+        yield Lacking("there is no default model with this QEMU")
     elif model in SCSI_FOREIGN:
         yield f"model '{model}' is not of this machine"
     elif not caps.has_type(SCSI_TYPES[model]):
-        yield f"model '{model}' is not supported by this QEMU"
+        yield Lacking(f"model '{model}' is not supported by this QEMU")
 
 
 def _usb(controller: Controller, guest: Guest, caps: Capabilities) -> Reasons:
@@ -153,7 +154,7 @@ def _usb(controller: Controller, guest: Guest, caps: Capabilities) -> Reasons:
         if others:
             yield "model 'none' turns USB off: there can be no other USB controller"
     elif not caps.has_type(USB_TYPES[model or USB_DEFAULT]):
-        yield f"model '{model or USB_DEFAULT}' is not supported by this QEMU"
+        yield Lacking(f"model '{model or USB_DEFAULT}' is not supported by this QEMU")
     if controller.ports is not None and model not in XHCI:
         yield f"model '{model}' has a fixed number of ports"
     elif (controller.ports or 0) > XHCI_PORTS:
@@ -208,8 +209,8 @@ def _pci_support(controller: Controller, caps: Capabilities) -> Reasons:
     if name is not None and name not in names:
         yield f"<model>: '{name}' is not a {controller.model}"
     elif name is not None and not caps.has_type(name):
-        yield f"<model>: '{name}' is not supported by this QEMU"
+        yield Lacking(f"<model>: '{name}' is not supported by this QEMU")
     if controller.hotplug is not None:
         owner, prop = ("PIIX4_PM", "acpi-root-pci-hotplug") if controller.is_root else (name or "", "hotplug")
         if owner in caps.properties and not caps.has_property(owner, prop):
-            yield "'hotplug' is not supported by this QEMU"
+            yield Lacking("'hotplug' is not supported by this QEMU")

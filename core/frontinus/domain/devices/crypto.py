@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device, VirtioOptions
 from frontinus.domain.devices.rules import placed, virtio_options
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import xml
 from frontinus.xml.codecs import UInt32, one_of
 
@@ -26,6 +27,6 @@ class Crypto(Device, VirtioOptions, tag="crypto"):
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         for kind in ("virtio-crypto-pci", f"cryptodev-backend-{self.backend}"):
             if not caps.has_type(kind):
-                yield f"<crypto>: '{kind}' is not supported by this QEMU"
+                yield Lacking(f"<crypto>: '{kind}' is not supported by this QEMU")
         yield from placed("<crypto>", self.address, "pci", "virtio-mmio")
         yield from virtio_options(self, caps)

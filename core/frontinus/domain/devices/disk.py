@@ -11,6 +11,7 @@ from frontinus.domain.devices.disk_check import check_disk
 from frontinus.domain.devices.image import Image
 from frontinus.domain.devices.iotune import IoTune
 from frontinus.domain.devices.source import FORMATS, TYPES, Auth, Encryption, Source
+from frontinus.domain.reasons import within
 from frontinus.xml import Element, ElementCodec, Flag, Model, Size, Variants, one, xml
 from frontinus.xml.codecs import OnOff, UInt32, YesNo, integer, one_of
 
@@ -281,7 +282,7 @@ class Disk(Device, VirtioOptions, tag="disk"):
 
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         for reason in check_disk(self, guest, caps):
-            yield f"disk '{self.target}': {reason}"
+            yield within(f"disk '{self.target}'", reason)
 
 
 def target_index(target: str) -> int:

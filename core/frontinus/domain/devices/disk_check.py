@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import DriveAddress, PciAddress, PlainAddress, UsbAddress
 from frontinus.domain.devices.image_check import check_image
+from frontinus.domain.reasons import Lacking
 
 if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
@@ -233,7 +234,7 @@ def _virtio(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
     probed = "virtio-blk-pci" in caps.properties
     for name, prop in VIRTIO_PROPERTIES.items():
         if getattr(disk, name) is not None and probed and not caps.has_property("virtio-blk-pci", prop):
-            yield f"<driver>: '{name.removeprefix('driver_')}' is not supported by this QEMU"
+            yield Lacking(f"<driver>: '{name.removeprefix('driver_')}' is not supported by this QEMU")
     if disk.iothread and not has_iothread(guest, disk.iothread):
         yield f"<driver>: there is no iothread {disk.iothread}"
 
@@ -250,7 +251,7 @@ def _access(disk: Disk, caps: Capabilities) -> Reasons:
     if disk.io == "native" and disk.cache not in ("none", "directsync"):
         yield "<driver>: io 'native' needs cache 'none' or 'directsync'"
     if disk.io == "io_uring" and not caps.has_schema("blockdev-add/arg-type/driver=file/aio=io_uring"):
-        yield "<driver>: io 'io_uring' is not supported by this QEMU"
+        yield Lacking("<driver>: io 'io_uring' is not supported by this QEMU")
 
 
 def _identity(disk: Disk) -> Reasons:
@@ -290,7 +291,7 @@ def _vhost_user(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
         if getattr(disk, name) not in (None, False):
             yield f"'{name}' is not supported for a vhostuser disk"
     if not caps.has_type("vhost-user-blk"):
-        yield "vhostuser disks are not supported by this QEMU"
+        yield Lacking("vhostuser disks are not supported by this QEMU")
     if not has_shared_memory(guest):
         yield "a vhostuser disk needs shared memory: <access mode='shared'/> in <memoryBacking>, or in NUMA cells"
 

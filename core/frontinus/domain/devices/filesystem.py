@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device, VirtioOptions
 from frontinus.domain.devices.rules import VIRTIO_MODELS, lacks, placed, shared_memory, virtio_options
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import Flag, Model, Size, many, xml
 from frontinus.xml.codecs import Codec, Int, OnOff, Signed, UInt32, one_of
 
@@ -106,7 +107,7 @@ class Filesystem(Device, VirtioOptions, tag="filesystem"):
         if not self.target:
             yield "<filesystem>: <target> is missing"
         if self.driver not in (None, "path", "virtiofs"):
-            yield f"<filesystem>: driver '{self.driver}' is not supported by this QEMU"
+            yield Lacking(f"<filesystem>: driver '{self.driver}' is not supported by this QEMU")
         yield from placed("<filesystem>", self.address, "pci", "virtio-mmio")
         yield from virtio_options(self, caps)
         yield from self._check_virtiofs(guest, caps) if self.is_virtiofs else self._check_9p(caps)
@@ -117,7 +118,7 @@ class Filesystem(Device, VirtioOptions, tag="filesystem"):
         if (self.file_mode or self.folder_mode) and self.access_mode != "mapped":
             yield "<filesystem>: 'fmode' and 'dmode' need accessmode 'mapped'"
         if self.multidevs is not None and not caps.has_option("fsdev", "multidevs"):
-            yield "<filesystem>: 'multidevs' is not supported by this QEMU"
+            yield Lacking("<filesystem>: 'multidevs' is not supported by this QEMU")
         if self.boot_order is not None:
             yield "<filesystem>: booting is possible from driver 'virtiofs' alone"
         if self.uids or self.gids:
@@ -125,7 +126,7 @@ class Filesystem(Device, VirtioOptions, tag="filesystem"):
 
     def _check_virtiofs(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         if not caps.has_type("vhost-user-fs-device"):
-            yield "<filesystem>: driver 'virtiofs' is not supported by this QEMU"
+            yield Lacking("<filesystem>: driver 'virtiofs' is not supported by this QEMU")
         foreign = {
             "model": self.model, "multidevs": self.multidevs, "fmode": self.file_mode, "dmode": self.folder_mode,
             "format": self.format,
@@ -138,7 +139,7 @@ class Filesystem(Device, VirtioOptions, tag="filesystem"):
             if value is not None:
                 yield f"<filesystem>: driver 'virtiofs' has no '{name}'"
         if self.boot_order is not None and lacks(caps, "vhost-user-fs-device", "bootindex"):
-            yield "<filesystem>: booting from driver 'virtiofs' is not supported by this QEMU"
+            yield Lacking("<filesystem>: booting from driver 'virtiofs' is not supported by this QEMU")
         same = [fs for fs in guest.devices.filesystems if fs.is_virtiofs and fs.target == self.target]
         if len(same) > 1 and same[0] is self:
             yield f"<filesystem>: target '{self.target}' is used twice"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.audio import check_audio
 from frontinus.domain.devices.base import Device
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import Model, many, xml
 from frontinus.xml.codecs import Port, UInt32, YesNo, one_of
 
@@ -183,7 +184,7 @@ class Graphics(Device, tag="graphics"):
         yield from self._check_listens()
         yield from self._check_login()
         if self.power_control is not None and not caps.has_option("vnc", "power-control"):
-            yield "<graphics>: this QEMU's VNC server has no powerControl"
+            yield Lacking("<graphics>: this QEMU's VNC server has no powerControl")
         yield from check_audio(guest, self.audio, f"<graphics type='{self.type}'>")
         if self.type == "dbus" and self.p2p and self.address_to:
             yield "<graphics type='dbus'>: p2p and an address exclude each other"

@@ -10,6 +10,7 @@ from frontinus.domain.devices.base import Device, DriveAddress, Rom
 from frontinus.domain.devices.netparts import Ip, Route
 from frontinus.domain.devices.rules import VIRTIO_MODELS, has_usb, lacks, placed
 from frontinus.domain.devices.source import Auth, Host, check_auth
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import Flag, Model, Variants, many, one, xml
 from frontinus.xml.codecs import Hex2, Hex4, HexFree, Int, OnOff, UInt32, Uuid, YesNo, integer, one_of
 
@@ -115,7 +116,7 @@ class PciHostdev(Hostdev, tag="hostdev"):
         if self.driver not in (None, "vfio"):
             yield f"{name}: driver '{self.driver}' does not exist any more, only 'vfio'"
         if not caps.has_type("vfio-pci"):
-            yield f"{name} is not supported by this QEMU"
+            yield Lacking(f"{name} is not supported by this QEMU")
         if self.write_filtering is not None:
             yield f"{name}: 'writeFiltering' is not of this hypervisor"
 
@@ -165,7 +166,7 @@ class UsbHostdev(Hostdev, tag="hostdev"):
         if not has_usb(guest):
             yield f"{name}: the guest has no USB"
         if self.guest_reset is not None and lacks(caps, "usb-host", "guest-resets-all"):
-            yield f"{name}: 'guestReset' is not supported by this QEMU"
+            yield Lacking(f"{name}: 'guestReset' is not supported by this QEMU")
 
 
 class ScsiHostdev(Hostdev, tag="hostdev"):
@@ -256,7 +257,7 @@ class VhostScsiHostdev(Hostdev, tag="hostdev"):
         if self.boot_order is not None:
             yield f"{name}: booting from it is not possible"
         if not caps.has_type("vhost-scsi-pci"):
-            yield f"{name} is not supported by this QEMU"
+            yield Lacking(f"{name} is not supported by this QEMU")
 
 
 class MdevHostdev(Hostdev, tag="hostdev"):
@@ -280,11 +281,11 @@ class MdevHostdev(Hostdev, tag="hostdev"):
         if self.model != "vfio-pci":
             yield f"{name}: model '{self.model}' exists on s390 alone"
         if not caps.has_type("vfio-pci"):
-            yield f"{name} is not supported by this QEMU"
+            yield Lacking(f"{name} is not supported by this QEMU")
         if self.boot_order is not None:
             yield f"{name}: booting from it is not possible"
         if self.display is not None and lacks(caps, "vfio-pci", "display"):
-            yield f"{name}: 'display' is not supported by this QEMU"
+            yield Lacking(f"{name}: 'display' is not supported by this QEMU")
         if self.display and not guest.devices.graphics:
             yield f"{name}: display='on' needs a <graphics> device"
         with_ramfb = [other for other in guest.devices.hostdevs if isinstance(other, MdevHostdev) and other.ramfb]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.rules import has_usb, placed
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import xml
 from frontinus.xml.codecs import one_of
 
@@ -25,4 +26,4 @@ class Hub(Device, tag="hub"):
         if not has_usb(guest):
             yield "<hub>: the guest has no USB"
         if not caps.has_type("usb-hub"):
-            yield "<hub>: this QEMU has no USB hub"
+            yield Lacking("<hub>: this QEMU has no USB hub")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.image import Image
 from frontinus.domain.devices.source import check_auth, check_encryption, check_login
+from frontinus.domain.reasons import Lacking
 
 if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
@@ -26,9 +27,9 @@ def check_image(image: Image, caps: Capabilities, *, legacy: bool = False) -> Re
         yield from _encryption(image)
     source, protocol = image.source, image.protocol
     if source.tls_hostname and not caps.has_schema("blockdev-add/arg-type/driver=nbd/tls-hostname"):
-        yield "<source>: 'tlsHostname' is not supported by this QEMU"
+        yield Lacking("<source>: 'tlsHostname' is not supported by this QEMU")
     if source.reservations is not None and not caps.has_type("pr-manager-helper"):
-        yield "<reservations> are not supported by this QEMU"
+        yield Lacking("<reservations> are not supported by this QEMU")
     if image.metadata_cache and image.format != "qcow2":
         yield "<metadata_cache> is only for images of format qcow2"
     if image.backing is not None and not image.is_backed and image.format:

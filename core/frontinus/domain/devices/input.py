@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device, VirtioOptions
 from frontinus.domain.devices.rules import VIRTIO_MODELS, has_usb, placed, virtio_options
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import xml
 from frontinus.xml.codecs import OnOff, one_of
 
@@ -74,11 +75,11 @@ class Input(Device, VirtioOptions, tag="input"):
         if not has_usb(guest):
             yield f"{name}: the guest has no USB"
         if self.type == "keyboard" and not caps.has_type("usb-kbd"):
-            yield f"{name}: this QEMU has no USB keyboard"
+            yield Lacking(f"{name}: this QEMU has no USB keyboard")
 
     def _check_virtio(self, name: str, caps: Capabilities) -> Iterator[str]:
         if self.model not in (None, "virtio"):
             yield f"{name}: model '{self.model}' does not exist, virtio input is of the new kind only"
         if not caps.has_type(f"{VIRTIO_DRIVERS[self.type]}-pci"):
-            yield f"{name}: '{VIRTIO_DRIVERS[self.type]}' is not supported by this QEMU"
+            yield Lacking(f"{name}: '{VIRTIO_DRIVERS[self.type]}' is not supported by this QEMU")
         yield from virtio_options(self, caps)

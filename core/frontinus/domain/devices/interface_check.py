@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import no_virtio_options
 from frontinus.domain.devices.interface import REFUSED, SOURCES, TAPS, Interface, is_model_name
+from frontinus.domain.reasons import Lacking
 
 if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
@@ -116,14 +117,14 @@ def _card(card: Interface, guest: Guest, caps: Capabilities) -> Iterator[str]:
     if card.driver in ("kvm", "xen") and card.type == "hostdev":
         yield f"<driver name='{card.driver}'>: devices are assigned by vfio alone"
     if card.type == "vdpa" and not caps.has_schema("netdev_add/arg-type/type=vhost-vdpa"):
-        yield "<interface type='vdpa'>: this QEMU has no vhost-vdpa"
+        yield Lacking("<interface type='vdpa'>: this QEMU has no vhost-vdpa")
 
 
 def _virtio(card: Interface, caps: Capabilities) -> Iterator[str]:
     for field, name in PROPERTIES:
         value = getattr(card, field)
         if value and not caps.has_property("virtio-net-pci", name):
-            yield f"<interface>: this QEMU's virtio card has no {name}"
+            yield Lacking(f"<interface>: this QEMU's virtio card has no {name}")
     for field in ("rx_queue_size", "tx_queue_size"):
         size = getattr(card, field)
         if size and size & (size - 1):
@@ -140,7 +141,7 @@ def _teaming(card: Interface, caps: Capabilities) -> Iterator[str]:
     if card.teaming == "transient" and card.type not in ("hostdev", "network"):
         yield f"<teaming type='transient'> is not for <interface type='{card.type}'>"
     if card.teaming and not caps.has_property("virtio-net-pci", "failover"):
-        yield "<teaming>: this QEMU's virtio card has no failover"
+        yield Lacking("<teaming>: this QEMU's virtio card has no failover")
 
 
 def _user(card: Interface, caps: Capabilities) -> Iterator[str]:
@@ -157,6 +158,6 @@ def _user(card: Interface, caps: Capabilities) -> Iterator[str]:
         if ip.family == "ipv6" and ip.prefix and ip.prefix > 120:
             yield f"<ip>: an ipv6 prefix here is at most 120, not {ip.prefix}"
     if card.backend == "passt" and not caps.has_schema("netdev_add/arg-type/type=stream"):
-        yield "<backend type='passt'>: this QEMU has no stream network backend"
+        yield Lacking("<backend type='passt'>: this QEMU has no stream network backend")
     if card.backend != "passt" and (card.port_forwards or card.backend_log):
         yield "<portForward> and <backend logFile=> are for <backend type='passt'>"

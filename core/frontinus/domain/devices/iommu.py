@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.rules import lacks, placed
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import xml
 from frontinus.xml.codecs import OnOff, integer, one_of
 
@@ -45,10 +46,10 @@ class Iommu(Device, tag="iommu"):
     def _check_intel(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         yield from placed("<iommu> of model 'intel'", self.address)
         if not caps.has_type("intel-iommu"):
-            yield "<iommu>: model 'intel' is not supported by this QEMU"
+            yield Lacking("<iommu>: model 'intel' is not supported by this QEMU")
         for field, name in INTEL.items():
             if getattr(self, field) is not None and lacks(caps, "intel-iommu", name):
-                yield f"<iommu>: '{field}' is not supported by this QEMU"
+                yield Lacking(f"<iommu>: '{field}' is not supported by this QEMU")
         ioapic = guest.features.ioapic.driver if guest.features and guest.features.ioapic else None
         if self.intremap and ioapic != "qemu":
             yield "<iommu>: interrupt remapping needs <ioapic driver='qemu'/>"
@@ -61,11 +62,11 @@ class Iommu(Device, tag="iommu"):
         yield from placed("<iommu> of model 'virtio'", self.address, "pci")
         # Without the bypass the firmware cannot read its disks; QEMU has both since 7.0.
         if not caps.has_type("virtio-iommu-pci") or lacks(caps, "virtio-iommu-pci", "boot-bypass"):
-            yield "<iommu>: model 'virtio' is not supported by this QEMU"
+            yield Lacking("<iommu>: model 'virtio' is not supported by this QEMU")
         if not guest.acpi:
             yield "<iommu>: model 'virtio' needs ACPI"
         if self.granule is not None and lacks(caps, "virtio-iommu-pci", "granule"):
-            yield "<iommu>: 'granule' is not supported by this QEMU"
+            yield Lacking("<iommu>: 'granule' is not supported by this QEMU")
         for field in INTEL:
             if getattr(self, field) is not None and (field != "aw_bits" or lacks(caps, "virtio-iommu-pci", "aw-bits")):
                 yield f"<iommu>: '{field}' is not for model 'virtio'"

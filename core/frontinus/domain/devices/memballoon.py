@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device, VirtioOptions
 from frontinus.domain.devices.rules import VIRTIO_MODELS, lacks, placed, virtio_options
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import xml
 from frontinus.xml.codecs import OnOff, integer, one_of
 
@@ -39,8 +40,8 @@ class Memballoon(Device, VirtioOptions, tag="memballoon"):
             yield "<memballoon>: model 'xen' is not of this hypervisor"
             return
         if self.autodeflate is not None and lacks(caps, PROBED, "deflate-on-oom"):
-            yield "<memballoon>: 'autodeflate' is not supported by this QEMU"
+            yield Lacking("<memballoon>: 'autodeflate' is not supported by this QEMU")
         if self.free_page_reporting is not None and lacks(caps, PROBED, "free-page-reporting"):
-            yield "<memballoon>: 'freePageReporting' is not supported by this QEMU"
+            yield Lacking("<memballoon>: 'freePageReporting' is not supported by this QEMU")
         yield from placed("<memballoon>", self.address, "pci", "virtio-mmio")
         yield from virtio_options(self, caps)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device, DimmAddress
 from frontinus.domain.devices.rules import lacks, placed
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import Flag, Size, xml
 from frontinus.xml.codecs import CpuSet, HexFree, Uuid, YesNo, integer, one_of
 
@@ -79,7 +80,7 @@ class MemoryDevice(Device, tag="memory"):
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         name = f"<memory> of model '{self.model}'"
         if not caps.has_type(DRIVERS[self.model]):
-            yield f"{name} is not supported by this QEMU"
+            yield Lacking(f"{name} is not supported by this QEMU")
         yield from placed(name, self.address, *self._address_kinds())
         if not self.size:
             yield f"{name}: <size> is zero"
@@ -131,10 +132,10 @@ class MemoryDevice(Device, tag="memory"):
         if self.label is not None and self.label >= self.size:
             yield f"{name}: <label> is smaller than the memory"
         if self.readonly and lacks(caps, "nvdimm", "unarmed"):
-            yield f"{name}: 'readonly' is not supported by this QEMU"
+            yield Lacking(f"{name}: 'readonly' is not supported by this QEMU")
         for field, wanted in (("align", self.align), ("pmem", self.pmem)):
             if wanted and lacks(caps, "memory-backend-file", field):
-                yield f"{name}: '{field}' is not supported by this QEMU"
+                yield Lacking(f"{name}: '{field}' is not supported by this QEMU")
 
     def _check_pmem(self, name: str) -> Iterator[str]:
         if self.access != "shared":

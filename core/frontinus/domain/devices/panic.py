@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.rules import placed
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import xml
 from frontinus.xml.codecs import one_of
 
@@ -34,7 +35,7 @@ class Panic(Device, tag="panic"):
             return
         model = self.model or "isa"
         if model in DRIVERS and not caps.has_type(DRIVERS[model]):
-            yield f"<panic>: model '{model}' is not supported by this QEMU"
+            yield Lacking(f"<panic>: model '{model}' is not supported by this QEMU")
         yield from placed(f"<panic> of model '{model}'", self.address, *ADDRESSES.get(model, ()))
         same = [panic for panic in guest.devices.panics if (panic.model or "isa") == model]
         if len(same) > 1 and same[0] is self:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.rules import placed
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import Size, xml
 from frontinus.xml.codecs import one_of
 
@@ -32,7 +33,7 @@ class Pstore(Device, tag="pstore"):
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         yield from placed("<pstore>", self.address, "pci")
         if not caps.has_type("acpi-erst"):
-            yield "<pstore>: backend 'acpi-erst' is not supported by this QEMU"
+            yield Lacking("<pstore>: backend 'acpi-erst' is not supported by this QEMU")
         if not guest.acpi:
             yield "<pstore>: backend 'acpi-erst' needs ACPI"
         if self.path is not None and not self.path.startswith("/"):

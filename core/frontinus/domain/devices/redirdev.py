@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.chardev import KINDS, CharEnd, CharSource
 from frontinus.domain.devices.rules import has_usb, placed
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import Model, many, xml
 from frontinus.xml.codecs import Codec, YesNo, integer, one_of
 
@@ -78,5 +79,5 @@ class Redirdev(Device, CharSource, tag="redirdev"):
         if not has_usb(guest):
             yield "<redirdev>: the guest has no USB"
         if not caps.has_type("usb-redir"):
-            yield "<redirdev>: this QEMU has no USB redirection"
+            yield Lacking("<redirdev>: this QEMU has no USB redirection")
         yield from self.check_source()

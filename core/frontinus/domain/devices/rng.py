@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from frontinus.domain.devices.base import Device, VirtioOptions
 from frontinus.domain.devices.chardev import KINDS, CharSource
 from frontinus.domain.devices.rules import VIRTIO_MODELS, placed, virtio_options
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import Model, Variants, one, xml
 from frontinus.xml.codecs import UInt32, one_of
 
@@ -64,9 +65,9 @@ class Rng(Device, VirtioOptions, tag="rng"):
             yield "<rng>: exactly one <backend> is needed"
             return
         if not caps.has_type(f"rng-{self.backend.model}"):
-            yield f"<rng>: backend '{self.backend.model}' is not supported by this QEMU"
+            yield Lacking(f"<rng>: backend '{self.backend.model}' is not supported by this QEMU")
         if not caps.has_type("virtio-rng-pci"):
-            yield "<rng>: model 'virtio' is not supported by this QEMU"
+            yield Lacking("<rng>: model 'virtio' is not supported by this QEMU")
         if isinstance(self.backend, EgdBackend):
             yield from self.backend.check_source()
         yield from placed("<rng>", self.address, "pci", "virtio-mmio")

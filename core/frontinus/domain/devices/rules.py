@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Address, Device, PciAddress, Rom, VirtioOptions
+from frontinus.domain.reasons import Lacking
 
 if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
@@ -24,7 +25,7 @@ def virtio_options(options: VirtioOptions, caps: Capabilities) -> Iterator[str]:
     }
     for attribute, (name, value) in wanted.items():
         if value is not None and lacks(caps, "virtio-blk-pci", name):
-            yield f"<driver>: '{attribute}' is not supported by this QEMU"
+            yield Lacking(f"<driver>: '{attribute}' is not supported by this QEMU")
 
 
 def lacks(caps: Capabilities, type_name: str, name: str) -> bool:
@@ -37,7 +38,7 @@ def acpi_index(device: Device, caps: Capabilities) -> Iterator[str]:
     if device.acpi_index and device.address is not None and not isinstance(device.address, PciAddress):
         yield f"<{device.tag}>: <acpi index> is for PCI devices"
     if device.acpi_index and lacks(caps, "virtio-blk-pci", "acpi-index"):
-        yield f"<{device.tag}>: <acpi index> is not supported by this QEMU"
+        yield Lacking(f"<{device.tag}>: <acpi index> is not supported by this QEMU")
 
 
 def rom(device: Device) -> Iterator[str]:

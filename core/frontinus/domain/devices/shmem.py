@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.rules import placed
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import Element, Model, Size, one, xml
 from frontinus.xml.codecs import OnOff, UInt32, one_of, scale
 
@@ -67,7 +68,7 @@ class Shmem(Device, tag="shmem"):
             yield f"<shmem>: '{self.name}' cannot be a name"
         model = self.model or LEGACY
         if not caps.has_type(model):
-            yield f"<shmem>: model '{model}' is not supported by this QEMU"
+            yield Lacking(f"<shmem>: model '{model}' is not supported by this QEMU")
         yield from placed("<shmem>", self.address, "pci")
         if self.size is not None and (self.size < MIB or self.size & (self.size - 1)):
             yield "<shmem>: the size is a power of two and at least 1 MiB"

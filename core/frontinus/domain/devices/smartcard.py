@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from frontinus.domain.devices.base import CcidAddress, Device
 from frontinus.domain.devices.chardev import KINDS, CharSource
 from frontinus.domain.devices.rules import placed
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import Variants, texts, xml
 from frontinus.xml.codecs import one_of
 
@@ -38,7 +39,7 @@ class Smartcard(Device, tag="smartcard"):
         if isinstance(self.address, CcidAddress) and (self.address.controller or self.address.slot):
             yield "<smartcard>: only slot 0 of controller 0 is possible"
         if not caps.has_type(self.driver):
-            yield f"<smartcard>: mode '{self.mode}' is not supported by this QEMU"
+            yield Lacking(f"<smartcard>: mode '{self.mode}' is not supported by this QEMU")
 
 
 class CertificateSmartcard(Smartcard, tag="smartcard"):

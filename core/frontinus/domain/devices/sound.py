@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.audio import check_audio
 from frontinus.domain.devices.base import Device, VirtioOptions
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import Model, many, xml
 from frontinus.xml.codecs import UInt32, YesNo, one_of
 
@@ -43,7 +44,7 @@ class Sound(Device, VirtioOptions, tag="sound"):
         if self.model in FOREIGN:
             yield f"<sound model='{self.model}'> is not of this hypervisor"
         elif not caps.has_type(DRIVERS[self.model]):
-            yield f"<sound model='{self.model}'>: this QEMU has no {DRIVERS[self.model]}"
+            yield Lacking(f"<sound model='{self.model}'>: this QEMU has no {DRIVERS[self.model]}")
         if self.codecs and self.model not in WITH_CODECS:
             yield f"<sound model='{self.model}'> has no <codec>"
         if self.multichannel is not None and self.model != "usb":

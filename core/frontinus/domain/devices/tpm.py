@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.rules import placed
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import Flag, Model, Variants, one, xml
 from frontinus.xml.codecs import UInt32, Uuid, YesNo, one_of
 
@@ -128,9 +129,9 @@ class Tpm(Device, tag="tpm"):
             yield f"<tpm>: model '{self.model}' exists on POWER machines alone"
             return
         if self.model not in caps.tpm_models:
-            yield f"<tpm>: model '{self.model}' is not supported by this QEMU"
+            yield Lacking(f"<tpm>: model '{self.model}' is not supported by this QEMU")
         if self.backend.kind not in caps.tpm_types:
-            yield f"<tpm>: backend '{self.backend.type}' is not supported by this QEMU"
+            yield Lacking(f"<tpm>: backend '{self.backend.type}' is not supported by this QEMU")
         if len(guest.devices.tpms) > 1 and guest.devices.tpms[0] is self:
             yield "<tpm>: only one is possible"
         yield from placed("<tpm>", self.address, "isa")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device, VirtioOptions
 from frontinus.domain.devices.rules import VIRTIO_MODELS, placed, virtio_options
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import xml
 from frontinus.xml.codecs import UInt32, YesNo, one_of
 
@@ -43,7 +44,7 @@ class Vsock(Device, VirtioOptions, tag="vsock"):
         if self.cid == 0 or (self.auto is False and self.cid is None):
             yield "<vsock>: <cid> needs an address from 3 on"
         if not caps.has_type("vhost-vsock-pci"):
-            yield "<vsock>: the device is not supported by this QEMU"
+            yield Lacking("<vsock>: the device is not supported by this QEMU")
         yield from placed("<vsock>", self.address, "pci", "virtio-mmio")
         yield from virtio_options(self, caps)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.rules import placed
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import xml
 from frontinus.xml.codecs import one_of
 
@@ -34,7 +35,7 @@ class Watchdog(Device, tag="watchdog"):
         if self.model == BUILT_IN and not guest.is_q35:
             yield f"{name} exists on q35 machines alone"
         if self.model in ("i6300esb", "ib700") and not caps.has_type(self.model):
-            yield f"{name} is not supported by this QEMU"
+            yield Lacking(f"{name} is not supported by this QEMU")
         others = guest.devices.watchdogs
         if others[0] is self:
             yield from _conflicts(others)
