@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import functools
 import os
 import traceback
 from collections.abc import Callable, Coroutine
+from typing import ParamSpec
 
 import pytest
 
 CLONE_NEWNET, CLONE_NEWNS = 0x40000000, 0x00020000
 _libc = ctypes.CDLL(None, use_errno=True)
+
+P = ParamSpec("P")
 
 
 def in_own_network(work: Callable[[], Coroutine[object, object, None]]) -> None:
@@ -36,3 +40,13 @@ def in_own_network(work: Callable[[], Coroutine[object, object, None]]) -> None:
     _, status = os.waitpid(pid, 0)
     if status:
         pytest.fail(told or f"the child ended with status {status}", pytrace=False)
+
+
+def own_network(test: Callable[P, Coroutine[object, object, None]]) -> Callable[P, None]:
+    """A test that runs in a network of its own."""
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        in_own_network(lambda: test(*args, **kwargs))
+
+    functools.update_wrapper(run, test)
+    return run
