@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -16,8 +16,10 @@ from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.prepare import prepare
+from frontinus.domain.snapshots.offline import offline_backup, offline_checkpoint, offline_snapshot
 from frontinus.qemu.argv.secrets import Sealed, Sealer, placeholder
 from frontinus.qemu.plan import launch_plan
+from frontinus.xml import Model, format_document
 
 
 def argv_lines(files: Iterable[str], caps: Capabilities, host: HostFacts) -> Iterable[str]:
@@ -50,6 +52,19 @@ def xml_lines(files: Iterable[str], caps: Capabilities, host: HostFacts, view: s
         }
 
     return (_line(name, canonical) for name in files)
+
+
+DOCUMENTS: Mapping[str, Callable[[bytes, Guest | None, int | None], Model]] = {
+    "snapshot": offline_snapshot, "checkpoint": offline_checkpoint, "backup": offline_backup,
+}  # fmt: skip
+"""Kinds that need no emulator: how a text is read and, with a guest and a time, completed."""
+
+
+def document_lines(kind: str, files: Iterable[str], domain: str | None, time: int | None) -> Iterable[str]:
+    """One line a file: {"file", "xml"} or {"file", "error"}."""
+    guest = parse_guest(Path(domain).read_bytes()) if domain else None
+    read = DOCUMENTS[kind]
+    return (_line(name, lambda text: {"xml": format_document(read(text, guest, time))}) for name in files)
 
 
 def abi_differences(old: str, new: str, caps: Capabilities, host: HostFacts) -> list[Difference]:

@@ -23,11 +23,15 @@ def _argv(options: argparse.Namespace) -> int:
 
 
 def _xml(options: argparse.Namespace) -> int:
-    from frontinus.client.offline import xml_lines
+    from frontinus.client.offline import DOCUMENTS, document_lines, xml_lines
     from frontinus.domain.hostfile import load_host
     from frontinus.qemu.caps.replies import load_replies
 
-    for line in xml_lines(options.files, load_replies(options.capabilities), load_host(options.host), options.view):
+    if options.kind in DOCUMENTS:
+        lines = document_lines(options.kind, options.files, options.domain, options.time)
+    else:
+        lines = xml_lines(options.files, load_replies(options.capabilities), load_host(options.host), options.view)
+    for line in lines:
         sys.stdout.write(line + "\n")
     return 0
 
@@ -62,8 +66,10 @@ def _completion(options: argparse.Namespace) -> int:
 COMMANDS = (
     Command("argv", "print the command lines of domain XML files, one JSON line a file", (REPLIES, HOST, FILES), offline=_argv),
     Command("xml", "print canonical XML, one JSON line a file", (
-        arg("kind", choices=["domain"]), arg("--view", choices=["inactive", "active"], default="inactive"), REPLIES, HOST,
-        FILES), offline=_xml),
+        arg("kind", choices=["domain", "snapshot", "checkpoint", "backup"]),
+        arg("--view", choices=["inactive", "active"], default="inactive"), REPLIES, HOST,
+        arg("--domain", complete="file", help="a snapshot, checkpoint or backup as it would be of this guest"),
+        arg("--time", type=int, help="and made at this time, in seconds of the epoch"), FILES), offline=_xml),
     Command("abi-check", "tell where two definitions give the guest different hardware", (
         REPLIES, HOST, arg("old", complete="file", help="a domain XML file, - for standard input"),
         arg("new", complete="file", help="another")), offline=_abi_check),
