@@ -123,7 +123,7 @@ async def test_wrong_states_are_refused(engine: Engine) -> None:
 
 
 async def test_failed_start_leaves_nothing(local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise InvalidValue("no")
 
     await engine.define(XML.format(name="a"))

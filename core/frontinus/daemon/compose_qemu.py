@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from frontinus.api.node import SecurityModel
 from frontinus.daemon.config import Config
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.world import World
 from frontinus.linux.audit import LinuxAudit
+from frontinus.linux.cgroups import Cgroups
 from frontinus.linux.host import probe_facts, probe_view
+from frontinus.linux.node import LinuxNode
 from frontinus.linux.resources import LinuxResources
 from frontinus.qemu.driver import QemuHypervisor
 from frontinus.state.store import FileStore
@@ -22,5 +25,8 @@ async def qemu_engine(config: Config) -> LocalEngine:
         host=host,
         host_view=probe_view,
         audit=LinuxAudit(),
+        node=LinuxNode(),
+        limits=Cgroups(config.paths),
+        security_model=SecurityModel(model="" if config.session else "dac", doi="" if config.session else "0"),
     )  # fmt: skip
     return LocalEngine(world)

@@ -13,6 +13,7 @@ from frontinus.engine.world import World
 async def end(world: World, record: Record, running: Running) -> None:
     """The process is gone: give everything back and forget the run state. Idempotent."""
     await world.resources.tear_down(running.undo)
+    await world.limits.remove(running.process.record.folder)
     await world.store.delete(runstate.KIND, record.uuid)
     world.ports.release(running.guest)
     if record.running is running:

@@ -26,6 +26,8 @@ class JobLock:
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self.holder: str | None = None
+        self.since = 0.0
+        """When the holder got it, by the monotonic clock."""
 
     @asynccontextmanager
     async def hold(self, what: str, wait: float = WAIT) -> AsyncIterator[None]:
@@ -35,7 +37,7 @@ class JobLock:
                 await self._lock.acquire()
         except TimeoutError:
             raise Busy(f"cannot {what}: the guest is held by {self.holder}", job=self.holder or "") from None
-        self.holder = what
+        self.holder, self.since = what, time.monotonic()
         try:
             yield
         finally:

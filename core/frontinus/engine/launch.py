@@ -10,6 +10,7 @@ from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.prepare import prepare
 from frontinus.engine import runstate, trail
+from frontinus.engine.enforcing import enforce
 from frontinus.engine.news import follow
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
@@ -23,13 +24,17 @@ async def launch(world: World, record: Record, definition: Guest, *, incoming: i
     live = prepare(firm, caps, world.host, guest_id=world.guests.new_id(), free_port=world.ports.take)
     prepared = Prepared()
     process: RunningGuest | None = None
+    folder = world.host.paths.guest(live.id or 0, live.name)
     try:
         plan = world.hypervisor.plan(live, caps, world.host, incoming=incoming is not None)
         who = await world.resources.credentials(record.uuid)
         prepared = await world.resources.set_up(plan.resources, who, _journal(world, record, live, plan.folder))
-        process = await world.hypervisor.launch(plan, prepared.fds, who, incoming)
+        process = await world.hypervisor.launch(
+            plan, prepared.fds, who, incoming, born=lambda pid: world.limits.enter(plan.folder, pid)
+        )
         running = Running(live, process, caps, prepared.undo)
         await _learn(running, prepared)
+        await enforce(world, running)
         record.running = running
         await runstate.save_running(world.store, record)
     except BaseException as error:
@@ -38,6 +43,7 @@ async def launch(world: World, record: Record, definition: Guest, *, incoming: i
         world.ports.release(live)
         if process is not None:
             await process.quit(graceful=False, deadline=5.0)
+        await world.limits.remove(folder)
         await world.resources.tear_down(prepared.undo)
         await world.store.delete(runstate.KIND, record.uuid)
         raise

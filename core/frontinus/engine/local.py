@@ -9,16 +9,22 @@ from frontinus.api.errors import NoSuchGuest
 from frontinus.api.identity import Identity
 from frontinus.api.permissions import PERMISSIONS
 from frontinus.api.views import JobView
+from frontinus.engine.agent import AgentDesk
 from frontinus.engine.definitions import Definitions
 from frontinus.engine.hotplug import Hotplug
+from frontinus.engine.inspection import Inspection
 from frontinus.engine.interaction import Interaction
 from frontinus.engine.inventory import Inventory
+from frontinus.engine.limits import Limiting
+from frontinus.engine.node import NodeDesk
 from frontinus.engine.pending import pending
+from frontinus.engine.placement import Placement
 from frontinus.engine.power import Power
 from frontinus.engine.recovery import recover
 from frontinus.engine.saving import Saving
 from frontinus.engine.session import ByRole, Policy, Session, as_engine
 from frontinus.engine.stats import Statistics
+from frontinus.engine.throttling import Throttling
 from frontinus.engine.tuning import Tuning
 from frontinus.engine.world import World
 
@@ -44,7 +50,8 @@ class LocalEngine:
         self.policy = policy or ByRole()
         self.power = Power(world)
         services = (self.power, Definitions(world), Saving(world), Interaction(world), Tuning(world), Hotplug(world),
-                    Statistics(world), Inventory(world), JobDesk(world))  # fmt: skip
+                    Statistics(world), Inventory(world), JobDesk(world), Placement(world), Limiting(world),
+                    Throttling(world), Inspection(world), AgentDesk(world), NodeDesk(world))  # fmt: skip
         self._use_cases: dict[str, Callable[..., object]] = pending() | {
             name: getattr(service, name) for service in services for name in PERMISSIONS if hasattr(service, name)
         }

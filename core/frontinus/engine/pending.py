@@ -5,21 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
-from frontinus.api.agent import AgentCalls
 from frontinus.api.blockjobs import BlockJobCalls
 from frontinus.api.errors import Unsupported
 from frontinus.api.filters import FilterCalls
-from frontinus.api.inspection import InspectionCalls
 from frontinus.api.networks import NetworkCalls
-from frontinus.api.node import NodeCalls
 from frontinus.api.secrets import SecretCalls
 from frontinus.api.snapshots import SnapshotCalls
 from frontinus.api.storage import StorageCalls
-from frontinus.api.tuning import TuningCalls
 
 CONCERNS: tuple[type, ...] = (
     NetworkCalls, FilterCalls, StorageCalls, SecretCalls, SnapshotCalls, BlockJobCalls,
-    TuningCalls, InspectionCalls, AgentCalls, NodeCalls,
 )  # fmt: skip
 """Those of which the engine lacks something."""
 

@@ -39,7 +39,9 @@ async def recover(world: World) -> None:
     states = [await _decode(world, stored) for stored in await world.store.load(runstate.KIND)]
     found = [state for state in states if state is not None]
     alive = await asyncio.gather(*(_revive(world, state) for state in found))
-    await world.resources.sweep([state.folder for state, lives in zip(found, alive, strict=True) if lives])
+    living = [state.folder for state, lives in zip(found, alive, strict=True) if lives]
+    await world.resources.sweep(living)
+    await world.limits.sweep(living)
 
 
 async def _load_definitions(world: World) -> None:
@@ -141,6 +143,7 @@ async def _bury(world: World, state: RunState, why: Exception) -> None:
     log.warning("guest %s does not run any more: %s", state.name, why)
     await world.hypervisor.end_strays(state.folder)
     await world.resources.tear_down(state.undo)
+    await world.limits.remove(state.folder)
     await world.store.delete(runstate.KIND, state.uuid)
     record = world.guests.get(state.uuid)
     if record is not None and state.process is not None:

@@ -77,6 +77,40 @@ def _header(fd: int, path: Path) -> Header:
     return header
 
 
+def rewrite(path: Path, header: Header) -> None:
+    """Replace the header of a finished save. The stream is copied: a crash leaves the old file or the new. Raises StorageFailed."""
+    old, _ = open_saved(path)
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        new = create(beside, header)
+        try:
+            _copy(old, new)
+            finish(new)
+        finally:
+            os.close(new)
+        beside.rename(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StorageFailed(f"cannot write '{path}': {error.strerror}", path=str(path)) from None
+    finally:
+        os.close(old)
+        remove(beside)
+
+
+def _copy(old: int, new: int) -> None:
+    """What is left of one file to the end of the other, in the kernel where it can."""
+    while os.copy_file_range(old, new, 2**30):
+        pass
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def remove(path: Path) -> None:
     """Remove a save; absent is fine."""
     with suppress(FileNotFoundError):

@@ -106,6 +106,15 @@ class Saving:
         finally:
             os.close(fd)
 
+    async def redefine_saved(self, path: str, xml: str, paused: bool | None = None) -> None:
+        place = _absolute(path)
+        fd, header = await asyncio.to_thread(savefile.open_saved, place)
+        os.close(fd)
+        guest = await _compatible(self.world, parse_guest(header.xml), xml)
+        changed = savefile.Header(xml=format_guest(guest, active=True, secrets=True), uuid=header.uuid, name=header.name,
+                                  running=header.running if paused is None else not paused)  # fmt: skip
+        await asyncio.to_thread(savefile.rewrite, place, changed)
+
     async def saved_xml(self, path: str) -> str:
         fd, header = await asyncio.to_thread(savefile.open_saved, _absolute(path))
         os.close(fd)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from frontinus.api.errors import InvalidValue, NoSuchDevice, WrongState
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.guest import Guest
+from frontinus.engine.enforcing import enforce
 from frontinus.engine.halves import Halves
 from frontinus.engine.world import World
 
@@ -32,6 +33,7 @@ class Tuning:
                 _set_vcpus(half, count, maximum=maximum)
             if halves.live is not None:
                 await record.need_running().process.set_vcpus(count)
+                await enforce(self.world, record.need_running())
             await halves.commit(self.world)
 
     async def set_memory(self, guest: str, size: int, maximum: bool = False, live: bool = False,

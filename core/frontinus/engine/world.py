@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from frontinus.api.events import ChangedEvent, JobEvent, Lifecycle, LifecycleEvent
+from frontinus.api.node import SecurityModel
 from frontinus.api.views import HostView, Snapshot
 from frontinus.domain.host import HostFacts
 from frontinus.engine.bus import EventBus
@@ -15,7 +16,10 @@ from frontinus.engine.displays import DisplayPorts
 from frontinus.engine.jobs import Job, Jobs
 from frontinus.engine.record import Record
 from frontinus.engine.registry import Registry
+from frontinus.engine.unlimited import Unlimited
 from frontinus.ports import AuditTrail, Hypervisor, Resources, StateStore
+from frontinus.ports.limits import Limits
+from frontinus.ports.node import Node
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,9 @@ class World:
     host: HostFacts
     host_view: Callable[[], HostView]
     audit: AuditTrail
+    node: Node
+    limits: Limits = field(default_factory=Unlimited)
+    security_model: SecurityModel = SecurityModel(model="", doi="")
     guests: Registry = field(default_factory=Registry)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,8 @@ from frontinus.engine.local import LocalEngine
 from frontinus.engine.world import World
 from frontinus.mock.audit import MemoryAudit
 from frontinus.mock.hypervisor import MockHypervisor
+from frontinus.mock.limits import MemoryLimits
+from frontinus.mock.node import MockNode
 from frontinus.mock.resources import MemoryResources
 from frontinus.mock.store import MemoryStore
 
@@ -68,7 +70,8 @@ def host_view() -> HostView:
 async def mock_engine(paths: Paths | None = None, *, guests: int = 0, fixture: bool = True) -> LocalEngine:
     """An engine on the mock: with the fixture's guest running, and `guests` more."""
     host = HostFacts(cpus=8, paths=paths or Paths())
-    world = World(MockHypervisor(), MemoryResources(), MemoryStore(), host, host_view, MemoryAudit())
+    world = World(MockHypervisor(), MemoryResources(), MemoryStore(), host, host_view, MemoryAudit(),
+                  MockNode(), MemoryLimits())  # fmt: skip
     engine = LocalEngine(world)
     session = engine.session(ROOT)
     if fixture:

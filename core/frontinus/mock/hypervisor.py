@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from frontinus.api.errors import AgentUnavailable, HypervisorFailed, NoSuchProcess, Unresponsive
@@ -20,17 +20,19 @@ from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import DevicePlan, LaunchPlan
 from frontinus.mock.capabilities import capabilities
+from frontinus.mock.tending import MockTending
 from frontinus.ports import Credentials, GuestFacts, GuestFigures, RunRecord
 
 PIXEL = b"P6\n1 1\n255\n\x20\x40\x80"
 
 
-class MockGuest:
+class MockGuest(MockTending):
     """A guest of nothing but state. Tests may `tell` news and set `answers` to make it hang."""
 
     def __init__(self, record: RunRecord, guest: Guest) -> None:
         self.record = record
         self.guest = guest
+        super().__init__()
         self.state = "prelaunch"
         self.since = time.time()
         self.memory = guest.current_memory or guest.memory or 0
@@ -120,7 +122,7 @@ class MockGuest:
         self.tell("balloon", actual=size)
 
     async def set_vcpus(self, count: int) -> None:
-        return None
+        self.vcpus = count
 
     async def resize_block(self, alias: str, size: int) -> None:
         return None
@@ -209,8 +211,10 @@ class MockHypervisor:
         return DevicePlan(new.alias or "")
 
     async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,
-                     incoming: int | None = None) -> MockGuest:  # fmt: skip
+                     incoming: int | None = None, born: Callable[[int], None] | None = None) -> MockGuest:  # fmt: skip
         record = RunRecord(next(self._pids), 0, plan.monitor, None, plan.argv[0], plan.folder)
+        if born is not None:
+            born(record.pid)
         guest = MockGuest(record, self._planned)
         self.guests = {name: g for name, g in self.guests.items() if g.state != "closed"}
         self.guests[plan.monitor] = guest

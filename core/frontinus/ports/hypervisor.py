@@ -5,7 +5,7 @@ One contract test suite runs on every implementation: QEMU and the mock.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import DevicePlan, LaunchPlan
 from frontinus.ports.resources import Credentials
+from frontinus.ports.tending import Tending
 
 JSON = Mapping[str, object]
 
@@ -66,7 +67,7 @@ class GuestFigures:
     stale: bool = False
 
 
-class RunningGuest(Protocol):
+class RunningGuest(Tending, Protocol):
     """A guest that has a process. Methods raise HypervisorFailed with the hypervisor's own words, Unresponsive past a deadline."""
 
     record: RunRecord
@@ -166,8 +167,10 @@ class Hypervisor(Protocol):
         """
 
     async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,
-                     incoming: int | None = None) -> RunningGuest:  # fmt: skip
+                     incoming: int | None = None, born: Callable[[int], None] | None = None) -> RunningGuest:  # fmt: skip
         """Spawn, connect, negotiate; CPUs do not run yet. `incoming`: a descriptor to load a saved state from.
+
+        `born` is called with the process's number as soon as there is one.
 
         Raises HypervisorFailed with the tail of the log.
         """

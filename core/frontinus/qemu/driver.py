@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from frontinus.api.errors import FrontinusError, HostFailed, HypervisorFailed, NoSuchProcess, Unresponsive
@@ -75,7 +75,7 @@ class QemuHypervisor:
         return hotplug.plan_update(guest, old, new, capabilities, host)
 
     async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,
-                     incoming: int | None = None) -> QemuGuest:  # fmt: skip
+                     incoming: int | None = None, born: Callable[[int], None] | None = None) -> QemuGuest:  # fmt: skip
         argv, refused = process.with_limits(process.as_user(plan.argv, who), plan.limits)
         for line in refused:
             log.warning("limit of %s: %s", plan.folder, line)
@@ -84,6 +84,8 @@ class QemuHypervisor:
             child = Process.child(process.spawn(argv, plan.env, fds, output))
         finally:
             os.close(output)
+        if born is not None:
+            born(child.pid)
         record = RunRecord(
             pid=child.pid, started=child.started, monitor=plan.monitor, agent=plan.agent, emulator=plan.argv[0],
             folder=plan.folder, agent_device=plan.agent_device, interfaces=tap_names(plan.resources, fds), log=plan.log,

@@ -20,6 +20,7 @@ from frontinus.qemu.monitor.client import DEADLINE, Command, Event, Monitor
 from frontinus.qemu.news import Translator
 from frontinus.qemu.proc import LinkCounters, ProcessFigures
 from frontinus.qemu.process import Process, describe
+from frontinus.qemu.tending import QemuTending
 
 GRACE = 0.05
 """Seconds that a guest to be destroyed has to close its disks before it is killed."""
@@ -39,7 +40,7 @@ class _Chardev(msgspec.Struct, rename="kebab"):
     frontend_open: bool = False
 
 
-class QemuGuest:
+class QemuGuest(QemuTending):
     """RunningGuest on QEMU."""
 
     def __init__(self, record: RunRecord, process: Process, links: LinkCounters, log_start: int = 0) -> None:

@@ -1,0 +1,68 @@
+"""The host: its figures, its kernel's settings, its security, its CPU models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from lxml import etree
+
+from frontinus.api.errors import Unsupported
+from frontinus.api.node import (
+    CpuComparison,
+    CpuMap,
+    NodeCpuStats,
+    NodeMemoryParameters,
+    NodeMemoryStats,
+    SecurityModel,
+)
+from frontinus.domain import cpu_compare
+from frontinus.engine.world import World
+from frontinus.xml import format_document
+
+
+class NodeDesk:
+    """The use cases on the host."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def node_cpu_stats(self, cpu: int | None = None) -> NodeCpuStats:
+        return self.world.node.cpu_stats(cpu)
+
+    async def node_memory_stats(self, node: int | None = None) -> NodeMemoryStats:
+        return self.world.node.memory_stats(node)
+
+    async def node_cpu_map(self) -> CpuMap:
+        return self.world.node.cpu_map()
+
+    async def node_sysinfo(self) -> str:
+        if self.world.host.sysinfo is None:
+            raise Unsupported("this host has no SMBIOS data")
+        return format_document(self.world.host.sysinfo)
+
+    async def node_security_model(self) -> SecurityModel:
+        return self.world.security_model
+
+    async def node_memory_parameters(self) -> NodeMemoryParameters:
+        return self.world.node.memory_parameters()
+
+    async def set_node_memory_parameters(self, values: NodeMemoryParameters) -> None:
+        await asyncio.to_thread(self.world.node.set_memory_parameters, values)
+
+    async def cpu_models(self, arch: str | None = None) -> list[str]:
+        caps = await self.world.hypervisor.capabilities(None)
+        if arch not in (None, caps.arch, *({"i686"} if caps.arch == "x86_64" else set())):
+            raise Unsupported(f"architecture '{arch}' is not one that {caps.emulator} has ({caps.arch})")
+        text = self.world.hypervisor.describe_guests(caps, self.world.host)
+        nodes = etree.fromstring(text.encode()).findall("cpu/mode[@name='custom']/model")
+        return [node.text or "" for node in nodes]
+
+    async def compare_cpu(self, xml: str) -> CpuComparison:
+        caps = await self.world.hypervisor.capabilities(None)
+        return cpu_compare.compare(cpu_compare.parse_cpu(xml), caps, self.world.host)
+
+    async def baseline_cpu(self, xmls: Sequence[str], expand: bool = False, migratable: bool = False) -> str:
+        caps = await self.world.hypervisor.capabilities(None)
+        cpus = [cpu_compare.parse_cpu(xml) for xml in xmls]
+        return format_document(cpu_compare.baseline(cpus, caps, expand=expand))

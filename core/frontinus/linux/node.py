@@ -1,0 +1,81 @@
+"""Figures of this host, and its merging of same pages (Documentation/admin-guide/mm/ksm.rst). `root` stands in for /."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from frontinus.api.errors import HostFailed, InvalidValue, Unsupported
+from frontinus.api.node import CpuMap, NodeCpuStats, NodeMemoryParameters, NodeMemoryStats
+from frontinus.linux.topology import CPUS, KIB, NODES, numbers, read, read_memory
+
+TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+KSM = "sys/kernel/mm/ksm"
+FILES: Mapping[str, str] = {
+    "pages_to_scan": "pages_to_scan", "sleep_millisecs": "sleep_millisecs", "merge_across_nodes": "merge_across_nodes",
+    "pages_shared": "pages_shared", "pages_sharing": "pages_sharing", "pages_unshared": "pages_unshared",
+    "pages_volatile": "pages_volatile", "full_scans": "full_scans",
+}  # fmt: skip
+SETTABLE = ("pages_to_scan", "sleep_millisecs", "merge_across_nodes")
+
+
+class LinuxNode:
+    """`ports.Node`."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+
+    def cpu_stats(self, cpu: int | None) -> NodeCpuStats:
+        wanted = "cpu" if cpu is None else f"cpu{cpu}"
+        for line in (read(self._root / "proc/stat") or "").splitlines():
+            name, *fields = line.split()
+            if name == wanted:
+                user, nice, system, idle, iowait, irq, softirq, *_ = (int(field) * TICK for field in fields)
+                return NodeCpuStats(kernel=system + irq + softirq, user=user + nice, idle=idle, iowait=iowait)
+        raise InvalidValue(f"CPU {cpu} is not online", field="cpu")
+
+    def memory_stats(self, node: int | None) -> NodeMemoryStats:
+        if node is None:
+            memory = read_memory(self._root)
+            return NodeMemoryStats(total=memory["MemTotal"], free=memory["MemFree"], buffers=memory.get("Buffers"),
+                                   cached=memory.get("Cached"))  # fmt: skip
+        text = read(self._root / NODES / f"node{node}/meminfo")
+        if text is None:
+            raise InvalidValue(f"the host has no NUMA node {node}", field="node")
+        found = {
+            name: int(value) * KIB for name, value in re.findall(r"^Node \d+ (\w+):\s+(\d+) kB$", text, re.MULTILINE)
+        }
+        return NodeMemoryStats(total=found["MemTotal"], free=found["MemFree"])
+
+    def cpu_map(self) -> CpuMap:
+        present = numbers(read(self._root / CPUS / "present") or "0")
+        return CpuMap(present=max(present) + 1, online=tuple(numbers(read(self._root / CPUS / "online") or "0")))
+
+    def memory_parameters(self) -> NodeMemoryParameters:
+        folder = self._ksm()
+        values = {name: _number(folder / file) for name, file in FILES.items()}
+        merge = values.pop("merge_across_nodes")
+        return NodeMemoryParameters(merge_across_nodes=None if merge is None else bool(merge), **values)
+
+    def set_memory_parameters(self, values: NodeMemoryParameters) -> None:
+        folder = self._ksm()
+        for name in SETTABLE:
+            value = getattr(values, name)
+            if value is not None:
+                try:
+                    (folder / FILES[name]).write_text(str(int(value)))
+                except OSError as error:
+                    raise HostFailed(f"the kernel refuses {name}={int(value)}: {error.strerror}", what=name) from None
+
+    def _ksm(self) -> Path:
+        folder = self._root / KSM
+        if not folder.is_dir():
+            raise Unsupported("this kernel does not merge same pages (KSM)")
+        return folder
+
+
+def _number(file: Path) -> int | None:
+    text = read(file)
+    return int(text) if text is not None and text.strip().isdecimal() else None

@@ -1,0 +1,46 @@
+"""Control groups in memory: remembers what is set, so that a test can look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from frontinus.ports.limits import Controller, Setting, Shape, Threads
+
+CPUS = 8
+
+
+class MemoryLimits:
+    """`held`: the settings of each group; `pinned`: CPUs by thread; `shaped`: rates by link."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, dict[tuple[str, str, str], int | str]] = {}
+        self.pinned: dict[int, tuple[int, ...]] = {}
+        self.shaped: dict[str, tuple[Shape | None, Shape | None]] = {}
+
+    def cpus(self) -> tuple[int, ...]:
+        return tuple(range(CPUS))
+
+    def controllers(self) -> frozenset[Controller]:
+        return frozenset({"cpu", "memory", "blkio", "cpuset"})
+
+    def enter(self, group: str, pid: int) -> None:
+        self.held.setdefault(group, {})
+
+    async def apply(self, group: str, settings: Sequence[Setting], threads: Threads) -> None:
+        for setting in settings:
+            self.held.setdefault(group, {})[setting.part, setting.key, setting.device] = setting.value
+
+    async def pin(self, threads: Sequence[int], cpus: Sequence[int]) -> None:
+        self.pinned |= dict.fromkeys(threads, tuple(cpus))
+
+    async def emulator(self, threads: Threads) -> Sequence[int]:
+        return [threads.process]
+
+    async def shape(self, link: str, inbound: Shape | None, outbound: Shape | None) -> None:
+        self.shaped[link] = (inbound, outbound)
+
+    async def remove(self, group: str) -> None:
+        self.held.pop(group, None)
+
+    async def sweep(self, living: Sequence[str]) -> None:
+        self.held = {group: values for group, values in self.held.items() if group in living}

@@ -1,0 +1,77 @@
+"""What a guest may take of its host: a control group a guest, with parts for its threads, and the CPUs that they run on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Controller = Literal["cpu", "memory", "blkio", "cpuset"]
+NO_LIMIT = -1
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value of a guest's group, or of a part of it ("vcpu0", "iothread1", "emulator").
+
+    `key`, in the words of the domain XML: shares, period, quota (µs); hard_limit, soft_limit, swap_hard_limit (bytes);
+    weight; read_bytes, write_bytes, read_iops, write_iops (per second, of a `device`); mems (a list of nodes). NO_LIMIT,
+    and for devices 0, lifts a limit.
+    """
+
+    controller: Controller
+    key: str
+    value: int | str
+    part: str = ""
+    device: str = ""
+
+
+class Shape(Protocol):
+    """A rate of traffic: average and peak in kilobytes a second, burst in kilobytes."""
+
+    @property
+    def average(self) -> int | None: ...
+    @property
+    def peak(self) -> int | None: ...
+    @property
+    def burst(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Threads:
+    """The threads of a running guest, by number of vCPU and of I/O thread; all others are the emulator's."""
+
+    process: int
+    vcpus: Mapping[int, int] = field(default_factory=dict)
+    iothreads: Mapping[int, int] = field(default_factory=dict)
+
+
+class Limits(Protocol):
+    """`group` is the guest's private folder: a later engine finds the group by it."""
+
+    def cpus(self) -> tuple[int, ...]:
+        """The host's CPUs that guests may run on."""
+
+    def controllers(self) -> frozenset[Controller]:
+        """What can be limited here."""
+
+    def enter(self, group: str, pid: int) -> None:
+        """Make the group and put a process that was just started into it, as far as the host lets us. Never fails."""
+
+    async def apply(self, group: str, settings: Sequence[Setting], threads: Threads) -> None:
+        """Set values, their parts made first. Raises Unsupported for what cannot be limited here, HostFailed."""
+
+    async def pin(self, threads: Sequence[int], cpus: Sequence[int]) -> None:
+        """Let threads run on these CPUs only. Raises HostFailed, InvalidValue when none of them is there."""
+
+    async def emulator(self, threads: Threads) -> Sequence[int]:
+        """The threads of the process that are neither vCPU nor I/O thread."""
+
+    async def shape(self, link: str, inbound: Shape | None, outbound: Shape | None) -> None:
+        """Limit what a tap carries to its guest and from it; None lifts a limit. Raises Unsupported, HostFailed."""
+
+    async def remove(self, group: str) -> None:
+        """Forget the group of a guest that has ended. Idempotent."""
+
+    async def sweep(self, living: Sequence[str]) -> None:
+        """Remove groups of ours that belong to none of the living guests, by their private folders."""
