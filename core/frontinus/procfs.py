@@ -30,6 +30,11 @@ def is_alive(pid: int, started: int, proc: str = "/proc") -> bool:
     return start_time(pid, proc) == started
 
 
+def rss(proc: str = "/proc") -> int:
+    """Resident bytes of this process."""
+    return int(Path(f"{proc}/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def open_process(pid: int, started: int) -> int:
     """A pidfd of exactly this process: readable when it ends, and safe to signal. Raises ProcessLookupError."""
     fd = os.pidfd_open(pid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -158,6 +159,17 @@ class HypervisorContract:
         second = await guest.figures(GROUPS, 5)
         assert second.cpu["time"] >= first.cpu["time"] and second.vcpus[0]["time"] >= first.vcpus[0]["time"]
         assert second.taken >= first.taken
+
+    async def test_the_dirty_rate_once_measured(self, rig: Rig) -> None:
+        guest = await rig.launch()
+        await guest.resume()
+        assert (await guest.figures(["dirtyrate"], 5)).dirty_rate is None
+        await guest.measure_dirty_rate(1, "page-sampling")
+        async with asyncio.timeout(SECONDS):
+            while (found := (await guest.figures(["dirtyrate"], 5)).dirty_rate) is None:  # noqa: ASYNC110  # no event tells it
+                await asyncio.sleep(0.1)
+        began, seconds, rate = found
+        assert abs(time.time() - began) < SECONDS and seconds == 1.0 and rate >= 0
 
     async def test_only_groups_asked_for(self, rig: Rig) -> None:
         guest = await rig.launch()

@@ -94,10 +94,10 @@ class Slow:
     def __getattr__(self, name: str) -> object:
         return getattr(self._engine, name)
 
-    async def stats(self, **given: object) -> object:
+    async def poll(self, **given: object) -> object:
         self.calls += 1
         await self.go.wait()
-        return await self._engine.stats(**given)  # type: ignore[arg-type]
+        return await self._engine.poll(**given)  # type: ignore[arg-type]
 
 
 def slow(rig: Exporter) -> Slow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import re
@@ -66,6 +67,11 @@ async def test_figures_are_qemus_and_the_kernels(daemon: Daemon, port: int, plac
                 if (await engine.stats(["measured"]))[0].blocks[0].read_requests:
                     break
                 await asyncio.sleep(0.1)
+        await engine.reset("measured")  # and reads again, with the histograms that the first look began
+        seen = (await engine.stats(["measured"]))[0].blocks[0].read_requests or 0
+        async with asyncio.timeout(60):
+            while ((await engine.stats(["measured"]))[0].blocks[0].read_requests or 0) <= seen:  # noqa: ASYNC110  # reads are told by no event
+                await asyncio.sleep(0.1)
         await engine.suspend("measured")
         (pid,) = [pid for pid, words in traces.processes(str(place)).items() if "qemu-system" in words]
         said = json.loads(await engine.monitor_command("measured", '{"execute": "query-blockstats"}'))["return"]
@@ -80,6 +86,13 @@ async def test_figures_are_qemus_and_the_kernels(daemon: Daemon, port: int, plac
                       ("written_bytes_total", "wr_bytes"), ("flush_requests_total", "flush_operations")):  # fmt: skip
         assert found[f"frontinus_guest_block_{name}", "vda"] == stats[key]
     assert stats["rd_operations"] > 0
+    kept = stats["rd_latency_histogram"]
+    counted = [
+        s.value for f in parse(body) for s in f.samples if s.name == "frontinus_guest_block_read_latency_seconds_bucket"
+    ]
+    assert counted == list(itertools.accumulate(kept["bins"])) and counted[-1] > 0
+    assert found["frontinus_engine_monitor_commands_total", None] > 10
+    assert found["frontinus_host_memory_available_bytes", None] > 0
     assert found["frontinus_guest_block_capacity_bytes", "vda"] == 2**22
     assert found["frontinus_guest_memory_balloon_bytes", None] == 2**26
     assert re.search(r'frontinus_guest_status_info\{.*state="paused",reason="user"\} 1', body)

@@ -200,6 +200,35 @@ async def test_readonly_sessions_cannot_write(local: LocalEngine) -> None:
         await reader.guest_xml("a", ["secure"])
 
 
+async def test_one_call_brings_guests_host_and_engine(local: LocalEngine, engine: Engine) -> None:
+    await engine.define(XML.format(name="a"))
+    await engine.start("a")
+    local.world.restarts = {"snmp": 2}
+    async with local.world.jobs.run("save", (await engine.guest("a")).uuid) as job:
+        job.processed, job.total = 1, 4
+        told = await engine.poll(max_age=0.0)
+        assert [(j.kind, j.progress) for j in told.guests[0].jobs] == [("save", 0.25)] and told.engine.jobs == 1
+    assert told.host.memory >= told.host.memory_available > 0
+    assert told.engine.restarts == {"snmp": 2} and told.engine.rss > 2**20 and told.engine.generation > 0
+    again = await engine.poll(max_age=60.0)
+    assert (again.engine.rounds, again.engine.shared) == (told.engine.rounds, told.engine.shared + 1)
+    assert again.guests[0].jobs == () and again.engine.jobs == 0
+
+
+async def test_the_dirty_rate_is_measured_on_request(engine: Engine) -> None:
+    await engine.define(XML.format(name="a"))
+    with pytest.raises(WrongState):
+        await engine.measure_dirty_rate("a")
+    await engine.start("a")
+    assert (await engine.stats(["a"]))[0].dirty_rate is None
+    for seconds in (0, 61):
+        with pytest.raises(InvalidValue, match="1 to 60"):
+            await engine.measure_dirty_rate("a", seconds)
+    await engine.measure_dirty_rate("a", 2)
+    (told,) = await engine.stats(["a"])
+    assert told.dirty_rate is not None and (told.dirty_rate.seconds, told.dirty_rate.rate) == (2.0, 2**20)
+
+
 async def test_stats_share_a_round_and_go_stale(
     local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,8 @@ ANSWERS: dict[str, object] = {
         {"device": "", "stats": {"rd_bytes": 99}}],
     "query-balloon": {"actual": 128},
     "qom-get": {"stats": {"stat-free-memory": 5, "stat-swap-in": UNKNOWN, "stat-new": 1}, "last-update": 77},
+    "block-latency-histogram-set": {},
+    "query-dirty-rate": {"status": "measured", "start-time": 1, "calc-time": 2, "dirty-rate": 7},
     "query-iothreads": [{"id": "iothread3", "thread-id": 1, "poll-max-ns": 32768, "poll-grow": 1, "poll-shrink": 2},
                         {"id": "other", "thread-id": 2}],
 }  # fmt: skip
@@ -61,8 +63,11 @@ async def test_a_round_is_one_write() -> None:
     groups = ["cpu", "vcpu", "memory", "block", "interface", "iothread"]
     await taker.take(groups, 1)
     figures = await taker.take(groups, 1)
-    assert monitor.batches[1] == monitor.batches[2] == [
-        "query-balloon", "qom-get", "query-blockstats", "query-block", "query-iothreads"]  # fmt: skip
+    asked = ["query-balloon", "qom-get", "query-blockstats", "query-block", "query-iothreads"]
+    assert monitor.batches[1] == asked
+    assert monitor.batches[2] == [*asked[:2], "block-latency-histogram-set", *asked[2:]]  # for the disk that has none
+    await taker.take(groups, 1)
+    assert monitor.batches[3] == asked
     assert figures.blocks == {"virtio-disk0": {
         "read_bytes": 1, "read_requests": 2, "read_time": 3, "read_errors": 4, "write_bytes": 5, "write_requests": 6,
         "write_time": 7, "write_errors": 8, "flush_requests": 9, "flush_time": 10, "allocation": 11, "capacity": 100,
@@ -71,6 +76,30 @@ async def test_a_round_is_one_write() -> None:
     assert figures.iothreads == {3: {"poll_max": 32768, "poll_grow": 1, "poll_shrink": 2}}
     assert list(figures.vcpus) == [0]  # the other's thread is gone
     assert taker.nodes == {"format1": "virtio-disk0"}
+
+
+async def test_a_kept_histogram_is_shown_and_not_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = {"boundaries": [10, 20], "bins": [1, 2, 3]}
+    told = [{"qdev": DISK, "stats": {"rd_latency_histogram": kept, "flush_latency_histogram": kept}}]
+    monkeypatch.setitem(ANSWERS, "query-blockstats", told)
+    monitor = Recorded()
+    taker = sampler(monitor)
+    await taker.take(["block"], 1)
+    figures = await taker.take(["block"], 1)
+    assert figures.latencies == {"virtio-disk0": {"read": ((10, 20), (1, 2, 3)), "flush": ((10, 20), (1, 2, 3))}}
+    assert "block-latency-histogram-set" not in {name for batch in monitor.batches for name in batch}
+
+
+async def test_the_dirty_rate_is_asked_for_while_there_may_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor = Recorded()
+    taker = sampler(monitor)
+    figures = await taker.take(["dirtyrate"], 1)
+    assert figures.dirty_rate is not None and figures.dirty_rate[1:] == (2.0, 7 << 20)
+    assert figures.dirty_rate[0] == pytest.approx(time.time() - time.monotonic() + 1, abs=5)
+    monkeypatch.setitem(ANSWERS, "query-dirty-rate", {"status": "unstarted", "start-time": 0, "calc-time": 0})
+    assert (await taker.take(["dirtyrate"], 1)).dirty_rate is None
+    await taker.take(["dirtyrate"], 1)
+    assert monitor.batches[-1] == []
 
 
 async def test_nothing_is_asked_for_groups_of_proc() -> None:

@@ -8,11 +8,16 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from frontinus.api.networks import NetworkView
+from frontinus.api.storage import PoolView
 from frontinus.api.views import GuestStats
-from frontinus_collectd.nagios import fault, main
+from frontinus.client.thin import ThinEngine
+from frontinus_collectd.nagios import CHECKS, fault, main, parser
+from frontinus_collectd.nagios_host import NoSuch
 from frontinus_collectd.thresholds import Figure, Report, Status, parse_range, worst
 from support.monitored import Monitored, monitored
 
@@ -165,14 +170,55 @@ async def test_memory(rig: Monitored, check: Check, monkeypatch: pytest.MonkeyPa
     assert "guest-00000 does not tell its memory" in said
 
 
-async def test_what_is_not_there_yet_is_unknown(rig: Monitored, check: Check) -> None:
-    for name, what in (("pools", "storage pools"), ("networks", "virtual networks")):
-        code, said = await check(name)
-        assert code == 3 and f"does not manage {what}: not supported" in said
+POOLS = [
+    PoolView(
+        uuid="1", name="images", kind="dir", state="running", active=True, capacity=1000, allocation=905, available=95
+    ),
+    PoolView(uuid="2", name="backup", kind="netfs", autostart=True),
+    PoolView(uuid="3", name="old", kind="dir"),
+]
+NETWORKS = [NetworkView(uuid="4", name="default", active=True, ports=2, leases=1), NetworkView(uuid="5", name="lab")]
+
+
+class Shown:
+    """An engine of which one thing is asked."""
+
+    def __init__(self, views: object) -> None:
+        self.views = views
+
+    def call(self, method: object) -> object:
+        return self.views
+
+
+def ask(check: str, *arguments: str) -> Report:
+    options = parser().parse_args([check, *arguments])
+    return CHECKS[check][0](cast("ThinEngine", Shown(POOLS if check == "pools" else NETWORKS)), options)
+
+
+def test_pools_are_judged_by_how_full_they_are_and_whether_they_are_there() -> None:
+    report = ask("pools")
+    assert report.status is Status.CRITICAL and report.lines == ["CRITICAL: backup is not active"]
+    said = report.render("FRONTINUS POOLS")
+    assert "1 of 3 pools active, the fullest 90.5 %; backup is not active" in said and "'images'=90.5%;;;0;100" in said
+    assert ask("pools", "-n", "images").status is Status.OK
+    assert ask("pools", "-n", "images", "-w", "80", "-c", "95").status is Status.WARNING
+    assert ask("pools", "-n", "images", "-c", "90").status is Status.CRITICAL
+    assert ask("pools", "-n", "o*").status is Status.OK
+    assert ask("pools", "-n", "old").status is Status.CRITICAL
+    with pytest.raises(NoSuch, match="no pool 'none'"):
+        ask("pools", "-n", "none")
+
+
+def test_networks_that_should_be_active() -> None:
+    report = ask("networks")
+    assert report.status is Status.OK and "1 of 2 networks active" in report.render("")
+    assert "'default_leases'=1" in report.render("")
+    assert ask("networks", "-n", "lab").status is Status.CRITICAL
+    assert ask("networks", "-w", "2:").status is Status.WARNING
 
 
 @pytest.mark.parametrize("arguments", [[], ["weather"], ["guests", "-w", "20:10"], ["engine", "-t", "0"], ["--help"],
-                                       ["--version"], ["pools", "-w", "1"]])  # fmt: skip
+                                       ["--version"], ["pools", "-g", "a"]])  # fmt: skip
 def test_a_wrong_call_is_unknown(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)

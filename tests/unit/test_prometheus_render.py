@@ -8,19 +8,26 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from frontinus.api import views
 from frontinus.api.errors import InvalidXML
-from frontinus.api.events import ChangedEvent, LifecycleEvent, WatchdogEvent
+from frontinus.api.events import ChangedEvent, LifecycleEvent, NetworkEvent, PoolEvent, WatchdogEvent
+from frontinus.api.figures import EngineFigures, HostFigures, MonitorFigures, NodeMemory, Pressure
+from frontinus.api.networks import NetworkView
+from frontinus.api.storage import PoolView
 from frontinus.api.views import (
     BlockStats,
     CpuStats,
+    DirtyRate,
     GuestStats,
     GuestView,
     InterfaceStats,
     IothreadStats,
+    JobView,
+    LatencyHistogram,
     MemoryStats,
     Snapshot,
     VcpuStats,
@@ -37,6 +44,15 @@ UUID = "7d5d4a1e-1f0a-4f0b-9c1e-000000000001"
 VERSION = views.VersionView(frontinus="1.2", api=1, hypervisor="QEMU", hypervisor_version=(7, 2, 0))
 HOST = views.HostView(hostname="h", uuid="u", arch="x86_64", cpu_model="m", cpus=4, sockets=1, cores=4, threads=1, numa_nodes=1,
                       memory=1024, memory_free=512)  # fmt: skip
+
+KEPT = LatencyHistogram(bounds=(1_000_000, 500_000_000), counts=(3, 2, 1))
+HOST_FIGURES = HostFigures(memory=1024, memory_free=512, memory_available=700, nodes=(NodeMemory(node=0, total=9, free=4),),
+                           pressure={"io": Pressure(some=5_000_000_000, full=2_000_000_000)})  # fmt: skip
+ENGINE_FIGURES = EngineFigures(started=5.0, cpu=10**9, rss=4096, generation=3, guests=1, restarts={"snmp": 2},
+                               monitor=MonitorFigures(commands=8, latency=KEPT))  # fmt: skip
+NETWORK = NetworkView(uuid="n-1", name="default", active=True, bridge="virbr0", forward="nat", ports=2, leases=1)
+POOL = PoolView(uuid="p-1", name="images", kind="dir", state="running", active=True, path="/images", capacity=100, allocation=40,
+                available=60, volumes=3)  # fmt: skip
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -57,21 +73,25 @@ def stats(uuid: str = UUID, **changes: object) -> GuestStats:
     given: dict[str, object] = {
         "taken": time.time(), "id": 3, "state": "running", "cpu": full(CpuStats), "memory": full(MemoryStats),
         "vcpus": (full(VcpuStats, index=0, state="running", halted=True),),
-        "blocks": (full(BlockStats, name="vda", alias="virtio-disk0", path="/a b"),),
+        "blocks": (full(BlockStats, name="vda", alias="virtio-disk0", path="/a b", read_latency=KEPT, write_latency=KEPT,
+                        flush_latency=KEPT),),
         "interfaces": (full(InterfaceStats, name="vnet0", alias="net0", mac="52:54:00:00:00:01"),),
         "iothreads": (full(IothreadStats, id=1),),
+        "jobs": (JobView(id="4", kind="save", state="running", started=9.5, progress=0.25, processed=10, total=40),),
+        "dirty_rate": DirtyRate(began=12.5, seconds=1.0, rate=7340032),
     }  # fmt: skip
     return GuestStats(uuid=uuid, name="web", **{**given, **changes})  # type: ignore[arg-type]
 
 
 def model(*guests: GuestView) -> Model:
     made = Model()
-    made.take(Snapshot(generation=7, guests=guests))
+    made.take(Snapshot(generation=7, guests=guests, networks=(NETWORK,), pools=(POOL,)))
     return made
 
 
 def render(model: Model, figures: Iterable[GuestStats], *, openmetrics: bool = False, profile: Profile = NATIVE) -> str:
-    found = facts(model, list(figures), fresh=True, version=VERSION, host=HOST)
+    found = facts(model, list(figures), fresh=True, version=VERSION, host=HOST, host_figures=HOST_FIGURES,
+                  engine_figures=ENGINE_FIGURES)  # fmt: skip
     return Renderer(profile).render(found, model.guests, openmetrics=openmetrics)
 
 
@@ -154,8 +174,46 @@ def test_every_field_of_the_facades_figures_is_shown() -> None:
     without = {"state": "always running", "index": "label", "name": "label", "alias": "label", "mac": "label", "path": "label",
                "id": "label", "maximum": "frontinus_guest_memory_maximum_bytes"}  # fmt: skip
     shown = {m.value for scope in NATIVE.figures for m in scope.metrics if isinstance(m.value, str)}
+    shown |= {"read_latency", "write_latency", "flush_latency"}  # histograms, tested below
     for kind in (CpuStats, VcpuStats, MemoryStats, BlockStats, InterfaceStats, IothreadStats):
         assert set(kind.__struct_fields__) <= shown | set(without), kind
+
+
+def test_a_histogram_counts_up() -> None:
+    found = samples(render(model(view()), [stats()]))
+    given = {le: value(found, "frontinus_guest_block_write_latency_seconds_bucket", device="vda", le=le)
+             for le in ("0.001", "0.5", "+Inf")}  # fmt: skip
+    assert given == {"0.001": 3, "0.5": 5, "+Inf": 6}
+    assert value(found, "frontinus_engine_monitor_seconds_bucket", le="+Inf") == 6
+
+
+def of(found: Samples, name: str, **labels: str) -> float | None:
+    """The sample of a name that has these labels, whatever else it has."""
+    return next((v for (known, having), v in found.items() if known == name and set(labels.items()) <= having), None)
+
+
+def test_networks_and_pools_follow_the_stream() -> None:
+    known = model(view())
+    found = samples(render(known, []))
+    assert of(found, "frontinus_network_leases", uuid="n-1") == 1
+    assert of(found, "frontinus_pool_available_bytes", uuid="p-1") == 60
+    assert of(found, "frontinus_pool_state", uuid="p-1", state="running") == 1
+    assert of(found, "frontinus_pool_state", uuid="p-1", state="degraded") == 0
+    known.take(
+        PoolEvent(uuid=POOL.uuid, name="images", kind="stopped", pool=replace(POOL, active=False, state="inactive"))
+    )
+    known.take(NetworkEvent(uuid=NETWORK.uuid, name="default", kind="undefined", network=None))
+    found = samples(render(known, []))
+    assert of(found, "frontinus_pool_available_bytes", uuid="p-1") is None
+    assert of(found, "frontinus_pool_active", uuid="p-1") == 0
+    assert not [name for name, _ in found if name.startswith("frontinus_network_")]
+
+
+def test_jobs_and_the_dirty_rate() -> None:
+    found = samples(render(model(view()), [stats()]))
+    assert value(found, "frontinus_guest_job_progress_ratio", job="4", kind="save") == 0.25
+    assert value(found, "frontinus_guest_job_remaining_bytes", job="4", kind="save") == 30
+    assert value(found, "frontinus_guest_dirty_rate_bytes_per_second") == 7340032
 
 
 def test_what_is_not_known_is_left_out() -> None:

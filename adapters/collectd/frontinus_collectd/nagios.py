@@ -18,6 +18,7 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import Disconnected, FrontinusError, Unresponsive
 from frontinus.api.views import STATES, GuestStats
 from frontinus.client.thin import ThinEngine
+from frontinus_collectd.nagios_host import NoSuch, check_networks, check_pools
 from frontinus_collectd.thresholds import Figure, Range, Report, Status, parse_range, worst
 
 SOCKET = Path("/run/frontinus/frontinus-ro.sock")
@@ -52,16 +53,15 @@ def parser() -> argparse.ArgumentParser:
         check = checks.add_parser(name, help=help_, description=help_)
         check.add_argument("-S", "--socket", type=Path, default=SOCKET, help=f"the engine's socket (default: {SOCKET})")
         check.add_argument("-t", "--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="default: 10")
-        if unit:
-            check.add_argument(
-                "-w", "--warning", type=_range, metavar="RANGE", help=f"{unit} that is well; else WARNING"
-            )
-            check.add_argument(
-                "-c", "--critical", type=_range, metavar="RANGE", help=f"{unit} that is well; else CRITICAL"
-            )
+        for option, status in (("-w", "WARNING"), ("-c", "CRITICAL")):
+            check.add_argument(option, f"--{status.lower()}", type=_range, metavar="RANGE",
+                               help=f"{unit} that is well; else {status}")  # fmt: skip
         if name in ("guests", "stats", "memory"):
             check.add_argument("-g", "--guest", action="append", metavar="NAME", default=[],
                                help="only this guest, by name, UUID or pattern with * and ?; can be repeated")  # fmt: skip
+        if name in ("pools", "networks"):
+            check.add_argument("-n", "--name", action="append", metavar="NAME", default=[],
+                               help="only this one, by name, UUID or pattern with * and ?; can be repeated")  # fmt: skip
     return found
 
 
@@ -80,10 +80,6 @@ def _seconds(text: str) -> float:
     if not 0 < value < 10**6:
         raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds above 0")
     return value
-
-
-class NoSuch(Exception):
-    """A guest was named that is not there."""
 
 
 def chosen(guests: Sequence[GuestStats], names: Sequence[str]) -> list[GuestStats]:
@@ -184,25 +180,13 @@ def check_memory(engine: ThinEngine, options: argparse.Namespace) -> Report:
                   lines + [f"{name} does not tell its memory" for name in silent])  # fmt: skip
 
 
-def not_yet(what: str) -> Callable[[ThinEngine, argparse.Namespace], Report]:
-    """A check of what the engine does not manage yet: it must not look like a check that went well."""
-
-    def check(engine: ThinEngine, options: argparse.Namespace) -> Report:
-        version = engine.call(Engine.version)
-        return Report(
-            Status.UNKNOWN, f"the engine (frontinus {version.frontinus}) does not manage {what}: not supported"
-        )
-
-    return check
-
-
 CHECKS: Mapping[str, tuple[Callable[[ThinEngine, argparse.Namespace], Report], str, str]] = {
     "guests": (check_guests, "guests that run, that stopped by a fault, and named guests that are off", "number of running guests"),
     "engine": (check_engine, "whether the engine answers, and how fast", "seconds that an answer takes"),
     "stats": (check_stats, "guests that do not answer, so that their figures are stale", "age in seconds of the oldest figures"),
     "memory": (check_memory, "memory in use within guests", "percent of memory in use"),
-    "pools": (not_yet("storage pools"), "storage pools: not supported yet, always UNKNOWN", ""),
-    "networks": (not_yet("virtual networks"), "virtual networks: not supported yet, always UNKNOWN", ""),
+    "pools": (check_pools, "how full storage pools are, and those that are off or out of reach", "percent that is full"),
+    "networks": (check_networks, "virtual networks that should be active and are not", "number of active networks"),
 }  # fmt: skip
 """Each check, what it looks at, and what its thresholds are of."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import FrontinusError
+from frontinus.api.figures import EngineFigures, HostFigures
 from frontinus.api.views import GuestStats, HostView, VersionView
 from frontinus.client.reconnect import stay_connected
 from frontinus.client.remote import RemoteEngine, as_engine
@@ -36,6 +37,8 @@ class Round:
 
     stats: Sequence[GuestStats] = ()
     fresh: bool = False
+    host: HostFigures | None = None
+    engine: EngineFigures | None = None
     rendered: dict[object, str] = field(default_factory=dict, compare=False)
 
 
@@ -103,7 +106,8 @@ class Link:
     async def _ask(self, engine: Engine, guests: Sequence[str] | None) -> Round:
         with self._own.asking.time():
             try:
-                found = Round(await engine.stats(guests=guests, max_age=self.max_age), fresh=True)
+                told = await engine.poll(guests=guests, max_age=self.max_age)
+                found = Round(told.guests, fresh=True, host=told.host, engine=told.engine)
             except FrontinusError as error:
                 self._own.failures.labels(error.code).inc()
                 return Round(self._last.stats if engine is self._engine else ())

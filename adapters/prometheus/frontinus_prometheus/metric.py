@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from frontinus.api.views import GuestStats
+from frontinus.api.views import GuestStats, LatencyHistogram
 from frontinus_prometheus.model import Entry, Facts
 
 Value = int | float | None
 """A sample; None is left out, for a figure that is not known is not zero."""
 
-Kind = Literal["counter", "gauge", "info"]
+Kind = Literal["counter", "gauge", "info", "histogram"]
 T = TypeVar("T")
 
 NANO = 10**9
@@ -78,7 +78,36 @@ def info(name: str, help: str) -> Metric[Any]:
     return Metric(name, "info", help, lambda _: 1)
 
 
+def histogram(name: str, help: str) -> Metric[Any]:
+    """A family whose items are buckets, as `buckets` makes them; the scope's labels are BUCKET's and more."""
+    return Metric(name, "histogram", help, "number")
+
+
 Label = str | Callable[[T], object]
+
+SUFFIX = "__name__"
+"""A label of a scope that is none: it stands after the family's name."""
+
+
+class Bucket(NamedTuple):
+    """One bucket of a histogram: how many took up to `le` seconds. `device` is empty where there is one histogram only."""
+
+    device: str
+    le: str
+    number: int
+
+
+BUCKET: Mapping[str, Label[Bucket]] = {SUFFIX: lambda bucket: "_bucket", "le": "le"}
+
+
+def buckets(device: str, kept: LatencyHistogram | None) -> Iterator[Bucket]:
+    """The histogram as Prometheus counts: each bucket holds those before it."""
+    if kept is None:
+        return
+    total = 0
+    for bound, count in zip((*(repr(bound / NANO) for bound in kept.bounds), "+Inf"), kept.counts, strict=True):
+        total += count
+        yield Bucket(device, bound, total)
 
 
 @dataclass(frozen=True)

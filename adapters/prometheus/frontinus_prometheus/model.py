@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from frontinus.api import events
-from frontinus.api.events import AnyEvent, ChangedEvent, GuestEvent, LifecycleEvent
+from frontinus.api.events import AnyEvent, ChangedEvent, GuestEvent, LifecycleEvent, NetworkEvent, PoolEvent
+from frontinus.api.figures import EngineFigures, HostFigures
+from frontinus.api.networks import NetworkView
+from frontinus.api.storage import PoolView
 from frontinus.api.views import GuestStats, GuestView, HostView, Snapshot, VersionView
 from frontinus_prometheus.details import Details
+
+T = TypeVar("T")
+N = TypeVar("N", NetworkView, PoolView)
 
 CHANGES_XML = (LifecycleEvent, ChangedEvent, events.DeviceAddedEvent, events.DeviceRemovedEvent, events.DiskChangeEvent,
                events.MetadataChangeEvent, events.BlockJobEvent)  # fmt: skip
@@ -42,6 +49,10 @@ class Facts:
     """The engine answered this scrape within its deadline."""
     stats: Sequence[GuestStats] = ()
     now: float = 0.0
+    host_figures: HostFigures | None = None
+    engine_figures: EngineFigures | None = None
+    networks: Sequence[NetworkView] = ()
+    pools: Sequence[PoolView] = ()
 
     @property
     def age(self) -> float | None:
@@ -55,6 +66,8 @@ class Model:
 
     def __init__(self) -> None:
         self.guests: dict[str, Entry] = {}
+        self.networks: dict[str, NetworkView] = {}
+        self.pools: dict[str, PoolView] = {}
         self.generation: int | None = None
         self.version = 0
         """Grows with every change of anything."""
@@ -66,8 +79,14 @@ class Model:
         if isinstance(item, Snapshot):
             self._replace(item)
             return
-        if not isinstance(item, GuestEvent):
-            return
+        if isinstance(item, NetworkEvent):
+            _put(self.networks, item.uuid, item.network)
+        elif isinstance(item, PoolEvent):
+            _put(self.pools, item.uuid, item.pool)
+        elif isinstance(item, GuestEvent):
+            self._take_guest(item)
+
+    def _take_guest(self, item: GuestEvent) -> None:
         view = item.guest if isinstance(item, (LifecycleEvent, ChangedEvent)) else None
         if isinstance(item, LifecycleEvent) and view is None:
             self.guests.pop(item.uuid, None)
@@ -86,7 +105,8 @@ class Model:
 
     def forget(self) -> None:
         """The engine is gone: nothing is known any more."""
-        self.guests.clear()
+        for known in (self.guests, self.networks, self.pools):
+            known.clear()
         self.generation = None
         self.version += 1
 
@@ -103,6 +123,8 @@ class Model:
         return Counter(entry.view.state for entry in self.guests.values())
 
     def _replace(self, snapshot: Snapshot) -> None:
+        self.networks = {view.uuid: view for view in snapshot.networks}
+        self.pools = {view.uuid: view for view in snapshot.pools}
         old = self.guests
         self.guests = {view.uuid: Entry(view) for view in sorted(snapshot.guests, key=lambda view: view.name)}
         for uuid, entry in self.guests.items():
@@ -110,7 +132,15 @@ class Model:
                 entry.events, entry.version = old[uuid].events, old[uuid].version + 1
 
 
-def kind(event: AnyEvent) -> str:
+def _put(known: dict[str, T], uuid: str, view: T | None) -> None:
+    """Take in a view, or that there is none any more."""
+    if view is None:
+        known.pop(uuid, None)
+    else:
+        known[uuid] = view
+
+
+def kind(event: GuestEvent) -> str:
     """The word that an event is counted under: a lifecycle event's own kind, else its class."""
     if isinstance(event, LifecycleEvent):
         return event.kind
@@ -119,8 +149,16 @@ def kind(event: AnyEvent) -> str:
 
 
 def facts(model: Model, stats: Sequence[GuestStats], *, fresh: bool, version: VersionView | None,
-          host: HostView | None) -> Facts:  # fmt: skip
+          host: HostView | None, host_figures: HostFigures | None = None,
+          engine_figures: EngineFigures | None = None) -> Facts:  # fmt: skip
     """What a scrape says about the engine."""
     states = model.states()
     return Facts(up=model.generation is not None, version=version, host=host, states=sorted(states.items()),
-                 generation=model.generation, fresh=fresh, stats=stats, now=time.time())  # fmt: skip
+                 generation=model.generation, fresh=fresh, stats=stats, now=time.time(),
+                 host_figures=host_figures, engine_figures=engine_figures, networks=by_name(model.networks),
+                 pools=by_name(model.pools))  # fmt: skip
+
+
+def by_name(views: Mapping[str, N]) -> list[N]:
+    """Views in the order of their names."""
+    return sorted(views.values(), key=lambda view: view.name)

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from frontinus.api.views import STATES, GuestStats
-from frontinus_prometheus.metric import NANO, Profile, Scope, counter, flag, gauge, info, one
+from frontinus.api.views import STATES, GuestStats, JobView
+from frontinus_prometheus.metric import (
+    BUCKET,
+    NANO,
+    Bucket,
+    Profile,
+    Sample,
+    Scope,
+    buckets,
+    counter,
+    flag,
+    gauge,
+    histogram,
+    info,
+    one,
+)
 from frontinus_prometheus.model import Entry, Facts
+from frontinus_prometheus.native_engine import ENGINE
 
 
 def _identity(entry: Entry, facts: Facts) -> Mapping[str, object]:
@@ -18,39 +34,28 @@ def _age(stats: GuestStats) -> float | None:
     return max(0.0, round(time.time() - stats.taken, 3)) if stats.taken else None
 
 
+def _remaining(job: JobView) -> int | None:
+    return None if job.total is None or job.processed is None else max(0, job.total - job.processed)
+
+
 def _states(entry: Entry) -> Iterable[tuple[str, int]]:
     return [(state, int(state == entry.view.state)) for state in STATES]
 
 
-def _all_states(facts: Facts) -> Iterable[tuple[str, int]]:
-    known = dict(facts.states)
-    return [(state, known.get(state, 0)) for state in STATES] if facts.up else []
+def _latencies(field: str) -> Callable[[Sample], Iterable[Bucket]]:
+    """Buckets of all disks of a guest, of one of their histograms."""
+
+    def items(sample: Sample) -> Iterable[Bucket]:
+        return [found for disk in sample.stats.blocks for found in buckets(disk.name, getattr(disk, field))]
+
+    return items
 
 
-def _text_version(numbers: tuple[int, int, int]) -> str:
-    return ".".join(map(str, numbers))
+def _latency(what: str, field: str) -> Scope[Any]:
+    return Scope(_latencies(field), (histogram(f"frontinus_guest_block_{what}_latency_seconds",
+                                               f"How long each {what} took, since the engine first looked."),),
+                 {**BUCKET, "device": "device"})  # fmt: skip
 
-
-ENGINE = (
-    Scope(lambda facts: (facts,), (
-        flag("frontinus_up", "Whether the engine is connected.", "up"),
-        flag("frontinus_stats_success", "Whether the engine gave figures within this scrape's deadline.", "fresh"),
-        gauge("frontinus_stats_age_seconds", "Age of the oldest figures shown, leaving out guests marked stale.", "age"),
-        gauge("frontinus_engine_generation", "Number of the last event known; it starts anew with the engine.", "generation"),
-    ), {}),
-    Scope(one(lambda facts: facts.version), (info("frontinus_engine_info", "Versions of the engine and of its hypervisor."),), {
-        "version": "frontinus", "api": "api", "hypervisor": "hypervisor",
-        "hypervisor_version": lambda v: _text_version(v.hypervisor_version)}),
-    Scope(one(lambda facts: facts.host), (info("frontinus_host_info", "The machine that the engine runs on."),), {
-        "hostname": "hostname", "uuid": "uuid", "arch": "arch", "cpu_model": "cpu_model"}),
-    Scope(one(lambda facts: facts.host), (
-        gauge("frontinus_host_cpus", "CPUs of the host.", "cpus"),
-        gauge("frontinus_host_memory_bytes", "Memory of the host.", "memory"),
-        flag("frontinus_host_kvm", "Whether the host can run guests on KVM.", "kvm"),
-    ), {}),
-    Scope(_all_states, (gauge("frontinus_guests", "Guests known, by state.", lambda pair: pair[1]),), {
-        "state": lambda pair: pair[0]}),
-)  # fmt: skip
 
 GUESTS = (
     Scope(one(lambda entry: entry.view), (info("frontinus_guest_info", "What a guest is."),), {
@@ -136,6 +141,9 @@ FIGURES = (
         gauge("frontinus_guest_block_physical_bytes", "Space that a disk takes on the host.", "physical"),
         gauge("frontinus_guest_block_write_threshold_bytes", "Offset whose first write is told as an event.", "threshold"),
     ), {"device": "name"}),
+    _latency("read", "read_latency"),
+    _latency("write", "write_latency"),
+    _latency("flush", "flush_latency"),
     Scope(lambda sample: sample.stats.interfaces, (info("frontinus_guest_network_info", "What a network card is."),), {
         "device": "name", "alias": "alias", "mac": "mac"}),
     Scope(lambda sample: sample.stats.interfaces, (
@@ -155,6 +163,17 @@ FIGURES = (
               "poll_grow"),
         gauge("frontinus_guest_iothread_poll_shrinkage", "Divisor by which polling shrinks; 0 ends it at once.", "poll_shrink"),
     ), {"iothread": "id"}),
+    Scope(lambda sample: sample.stats.jobs, (
+        gauge("frontinus_guest_job_start_timestamp_seconds", "When a piece of work on the guest began.", "started"),
+        gauge("frontinus_guest_job_progress_ratio", "How much of the work is done.", "progress"),
+        gauge("frontinus_guest_job_processed_bytes", "What the work has been through.", "processed"),
+        gauge("frontinus_guest_job_remaining_bytes", "What the work has before it.", _remaining),
+    ), {"job": "id", "kind": "kind"}),
+    Scope(one(lambda sample: sample.stats.dirty_rate), (
+        gauge("frontinus_guest_dirty_rate_bytes_per_second", "How fast the guest changed its memory, when last measured.", "rate"),
+        gauge("frontinus_guest_dirty_rate_timestamp_seconds", "When that measurement began.", "began"),
+        gauge("frontinus_guest_dirty_rate_duration_seconds", "How long that measurement took.", "seconds"),
+    ), {}),
 )  # fmt: skip
 
 NATIVE = Profile("native", _identity, ENGINE, GUESTS, FIGURES)

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from frontinus_prometheus.metric import Metric, Profile, Sample, Scope, Value
+from frontinus_prometheus.metric import SUFFIX, Metric, Profile, Sample, Scope, Value
 from frontinus_prometheus.model import Entry, Facts
 
 KEPT = 512
@@ -56,8 +56,10 @@ class Rows:
 
     def names(self, identity: Mapping[str, object], key: Key) -> Names:
         """What stands before the values of the item with these labels."""
-        labels = label_text({**identity, **dict(zip(self._labels, key, strict=True))})
-        return tuple([f"{metric.name}{labels} " for metric in self.metrics])
+        named = {**identity, **dict(zip(self._labels, key, strict=True))}
+        suffix = named.pop(SUFFIX, "")
+        labels = label_text(named)
+        return tuple([f"{metric.name}{suffix}{labels} " for metric in self.metrics])
 
 
 class Sheet:

@@ -148,7 +148,8 @@ class Routes:
         key = (renderer.profile.name, openmetrics, model.version)
         if key not in round.rendered:
             with self.own.rendering.time():
-                found = facts(model, round.stats, fresh=round.fresh, version=self.link.version, host=self.link.host)
+                found = facts(model, round.stats, fresh=round.fresh, version=self.link.version, host=self.link.host,
+                              host_figures=round.host, engine_figures=round.engine)  # fmt: skip
                 round.rendered[key] = renderer.render(found, guests, openmetrics=openmetrics)
         return round.rendered[key]
 

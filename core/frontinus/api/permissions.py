@@ -71,6 +71,8 @@ PERMISSIONS: Mapping[str, Permission] = {
     "stats": _read("domain", "read"),
     "agent_command": _write("domain", "write"),
     "monitor_command": _write("domain", "write"),
+    "poll": _read("domain", "read"),
+    "measure_dirty_rate": _write("domain", "write"),
     "jobs": _read("domain", "read"),
     "abort_job": _write("domain", "write"),
     # networks

@@ -114,8 +114,15 @@ class InterfaceStats(View, frozen=True, kw_only=True):
     tx_drops: int | None = None
 
 
+class LatencyHistogram(View, frozen=True, kw_only=True):
+    """How long requests took. `counts` has one number more than `bounds` (ns): the first counts those below the first bound."""
+
+    bounds: tuple[int, ...]
+    counts: tuple[int, ...]
+
+
 class BlockStats(View, frozen=True, kw_only=True):
-    """One disk. Bytes, requests, times in ns; sizes in bytes."""
+    """One disk. Bytes, requests, times in ns; sizes in bytes. The histograms count from when the engine first looked."""
 
     index: int
     name: str
@@ -135,6 +142,9 @@ class BlockStats(View, frozen=True, kw_only=True):
     capacity: int | None = None
     physical: int | None = None
     threshold: int | None = None
+    read_latency: LatencyHistogram | None = None
+    write_latency: LatencyHistogram | None = None
+    flush_latency: LatencyHistogram | None = None
 
 
 class MemoryStats(View, frozen=True, kw_only=True):
@@ -173,6 +183,14 @@ class CpuStats(View, frozen=True, kw_only=True):
     system: int | None = None
 
 
+class DirtyRate(View, frozen=True, kw_only=True):
+    """The last measurement of how fast the guest changes its memory: when it began (Unix time), its length in s, bytes a second."""
+
+    began: float
+    seconds: float
+    rate: int
+
+
 class GuestStats(View, frozen=True, kw_only=True):
     """Figures of one guest, taken at `taken` (Unix time). `stale`: the hypervisor did not answer in time, figures are old."""
 
@@ -191,10 +209,17 @@ class GuestStats(View, frozen=True, kw_only=True):
     interfaces: tuple[InterfaceStats, ...] = ()
     blocks: tuple[BlockStats, ...] = ()
     iothreads: tuple[IothreadStats, ...] = ()
+    jobs: tuple[JobView, ...] = ()
+    """Work under way."""
+    dirty_rate: DirtyRate | None = None
 
 
-StatsGroup = Literal["state", "cpu", "balloon", "vcpu", "interface", "block", "iothread", "memory"]
-STATS_GROUPS: tuple[StatsGroup, ...] = ("state", "cpu", "balloon", "vcpu", "interface", "block", "iothread", "memory")
+StatsGroup = Literal[
+    "state", "cpu", "balloon", "vcpu", "interface", "block", "iothread", "memory", "job", "dirtyrate"
+]  # fmt: skip
+STATS_GROUPS: tuple[StatsGroup, ...] = (
+    "state", "cpu", "balloon", "vcpu", "interface", "block", "iothread", "memory", "job", "dirtyrate",
+)  # fmt: skip
 
 
 class JobView(View, frozen=True, kw_only=True):

@@ -64,6 +64,7 @@ async def serve(config: Config) -> None:
             )  # fmt: skip
             stack.callback(server.close)
         supervisor = Supervisor(config)
+        engine.world.restarts = supervisor.restarts
         names = supervisor.start()
         stack.push_async_callback(supervisor.stop)
         log.info("frontinusd %s serves %s; adapters: %s", __version__, config.socket, ", ".join(names) or "none")

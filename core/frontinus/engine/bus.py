@@ -36,6 +36,7 @@ class EventBus:
         self._limit = queue
         self._readers: set[_Reader] = set()
         self.generation = 0
+        self.resyncs = 0
 
     def publish(self, event: AnyEvent) -> None:
         """Stamp an event with the next generation and give it to every reader. Never blocks."""
@@ -60,12 +61,18 @@ class EventBus:
                 reader.ready.clear()
                 if reader.lost:
                     reader.lost = False
+                    self.resyncs += 1
                     reader.queue.clear()
                     yield self._snapshot(resync=True)
                 while reader.queue and not reader.lost:
                     yield reader.queue.popleft()
         finally:
             self._readers.discard(reader)
+
+    @property
+    def readers(self) -> int:
+        """How many follow the stream."""
+        return len(self._readers)
 
     def close(self) -> None:
         """End every reader's stream after what it has."""

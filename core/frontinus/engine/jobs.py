@@ -101,6 +101,19 @@ class Jobs:
         """Views of the running and lately ended jobs, of one guest or all."""
         return [job.view() for job in (*self._ended, *self._running.values()) if guest in (None, job.guest)]
 
+    @property
+    def running(self) -> int:
+        """How many are under way."""
+        return len(self._running)
+
+    def under_way(self) -> dict[str, tuple[JobView, ...]]:
+        """Views of the running jobs by their guest."""
+        found: dict[str, tuple[JobView, ...]] = {}
+        for job in self._running.values():
+            if job.guest is not None:
+                found[job.guest] = (*found.get(job.guest, ()), job.view())
+        return found
+
     def abort(self, job_id: str) -> None:
         """Cancel a running job. Raises InvalidValue for an unknown one, WrongState for one that has ended."""
         job = self._running.get(job_id)

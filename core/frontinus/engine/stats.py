@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import time
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from frontinus import procfs
 from frontinus.api.errors import FrontinusError, InvalidValue
+from frontinus.api.figures import DirtyRateMode, EngineFigures, Poll
 from frontinus.api.views import (
     STATS_GROUPS,
     BlockStats,
     CpuStats,
+    DirtyRate,
     GuestStats,
     InterfaceStats,
     IothreadStats,
+    JobView,
+    LatencyHistogram,
     MemoryStats,
     StatsGroup,
     VcpuStats,
 )
+from frontinus.domain.devices.disk import Disk
 from frontinus.domain.guest import Guest
 from frontinus.engine.record import Record, Running, current_vcpus
 from frontinus.engine.world import World
@@ -34,8 +41,11 @@ DEADLINE = 2.0
 GRACE = 0.05
 """Seconds that a guest has which did not answer the last time: it may not delay the others again."""
 
+STARTED = time.time()
+"""When this process began its work, Unix time."""
+
 NEEDS = {"cpu": "cpu", "vcpu": "vcpu", "balloon": "memory", "memory": "memory", "interface": "interface",
-         "block": "block", "iothread": "iothread"}  # fmt: skip
+         "block": "block", "iothread": "iothread", "dirtyrate": "dirtyrate"}  # fmt: skip
 """The hypervisor's group that each group of ours is made from."""
 
 
@@ -54,6 +64,7 @@ class Statistics:
         self.world = world
         self._rounds: dict[str, Sample] = {}
         self._last: dict[str, tuple[frozenset[str], GuestFigures]] = {}
+        self._sampled = self._shared = 0
 
     async def stats(self, guests: Sequence[str] | None = None, groups: Sequence[StatsGroup] | None = None,
                     max_age: float = 0.0) -> list[GuestStats]:  # fmt: skip
@@ -66,9 +77,33 @@ class Statistics:
         self._forget(records)
         rounds = [self._round(record, needed, max_age) for record in records]
         await self._wait(records, rounds)
+        jobs = self.world.jobs.under_way() if "job" in wanted else {}
         return [
-            _stats(record, self._figures(record, work), wanted) for record, work in zip(records, rounds, strict=True)
+            _stats(record, self._figures(record, work), wanted, jobs.get(record.uuid, ()))
+            for record, work in zip(records, rounds, strict=True)
         ]
+
+    async def poll(self, guests: Sequence[str] | None = None, groups: Sequence[StatsGroup] | None = None,
+                   max_age: float = 0.0) -> Poll:  # fmt: skip
+        taken = await self.stats(guests, groups, max_age)
+        return Poll(guests=taken, host=self.world.node.figures(), engine=self._engine())
+
+    def _engine(self) -> EngineFigures:
+        world = self.world
+        return EngineFigures(
+            started=STARTED, cpu=time.process_time_ns(), rss=procfs.rss(), generation=world.bus.generation,
+            guests=len(world.guests), watchers=world.bus.readers, resyncs=world.bus.resyncs,
+            jobs=world.jobs.running, rounds=self._sampled, shared=self._shared,
+            stale=sum(figures.stale for _, figures in self._last.values()), restarts=dict(world.restarts),
+            monitor=world.hypervisor.traffic(),
+        )  # fmt: skip
+
+    async def measure_dirty_rate(self, guest: str, seconds: int = 1, mode: DirtyRateMode = "page-sampling") -> None:
+        if not 1 <= seconds <= 60:
+            raise InvalidValue("a measurement takes 1 to 60 seconds", field="seconds")
+        if mode not in typing.get_args(DirtyRateMode):
+            raise InvalidValue(f"unknown mode '{mode}'", field="mode")
+        await self.world.guests.find(guest).need_running().process.measure_dirty_rate(seconds, mode)
 
     async def _wait(self, records: Sequence[Record], rounds: Sequence[asyncio.Task[GuestFigures] | None]) -> None:
         """Wait for the rounds; for guests that did not answer the last time, no longer than it takes to see them back."""
@@ -86,10 +121,13 @@ class Statistics:
             return None
         last = self._last.get(record.uuid)
         if last and max_age > 0 and groups <= last[0] and time.time() - last[1].taken <= max_age:
+            self._shared += 1
             return None
         under_way = self._rounds.get(record.uuid)
         if under_way and groups <= under_way.groups and not under_way.task.done():
+            self._shared += 1
             return under_way.task
+        self._sampled += 1
         task = asyncio.get_running_loop().create_task(self._sample(record.uuid, running, groups))
         self._rounds[record.uuid] = Sample(groups, task)
         return task
@@ -118,7 +156,9 @@ class Statistics:
                 self._last.pop(record.uuid, None)
 
 
-def _stats(record: Record, figures: GuestFigures | None, groups: Sequence[str]) -> GuestStats:
+def _stats(
+    record: Record, figures: GuestFigures | None, groups: Sequence[str], jobs: tuple[JobView, ...]
+) -> GuestStats:
     guest = record.guest
     shown = figures or GuestFigures()
     return GuestStats(
@@ -132,6 +172,7 @@ def _stats(record: Record, figures: GuestFigures | None, groups: Sequence[str]) 
         interfaces=_interfaces(guest, shown) if "interface" in groups else (),
         blocks=_blocks(guest, shown) if "block" in groups else (),
         iothreads=tuple(IothreadStats(id=n, **v) for n, v in shown.iothreads.items()) if "iothread" in groups else (),
+        jobs=jobs, dirty_rate=_dirty_rate(shown) if "dirtyrate" in groups else None,
     )  # fmt: skip
 
 
@@ -157,8 +198,23 @@ def _interfaces(guest: Guest, figures: GuestFigures) -> tuple[InterfaceStats, ..
 
 
 def _blocks(guest: Guest, figures: GuestFigures) -> tuple[BlockStats, ...]:
-    return tuple(
-        BlockStats(index=index, name=disk.target or "", alias=disk.alias or "", path=disk.source_path,
-                   **figures.blocks.get(disk.alias or "", {}))
-        for index, disk in enumerate(guest.devices.disks)
+    return tuple(_block(index, disk, figures) for index, disk in enumerate(guest.devices.disks))
+
+
+def _block(index: int, disk: Disk, figures: GuestFigures) -> BlockStats:
+    alias = disk.alias or ""
+    kept = {
+        what: LatencyHistogram(bounds=bounds, counts=counts)
+        for what, (bounds, counts) in figures.latencies.get(alias, {}).items()
+    }
+    return BlockStats(
+        index=index, name=disk.target or "", alias=alias, path=disk.source_path, read_latency=kept.get("read"),
+        write_latency=kept.get("write"), flush_latency=kept.get("flush"), **figures.blocks.get(alias, {}),
     )  # fmt: skip
+
+
+def _dirty_rate(figures: GuestFigures) -> DirtyRate | None:
+    if figures.dirty_rate is None:
+        return None
+    began, seconds, rate = figures.dirty_rate
+    return DirtyRate(began=began, seconds=seconds, rate=rate)

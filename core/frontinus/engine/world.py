@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 
 from frontinus.api.events import ChangedEvent, JobEvent, Lifecycle, LifecycleEvent
@@ -43,6 +43,8 @@ class World:
         self.bus = EventBus(self.picture)
         self.jobs = Jobs(self._job_changed)
         self.ports = DisplayPorts()
+        self.restarts: Mapping[str, int] = {}
+        """Of adapters by name; the supervisor's own count."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def picture(self) -> Snapshot:

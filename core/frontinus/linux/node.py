@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from frontinus.api.errors import HostFailed, InvalidValue, Unsupported
+from frontinus.api.figures import HostFigures
 from frontinus.api.node import CpuMap, NodeCpuStats, NodeMemoryParameters, NodeMemoryStats
-from frontinus.linux.topology import CPUS, KIB, NODES, numbers, read, read_memory
+from frontinus.linux import figures, topology
+from frontinus.linux.topology import CPUS, numbers, read, read_memory
 
-TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 KSM = "sys/kernel/mm/ksm"
 FILES: Mapping[str, str] = {
     "pages_to_scan": "pages_to_scan", "sleep_millisecs": "sleep_millisecs", "merge_across_nodes": "merge_across_nodes",
@@ -27,26 +26,24 @@ class LinuxNode:
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
 
+    def figures(self) -> HostFigures:
+        return figures.read_figures(self._root)
+
     def cpu_stats(self, cpu: int | None) -> NodeCpuStats:
-        wanted = "cpu" if cpu is None else f"cpu{cpu}"
-        for line in (read(self._root / "proc/stat") or "").splitlines():
-            name, *fields = line.split()
-            if name == wanted:
-                user, nice, system, idle, iowait, irq, softirq, *_ = (int(field) * TICK for field in fields)
-                return NodeCpuStats(kernel=system + irq + softirq, user=user + nice, idle=idle, iowait=iowait)
-        raise InvalidValue(f"CPU {cpu} is not online", field="cpu")
+        times = figures.cpu_times(self._root, "cpu" if cpu is None else f"cpu{cpu}")
+        if times is None:
+            raise InvalidValue(f"CPU {cpu} is not online", field="cpu")
+        return times
 
     def memory_stats(self, node: int | None) -> NodeMemoryStats:
         if node is None:
             memory = read_memory(self._root)
             return NodeMemoryStats(total=memory["MemTotal"], free=memory["MemFree"], buffers=memory.get("Buffers"),
                                    cached=memory.get("Cached"))  # fmt: skip
-        text = read(self._root / NODES / f"node{node}/meminfo")
-        if text is None:
+        folder = topology.node_folders(self._root).get(node)
+        if folder is None:
             raise InvalidValue(f"the host has no NUMA node {node}", field="node")
-        found = {
-            name: int(value) * KIB for name, value in re.findall(r"^Node \d+ (\w+):\s+(\d+) kB$", text, re.MULTILINE)
-        }
+        found = topology.node_memory(node, folder)
         return NodeMemoryStats(total=found["MemTotal"], free=found["MemFree"])
 
     def cpu_map(self) -> CpuMap:

@@ -26,7 +26,7 @@ class Layout:
 def read_layout(root: Path) -> Layout:
     """The layout; where it is uneven, or hidden, one socket that holds all CPUs as cores, as other tools show it."""
     online = numbers(read(root / CPUS / "online") or "0")
-    nodes = max(1, len(_node_folders(root)))
+    nodes = max(1, len(node_folders(root)))
     cores = {_place(root, cpu) for cpu in online}
     packages = {package for package, _ in cores}
     per_node = max(1, len(packages) // nodes)
@@ -39,7 +39,7 @@ def read_layout(root: Path) -> Layout:
 
 def read_nodes(root: Path) -> tuple[NumaNode, ...]:
     """NUMA nodes; a kernel without them has one that holds everything."""
-    folders = _node_folders(root)
+    folders = node_folders(root)
     if folders:
         return tuple(_node(number, folder) for number, folder in folders.items())
     cpus = tuple(numbers(read(root / CPUS / "online") or "0"))
@@ -93,17 +93,23 @@ def _place(root: Path, cpu: int) -> tuple[str, str]:
     return read(folder / "physical_package_id") or "0", read(folder / "core_id") or str(cpu)
 
 
-def _node_folders(root: Path) -> dict[int, Path]:
+def node_folders(root: Path) -> dict[int, Path]:
+    """Folders of the NUMA nodes by number."""
     folders = {int(folder.name[4:]): folder for folder in (root / NODES).glob("node[0-9]*")}
     return dict(sorted(folders.items()))
 
 
 def _node(number: int, folder: Path) -> NumaNode:
-    memory = _meminfo((read(folder / "meminfo") or "").replace(f"Node {number} ", "")).get("MemTotal", 0)
+    memory = node_memory(number, folder).get("MemTotal", 0)
     distances = tuple(map(int, (read(folder / "distance") or "").split()))
     return NumaNode(
         number, memory, tuple(numbers(read(folder / "cpulist") or "")), distances, _pages(folder / "hugepages")
     )
+
+
+def node_memory(number: int, folder: Path) -> dict[str, int]:
+    """The memory of a node as /proc/meminfo tells the host's, bytes."""
+    return _meminfo((read(folder / "meminfo") or "").replace(f"Node {number} ", ""))
 
 
 def _pages(folder: Path) -> dict[int, int]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from frontinus.api.errors import AgentUnavailable, HypervisorFailed, NoSuchProcess, Unresponsive
+from frontinus.api.figures import MonitorFigures
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.devices.base import Device
 from frontinus.domain.guest import Guest
@@ -40,6 +41,7 @@ class MockGuest(MockTending):
         self.answers.set()
         self._news: asyncio.Queue[GuestFacts] = asyncio.Queue()
         self._cpu_before = 0.0
+        self.dirty_rate: tuple[float, float, int] | None = None
 
     def tell(self, name: str, **data: object) -> None:
         """Put a piece of news into the stream."""
@@ -152,7 +154,12 @@ class MockGuest(MockTending):
             figures.blocks = {d.alias or "": _block(int(ran * 1000)) for d in devices.disks}
         if "interface" in groups:
             figures.interfaces = {i.alias or "": _interface(int(ran * 1000)) for i in devices.interfaces}
+        if "dirtyrate" in groups:
+            figures.dirty_rate = self.dirty_rate
         return figures
+
+    async def measure_dirty_rate(self, seconds: int, mode: str) -> None:
+        self.dirty_rate = (time.time(), float(seconds), 2**20)
 
     async def device_info(self, kind: str) -> Mapping[str, object]:
         return {}
@@ -189,6 +196,9 @@ class MockHypervisor:
 
     async def capabilities(self, emulator: str | None = None) -> Capabilities:
         return capabilities()
+
+    def traffic(self) -> MonitorFigures:
+        return MonitorFigures()
 
     def describe(self, capabilities: Capabilities, host: HostFacts) -> str:
         return f"<capabilities>\n  <host>\n    <cpu>\n      <arch>{host.arch}</arch>\n    </cpu>\n  </host>\n</capabilities>\n"

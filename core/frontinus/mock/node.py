@@ -7,6 +7,7 @@ import time
 import msgspec
 
 from frontinus.api.errors import InvalidValue
+from frontinus.api.figures import HostFigures
 from frontinus.api.node import CpuMap, NodeCpuStats, NodeMemoryParameters, NodeMemoryStats
 
 CPUS = 8
@@ -20,6 +21,11 @@ class MockNode:
         self._parameters = NodeMemoryParameters(
             pages_to_scan=100, sleep_millisecs=20, merge_across_nodes=True, pages_shared=0, pages_sharing=0,
             pages_unshared=0, pages_volatile=0, full_scans=0)  # fmt: skip
+
+    def figures(self) -> HostFigures:
+        told = self.cpu_stats(None)
+        return HostFigures(memory=MEMORY, memory_free=FREE, memory_available=FREE, cpu_user=told.user,
+                           cpu_system=told.kernel, cpu_idle=told.idle, cpu_iowait=told.iowait)  # fmt: skip
 
     def cpu_stats(self, cpu: int | None) -> NodeCpuStats:
         if cpu is not None and not 0 <= cpu < CPUS:

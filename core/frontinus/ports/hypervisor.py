@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from frontinus.api.figures import MonitorFigures
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.devices.base import Device
 from frontinus.domain.guest import Guest
@@ -63,7 +64,11 @@ class GuestFigures:
     memory: dict[str, int] = field(default_factory=dict)
     blocks: dict[str, dict[str, int]] = field(default_factory=dict)
     interfaces: dict[str, dict[str, int]] = field(default_factory=dict)
+    latencies: dict[str, dict[str, tuple[tuple[int, ...], tuple[int, ...]]]] = field(default_factory=dict)
+    """Of disks by alias: read, write and flush, each as bounds in ns and counts."""
     iothreads: dict[int, dict[str, int]] = field(default_factory=dict)
+    dirty_rate: tuple[float, float, int] | None = None
+    """When it was last measured, for how long, bytes a second."""
     stale: bool = False
 
 
@@ -121,6 +126,9 @@ class RunningGuest(Tending, Protocol):
     async def figures(self, groups: Sequence[str], deadline: float) -> GuestFigures:
         """Figures of the named groups: cpu vcpu memory block interface iothread. Pipelined in one write."""
 
+    async def measure_dirty_rate(self, seconds: int, mode: str) -> None:
+        """Begin to measure how fast the guest changes its memory. Raises Unsupported, HypervisorFailed while one is under way."""
+
     async def device_info(self, kind: str) -> JSON:
         """Facts that the hypervisor chose: "chardev" (pty paths), "vnc", "spice" (ports), "status"."""
 
@@ -141,6 +149,9 @@ class Hypervisor(Protocol):
 
     async def capabilities(self, emulator: str | None = None) -> Capabilities:
         """Probe (or take from the cache) the default or a named emulator. Raises HypervisorFailed, InvalidValue."""
+
+    def traffic(self) -> MonitorFigures:
+        """What there was to say to the guests' monitors so far."""
 
     def describe(self, capabilities: Capabilities, host: HostFacts) -> str:
         """The host's capabilities as XML. Pure."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from frontinus.api.figures import HostFigures
 from frontinus.api.node import CpuMap, NodeCpuStats, NodeMemoryParameters, NodeMemoryStats
 
 
 class Node(Protocol):
     """The machine that the engine runs on. Methods block for moments only."""
 
+    def figures(self) -> HostFigures: ...
     def cpu_stats(self, cpu: int | None) -> NodeCpuStats:
         """Raises InvalidValue for a CPU that is not online."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from frontinus.api.errors import FrontinusError, HostFailed, HypervisorFailed, NoSuchProcess, Unresponsive
+from frontinus.api.figures import MonitorFigures
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.devices.base import Device
 from frontinus.domain.guest import Guest
@@ -22,6 +23,7 @@ from frontinus.qemu.argv import secrets
 from frontinus.qemu.caps import cache, replies, transcript, xml_capabilities, xml_domain
 from frontinus.qemu.guest import QemuGuest
 from frontinus.qemu.monitor.client import Command
+from frontinus.qemu.monitor.meter import Meter
 from frontinus.qemu.plan import launch_plan
 from frontinus.qemu.plugging import tap_names
 from frontinus.qemu.proc import LinkCounters
@@ -44,6 +46,7 @@ class QemuHypervisor:
         self._known: dict[str, tuple[list[object], Capabilities]] = {}
         self._probing: dict[str, asyncio.Lock] = {}
         self._links = LinkCounters()
+        self._meter = Meter()
 
     async def capabilities(self, emulator: str | None = None) -> Capabilities:
         path = emulator or self._emulator
@@ -55,6 +58,9 @@ class QemuHypervisor:
                 known = replies.from_sessions(transcript.read(text), path)
                 self._known[path] = now, known
             return known
+
+    def traffic(self) -> MonitorFigures:
+        return self._meter.view()
 
     def describe(self, capabilities: Capabilities, host: HostFacts) -> str:
         return xml_capabilities.describe(capabilities, host)
@@ -90,7 +96,7 @@ class QemuHypervisor:
             pid=child.pid, started=child.started, monitor=plan.monitor, agent=plan.agent, emulator=plan.argv[0],
             folder=plan.folder, agent_device=plan.agent_device, interfaces=tap_names(plan.resources, fds), log=plan.log,
         )  # fmt: skip
-        guest = QemuGuest(record, child, self._links, start)
+        guest = QemuGuest(record, child, self._links, start, self._meter)
         try:
             await guest.connect([Command(name, arguments) for name, arguments in plan.monitor_commands])
             if incoming is not None:
@@ -103,7 +109,7 @@ class QemuHypervisor:
         return guest
 
     async def attach(self, record: RunRecord) -> QemuGuest:
-        guest = QemuGuest(record, Process.found(record.pid, record.started), self._links)
+        guest = QemuGuest(record, Process.found(record.pid, record.started), self._links, meter=self._meter)
         try:
             await guest.reconnect()
         except FrontinusError as error:

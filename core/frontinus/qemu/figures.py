@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -29,6 +29,11 @@ BALLOON: Mapping[str, str] = {
 }  # fmt: skip
 
 
+class _Histogram(msgspec.Struct):
+    boundaries: list[int]
+    bins: list[int]
+
+
 class _Counters(msgspec.Struct):
     rd_bytes: int = 0
     rd_operations: int = 0
@@ -41,6 +46,9 @@ class _Counters(msgspec.Struct):
     flush_operations: int = 0
     flush_total_time_ns: int = 0
     wr_highest_offset: int | None = None
+    rd_latency_histogram: _Histogram | None = None
+    wr_latency_histogram: _Histogram | None = None
+    flush_latency_histogram: _Histogram | None = None
 
 
 class _Node(msgspec.Struct):
@@ -107,6 +115,37 @@ BLOCKS = Command("query-block")
 BLOCK_STATS = Command("query-blockstats")
 BALLOON_SIZE = Command("query-balloon")
 IOTHREADS = Command("query-iothreads")
+LATENCY_BOUNDS = (100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000,
+                  100_000_000, 250_000_000, 500_000_000, 1_000_000_000, 2_500_000_000)  # fmt: skip
+"""Bounds of the histograms that QEMU is asked to keep of each disk, ns."""
+
+
+class _DirtyRate(msgspec.Struct, rename="kebab"):
+    status: str
+    start_time: int = 0
+    calc_time: int = 0
+    dirty_rate: int | None = None
+    calc_time_unit: str = "second"
+
+
+DIRTY_RATE = Command("query-dirty-rate")
+
+
+@dataclass
+class DirtyRates:
+    """The last measurement of the dirty rate. `measured`: None while it is not known whether there ever was one."""
+
+    measured: bool | None = None
+
+    def take(self, figures: GuestFigures, answer: Answer) -> None:
+        """QEMU tells the beginning by the clock that counts from boot, and the rate in MiB/s."""
+        told = answer.value(_DirtyRate)
+        if told.status == "unstarted":
+            self.measured = False
+        elif told.status == "measured" and told.dirty_rate is not None:
+            began = time.time() - (time.monotonic() - told.start_time)
+            seconds = told.calc_time / (1000 if told.calc_time_unit == "millisecond" else 1)
+            figures.dirty_rate = began, seconds, told.dirty_rate << 20
 
 
 @dataclass
@@ -120,7 +159,11 @@ class Sampler:
     nodes: dict[str, str]
     """Device alias by block node; shared with the translator of events."""
     cpus: Sequence[Cpu] | None = None
+    dirty: DirtyRates = field(default_factory=DirtyRates)
     _balloon: str | None = None
+    _untimed: list[Command] = field(default_factory=list)
+    """What makes QEMU keep histograms of disks that have none; sent with the next round."""
+    _timed: set[str] = field(default_factory=set)
 
     def refresh(self) -> list[Command]:
         """What to ask to learn what rarely changes; the answers go to `learn`."""
@@ -154,7 +197,10 @@ class Sampler:
 
     def _questions(self, group: str) -> list[tuple[Command, Callable[[GuestFigures, Answer], None]]]:
         if group == "block":
-            return [(BLOCK_STATS, _block_counters), (BLOCKS, self._block_sizes)]
+            begin, self._untimed = [(command, _nothing) for command in self._untimed], []
+            return [*begin, (BLOCK_STATS, self._block_counters), (BLOCKS, self._block_sizes)]
+        if group == "dirtyrate" and self.dirty.measured is not False:
+            return [(DIRTY_RATE, self.dirty.take)]
         if group == "memory" and self._balloon is not None:
             path = f"/machine/peripheral/{self._balloon}"
             return [(BALLOON_SIZE, _balloon_size),
@@ -174,6 +220,21 @@ class Sampler:
         if "interface" in groups:
             counted = {alias: self.links.read(name) for alias, name in self.interfaces.items()}
             figures.interfaces = {alias: values for alias, values in counted.items() if values}
+
+    def _block_counters(self, figures: GuestFigures, answer: Answer) -> None:
+        for backend in answer.value(list[_Backend]):
+            alias = _alias(backend.qdev, backend.device)
+            if not alias:
+                continue  # a node that no device uses
+            figures.blocks.setdefault(alias, {}).update(_counters(backend))
+            latencies = _latencies(backend.stats)
+            if latencies:
+                figures.latencies[alias] = latencies
+            elif backend.qdev and backend.qdev not in self._timed:
+                self._timed.add(backend.qdev)
+                self._untimed.append(
+                    Command("block-latency-histogram-set", {"id": backend.qdev, "boundaries": LATENCY_BOUNDS})
+                )
 
     def _block_sizes(self, figures: GuestFigures, answer: Answer) -> None:
         blocks = answer.value(list[_Block])
@@ -197,22 +258,29 @@ def _alias(qdev: str, device: str) -> str:
     return device_of(qdev) or device
 
 
-def _block_counters(figures: GuestFigures, answer: Answer) -> None:
-    for backend in answer.value(list[_Backend]):
-        alias = _alias(backend.qdev, backend.device)
-        if not alias:
-            continue  # a node that no device uses
-        c = backend.stats
-        counters = {
-            "read_bytes": c.rd_bytes, "read_requests": c.rd_operations, "read_time": c.rd_total_time_ns,
-            "read_errors": c.failed_rd_operations, "write_bytes": c.wr_bytes, "write_requests": c.wr_operations,
-            "write_time": c.wr_total_time_ns, "write_errors": c.failed_wr_operations,
-            "flush_requests": c.flush_operations, "flush_time": c.flush_total_time_ns,
-        }  # fmt: skip
-        written = backend.parent.stats.wr_highest_offset if backend.parent else None
-        if written is not None:
-            counters["allocation"] = written
-        figures.blocks.setdefault(alias, {}).update(counters)
+def _nothing(figures: GuestFigures, answer: Answer) -> None:
+    """The answer says nothing."""
+
+
+def _counters(backend: _Backend) -> dict[str, int]:
+    c = backend.stats
+    counters = {
+        "read_bytes": c.rd_bytes, "read_requests": c.rd_operations, "read_time": c.rd_total_time_ns,
+        "read_errors": c.failed_rd_operations, "write_bytes": c.wr_bytes, "write_requests": c.wr_operations,
+        "write_time": c.wr_total_time_ns, "write_errors": c.failed_wr_operations,
+        "flush_requests": c.flush_operations, "flush_time": c.flush_total_time_ns,
+    }  # fmt: skip
+    written = backend.parent.stats.wr_highest_offset if backend.parent else None
+    return counters if written is None else {**counters, "allocation": written}
+
+
+def _latencies(stats: _Counters) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    found = {
+        "read": stats.rd_latency_histogram,
+        "write": stats.wr_latency_histogram,
+        "flush": stats.flush_latency_histogram,
+    }
+    return {name: (tuple(kept.boundaries), tuple(kept.bins)) for name, kept in found.items() if kept is not None}
 
 
 def _balloon_size(figures: GuestFigures, answer: Answer) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from frontinus.api.errors import AgentUnavailable, HypervisorFailed, Unresponsive
+from frontinus.api.errors import AgentUnavailable, HypervisorFailed, Unresponsive, Unsupported
 from frontinus.domain.plan import DevicePlan
 from frontinus.domain.qapi import Schema
 from frontinus.ports.hypervisor import JSON, GuestFacts, GuestFigures, RunRecord
@@ -17,6 +17,7 @@ from frontinus.qemu import migration, passthrough, plugging, vcpus
 from frontinus.qemu.figures import Sampler
 from frontinus.qemu.monitor.agent import agent_command, parse_command
 from frontinus.qemu.monitor.client import DEADLINE, Command, Event, Monitor
+from frontinus.qemu.monitor.meter import Meter
 from frontinus.qemu.news import Translator
 from frontinus.qemu.proc import LinkCounters, ProcessFigures
 from frontinus.qemu.process import Process, describe
@@ -43,10 +44,12 @@ class _Chardev(msgspec.Struct, rename="kebab"):
 class QemuGuest(QemuTending):
     """RunningGuest on QEMU."""
 
-    def __init__(self, record: RunRecord, process: Process, links: LinkCounters, log_start: int = 0) -> None:
+    def __init__(self, record: RunRecord, process: Process, links: LinkCounters, log_start: int = 0,
+                 meter: Meter | None = None) -> None:  # fmt: skip
         self.record = record
         self.process = process
         self._links = links
+        self._meter = meter
         self._log_start = log_start
         self._translator = Translator(record.agent_device)
         self._news: asyncio.Queue[GuestFacts | None] = asyncio.Queue()
@@ -64,7 +67,9 @@ class QemuGuest(QemuTending):
 
         Raises Unresponsive, HypervisorFailed with the last words of a process that ended instead.
         """
-        monitor = self._monitor = await Monitor.connect(self.record.monitor, self._event, self._monitor_ended)
+        monitor = self._monitor = await Monitor.connect(
+            self.record.monitor, self._event, self._monitor_ended, self._meter
+        )
         self.process.when_ended(self._process_ended)
         self._sampler = Sampler(monitor, self._counted, self._links, self.record.interfaces, self._translator.nodes)
         learn = self._sampler.refresh()
@@ -278,6 +283,17 @@ class QemuGuest(QemuTending):
     async def figures(self, groups: Sequence[str], deadline: float) -> GuestFigures:
         assert self._sampler is not None, "not connected"
         return await self._sampler.take(groups, deadline)
+
+    async def measure_dirty_rate(self, seconds: int, mode: str) -> None:
+        assert self._sampler is not None, "not connected"
+        schema = await self._own_schema()
+        if not schema.has("calc-dirty-rate"):
+            raise Unsupported("this QEMU cannot measure how fast a guest changes its memory")
+        modes = {"mode": mode} if schema.has("calc-dirty-rate/arg-type/mode") else {}
+        if not modes and mode != "page-sampling":
+            raise Unsupported(f"this QEMU cannot measure by {mode}")
+        await self.monitor.execute("calc-dirty-rate", {"calc-time": seconds, **modes})
+        self._sampler.dirty.measured = True
 
     def _forget(self) -> None:
         if self._sampler is not None:

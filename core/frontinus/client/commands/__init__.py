@@ -13,7 +13,7 @@ FILES: Mapping[str, str] = {
     "definitions": "define undefine edit autostart domrename desc metadata domxml-to-native",
     "devices": "attach-device detach-device update-device detach-device-alias attach-disk detach-disk attach-interface"
     " detach-interface change-media setmem setmaxmem setvcpus blockresize",
-    "figures": "domstats dommemstat domblkstat domifstat domblklist domiflist vcpuinfo",
+    "figures": "domstats domdirtyrate-calc dommemstat domblkstat domifstat domblklist domiflist vcpuinfo",
     "saved": "managedsave managedsave-remove save restore save-image-dumpxml",
     "interaction": "screenshot send-key inject-nmi console ttyconsole qemu-monitor-command qemu-agent-command event"
     " domjobinfo domjobabort",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from lxml import etree
 
@@ -28,6 +28,8 @@ COUNTS = {"swap_in": 1024, "swap_out": 1024, "major_faults": 1, "minor_faults": 
           "hugetlb_pgfail": 1}  # fmt: skip
 """What a balloon figure is divided by; sizes are shown in KiB."""
 
+DIRTY_RATE = {"began": "calc_start_time", "seconds": "calc_period", "rate": "megabytes_per_second"}
+
 VCPU_STATES = {"offline": 0, "running": 1, "blocked": 2}
 
 Pairs = Iterator[tuple[str, object]]
@@ -35,32 +37,58 @@ Pairs = Iterator[tuple[str, object]]
 
 def rows(stats: GuestStats, groups: set[str]) -> Pairs:
     """Name and value as virsh domstats prints them."""
-    if "state" in groups:
-        yield "state.state", STATES.index(stats.state)
-        yield "state.reason", REASONS[stats.state].index(stats.reason)
-    if stats.cpu is not None and "cpu" in groups:
-        yield from ((f"cpu.{n}", v) for n in ("time", "user", "system") if (v := getattr(stats.cpu, n)) is not None)
-    if stats.memory is not None and "balloon" in groups:
+    for group, shown in GROUPS.items():
+        if group in groups:
+            yield from shown(stats)
+
+
+def _state(stats: GuestStats) -> Pairs:
+    yield "state.state", STATES.index(stats.state)
+    yield "state.reason", REASONS[stats.state].index(stats.reason)
+
+
+def _cpu(stats: GuestStats) -> Pairs:
+    if stats.cpu is not None:
+        yield from _named("cpu", stats.cpu, {name: name for name in ("time", "user", "system")})
+
+
+def _balloon(stats: GuestStats) -> Pairs:
+    if stats.memory is not None:
         yield from _named("balloon", stats.memory, BALLOON, lambda name, value: value // COUNTS.get(name, 1024))
-    if "vcpu" in groups:
-        yield from _vcpus(stats)
-    if "interface" in groups:
-        yield "net.count", len(stats.interfaces)
-        for nic in stats.interfaces:
-            yield f"net.{nic.index}.name", nic.name
-            yield from _named(f"net.{nic.index}", nic, NET)
-    if "block" in groups:
-        yield "block.count", len(stats.blocks)
-        for block in stats.blocks:
-            yield f"block.{block.index}.name", block.name
-            if block.path is not None:
-                yield f"block.{block.index}.path", block.path
-            yield from _named(f"block.{block.index}", block, BLOCK)
-    if "iothread" in groups:
-        yield "iothread.count", len(stats.iothreads)
-        for thread in stats.iothreads:
-            yield from _named(f"iothread.{thread.id}", thread, {"poll_max": "poll-max-ns", "poll_grow": "poll-grow",
-                                                                "poll_shrink": "poll-shrink"})  # fmt: skip
+
+
+def _nics(stats: GuestStats) -> Pairs:
+    yield "net.count", len(stats.interfaces)
+    for nic in stats.interfaces:
+        yield f"net.{nic.index}.name", nic.name
+        yield from _named(f"net.{nic.index}", nic, NET)
+
+
+def _disks(stats: GuestStats) -> Pairs:
+    yield "block.count", len(stats.blocks)
+    for block in stats.blocks:
+        yield f"block.{block.index}.name", block.name
+        if block.path is not None:
+            yield f"block.{block.index}.path", block.path
+        yield from _named(f"block.{block.index}", block, BLOCK)
+
+
+def _iothreads(stats: GuestStats) -> Pairs:
+    yield "iothread.count", len(stats.iothreads)
+    for thread in stats.iothreads:
+        yield from _named(f"iothread.{thread.id}", thread, {"poll_max": "poll-max-ns", "poll_grow": "poll-grow",
+                                                            "poll_shrink": "poll-shrink"})  # fmt: skip
+
+
+def _jobs(stats: GuestStats) -> Pairs:
+    for number, job in enumerate(stats.jobs):
+        yield from _named(f"job.{number}", job, {"kind": "kind", "processed": "processed", "total": "total"})
+
+
+def _dirty(stats: GuestStats) -> Pairs:
+    if stats.dirty_rate is not None:
+        yield from _named("dirtyrate", stats.dirty_rate, DIRTY_RATE,
+                          lambda name, value: value >> 20 if name == "rate" else int(value))  # fmt: skip
 
 
 def _named(prefix: str, view: object, names: dict[str, str], scale: object = None) -> Pairs:
@@ -82,6 +110,13 @@ def _vcpus(stats: GuestStats) -> Pairs:
             yield f"vcpu.{cpu.index}.halted", "yes" if cpu.halted else "no"
 
 
+GROUPS: Mapping[str, Callable[[GuestStats], Pairs]] = {
+    "state": _state, "cpu": _cpu, "balloon": _balloon, "vcpu": _vcpus, "interface": _nics, "block": _disks,
+    "iothread": _iothreads, "job": _jobs, "dirtyrate": _dirty,
+}  # fmt: skip
+"""What each group of figures prints, in this order."""
+
+
 async def _domstats(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     groups = [g for g in STATS_GROUPS if g != "memory" and getattr(options, g)] or None
     stats = await engine.stats(options.guests or None, groups, max_age=options.max_age)
@@ -96,6 +131,11 @@ async def _domstats(engine: Engine, options: argparse.Namespace, out: Output) ->
 
 async def _one(engine: Engine, options: argparse.Namespace, group: str) -> GuestStats:
     return (await engine.stats([options.guest], [group]))[0]  # type: ignore[list-item]
+
+
+async def _dirty_rate(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    await engine.measure_dirty_rate(options.guest, options.seconds, options.mode)
+    out.line(f"Guest '{options.guest}' is measured for {options.seconds} s")
 
 
 async def _memory(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -174,6 +214,9 @@ COMMANDS = (
     Command("domstats", "show figures of all or some guests", (
         arg("guests", nargs="*", complete="guest"), *(flag(f"--{g}") for g in STATS_GROUPS if g != "memory"),
         arg("--max-age", type=float, default=0.0, help="seconds that a figure may be old")), _domstats),
+    Command("domdirtyrate-calc", "measure how fast a guest changes its memory; domstats --dirtyrate shows it", (
+        GUEST, arg("--seconds", type=int, default=1, help="1 to 60; default: 1"),
+        arg("--mode", choices=["page-sampling", "dirty-bitmap", "dirty-ring"], default="page-sampling")), _dirty_rate),
     Command("dommemstat", "show a guest's memory figures", (GUEST,), _memory),
     Command("domblkstat", "show figures of a guest's disks", (GUEST, arg("device", nargs="?")), _block),
     Command("domifstat", "show figures of a guest's NICs", (GUEST, arg("device", nargs="?")), _interface),

@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from frontinus.api.errors import FrontinusError, HypervisorFailed, Unresponsive
+from frontinus.qemu.monitor.meter import Meter
 from frontinus.qemu.monitor.wire import Wire
 
 T = TypeVar("T")
@@ -117,8 +118,10 @@ class _Batch:
 class Monitor:
     """One QMP connection. `on_event` gets every event; `on_end` is called once with the reason."""
 
-    def __init__(self, sock: socket.socket, on_event: Callable[[Event], None], on_end: Callable[[str], None]) -> None:
+    def __init__(self, sock: socket.socket, on_event: Callable[[Event], None], on_end: Callable[[str], None],
+                 meter: Meter | None = None) -> None:  # fmt: skip
         self._loop = asyncio.get_running_loop()
+        self._meter = meter or Meter()
         self._on_event = on_event
         self._on_end = on_end
         self._expected: dict[asyncio.Future[Event], Callable[[Event], bool]] = {}
@@ -129,7 +132,8 @@ class Monitor:
         self._wire = Wire(sock, self._line, self._ended)
 
     @classmethod
-    async def connect(cls, path: str, on_event: Callable[[Event], None], on_end: Callable[[str], None]) -> Monitor:
+    async def connect(cls, path: str, on_event: Callable[[Event], None], on_end: Callable[[str], None],
+                      meter: Meter | None = None) -> Monitor:  # fmt: skip
         """Connect to a socket. Raises HypervisorFailed. QEMU says nothing before `negotiate`."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.setblocking(False)
@@ -141,7 +145,7 @@ class Monitor:
         except BaseException:
             sock.close()
             raise
-        return cls(sock, on_event, on_end)
+        return cls(sock, on_event, on_end, meter)
 
     async def negotiate(self, commands: Sequence[Command] = (), *, deadline: float = DEADLINE) -> list[Answer]:
         """Enter command mode and run the first commands, all in one write: QEMU reads it when it is ready."""
@@ -203,9 +207,12 @@ class Monitor:
             fds,
         )
         batch.timer = self._loop.call_later(deadline, self._late, batch, commands, deadline)
+        began = self._loop.time()
+        self._meter.began(len(commands))
         try:
             return await batch.future
         finally:
+            self._meter.ended(self._loop.time() - began)
             batch.timer.cancel()
             if batch.left:
                 for number in range(first, first + len(commands)):
@@ -218,6 +225,7 @@ class Monitor:
 
     def _late(self, batch: _Batch, commands: Sequence[Command], deadline: float) -> None:
         if not batch.future.done():
+            self._meter.late += 1
             names = [c.execute for c, a in zip(commands, batch.answers, strict=True) if a is None]
             batch.future.set_exception(Unresponsive(f"no answer to {names[0]} within {deadline:g} s"))
 
@@ -238,6 +246,7 @@ class Monitor:
         batch, index, name = self._waiting.pop(number, (None, 0, ""))
         if batch is None:
             return  # it came after its deadline
+        self._meter.failures += message.error is not None
         batch.answers[index] = Answer(name, message.result, message.error)
         batch.left -= 1
         if not batch.left and not batch.future.done():
