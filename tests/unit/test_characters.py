@@ -318,7 +318,7 @@ PLUGGED = {
     "telnet": {
         "addr": {"type": "inet", "data": {"host": "h", "port": "1"}}, "telnet": True, "server": True, "wait": False,
     },
-    "unix": {"addr": {"type": "unix", "data": {"path": "/s"}}},
+    "unix": {"addr": {"type": "unix", "data": {"path": "/s"}}, "server": False},
     "unix-listen": {"addr": {"type": "fd", "data": {"str": "3"}}, "server": True, "wait": False},
     "spiceport": {"fqdn": "org.a.b"},
     "pty": {},

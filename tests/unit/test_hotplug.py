@@ -14,6 +14,9 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.devices.base import Device
+from frontinus.domain.devices.filesystem import Filesystem
+from frontinus.domain.devices.memory import MemoryDevice
+from frontinus.domain.devices.sound import Sound
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import DevicePlan, Listener, Step, Tap
@@ -97,10 +100,10 @@ def test_objects_before_and_since_they_are_flat(guest: Guest, caps: Capabilities
 def test_what_cannot_come_and_go(guest: Guest, caps: Capabilities) -> None:
     ports = [c for c in guest.devices.controllers if c.type == "pci"]
     built_in = [d for d in guest.devices.inputs if d.bus == "ps2"]
-    balloon = guest.devices.memballoon
-    assert ports and built_in and balloon
-    for device in (ports[-1], built_in[0], balloon):
-        with pytest.raises(Unsupported, match=f"<{device.tag}>|PCI controller"):
+    hda = Sound(model="ich9", alias="sound0")
+    assert ports and built_in
+    for device in (ports[-1], built_in[0], hda):
+        with pytest.raises(Unsupported, match=f"<{device.tag}[> ]|PCI controller"):
             plan_device(guest, device, caps, HOST)
 
 
@@ -133,6 +136,29 @@ def test_link_and_password(guest: Guest, caps: Capabilities) -> None:
     )
     plan = update(guest, display, caps, password=None)
     assert plan.steps[1].arguments["time"] == "now"
+
+
+def test_what_a_module_and_the_balloon_let_change(guest: Guest, caps: Capabilities) -> None:
+    module = MemoryDevice(model="virtio-mem", size=2**30, requested=0, current=5, alias="virtiomem0")
+    (set_size,) = update(guest, module, caps, requested=2**20, current=None).steps
+    assert set_size.arguments == {
+        "path": "/machine/peripheral/virtiomem0",
+        "property": "requested-size",
+        "value": 2**20,
+    }
+    balloon = guest.devices.memballoon
+    assert balloon is not None
+    (poll,) = update(guest, balloon, caps, period=4).steps
+    assert (poll.arguments["property"], poll.arguments["value"]) == ("guest-stats-polling-interval", 4)
+    for device, change in ((module, {"size": 2**31}), (balloon, {"autodeflate": True})):
+        with pytest.raises(Unsupported, match="while the guest runs"):
+            update(guest, device, caps, **change)
+
+
+def test_a_socket_that_connects_says_so(guest: Guest, caps: Capabilities) -> None:
+    folder = Filesystem(driver="virtiofs", source="/x", target="t", socket="/x.sock", alias="fs0")
+    backend = plan_device(guest, folder, caps, HOST).steps[0].arguments["backend"]
+    assert isinstance(backend, Mapping) and backend["data"]["server"] is False, "the command's default is to listen"
 
 
 def test_what_cannot_change(guest: Guest, caps: Capabilities) -> None:

@@ -7,16 +7,28 @@ from frontinus.domain.aliases import assign_aliases, is_user_alias
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.complete import complete
 from frontinus.domain.devices import Devices
-from frontinus.domain.devices.base import Device
+from frontinus.domain.devices.base import (
+    CcidAddress,
+    Device,
+    DriveAddress,
+    PciAddress,
+    UsbAddress,
+    VirtioSerialAddress,
+)
 from frontinus.domain.devices.controller import Controller
 from frontinus.domain.devices.disk import Disk, last_layer, number_layers
+from frontinus.domain.devices.hub import Hub
+from frontinus.domain.devices.memballoon import Memballoon
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
-from frontinus.xml import DocumentError, MappingError, Variants, document
+from frontinus.xml import DocumentError, MappingError, Model, Variants, document
 from frontinus.xml.mapping import Spec, specs
 
 IDENTITY = {"disk": ("target",), "interface": ("mac",), "filesystem": ("target",), "graphics": ("type",)}
 """What users name a device by when they detach or update it: one matching attribute is enough to be the same device."""
+
+CHANGE = {"memory": ("requested", "current"), "memballoon": ("period",)}
+"""What can change in a device without a name of its own, and so tells nothing of which is meant."""
 
 
 def parse_device(xml: str) -> Device:
@@ -59,11 +71,16 @@ def add_device(guest: Guest, device: Device, caps: Capabilities, host: HostFacts
     name, several = _slot(device)
     if several:
         getattr(changed.devices, name).append(device)
-    elif getattr(changed.devices, name) is not None:
+    elif not _is_none(getattr(changed.devices, name)):
         raise InvalidXML(f"the guest has a <{device.tag}> already", element=device.tag)
     else:
         setattr(changed.devices, name, device)
     return complete(changed, caps, host, hotplug=hotplug)
+
+
+def _is_none(device: Device | None) -> bool:
+    """Whether a device of which there is one is not there; a balloon can be said not to be."""
+    return device is None or (isinstance(device, Memballoon) and device.model == "none")
 
 
 def plugged(live: Guest, device: Device, caps: Capabilities, host: HostFacts) -> tuple[Guest, list[Device]]:
@@ -90,9 +107,17 @@ def _same(candidate: Device, wanted: Device) -> bool:
     keys = [pair for pair in keys if pair[1] is not None]
     if keys:
         return all(mine == theirs for mine, theirs in keys)
-    if wanted.address is not None:
-        return candidate.address == wanted.address
-    return candidate.clone(alias=None, address=None) == wanted.clone(alias=None, address=None)
+    return _has(candidate, wanted.clone(**dict.fromkeys(CHANGE.get(wanted.tag, ()))))
+
+
+def _has(candidate: object, wanted: object) -> bool:
+    """Whether the one has all that the other says. What it does not say may be anything."""
+    if isinstance(wanted, Model):
+        said = ((name, getattr(wanted, name)) for name in specs(type(wanted)) if name != "alias")
+        return type(candidate) is type(wanted) and all(_has(getattr(candidate, name), value) for name, value in said)
+    if isinstance(wanted, list):
+        return isinstance(candidate, list) and len(candidate) >= len(wanted) and all(map(_has, candidate, wanted))
+    return wanted is None or wanted is False or candidate == wanted
 
 
 def find_device(guest: Guest, wanted: Device) -> Device:
@@ -104,6 +129,29 @@ def find_device(guest: Guest, wanted: Device) -> Device:
     return found[0]
 
 
+def user_of(guest: Guest, device: Device) -> Device | None:
+    """A device that hangs on this controller or hub, which can thus not go."""
+    return next((d for d in guest.devices.all() if d is not device and d.address and _hangs_on(d, device)), None)
+
+
+def _hangs_on(device: Device, what: Device) -> bool:
+    match what, device.address:
+        case Hub(address=UsbAddress() as hub), UsbAddress() as usb:
+            return usb.bus == hub.bus and (usb.port or "").startswith(f"{hub.port}.")
+        case Controller(type="pci"), PciAddress() as pci:
+            return pci.bus == what.index
+        case Controller(type="usb"), UsbAddress() as usb:
+            return (usb.bus or 0) == what.index
+        case Controller(type="virtio-serial"), VirtioSerialAddress() as port:
+            return port.controller == what.index
+        case Controller(type="ccid"), CcidAddress() as slot:
+            return slot.controller == what.index
+        case Controller(), DriveAddress() as drive:
+            bus = device.bus if isinstance(device, Disk) else "scsi"
+            return bus == what.type and drive.controller == what.index
+    return False
+
+
 def remove_device(guest: Guest, device: Device) -> None:
     """Take a device out of the guest (by identity)."""
     name, several = _slot(device)
@@ -112,6 +160,13 @@ def remove_device(guest: Guest, device: Device) -> None:
         held[:] = [d for d in held if d is not device]
     else:
         setattr(guest.devices, name, None)
+
+
+def changed_device(guest: Guest, wanted: Device, caps: Capabilities, host: HostFacts) -> Guest:
+    """A completed copy of a definition with one device changed. Raises NoSuchDevice, InvalidXML, Unsupported."""
+    changed = guest.clone()
+    replace_device(changed, find_device(changed, wanted), wanted)
+    return complete(changed, caps, host)
 
 
 def replace_device(guest: Guest, old: Device, new: Device) -> None:

@@ -8,14 +8,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 
-from frontinus.api.errors import NoSuchDevice, Unresponsive
+from frontinus.api.errors import NoSuchDevice, Unresponsive, WrongState
 from frontinus.api.events import DeviceAddedEvent, DiskChangeEvent
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.disk import Disk, last_layer, number_layers
 from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest
 from frontinus.domain.plan import DevicePlan, Folder
-from frontinus.domain.plugging import add_device, find_device, parse_device, plugged, remove_device, replace_device
+from frontinus.domain.plugging import (
+    add_device,
+    changed_device,
+    find_device,
+    parse_device,
+    plugged,
+    remove_device,
+    replace_device,
+    user_of,
+)
 from frontinus.engine import runstate, trail, unplugging
 from frontinus.engine.halves import Halves
 from frontinus.engine.record import Record, Running
@@ -109,6 +118,8 @@ class Hotplug:
         record = self.world.guests.find(guest)
         async with record.lock.hold("detach a device"):
             halves = Halves.of(record, live=live, config=config)
+            for half in halves:
+                _refuse_used(half, find(half))
             if halves.definition is not None:
                 remove_device(halves.definition, find(halves.definition))
             if halves.live is not None:
@@ -131,7 +142,8 @@ class Hotplug:
         async with record.lock.hold("update a device"):
             halves = Halves.of(record, live=live, config=config)
             if halves.definition is not None:
-                replace_device(halves.definition, find_device(halves.definition, device), device)
+                caps = await self.world.hypervisor.capabilities(halves.definition.devices.emulator)
+                halves.definition = changed_device(halves.definition, device, caps, self.world.host)
             if halves.live is not None:
                 await self._change(record, record.need_running(), device)
                 halves.live = None
@@ -156,6 +168,13 @@ class Hotplug:
         if isinstance(old, Disk) and isinstance(new, Disk) and old.source_path != new.source_path:
             self.world.bus.publish(DiskChangeEvent(uuid=record.uuid, name=record.name, old=old.source_path,
                                                    new=new.source_path, device=new.alias or "", reason="changed"))  # fmt: skip
+
+
+def _refuse_used(half: Guest, device: Device) -> None:
+    user = user_of(half, device)
+    if user is not None:
+        name = user.alias or getattr(user, "target", None) or ""
+        raise WrongState(f"<{device.tag}> is in use: <{user.tag}> {name} hangs on it")
 
 
 def _close(fds: Mapping[int, int]) -> None:

@@ -19,13 +19,16 @@ from frontinus.domain.devices.disk import Disk
 from frontinus.domain.devices.filesystem import Filesystem
 from frontinus.domain.devices.graphics import Graphics
 from frontinus.domain.devices.hostdev import Hostdev
+from frontinus.domain.devices.hub import Hub
 from frontinus.domain.devices.input import Input
 from frontinus.domain.devices.interface import Interface
+from frontinus.domain.devices.memballoon import Memballoon
 from frontinus.domain.devices.memory import MemoryDevice
 from frontinus.domain.devices.redirdev import Redirdev
 from frontinus.domain.devices.rng import Rng
 from frontinus.domain.devices.shmem import Shmem
-from frontinus.domain.devices.sound import Sound
+from frontinus.domain.devices.smartcard import Smartcard
+from frontinus.domain.devices.sound import WITH_CODECS, Sound
 from frontinus.domain.devices.vsock import Vsock
 from frontinus.domain.devices.watchdog import Watchdog
 from frontinus.domain.guest import Guest
@@ -33,6 +36,7 @@ from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import DevicePlan, Step
 from frontinus.qemu.argv import (
     audio,
+    balloon,
     characters,
     crypto,
     disks,
@@ -44,6 +48,7 @@ from frontinus.qemu.argv import (
     rng,
     secrets,
     shmem,
+    smartcard,
     usb,
     vsock,
     watchdogs,
@@ -69,6 +74,12 @@ def _controller(ctx: Context, controller: Controller) -> None:
         ctx.props("device", controller_props(ctx, controller))
 
 
+def _sound(ctx: Context, card: Sound) -> None:
+    if card.model in WITH_CODECS:
+        raise Unsupported(f"<sound model='{card.model}'> cannot be plugged: its codecs come with the machine")
+    audio.sound(ctx, card)
+
+
 Emit = Callable[[Context, Device], None]
 EMITTERS: Mapping[type[Device], Emit] = {
     kind: cast("Emit", emit)
@@ -83,12 +94,15 @@ EMITTERS: Mapping[type[Device], Emit] = {
         (Crypto, crypto.crypto),
         (Filesystem, filesystems.filesystem),
         (Hostdev, hostdevs.hostdev),
+        (Hub, usb.hub),
         (Input, inputs.input_device),
+        (Memballoon, balloon.memballoon),
         (MemoryDevice, memory_devices.memory_device),
         (Redirdev, usb.redirdev),
         (Rng, rng.rng),
         (Shmem, shmem.shmem),
-        (Sound, audio.sound),
+        (Smartcard, smartcard.smartcard),
+        (Sound, _sound),
         (Vsock, vsock.vsock),
         (Watchdog, watchdogs.plug),
     )
@@ -192,7 +206,20 @@ def plan_update(guest: Guest, old: Device, new: Device, caps: Capabilities, host
             return DevicePlan(alias_of(old), (), (Step("set_link", {"name": alias_of(old), "up": up}),))
         case Graphics(), Graphics():
             return _change_password(old, new)
+        case MemoryDevice(), MemoryDevice():
+            _only(old, new.clone(current=old.current), "requested")
+            return _set(alias_of(old), "requested-size", new.requested or 0)
+        case Memballoon(), Memballoon():
+            _only(old, new, "period")
+            return _set(alias_of(old), "guest-stats-polling-interval", new.period or 0)
     raise Unsupported(f"<{old.tag}> cannot change while the guest runs")
+
+
+def _set(alias: str, name: str, value: int) -> DevicePlan:
+    """A property of a device that QEMU lets change."""
+    return DevicePlan(alias, (), (
+        Step("qom-set", {"path": f"/machine/peripheral/{alias}", "property": name, "value": value}),
+    ))  # fmt: skip
 
 
 def _only(old: Device, new: Device, *names: str) -> None:

@@ -127,7 +127,7 @@ def assign_indexes(controllers: list[Controller]) -> None:
     for place, controller in enumerate(controllers):
         if controller.index is None:
             group = _group(controllers[:place], controller) if controller.model in USB2 else None
-            controller.index = free_index(controllers, controller.type) if group is None else group
+            controller.index = _free_index(controllers, controller) if group is None else group
 
 
 def _group(before: list[Controller], controller: Controller) -> int | None:
@@ -139,10 +139,11 @@ def _group(before: list[Controller], controller: Controller) -> int | None:
     return None if taken else last.index
 
 
-def free_index(controllers: list[Controller], kind: str) -> int:
-    """The lowest index that no controller of a type has."""
-    used = {controller.index for controller in controllers if controller.type == kind}
-    return next(index for index in range(len(used) + 1) if index not in used)
+def _free_index(controllers: list[Controller], new: Controller) -> int:
+    """The lowest index that no controller of the type has; the PCI bus with index 0 is the machine's own."""
+    used = {controller.index for controller in controllers if controller.type == new.type}
+    first = 1 if new.type == "pci" and new.model is not None and not new.is_root else 0
+    return next(index for index in range(first, len(used) + 2) if index not in used)
 
 
 def free_bus_nr(controllers: list[Controller]) -> int | None:

@@ -145,7 +145,7 @@ def chardev_add(properties: Props) -> dict[str, object]:
     data: dict[str, object] = {key: rest.pop(key) for key in ("logfile", "logappend") if key in rest}
     if kind == "socket":
         data["addr"] = _socket_address(rest)
-        data |= rest
+        data |= {"server": False, **rest}  # the command would listen where the option connects
     elif kind == "udp":
         data["remote"] = _inet(rest["host"], rest["port"])
         data["local"] = _inet(rest["localaddr"], rest["localport"])
