@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 import frontinus.domain
+import frontinus.network
 from frontinus.domain.devices.disk import Verbatim
 from frontinus.domain.scaled import Scaled
 from frontinus.xml import Flag, Model, Raw, Size, Variants, View, format_document, parse_document
@@ -25,8 +26,9 @@ CHARACTERS = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn"),
 
 
 def classes(root: type[Model] = Model) -> Iterator[type[Model]]:
-    for package in pkgutil.walk_packages(frontinus.domain.__path__, "frontinus.domain."):
-        importlib.import_module(package.name)
+    for tree in (frontinus.domain, frontinus.network):
+        for package in pkgutil.walk_packages(tree.__path__, f"{tree.__name__}."):
+            importlib.import_module(package.name)
     pending = [root]
     while pending:
         current = pending.pop()

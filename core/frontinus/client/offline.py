@@ -30,7 +30,7 @@ def argv_lines(files: Iterable[str], caps: Capabilities, host: HostFacts) -> Ite
         guest = prepare(complete(parse_guest(text), caps, host), caps, host, guest_id=-1)
         return {"argv": list(launch_plan(guest, caps, host, seal=seal).argv)}
 
-    return (_line(name, translate) for name in files)
+    return (line(name, translate) for name in files)
 
 
 def sealer(host: HostFacts) -> Sealer:
@@ -51,7 +51,7 @@ def xml_lines(files: Iterable[str], caps: Capabilities, host: HostFacts, view: s
             )
         }
 
-    return (_line(name, canonical) for name in files)
+    return (line(name, canonical) for name in files)
 
 
 DOCUMENTS: Mapping[str, Callable[[bytes, Guest | None, int | None], Model]] = {
@@ -64,7 +64,7 @@ def document_lines(kind: str, files: Iterable[str], domain: str | None, time: in
     """One line a file: {"file", "xml"} or {"file", "error"}."""
     guest = parse_guest(Path(domain).read_bytes()) if domain else None
     read = DOCUMENTS[kind]
-    return (_line(name, lambda text: {"xml": format_document(read(text, guest, time))}) for name in files)
+    return (line(name, lambda text: {"xml": format_document(read(text, guest, time))}) for name in files)
 
 
 def abi_differences(old: str, new: str, caps: Capabilities, host: HostFacts) -> list[Difference]:
@@ -78,7 +78,8 @@ def abi_differences(old: str, new: str, caps: Capabilities, host: HostFacts) -> 
     return differences(completed(old), completed(new))
 
 
-def _line(name: str, action: Callable[[bytes], dict[str, object]]) -> str:
+def line(name: str, action: Callable[[bytes], dict[str, object]]) -> str:
+    """The answer for one file, whatever happens."""
     try:
         result = action(Path(name).read_bytes())
     except FrontinusError as error:

@@ -29,7 +29,10 @@ from frontinus.xml.codecs import Codec, Str, scale
 
 Element = etree._Element
 IMMUTABLE = frozenset({str, int, bool, type(None), tuple})
-NAMESPACES = {"qemu": "http://libvirt.org/schemas/domain/qemu/1.0"}
+NAMESPACES = {
+    "qemu": "http://libvirt.org/schemas/domain/qemu/1.0",
+    "dnsmasq": "http://libvirt.org/schemas/network/dnsmasq/1.0",
+}
 
 
 def line_of(element: Element) -> int | None:

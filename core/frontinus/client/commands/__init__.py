@@ -18,7 +18,7 @@ FILES: Mapping[str, str] = {
     "interaction": "screenshot send-key inject-nmi console ttyconsole qemu-monitor-command qemu-agent-command event"
     " domjobinfo domjobabort",
     "host": "version nodeinfo hostname capabilities domcapabilities",
-    "offline": "argv xml abi-check completion",
+    "offline": "argv xml dnsmasq firewall abi-check completion",
 }
 """The commands of each file: a command imports its own file alone, so that it starts fast."""
 

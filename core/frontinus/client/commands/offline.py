@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterable, Mapping
 
 from frontinus.client.commands.base import Command, Output, arg, read
 
@@ -23,15 +24,59 @@ def _argv(options: argparse.Namespace) -> int:
 
 
 def _xml(options: argparse.Namespace) -> int:
-    from frontinus.client.offline import DOCUMENTS, document_lines, xml_lines
+    for line in XML[options.kind](options):
+        sys.stdout.write(line + "\n")
+    return 0
+
+
+def _domain_xml(options: argparse.Namespace) -> Iterable[str]:
+    from frontinus.client.offline import xml_lines
     from frontinus.domain.hostfile import load_host
     from frontinus.qemu.caps.replies import load_replies
 
-    if options.kind in DOCUMENTS:
-        lines = document_lines(options.kind, options.files, options.domain, options.time)
-    else:
-        lines = xml_lines(options.files, load_replies(options.capabilities), load_host(options.host), options.view)
-    for line in lines:
+    return xml_lines(options.files, load_replies(options.capabilities), load_host(options.host), options.view)
+
+
+def _document_xml(options: argparse.Namespace) -> Iterable[str]:
+    from frontinus.client.offline import document_lines
+
+    return document_lines(options.kind, options.files, options.domain, options.time)
+
+
+def _network_xml(options: argparse.Namespace) -> Iterable[str]:
+    from frontinus.client.offline_networks import network_lines
+    from frontinus.domain.hostfile import load_host
+
+    return network_lines(options.files, load_host(options.host), options.view)
+
+
+def _port_xml(options: argparse.Namespace) -> Iterable[str]:
+    from frontinus.client.offline_networks import port_lines
+
+    return port_lines(options.files)
+
+
+XML: Mapping[str, Callable[[argparse.Namespace], Iterable[str]]] = {
+    "domain": _domain_xml, "network": _network_xml, "networkport": _port_xml, "snapshot": _document_xml,
+    "checkpoint": _document_xml, "backup": _document_xml,
+}  # fmt: skip
+"""What `frontinus xml KIND` prints."""
+
+
+def _dnsmasq(options: argparse.Namespace) -> int:
+    from frontinus.client.offline_networks import dnsmasq_lines
+    from frontinus.domain.hostfile import load_host
+
+    for line in dnsmasq_lines(options.files, load_host(options.host)):
+        sys.stdout.write(line + "\n")
+    return 0
+
+
+def _firewall(options: argparse.Namespace) -> int:
+    from frontinus.client.offline_networks import firewall_lines
+    from frontinus.domain.hostfile import load_host
+
+    for line in firewall_lines(options.files, load_host(options.host)):
         sys.stdout.write(line + "\n")
     return 0
 
@@ -66,10 +111,13 @@ def _completion(options: argparse.Namespace) -> int:
 COMMANDS = (
     Command("argv", "print the command lines of domain XML files, one JSON line a file", (REPLIES, HOST, FILES), offline=_argv),
     Command("xml", "print canonical XML, one JSON line a file", (
-        arg("kind", choices=["domain", "snapshot", "checkpoint", "backup"]),
-        arg("--view", choices=["inactive", "active"], default="inactive"), REPLIES, HOST,
+        arg("kind", choices=list(XML)), arg("--view", choices=["inactive", "active"], default="inactive"), REPLIES, HOST,
         arg("--domain", complete="file", help="a snapshot, checkpoint or backup as it would be of this guest"),
         arg("--time", type=int, help="and made at this time, in seconds of the epoch"), FILES), offline=_xml),
+    Command("dnsmasq", "print the dnsmasq configuration of network XML files, one JSON line a file", (HOST, FILES),
+            offline=_dnsmasq),
+    Command("firewall", "print the nftables rules of network XML files, one JSON line a file", (HOST, FILES),
+            offline=_firewall),
     Command("abi-check", "tell where two definitions give the guest different hardware", (
         REPLIES, HOST, arg("old", complete="file", help="a domain XML file, - for standard input"),
         arg("new", complete="file", help="another")), offline=_abi_check),

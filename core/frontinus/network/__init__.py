@@ -1,0 +1,1 @@
+"""Virtual networks: what they are, and what the host must be told for them. No I/O."""
