@@ -23,6 +23,7 @@ from frontinus.api.events import LifecycleEvent
 from frontinus.api.identity import Identity
 from frontinus.api.views import Snapshot
 from frontinus.domain.host import Paths
+from frontinus.engine import runstate
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.recovery import recover
 from frontinus.mock.engine import ROOT, mock_engine
@@ -297,6 +298,28 @@ async def test_recovery_finds_running_guests_and_buries_dead_ones(local: LocalEn
     assert [(g.name, g.state, g.reason) for g in await engine.guests()] == [
         ("dies", "shutoff", "daemon"), ("lives", "paused", "user")]  # fmt: skip
     assert (await engine.guest("lives")).id == before.id
+
+
+@pytest.mark.parametrize(("paused", "found"), [(False, ("running", "booted")), (True, ("paused", "user"))])
+async def test_a_start_writes_its_books_twice(local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch,
+                                              paused: bool, found: tuple[str, str]) -> None:  # fmt: skip
+    """Before anything is made, and when the process is there: then with the state that it is about to have."""
+    await engine.define(XML.format(name="a"))
+    written: list[str] = []
+    save = local.world.store.save
+
+    async def counted(kind: str, key: str, text: str) -> None:
+        written.append(text)
+        await save(kind, key, text)
+
+    monkeypatch.setattr(local.world.store, "save", counted)
+    await engine.start("a", paused=paused)
+    states = [runstate.decode(text) for text in written]
+    assert [bool(state.xml) for state in states] == [False, True]
+    assert [state.process is not None for state in states] == [False, True]
+    view = await engine.guest("a")
+    assert (view.state, view.reason) == (states[1].state, states[1].reason) == found
+    assert abs(states[1].since - view.since) < 5
 
 
 async def test_a_guest_that_does_not_answer_a_new_engine_is_kept(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from frontinus.domain.definition import format_guest
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.prepare import prepare
@@ -17,8 +16,12 @@ from frontinus.engine.world import World
 from frontinus.ports import Journal, Prepared, RunningGuest
 
 
-async def launch(world: World, record: Record, definition: Guest, *, incoming: int | None = None) -> Running:
-    """Bring a guest to life with its CPUs stopped. On failure nothing is left and the error says why."""
+async def launch(world: World, record: Record, definition: Guest, *, soon: runstate.Soon,
+                 incoming: int | None = None) -> Running:  # fmt: skip
+    """Bring a guest to life with its CPUs stopped. On failure nothing is left and the error says why.
+
+    `soon`: the state that the caller brings it to then, which the run state says already: it is written once.
+    """
     caps = await world.hypervisor.capabilities(definition.devices.emulator)
     firm = with_firmware(definition, caps, world.host)
     live = prepare(firm, caps, world.host, guest_id=world.guests.new_id(), free_port=world.ports.take)
@@ -28,7 +31,7 @@ async def launch(world: World, record: Record, definition: Guest, *, incoming: i
     try:
         plan = world.hypervisor.plan(live, caps, world.host, incoming=incoming is not None)
         who = await world.resources.credentials(record.uuid)
-        prepared = await world.resources.set_up(plan.resources, who, _journal(world, record, live, plan.folder))
+        prepared = await world.resources.set_up(plan.resources, who, _journal(world, record, plan.folder))
         process = await world.hypervisor.launch(
             plan, prepared.fds, who, incoming, born=lambda pid: world.limits.enter(plan.folder, pid)
         )
@@ -36,7 +39,7 @@ async def launch(world: World, record: Record, definition: Guest, *, incoming: i
         await _learn(running, prepared)
         await enforce(world, running)
         record.running = running
-        await runstate.save_running(world.store, record)
+        await runstate.save_running(world.store, record, soon=soon)
     except BaseException as error:
         record.running = None
         trail.refused(world, record, type(error).__name__)
@@ -54,12 +57,11 @@ async def launch(world: World, record: Record, definition: Guest, *, incoming: i
     return running
 
 
-def _journal(world: World, record: Record, live: Guest, folder: str) -> Journal:
+def _journal(world: World, record: Record, folder: str) -> Journal:
     """Writes the undo records of a start under way into the guest's run state."""
 
     async def journal(undo: Sequence[dict[str, object]]) -> None:
-        xml = format_guest(live, active=True, secrets=True)
-        state = runstate.RunState(uuid=record.uuid, name=record.name, folder=folder, xml=xml, undo=list(undo))
+        state = runstate.RunState(uuid=record.uuid, name=record.name, folder=folder, undo=list(undo))
         await runstate.write(world.store, state)
 
     return journal

@@ -64,7 +64,8 @@ class Power:
             return record.view()
 
     async def _boot(self, record: Record, definition: Guest, *, paused: bool) -> None:
-        running = await launch.launch(self.world, record, definition)
+        soon: runstate.Soon = ("paused", "user") if paused else ("running", "booted")
+        running = await launch.launch(self.world, record, definition, soon=soon)
         record.become("paused", "starting up")
         await self._run(record, running, paused=paused)
 
@@ -80,7 +81,6 @@ class Power:
         trail.started(self.world, record, "booted")
         if paused:
             self.world.lifecycle(record, "suspended", "paused")
-        await runstate.save_running(self.world.store, record)
 
     async def shutdown(self, guest: str, mode: ShutdownMode | None = None) -> None:
         record = self.world.guests.find(guest)

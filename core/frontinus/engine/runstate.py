@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 
 from frontinus.api.views import State
@@ -17,7 +19,8 @@ class RunState(msgspec.Struct, kw_only=True):
     uuid: str
     name: str
     folder: str
-    xml: str
+    xml: str = ""
+    """The running guest; empty until its process is there."""
     state: State = "paused"
     reason: str = "starting up"
     since: float = 0.0
@@ -33,13 +36,21 @@ class RunState(msgspec.Struct, kw_only=True):
 KIND = "running"
 
 
-async def save_running(store: StateStore, record: Record) -> None:
-    """Write the run state of a running guest durably."""
+Soon = tuple[State, str]
+"""The state and reason that a start is about to reach."""
+
+
+async def save_running(store: StateStore, record: Record, *, soon: Soon | None = None) -> None:
+    """Write the run state of a running guest durably; with `soon`, as it will be in a moment.
+
+    What a later engine finds otherwise (the start was cut short before its CPUs ran) it believes QEMU.
+    """
     running = record.need_running()
+    name, reason = soon or (record.state, record.reason)
     state = RunState(
         uuid=record.uuid, name=record.name, folder=running.process.record.folder,
-        xml=format_guest(running.guest, active=True, secrets=True), state=record.state, reason=record.reason,
-        since=record.since, process=running.process.record, undo=running.undo, tainted=running.tainted,
+        xml=format_guest(running.guest, active=True, secrets=True), state=name, reason=reason,
+        since=time.time() if soon else record.since, process=running.process.record, undo=running.undo, tainted=running.tainted,
         redefined=running.redefined,
     )  # fmt: skip
     await write(store, state)

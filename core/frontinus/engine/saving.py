@@ -139,19 +139,19 @@ async def forget_managed(world: World, record: Record) -> None:
 
 async def _bring_back(world: World, record: Record, header: savefile.Header, fd: int, guest: Guest,
                       paused: bool | None) -> None:  # fmt: skip
-    running = await launch.launch(world, record, guest, incoming=fd)
-    record.become("paused", "starting up")
     stay = not header.running if paused is None else paused
+    soon: runstate.Soon = ("paused", "user") if stay else ("running", "restored")
+    running = await launch.launch(world, record, guest, soon=soon, incoming=fd)
+    record.become("paused", "starting up")
     if not stay:
         running.quiet = True
         await running.process.resume()
         running.quiet = False
-    record.become("paused" if stay else "running", "user" if stay else "restored")
+    record.become(*soon)
     world.lifecycle(record, "started", "restored")
     trail.started(world, record, "restored")
     if stay:
         world.lifecycle(record, "suspended", "restored")
-    await runstate.save_running(world.store, record)
 
 
 async def _compatible(world: World, guest: Guest, xml: str) -> Guest:
