@@ -1,15 +1,21 @@
-"""Who a process is, by /proc, for all edges: below all other layers, it knows processes and nothing of guests.
+"""Who a process is and what it uses, by /proc, for all edges: below all other layers, it knows nothing of guests.
 
-Source of fact: proc(5).
+/proc/PID/stat and statm cost microseconds; smaps, which would tell memory exactly, stops the process's memory for as
+long as it takes to walk it and is never read here. Sources: proc(5), Documentation/scheduler/sched-stats.rst.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-_STATE, _STARTED = 0, 19
+TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+"""Nanoseconds of a tick of the clock that CPU time is counted in."""
+PAGE = os.sysconf("SC_PAGE_SIZE")
+_STATE, _USER, _SYSTEM, _STARTED = 0, 11, 12, 19
 """Places in /proc/PID/stat after the command's name, which is in parentheses and may hold anything."""
 
 
@@ -32,7 +38,7 @@ def is_alive(pid: int, started: int, proc: str = "/proc") -> bool:
 
 def rss(proc: str = "/proc") -> int:
     """Resident bytes of this process."""
-    return int(Path(f"{proc}/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(Path(f"{proc}/self/statm").read_text().split()[1]) * PAGE
 
 
 def open_process(pid: int, started: int) -> int:
@@ -61,3 +67,58 @@ def environment(pid: int, proc: str = "/proc") -> Mapping[str, str]:
 
 def _fields(stat: bytes) -> list[bytes]:
     return stat[stat.rindex(b")") + 2 :].split()
+
+
+class ProcessFigures:
+    """The figures of one process and its threads, through descriptors that stay open."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._files: dict[str, int] = {}
+
+    def cpu(self) -> dict[str, int]:
+        """CPU time in ns: time, user, system. Empty once the process is gone."""
+        stat = self._read("stat")
+        if not stat:
+            return {}
+        fields = _fields(stat)
+        user, system = int(fields[_USER]) * TICK, int(fields[_SYSTEM]) * TICK
+        return {"time": user + system, "user": user, "system": system}
+
+    def rss(self) -> int | None:
+        """Resident bytes."""
+        fields = self._read("statm").split()
+        return int(fields[1]) * PAGE if fields else None
+
+    def thread(self, thread: int) -> dict[str, int]:
+        """A thread's time on a CPU, and its time ready but waiting for one (`delay`), in ns."""
+        fields = self._read(f"task/{thread}/schedstat").split()
+        return {"time": int(fields[0]), "delay": int(fields[1])} if fields else {}
+
+    def forget_threads(self) -> None:
+        """Close what belongs to threads: CPUs were plugged or unplugged."""
+        for name in [n for n in self._files if n.startswith("task/")]:
+            os.close(self._files.pop(name))
+
+    def close(self) -> None:
+        """Close everything."""
+        for fd in self._files.values():
+            os.close(fd)
+        self._files.clear()
+
+    def _read(self, name: str) -> bytes:
+        fd = self._files.get(name)
+        try:
+            if fd is None:
+                fd = self._files[name] = os.open(f"/proc/{self._pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            return os.pread(fd, 4096, 0)
+        except OSError:
+            return b""
+
+
+def tap_name(pid: int | str, fd: int) -> str | None:
+    """The network device that a tap's descriptor stands for; None for another descriptor."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^iff:\s*(\S+)", Path(f"/proc/{pid}/fdinfo/{fd}").read_text(), re.MULTILINE)
+        return found.group(1) if found else None
+    return None

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from frontinus.domain.host import Paths
 from frontinus.domain.plan import Folder, Label, Listener, Resource, SecretFile, Tap
-from frontinus.linux.links import Links
 from frontinus.linux.resources import LinuxResources
 from frontinus.ports import Prepared
+from frontinus.qemu.links import LinkCounters
 from frontinus.state.store import FileStore
 from support.namespaces import in_own_network
 
@@ -105,14 +105,14 @@ def test_one_disk_and_one_nic(place: Path) -> None:
 
 def test_counters_of_many_links(place: Path) -> None:
     async def work() -> None:
-        host, links = Host(place), Links()
+        host, links = Host(place), LinkCounters()
         prepared = await host.resources.set_up(
             [Tap("52:54:00:00:00:01", (n,), alias=f"{n}") for n in range(MANY)], None, _no_journal
         )
         names = list(prepared.names.values())
         kept = os.open("/proc/self/net/dev", os.O_RDONLY)
         for what, read in (
-            (f"counters of {MANY} taps: one list from the kernel", lambda: links.counters(names)),
+            (f"counters of {MANY} taps, one question each", lambda: [links.read(name) for name in names]),
             (f"counters of {MANY} taps: /proc/net/dev kept open, not parsed", lambda: os.pread(kept, 1 << 17, 0)),
         ):
             times = []

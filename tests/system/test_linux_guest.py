@@ -19,11 +19,11 @@ from frontinus.domain.host import Paths
 from frontinus.domain.plan import LaunchPlan
 from frontinus.domain.prepare import prepare
 from frontinus.linux.host import probe_facts
-from frontinus.linux.links import Links
 from frontinus.linux.resources import LinuxResources
 from frontinus.ports import Prepared
 from frontinus.qemu.driver import QemuHypervisor
 from frontinus.qemu.guest import QemuGuest
+from frontinus.qemu.links import LinkCounters
 from support.namespaces import in_own_network
 
 UUID = "4dea22b3-1d52-d8f3-2516-782e98ab3fa0"
@@ -124,7 +124,7 @@ def test_a_guest_gets_what_its_definition_asks_for_and_nothing_is_left(place: Pa
         foreign = [name for name in opened if name.startswith("/") and str(place) not in name]
         assert {name for name in foreign if not name.startswith(("/dev/", "/usr/share/", "/memfd:"))} == set()
         assert "vnet0" in ip("link", "show", "master", "br0") and prepared.names == {"net0": "vnet0"}
-        assert "vnet0" in Links().counters(["vnet0"])
+        assert LinkCounters().read("vnet0")
         with socket.socket(socket.AF_UNIX) as client:
             folder = os.open(Path(stage.agent).parent, os.O_PATH)
             client.connect(f"/proc/self/fd/{folder}/agent")

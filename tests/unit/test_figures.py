@@ -11,9 +11,10 @@ from typing import cast
 import msgspec
 import pytest
 
+from frontinus.procfs import ProcessFigures, tap_name
 from frontinus.qemu.figures import UNKNOWN, Sampler
+from frontinus.qemu.links import LinkCounters
 from frontinus.qemu.monitor.client import Answer, Command, Fault, Monitor
-from frontinus.qemu.proc import LinkCounters, ProcessFigures, tap_name
 
 DISK = "/machine/peripheral/virtio-disk0/virtio-backend"
 ANSWERS: dict[str, object] = {

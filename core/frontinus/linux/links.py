@@ -1,4 +1,4 @@
-"""Network links of the host: the few changes that a guest's interfaces need, and counters of all links at once."""
+"""Network links of the host: the few changes that a guest's interfaces need."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import errno
 import ipaddress
 import socket
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 from frontinus.linux.netlink import CREATE, EXCLUSIVE, NESTED, Netlink, attribute, attributes
 
-NEWLINK, DELLINK, GETLINK, SETLINK, NEWADDR, NEWROUTE, NEWSTATS, GETSTATS = 16, 17, 18, 19, 20, 24, 92, 94
+NEWLINK, DELLINK, GETLINK, SETLINK, NEWADDR, NEWROUTE = 16, 17, 18, 19, 20, 24
 _ADDRESS, _IFNAME, _MTU, _LINK, _MASTER, _PROTINFO, _LINKINFO = 1, 3, 4, 5, 10, 12, 18
 _INFO_KIND, _INFO_DATA = 1, 2
 _MACVLAN_MODE = 1
 _PORT_ISOLATED = 33
-_STATS_LINK_64 = 1
 _AF_BRIDGE = 7
 _UP = 1
 
@@ -26,31 +23,13 @@ _LINK_MESSAGE = struct.Struct("=BxHiII")
 """struct ifinfomsg: family, type, index, flags, mask of changed flags."""
 _ADDRESS_MESSAGE = struct.Struct("=BBBBI")
 _ROUTE_MESSAGE = struct.Struct("=BBBBBBBBI")
-_STATS_MESSAGE = struct.Struct("=BxxxII")
-_COUNTERS = struct.Struct("=8Q")
-"""The head of struct rtnl_link_stats64, in the order of the fields of Counters."""
-
-
-@dataclass(frozen=True)
-class Counters:
-    """Counters of one link since it was made, seen from the host: what a tap received, its guest sent."""
-
-    rx_packets: int
-    tx_packets: int
-    rx_bytes: int
-    tx_bytes: int
-    rx_errors: int
-    tx_errors: int
-    rx_drops: int
-    tx_drops: int
 
 
 class Links:
-    """Changes and reads links of the engine's network namespace. Methods raise OSError; they block for microseconds."""
+    """Changes links of the engine's network namespace. Methods raise OSError; they block for microseconds."""
 
     def __init__(self) -> None:
         self._netlink = Netlink()
-        self._indexes: dict[str, int] = {}
 
     def set_up(
         self, index: int, *, mac: bytes | None = None, mtu: int | None = None, master: int | None = None
@@ -124,37 +103,9 @@ class Links:
             body += attribute(6, struct.pack("=I", metric))
         self._netlink.request(NEWROUTE, body, CREATE | EXCLUSIVE)
 
-    def counters(self, names: Iterable[str]) -> dict[str, Counters]:
-        """Counters of the named links, from one list of the kernel's; a link that is gone is absent."""
-        by_index = dict(
-            map(_counted, self._netlink.dump(GETSTATS, _STATS_MESSAGE.pack(0, 0, 1 << (_STATS_LINK_64 - 1))))
-        )
-        found = {}
-        for name in names:
-            index = self._index(name, by_index)
-            if index is not None:
-                found[name] = by_index[index]
-        return found
-
     def close(self) -> None:
         self._netlink.close()
-
-    def _index(self, name: str, present: dict[int, Counters]) -> int | None:
-        """The index of a name, remembered while the link lives; the kernel gives no index twice."""
-        index = self._indexes.get(name)
-        if index not in present:
-            try:
-                index = self._indexes[name] = socket.if_nametoindex(name)
-            except OSError:
-                self._indexes.pop(name, None)
-                return None
-        return index if index in present else None
 
 
 def _family(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
     return socket.AF_INET if address.version == 4 else socket.AF_INET6
-
-
-def _counted(entry: memoryview) -> tuple[int, Counters]:
-    index = _STATS_MESSAGE.unpack_from(entry)[1]
-    return index, Counters(*_COUNTERS.unpack_from(entry, _STATS_MESSAGE.size + 4))

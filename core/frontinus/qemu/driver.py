@@ -22,11 +22,11 @@ from frontinus.qemu import hotplug, process
 from frontinus.qemu.argv import secrets
 from frontinus.qemu.caps import cache, replies, transcript, xml_capabilities, xml_domain
 from frontinus.qemu.guest import QemuGuest
+from frontinus.qemu.links import LinkCounters
 from frontinus.qemu.monitor.client import Command
 from frontinus.qemu.monitor.meter import Meter
 from frontinus.qemu.plan import launch_plan
 from frontinus.qemu.plugging import tap_names
-from frontinus.qemu.proc import LinkCounters
 from frontinus.qemu.process import Process
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from frontinus.ports.hypervisor import GuestFigures
+from frontinus.procfs import ProcessFigures
+from frontinus.qemu.links import LinkCounters
 from frontinus.qemu.monitor.client import Answer, Command, Monitor
 from frontinus.qemu.news import device_of
-from frontinus.qemu.proc import LinkCounters, ProcessFigures
 
 UNKNOWN = 2**64 - 1
 """The balloon's word for a statistic that the guest's driver does not tell."""

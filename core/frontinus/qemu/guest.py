@@ -13,13 +13,14 @@ from frontinus.api.errors import AgentUnavailable, HypervisorFailed, Unresponsiv
 from frontinus.domain.plan import DevicePlan
 from frontinus.domain.qapi import Schema
 from frontinus.ports.hypervisor import JSON, GuestFacts, GuestFigures, RunRecord
+from frontinus.procfs import ProcessFigures
 from frontinus.qemu import migration, passthrough, plugging, vcpus
 from frontinus.qemu.figures import Sampler
+from frontinus.qemu.links import LinkCounters
 from frontinus.qemu.monitor.agent import agent_command, parse_command
 from frontinus.qemu.monitor.client import DEADLINE, Command, Event, Monitor
 from frontinus.qemu.monitor.meter import Meter
 from frontinus.qemu.news import Translator
-from frontinus.qemu.proc import LinkCounters, ProcessFigures
 from frontinus.qemu.process import Process, describe
 from frontinus.qemu.tending import QemuTending
 

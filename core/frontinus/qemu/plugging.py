@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from frontinus.api.errors import FrontinusError, HypervisorFailed
 from frontinus.domain.plan import DevicePlan, Resource, Step, Tap
+from frontinus.procfs import tap_name
 from frontinus.qemu.monitor.client import Event, Monitor
-from frontinus.qemu.proc import tap_name
 
 log = logging.getLogger(__name__)
 
