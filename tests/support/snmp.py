@@ -8,18 +8,23 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
 
 from frontinus.api.engine import Engine
-from frontinus.daemon.server import Server as Socket
+from frontinus.daemon.server import Server
 from frontinus.domain.host import Paths
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.engine import ROOT, mock_engine
 from frontinus_snmp import store
 from frontinus_snmp.agent import Agent
+from frontinus_snmp.control import Control
 from frontinus_snmp.link import Link
+from frontinus_snmp.main import configure
+from frontinus_snmp.manage import Manage
+from frontinus_snmp.notify import Notifier
+from frontinus_snmp.objects import modules
 from frontinus_snmp.rows import State
 from frontinus_snmp.settings import Settings, V2c
 from frontinus_snmp.tree import View
@@ -95,7 +100,7 @@ class Rig:
     agent: Agent
     port: int
     counters: Counter[str]
-    sockets: list[Socket] = field(default_factory=list)
+    sockets: list[Server] = field(default_factory=list)
 
     @property
     def engine(self) -> Engine:
@@ -132,47 +137,64 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def rig(folder: Path, *, guests: int = 2, settings: Settings | None = None, users: Mapping[str, str] | None = None,
-              max_age: float = 0.0) -> AsyncIterator[Rig]:  # fmt: skip
-    """An agent that knows the engine's guests. `users`: views by users' names; all have the same passwords."""
+              writers: Mapping[str, str] | None = None, max_age: float = 0.0, state: State | None = None,
+              peers: Mapping[tuple[bytes, str], User] | None = None) -> AsyncIterator[Rig]:  # fmt: skip
+    """An agent that knows the engine's guests. `users`, `writers`: what they may read and change; all have the same passwords."""
     state_folder = folder / "snmp"
     state_folder.mkdir(mode=0o700, exist_ok=True)
     engine_id, boots = store.boot(state_folder)
     counters: Counter[str] = Counter()
+    settings = settings or Settings(v2c=V2c(COMMUNITY, (ip_network("127.0.0.0/8"),), "everything", v1=True))
     made = [make_user(name, "SHA-256", "AES-128", PASSWORDS, engine_id, view)
-            for name, view in (users if users is not None else {"monitor": "all"}).items()]  # fmt: skip
-    known: dict[bytes, User] = {user.name.encode(): user for user in made}
-    settings = settings or Settings(v2c=V2c(COMMUNITY, (ip_network("127.0.0.0/8"),), "all"))
+            for name, view in (users if users is not None else {"monitor": "everything"}).items()]  # fmt: skip
+    known = {user.name.encode(): replace(user, write=(writers or {}).get(user.name, "")) for user in made}
     authority = Authority(engine_id, boots, known, counters, settings.max_size)
-    state = State(engine_id=engine_id, boots=boots, max_size=settings.max_size, counters=counters)
+    state = state or State()
+    state.engine_id, state.boots, state.counters = engine_id, boots, counters
+    configure(state, settings, known)
     local = await mock_engine(Paths(*[str(folder)] * 5), guests=guests)
-    server = Socket(folder / "ro.sock", local.session, readonly=True, mode=0o600)
-    link = Link(folder / "ro.sock", state, store.Numbers(state_folder), max_age=max_age)
-    agent = Agent(link, authority, settings, counters)
-    (port,) = await agent.listen([("127.0.0.1", 0)])
-    following = asyncio.create_task(link.run())
-    made_rig = Rig(folder, local, link, agent, port, counters, [server])
-    try:
-        await made_rig.shown()
-        yield made_rig
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        await agent.close()
-        for each in made_rig.sockets:
-            each.close()
-        await local.stop()
+    sockets = [Server(folder / "ro.sock", local.session, readonly=True, mode=0o600),
+               Server(folder / "rw.sock", local.session, readonly=False, mode=0o600)]  # fmt: skip
+    served = modules(settings.root, host=settings.host)
+    async with Notifier(authority, state, settings, counters, served, peers) as notifier:
+        link = Link(
+            folder / "ro.sock", state, store.Numbers(state_folder), max_age=max_age, modules=served, tell=notifier.tell
+        )
+        manage = Manage(folder / "rw.sock" if writers else None)
+        agent = Agent(
+            link, authority, settings, counters, Control(link.tree, counters, manage, link.shows), notifier.stranger
+        )
+        (port,) = await agent.listen([("127.0.0.1", 0)])
+        following = asyncio.create_task(link.run())
+        made_rig = Rig(folder, local, link, agent, port, counters, sockets)
+        try:
+            await made_rig.shown()
+            yield made_rig
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            await agent.close()
+            manage.close()
+            for each in made_rig.sockets:
+                each.close()
+            await local.stop()
 
 
 MODULES = {
     "SNMPv2-SMI": """org OBJECT IDENTIFIER ::= { iso 3 }
 dod OBJECT IDENTIFIER ::= { org 6 }
 internet OBJECT IDENTIFIER ::= { dod 1 }
+private OBJECT IDENTIFIER ::= { internet 4 }
+enterprises OBJECT IDENTIFIER ::= { private 1 }
 mgmt OBJECT IDENTIFIER ::= { internet 2 }
 mib-2 OBJECT IDENTIFIER ::= { mgmt 1 }
 MODULE-IDENTITY MACRO ::= BEGIN END
 OBJECT-TYPE MACRO ::= BEGIN END
 NOTIFICATION-TYPE MACRO ::= BEGIN END
 Integer32 ::= INTEGER (-2147483648..2147483647)
+Unsigned32 ::= [APPLICATION 2] IMPLICIT INTEGER (0..4294967295)
+Gauge32 ::= [APPLICATION 2] IMPLICIT INTEGER (0..4294967295)
+Counter32 ::= [APPLICATION 1] IMPLICIT INTEGER (0..4294967295)
 TimeTicks ::= [APPLICATION 3] IMPLICIT INTEGER (0..4294967295)
 Counter64 ::= [APPLICATION 6] IMPLICIT INTEGER (0..18446744073709551615)""",
     "SNMPv2-CONF": """OBJECT-GROUP MACRO ::= BEGIN END
@@ -180,7 +202,11 @@ NOTIFICATION-GROUP MACRO ::= BEGIN END
 MODULE-COMPLIANCE MACRO ::= BEGIN END""",
     "SNMPv2-TC": """TEXTUAL-CONVENTION MACRO ::= BEGIN END
 PhysAddress ::= TEXTUAL-CONVENTION DISPLAY-HINT "1x:" STATUS current DESCRIPTION "." SYNTAX OCTET STRING
-TruthValue ::= TEXTUAL-CONVENTION STATUS current DESCRIPTION "." SYNTAX INTEGER { true(1), false(2) }""",
+TruthValue ::= TEXTUAL-CONVENTION STATUS current DESCRIPTION "." SYNTAX INTEGER { true(1), false(2) }
+DateAndTime ::= TEXTUAL-CONVENTION DISPLAY-HINT "2d-1d-1d,1d:1d:1d.1d,1a1d:1d" STATUS current DESCRIPTION "."
+  SYNTAX OCTET STRING (SIZE (8 | 11))
+RowStatus ::= TEXTUAL-CONVENTION STATUS current DESCRIPTION "."
+  SYNTAX INTEGER { active(1), notInService(2), notReady(3), createAndGo(4), createAndWait(5), destroy(6) }""",
 }
 """As much of SMIv2's own modules, which many hosts lack, as VM-MIB needs."""
 

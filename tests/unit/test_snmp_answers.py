@@ -12,8 +12,9 @@ from frontinus.api.views import BlockStats, CpuStats, GuestStats, GuestView, Vcp
 from frontinus_snmp import ber, pdu, rows
 from frontinus_snmp.answer import answer
 from frontinus_snmp.ber import Malformed, Oid
-from frontinus_snmp.objects import TABLES, VM_MIB
-from frontinus_snmp.pdu import GET, GET_BULK, GET_NEXT, SET, Pdu
+from frontinus_snmp.objects import MODULES
+from frontinus_snmp.objects.vm import TABLES, VM_MIB
+from frontinus_snmp.pdu import GET, GET_BULK, GET_NEXT, Pdu
 from frontinus_snmp.rows import Guest, Places, State
 from frontinus_snmp.tree import Tree, View
 
@@ -32,7 +33,7 @@ def guest(index: int, *, active: bool = True) -> Guest:
 
 
 def tree(*guests: Guest) -> Tree:
-    return Tree(State(guests=guests, description="d" * 40))
+    return Tree(State(guests=guests, description="d" * 40), MODULES)
 
 
 def ask(kind: int, *names: Oid, first: int = 0, second: int = 0, of: Tree, view: View = ALL, room: int = 2000):
@@ -126,7 +127,7 @@ def test_next_walks_everything_once_and_in_order() -> None:
         if tag == ber.END_OF_MIB_VIEW:
             break
         seen.append(name)
-    assert seen == sorted(set(seen)) == list(of.shown(ALL).keys)
+    assert seen == sorted(set(seen)) == of.shown(ALL).names()
     assert {key[len(VM_MIB) + 1] for key in seen if key[: len(VM_MIB)] == VM_MIB} == {1, 2, 3, 4, 5, 7, 9, 10}
 
 
@@ -145,7 +146,7 @@ def test_bulk_is_repeated_next(names: int) -> None:
 
 def test_bulk_stops_at_the_end() -> None:
     of = tree(guest(1))
-    last = of.shown(ALL).keys[-1]
+    last = of.shown(ALL).names()[-1]
     _, _, found = ask(GET_BULK, last, second=50, of=of)
     assert found == [(last, ber.END_OF_MIB_VIEW, b"")]
     _, _, found = ask(GET_BULK, last, last, second=50, of=of)
@@ -166,15 +167,6 @@ def test_what_does_not_fit_is_too_big() -> None:
     assert answer(Pdu(GET, 1, 0, 0, (NAME,), b""), of, of.shown(ALL), 10) is None
 
 
-def test_nothing_is_writable() -> None:
-    of = tree(guest(1))
-    raw = ber.varbind(ber.encode_oid((*NAME, 1)), ber.tlv(ber.OCTETS, b"x"))
-    found = answer(Pdu(SET, 7, 0, 0, ((*NAME, 1),), raw), of, of.shown(ALL), 500)
-    assert found is not None
-    back = pdu.read_pdu(found, 0, len(found))
-    assert (back.first, back.second, back.raw) == (pdu.NOT_WRITABLE, 1, raw)
-
-
 @pytest.mark.parametrize("bulk", [(0, 0), (-5, -5), (9, 0), (2**31 - 1, -(2**31))])
 def test_odd_bulk_parameters_are_taken_as_the_nearest(bulk: tuple[int, int]) -> None:
     status, _, found = ask(GET_BULK, (1, 3), first=bulk[0], second=bulk[1], of=tree(guest(1)))
@@ -189,8 +181,7 @@ def test_an_empty_view_shows_nothing() -> None:
     nothing = View()
     assert ask(GET_NEXT, (1, 3), of=of, view=nothing)[2] == [((1, 3), ber.END_OF_MIB_VIEW, b"")]
     assert ask(GET, (*NAME, 1), (1, 3, 6, 1, 2, 1, 1, 3, 0), of=of, view=nothing)[2][0][1] == ber.NO_SUCH_OBJECT
-    of.tick()
-    assert not of.shown(nothing).cells
+    assert not of.shown(nothing).following((), 9)
 
 
 def test_a_view_leaves_out_its_exceptions_also_after_changes() -> None:
@@ -202,10 +193,9 @@ def test_a_view_leaves_out_its_exceptions_also_after_changes() -> None:
     ]  # fmt: skip
     of.state.guests = [guest(1), guest(2), guest(3)]
     of.fill()
-    of.tick()
-    shown = of.shown(view)
-    assert (*NAME, 3) not in shown.keys and (*NAME, 2) in shown.keys and (*VM_MIB, 1, 4, 1, 3, 3) in shown.keys
-    assert [ber.oid(cell, 4, 4 + cell[3]) for cell in shown.cells] == list(shown.keys)
+    names = of.shown(view).names()
+    assert (*NAME, 3) not in names and (*NAME, 2) in names and (*VM_MIB, 1, 4, 1, 3, 3) in names
+    assert [ber.decoded_name(cell) for cell in of.shown(view).following((), 10_000)] == names
 
 
 # --- what is shown

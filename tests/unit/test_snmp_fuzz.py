@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections import Counter
@@ -14,8 +15,11 @@ import pytest
 
 from frontinus_snmp import ber, pdu
 from frontinus_snmp.agent import Agent
+from frontinus_snmp.control import Control
 from frontinus_snmp.link import Link
-from frontinus_snmp.objects import VM_MIB
+from frontinus_snmp.manage import Manage
+from frontinus_snmp.objects import MODULES
+from frontinus_snmp.objects.vm import VM_MIB
 from frontinus_snmp.rows import State
 from frontinus_snmp.settings import Settings, V2c
 from frontinus_snmp.tree import Tree
@@ -34,9 +38,10 @@ class Bench:
         counters: Counter[str] = Counter()
         authority = Authority(ENGINE, 1, {b"u": self.user}, counters, 8192)
         self.manager = Authority(ENGINE, 1, {}, Counter(), 8192)
-        link = SimpleNamespace(fresh=True, tree=Tree(State(description="d", counters=counters)))
-        settings = Settings(v2c=V2c(b"community", (ip_network("127.0.0.0/8"),), "all"))
-        self.agent = Agent(cast(Link, link), authority, settings, counters)
+        link = SimpleNamespace(fresh=True, tree=Tree(State(description="d", counters=counters), MODULES))
+        settings = Settings(v2c=V2c(b"community", (ip_network("127.0.0.0/8"),), "everything"))
+        control = Control(link.tree, counters, Manage(None), lambda generation: asyncio.sleep(0))
+        self.agent = Agent(cast(Link, link), authority, settings, counters, control)
 
     def ask(self, data: bytes) -> list[bytes]:
         answers: list[bytes] = []
@@ -45,7 +50,7 @@ class Bench:
         return answers
 
     def v2c(self, body: bytes) -> bytes:
-        return pdu.write_community(b"community", body)
+        return pdu.write_community(1, b"community", body)
 
     def v3(self, body: bytes) -> bytes:
         return self.manager.message(7, self.user, body, AUTH | PRIV | REPORTABLE)
@@ -143,7 +148,7 @@ def test_what_is_not_a_request_gets_no_answer(bench: Bench) -> None:
 
 def test_a_stranger_gets_no_answer(bench: Bench) -> None:
     get = pdu.write_pdu(pdu.GET, 1, 0, 0, b"")
-    assert bench.ask(pdu.write_community(b"Community", get)) == []
+    assert bench.ask(pdu.write_community(1, b"Community", get)) == []
     answers: list[bytes] = []
     bench.agent.receive(bench.v2c(get), ("192.0.2.1", 5), answers.append)
     assert answers == []

@@ -9,15 +9,17 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from frontinus_snmp import pdu
-from frontinus_snmp.answer import answer
+from frontinus_snmp.answer import answer, failed
 from frontinus_snmp.ber import Malformed
+from frontinus_snmp.control import Control
 from frontinus_snmp.link import Link
 from frontinus_snmp.pdu import Pdu
-from frontinus_snmp.settings import Address, Settings
+from frontinus_snmp.settings import NOTHING, Address, Settings
 from frontinus_snmp.tree import View
 from frontinus_snmp.usm import V3, Authority, Refused
 
@@ -27,8 +29,6 @@ Source = tuple[str, int]
 WAIT = 1.0
 """Seconds that a request waits for new figures before it is answered with those of before."""
 MOST_WAITING = 256
-TICK = 0.05
-"""Seconds that the live scalars may be old."""
 REPORTS_A_SECOND, MOST_SOURCES = 20.0, 1024
 COMMUNITY_OVERHEAD = 24
 ORDINARY = ("usmStatsUnknownEngineIDs", "usmStatsNotInTimeWindows")
@@ -70,13 +70,25 @@ class Quiet:
         log.warning("%s, from %s (%d more of the kind before)", kind, source[0], self._left_out.pop(kind, 0))
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks: what they may read and change, what they are called in the log, and the version that they speak."""
+
+    read: View
+    write: View
+    who: str
+    source: Source
+    version: int = V3
+
+
 class Agent:
     """Judges and answers packets. `authority` knows the users; without any, and without v2c, nothing is answered."""
 
-    def __init__(self, link: Link, authority: Authority, settings: Settings, counters: Counter[str]) -> None:
+    def __init__(self, link: Link, authority: Authority, settings: Settings, counters: Counter[str], control: Control,
+                 stranger: Callable[[], None] = lambda: None) -> None:  # fmt: skip
         self.link, self.authority, self.settings = link, authority, settings
+        self._control, self._stranger = control, stranger
         self._counters, self._limiter, self._quiet = counters, Limiter(), Quiet()
-        self._ticked = 0.0
         self._waiting: set[asyncio.Task[None]] = set()
         self._transports: list[asyncio.DatagramTransport] = []
 
@@ -108,8 +120,8 @@ class Agent:
             version, pos = pdu.version(data)
             if version == V3:
                 self._v3(data, pos, source, send)
-            elif version == pdu.V2C and self.settings.v2c is not None:
-                self._v2c(data, pos, source, send)
+            elif self._admits(version):
+                self._community(version, data, pos, source, send)
             else:
                 self._refuse("snmpInBadVersions", f"version {version} is not served", source)
         except Malformed as error:
@@ -125,45 +137,69 @@ class Agent:
         except Refused as refused:
             if str(refused) not in ORDINARY:
                 self._quiet.warn(f"a message was refused ({refused})", source)
+                self._stranger()
             if refused.report is not None and self._limiter.allows(source[0]):
                 send(refused.report)
             return
-        view = self.settings.view(request.user.view)
-        self._serve(request.pdu, view, request.room, lambda response: send(self.authority.seal(request, response)))
+        user = request.user
+        asker = Asker(self.settings.view(user.view), self.settings.view(user.write), f"user {user.name}", source)
+        self._serve(request.pdu, asker, request.room, lambda response: send(self.authority.seal(request, response)))
 
-    def _v2c(self, data: bytes, pos: int, source: Source, send: Callable[[bytes], None]) -> None:
+    def _admits(self, version: int) -> bool:
+        access = self.settings.v2c
+        return access is not None and (version == pdu.V2C or (version == pdu.V1 and access.v1))
+
+    def _community(self, version: int, data: bytes, pos: int, source: Source, send: Callable[[bytes], None]) -> None:
+        """A message of SNMPv1 or v2c: nothing can be changed by it."""
         access = self.settings.v2c
         message = pdu.read_community(data, pos)
         assert access is not None
         if not (access.allows(source[0]) and hmac.compare_digest(message.community, access.community)):
             self._refuse("snmpInBadCommunityNames", "a community or its sender is not known", source)
+            self._stranger()
             return
-        if message.pdu.kind not in pdu.REQUESTS:
+        request, room = message.pdu, self.settings.max_size - COMMUNITY_OVERHEAD - len(message.community)
+        if request.kind not in pdu.REQUESTS or (version == pdu.V1 and request.kind == pdu.GET_BULK):
             self._counters["snmpUnknownPDUHandlers"] += 1
             return
-        room = self.settings.max_size - COMMUNITY_OVERHEAD - len(message.community)
-        view = self.settings.view(access.view)
-        self._serve(message.pdu, view, room, lambda response: send(pdu.write_community(message.community, response)))
+        if request.kind == pdu.SET:
+            self._counters["snmpInBadCommunityUses"] += 1
+        asker = Asker(self.settings.view(access.view), NOTHING, "a community", source, version)
+        community = message.community
+        self._serve(request, asker, room, lambda response: send(pdu.write_community(version, community, response)))
 
-    def _serve(self, request: Pdu, view: View, room: int, send: Callable[[bytes], None]) -> None:
+    def _serve(self, request: Pdu, asker: Asker, room: int, send: Callable[[bytes], None]) -> None:
         """Answer now, or after new figures; who comes while too many wait is answered with those that there are."""
-        if self.link.fresh or len(self._waiting) >= MOST_WAITING:
-            self._answer(request, view, room, send)
-            return
-        task = asyncio.create_task(self._later(request, view, room, send))
+        if request.kind == pdu.SET and not asker.write.included:
+            status, index = (pdu.NO_ACCESS, 1) if request.names else (pdu.NO_ERROR, 0)
+            self._send(failed(request, status, index, room, asker.version), send)
+        elif request.kind == pdu.SET:
+            if len(self._waiting) < MOST_WAITING:  # or it is dropped: its manager asks again
+                self._wait(self._set(request, asker, room, send))
+        elif self.link.fresh or len(self._waiting) >= MOST_WAITING:
+            self._answer(request, asker, room, send)
+        else:
+            self._wait(self._later(request, asker, room, send))
+
+    def _wait(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
-    async def _later(self, request: Pdu, view: View, room: int, send: Callable[[bytes], None]) -> None:
-        await self.link.refresh(WAIT)
-        self._answer(request, view, room, send)
+    async def _set(self, request: Pdu, asker: Asker, room: int, send: Callable[[bytes], None]) -> None:
+        key = (asker.who, asker.source, request.request_id, request.raw)
+        status, index = await self._control.set(request, asker.write, asker.who, key)
+        self._send(failed(request, status, index, room, asker.version), send)
 
-    def _answer(self, request: Pdu, view: View, room: int, send: Callable[[bytes], None]) -> None:
-        tree, now = self.link.tree, time.monotonic()
-        if now - self._ticked > TICK:
-            self._ticked = now
-            tree.tick()
-        response = answer(request, tree, tree.shown(view), room)
+    async def _later(self, request: Pdu, asker: Asker, room: int, send: Callable[[bytes], None]) -> None:
+        await self.link.refresh(WAIT)
+        self._answer(request, asker, room, send)
+
+    def _answer(self, request: Pdu, asker: Asker, room: int, send: Callable[[bytes], None]) -> None:
+        tree = self.link.tree
+        self._send(answer(request, tree, tree.shown(asker.read), room, asker.version), send)
+
+    def _send(self, response: bytes | None, send: Callable[[bytes], None]) -> None:
         if response is None:
             self._counters["snmpSilentDrops"] += 1
         else:

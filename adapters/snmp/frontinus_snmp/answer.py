@@ -2,113 +2,106 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 from frontinus_snmp import ber, pdu
 from frontinus_snmp.ber import Oid
-from frontinus_snmp.pdu import GET, GET_NEXT, RESPONSE, SET, Pdu
+from frontinus_snmp.pdu import GET, GET_NEXT, RESPONSE, Pdu
 from frontinus_snmp.tree import Shown, Tree
 
 OVERHEAD = 32
 """Octets at most around the variable bindings inside the response PDU."""
 
 
-def answer(request: Pdu, tree: Tree, shown: Shown, room: int) -> bytes | None:
-    """The response PDU, of at most `room` octets; None when not even an error fits."""
-    if request.kind == SET:
-        return _refused(request, room)
+def answer(request: Pdu, tree: Tree, shown: Shown, room: int, version: int = pdu.V2C) -> bytes | None:
+    """The response PDU to what is not a SET, of at most `room` octets; None when not even an error fits."""
+    if version == pdu.V1:
+        return _first_version(request, tree, shown, room)
     if request.kind == GET:
-        found = [_get(name, tree, shown) for name in request.names]
+        found: Sequence[bytes] = [_get(name, tree, shown) for name in request.names]
     elif request.kind == GET_NEXT:
         found = [_next(name, shown) for name in request.names]
     else:
         found = _bulk(request, shown, room - OVERHEAD)
         if not found and request.names and (request.first > 0 or request.second > 0):
-            return _error(request, pdu.TOO_BIG, room)
+            return failed(request, pdu.TOO_BIG, 0, room)
     body = b"".join(found)
     if len(body) + OVERHEAD > room:
-        return _error(request, pdu.TOO_BIG, room)
+        return failed(request, pdu.TOO_BIG, 0, room)
     return pdu.write_pdu(RESPONSE, request.request_id, pdu.NO_ERROR, 0, body)
 
 
-def _error(request: Pdu, status: int, room: int) -> bytes | None:
-    """tooBig comes without bindings (RFC 3416, section 4.2.1)."""
-    return pdu.write_pdu(RESPONSE, request.request_id, status, 0, b"") if room >= OVERHEAD else None
-
-
-def _refused(request: Pdu, room: int) -> bytes | None:
-    """Nothing is writable: the first variable is named, and nothing was changed."""
+def failed(request: Pdu, status: int, index: int, room: int, version: int = pdu.V2C) -> bytes | None:
+    """A status, with the variables as they came; tooBig comes without them (RFC 3416, section 4.2.1)."""
     if len(request.raw) + OVERHEAD > room:
-        return _error(request, pdu.TOO_BIG, room)
-    status, index = (pdu.NOT_WRITABLE, 1) if request.names else (pdu.NO_ERROR, 0)
-    return pdu.write_pdu(RESPONSE, request.request_id, status, index, request.raw)
+        status, index = pdu.TOO_BIG, 0
+    if version == pdu.V1:
+        status = pdu.V1_STATUS.get(status, status)
+    raw = b"" if status == pdu.TOO_BIG and version != pdu.V1 else request.raw
+    return pdu.write_pdu(RESPONSE, request.request_id, status, index, raw) if room >= OVERHEAD else None
+
+
+def _first_version(request: Pdu, tree: Tree, shown: Shown, room: int) -> bytes | None:
+    """SNMPv1 knows no exceptions and no Counter64 (RFC 3584, section 4.2.2): one such makes the whole an error."""
+    found: list[bytes] = []
+    for place, name in enumerate(request.names, 1):
+        cell = _get(name, tree, shown) if request.kind == GET else _next(name, shown)
+        while request.kind != GET and ber.value_tag(cell) == ber.COUNTER64:
+            cell = _next(ber.decoded_name(cell), shown)
+        if ber.value_tag(cell) in (*ber.EXCEPTIONS, ber.COUNTER64):
+            return failed(request, pdu.NO_SUCH_NAME, place, room, pdu.V1)
+        found.append(cell)
+    body = b"".join(found)
+    if len(body) + OVERHEAD > room:
+        return failed(request, pdu.TOO_BIG, 0, room, pdu.V1)
+    return pdu.write_pdu(RESPONSE, request.request_id, pdu.NO_ERROR, 0, body)
 
 
 def _get(name: Oid, tree: Tree, shown: Shown) -> bytes:
     cell = shown.find(name)
     if cell is not None:
         return cell
-    instance = shown.view.allows(name) and tree.has_object(name)
+    instance = shown.view.allows(name) and tree.spot(name) is not None
     tag = ber.NO_SUCH_INSTANCE if instance else ber.NO_SUCH_OBJECT
     return ber.varbind(ber.encode_oid(name), bytes((tag, 0)))
 
 
 def _next(name: Oid, shown: Shown) -> bytes:
-    place = shown.after(name)
-    if place < len(shown.cells):
-        return shown.cells[place]
-    return _end(name)
+    found = shown.following(name, 1)
+    return found[0] if found else _end(ber.encode_oid(name))
 
 
-def _end(name: Oid) -> bytes:
-    return ber.varbind(ber.encode_oid(name), bytes((ber.END_OF_MIB_VIEW, 0)))
+def _end(name: bytes) -> bytes:
+    return ber.varbind(name, bytes((ber.END_OF_MIB_VIEW, 0)))
 
 
-def _bulk(request: Pdu, shown: Shown, room: int) -> list[bytes]:
+def _bulk(request: Pdu, shown: Shown, room: int) -> Sequence[bytes]:
     """As many bindings as fit, in order."""
     single = max(0, min(request.first, len(request.names)))
     repeat = max(0, request.second)
-    found: list[bytes] = []
-    for name in request.names[:single]:
-        cell = _next(name, shown)
-        room -= len(cell)
-        if room < 0:
-            return found
-        found.append(cell)
+    found: list[bytes] = [_next(name, shown) for name in request.names[:single]]
     names = request.names[single:]
-    if len(names) == 1:
-        return found + _run(names[0], repeat, shown, room)
-    return found + _rounds(names, repeat, shown, room)
-
-
-def _run(name: Oid, repeat: int, shown: Shown, room: int) -> list[bytes]:
-    """One variable's successors: a slice, cut where it no longer fits."""
-    place = shown.after(name)
-    found = shown.cells[place : place + min(repeat, room // 8)]
-    if len(found) < repeat and place + len(found) == len(shown.cells):
-        found.append(_end(shown.keys[-1] if found else name))
-    sizes = accumulate(map(len, found))
-    fits = next((n for n, size in enumerate(sizes) if size > room), len(found))
+    if names:
+        most = min(repeat, max(0, room) // (SMALLEST * len(names)) + 1)
+        runs = [_run(name, most, shown) for name in names]
+        found += runs[0] if len(runs) == 1 else _turns(runs)
+    fits = next((n for n, size in enumerate(accumulate(map(len, found))) if size > room), len(found))
     return found[:fits]
 
 
-def _rounds(names: tuple[Oid, ...], repeat: int, shown: Shown, room: int) -> list[bytes]:
-    """Successors of many variables in turns, until all are at the end or nothing more fits."""
-    places = [shown.after(name) for name in names]
-    last = list(names)
-    found: list[bytes] = []
-    for _ in range(repeat if names else 0):
-        ended = True
-        for n, place in enumerate(places):
-            if place < len(shown.cells):
-                cell, last[n], ended = shown.cells[place], shown.keys[place], False
-                places[n] = place + 1
-            else:
-                cell = _end(last[n])
-            room -= len(cell)
-            if room < 0:
-                return found
-            found.append(cell)
-        if ended:
-            break
+SMALLEST = 8
+"""Octets of the smallest binding."""
+
+
+def _run(name: Oid, count: int, shown: Shown) -> list[bytes]:
+    """One variable's successors, and after the last of all one that says so."""
+    found = list(shown.following(name, count))
+    if len(found) < count:
+        found.append(_end(ber.name_of(found[-1]) if found else ber.encode_oid(name)))
     return found
+
+
+def _turns(runs: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """Successors of many variables in turns; one at its end says so again until all are."""
+    return [run[min(turn, len(run) - 1)] for turn in range(max(map(len, runs), default=0)) for run in runs if run]

@@ -11,7 +11,7 @@ Oid = tuple[int, ...]
 
 INTEGER, OCTETS, NULL, OID, SEQUENCE = 0x02, 0x04, 0x05, 0x06, 0x30
 IP_ADDRESS, COUNTER32, UNSIGNED32, TIME_TICKS, OPAQUE, COUNTER64 = 0x40, 0x41, 0x42, 0x43, 0x44, 0x46
-NO_SUCH_OBJECT, NO_SUCH_INSTANCE, END_OF_MIB_VIEW = 0x80, 0x81, 0x82
+NO_SUCH_OBJECT, NO_SUCH_INSTANCE, END_OF_MIB_VIEW = EXCEPTIONS = (0x80, 0x81, 0x82)
 
 MAX_SUB_IDS = 128  # RFC 3416, section 4.1
 MAX_SUB_ID = 2**32 - 1
@@ -152,6 +152,33 @@ def sub_id(value: int) -> bytes:
 def encode_oid(oid: Oid) -> bytes:
     """An object identifier of two sub-identifiers or more."""
     return tlv(OID, sub_id(oid[0] * 40 + oid[1]) + b"".join(map(sub_id, oid[2:])))
+
+
+def binding(start: bytes, suffix: bytes, value: bytes) -> bytes:
+    """A variable binding of the two parts of an encoded name's content and an encoded value."""
+    size = len(start) + len(suffix)
+    whole = size + 2 + len(value)
+    if whole < 0x80:
+        return bytes((SEQUENCE, whole, OID, size)) + start + suffix + value
+    return varbind(tlv(OID, start + suffix), value)
+
+
+def name_of(cell: bytes) -> bytes:
+    """The encoded name in a variable binding of ours."""
+    _, start, stop = head(cell, 0, len(cell))
+    return cell[start : head(cell, start, stop)[2]]
+
+
+def decoded_name(cell: bytes) -> Oid:
+    """The name in a variable binding of ours."""
+    _, start, stop = head(cell, 0, len(cell))
+    return oid(cell, *head(cell, start, stop)[1:])
+
+
+def value_tag(cell: bytes) -> int:
+    """The tag of the value in a variable binding of ours."""
+    _, start, stop = head(cell, 0, len(cell))
+    return cell[head(cell, start, stop)[2]]
 
 
 def varbind(name: bytes, value: bytes) -> bytes:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
-import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -17,9 +16,14 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import FrontinusError
 from frontinus.client.reconnect import stay_connected
 from frontinus.client.remote import RemoteEngine, as_engine
+from frontinus_snmp import rtnetlink
 from frontinus_snmp.details import EMPTY, details
+from frontinus_snmp.hostside import HostSide
 from frontinus_snmp.model import Entry, Model, News
+from frontinus_snmp.objects import MODULES
+from frontinus_snmp.objects.kinds import Module
 from frontinus_snmp.rows import Guest, State
+from frontinus_snmp.rtnetlink import LinkStats
 from frontinus_snmp.store import Numbers
 from frontinus_snmp.tree import Tree
 
@@ -34,6 +38,8 @@ READERS = 16
 """Definitions that are read at once."""
 GATHER = 0.05
 """Seconds in which changes are gathered before they are published."""
+SHOWN = 2.0
+"""Seconds that a change may take to show before its answer is sent all the same."""
 DEADLINE = 3.0
 """Seconds that definitions may take before the tree is published without the rest."""
 
@@ -42,11 +48,13 @@ class Link:
     """Call `run` as a task. `tell` gets the notifications that are due, after the tree shows what they speak of."""
 
     def __init__(self, path: Path, state: State, numbers: Numbers, *, max_age: float,
-                 tell: Callable[[News], None] = lambda news: None) -> None:  # fmt: skip
+                 tell: Callable[[News], None] = lambda news: None, modules: Sequence[Module] = MODULES,
+                 pool_full: float = 90.0) -> None:  # fmt: skip
         self.path, self.max_age = path, max_age
         self._spent = 0.0
-        self.model = Model()
-        self.tree = Tree(state)
+        self.model = Model(pool_full)
+        self.host = HostSide(state, self.model, numbers.path.parent)
+        self.tree = Tree(state, modules)
         self.generation = -1
         """The engine's generation up to which the tree shows the guests; -1 without an engine."""
         self._state, self._numbers, self._tell = state, numbers, tell
@@ -54,10 +62,12 @@ class Link:
         self._taken = 0.0
         self._asking: asyncio.Task[None] | None = None
         self._dirty = asyncio.Event()
+        self._published = asyncio.Condition()
         self._guests: dict[str, Guest] = {}
         self._changed = 0
         state.description = f"Frontinus {__version__} on {platform.system()} {platform.release()} {platform.machine()}"
-        state.hostname, state.numbers = platform.node(), numbers.numbers
+        state.version, state.hostname = __version__, platform.node()
+        state.numbers, state.numbering = numbers.numbers, numbers
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
@@ -78,6 +88,12 @@ class Link:
             self._asking = asyncio.create_task(self._ask(self._engine))
         await asyncio.wait([self._asking], timeout=seconds)
 
+    async def shows(self, generation: int) -> None:
+        """Wait until the tree shows what the engine told up to there, or long enough."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SHOWN), self._published:
+                await self._published.wait_for(lambda: self.generation >= generation or self._engine is None)
+
     async def _ask(self, engine: Engine) -> None:
         asked = time.monotonic()
         try:
@@ -87,11 +103,13 @@ class Link:
             return
         if engine is not self._engine:
             return
-        links = _links()
+        links = await asyncio.to_thread(rtnetlink.links)
+        await self.host.measure(engine)
         for stats in found:
             if (entry := self.model.guests.get(stats.uuid)) is not None:
                 entry.figures = stats
         self._taken = asked
+        self._state.links = links
         self._copy(links)
         self.tree.fill(figures_only=True)
 
@@ -114,6 +132,7 @@ class Link:
             self._engine, self._asking, self._taken = None, None, 0.0
             state.connected, state.last_change = 0.0, 0
             self.model.forget()
+            self.host.forget()
             self._dirty.set()
 
     # --- publishing
@@ -127,9 +146,13 @@ class Link:
                 await asyncio.to_thread(self._numbers.learn, list(self.model.guests))
             except OSError as error:
                 log.error("new guests are not shown, for their numbers cannot be kept: %s", error)
+            if self._engine is not None:
+                await self.host.read(self._engine)
             began = time.monotonic()
             self._show()
             self._spent = time.monotonic() - began
+            async with self._published:
+                self._published.notify_all()
             await self._describe()
 
     def _show(self) -> None:
@@ -144,13 +167,16 @@ class Link:
             self._changed = self.model.changed
             self._state.last_change = self._state.ticks(self._state.connected)
         self._state.guests = list(self._guests.values())
+        self.host.show()
         self._copy()
         self.tree.fill()
         self.generation = generation
+        self._state.counters["notificationsDropped"] += self.model.dropped
+        self.model.dropped = 0
         while self.model.news:
             self._tell(self.model.news.popleft())
 
-    def _copy(self, links: Mapping[str, tuple[int, int]] | None = None) -> None:
+    def _copy(self, links: Mapping[str, LinkStats] | None = None) -> None:
         """What the model knows, into the rows' guests."""
         now = time.time()
         for uuid, guest in self._guests.items():
@@ -189,18 +215,3 @@ class Link:
                 found = details(await engine.guest_xml(uuid))
                 if entry.view is view:
                     entry.details = entry.known = found
-
-
-def _links() -> Mapping[str, tuple[int, int]]:
-    """The kernel's numbers of the host's network devices and of the bridges that they are ports of."""
-    try:
-        numbers = {name: index for index, name in socket.if_nameindex()}
-    except OSError:
-        return {}
-    return {name: (index, numbers.get(_master(name), 0)) for name, index in numbers.items()}
-
-
-def _master(name: str) -> str:
-    with suppress(OSError):
-        return Path("/sys/class/net", name, "master").readlink().name
-    return ""

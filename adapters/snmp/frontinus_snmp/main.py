@@ -9,19 +9,23 @@ import logging
 import signal
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from frontinus import __version__
 from frontinus_snmp import settings as configuration
 from frontinus_snmp import store, users
 from frontinus_snmp.agent import Agent
+from frontinus_snmp.control import Control
 from frontinus_snmp.link import Link
+from frontinus_snmp.manage import Manage
 from frontinus_snmp.notify import Notifier
+from frontinus_snmp.objects import modules
+from frontinus_snmp.reader import BadConfig
 from frontinus_snmp.rows import State
-from frontinus_snmp.settings import BadConfig, Places
+from frontinus_snmp.settings import Places
 from frontinus_snmp.store import BadState
-from frontinus_snmp.usm import Authority
+from frontinus_snmp.usm import Authority, User
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = 2.0
@@ -30,7 +34,7 @@ LOOK_AGAIN = 2.0
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="frontinus-snmp", description="Serve the engine's guests over SNMP (VM-MIB).")
-    parser.add_argument("--socket", type=Path, help="the manage socket; this adapter does not use it")
+    parser.add_argument("--socket", type=Path, help="the manage socket, used only where a user has a write view")
     parser.add_argument("--monitor-socket", type=Path, default=Path("/run/frontinus/frontinus-ro.sock"))
     parser.add_argument("--config", type=Path, help="default: /etc/frontinus-snmp.toml for the system's engine")
     parser.add_argument("--state", type=Path, help="default: /var/lib/frontinus/snmp for the system's engine")
@@ -44,10 +48,10 @@ def places(options: argparse.Namespace) -> Places:
     return Places(options.config or found.config, options.state or found.state)
 
 
-def _stamp(where: Places) -> tuple[object, ...]:
+def _stamp(where: Places, also: Sequence[Path] = ()) -> tuple[object, ...]:
     """What changes when a file that we read is replaced."""
     found: list[object] = []
-    for path in (where.config, where.state / store.USERS):
+    for path in (where.config, where.state / store.USERS, *also):
         try:
             status = path.stat()
             found.append((status.st_ino, status.st_mtime_ns, status.st_size))
@@ -62,6 +66,7 @@ class Service:
     def __init__(self, options: argparse.Namespace) -> None:
         self._where = places(options)
         self._socket: Path = options.monitor_socket
+        self._manage: Path | None = options.socket
         self._booted: tuple[bytes, int] | None = None
         self._lock: int | None = None
         self._numbers: store.Numbers | None = None
@@ -94,14 +99,19 @@ class Service:
             return None
         authority = self._boot(settings)
         authority.users, authority.max_size = known, settings.max_size
-        assert self._numbers is not None
-        state = self._state
-        state.contact, state.location, state.max_size = settings.contact, settings.location, settings.max_size
-        state.notify = bool(settings.notify)
-        notifier = Notifier(authority, state, settings)
+        configure(self._state, settings, known)
+        served = modules(settings.root, host=settings.host)
+        notifier = Notifier(
+            authority, self._state, settings, self._counters, served, store.read_peers(self._where.state)
+        )
         await stack.enter_async_context(notifier)
-        link = Link(self._socket, state, self._numbers, max_age=settings.max_age, tell=notifier.tell)
-        agent = Agent(link, authority, settings, self._counters)
+        assert self._numbers is not None
+        link = Link(self._socket, self._state, self._numbers, max_age=settings.max_age, tell=notifier.tell, modules=served,
+                    pool_full=settings.pool_full)  # fmt: skip
+        manage = Manage(self._manage if any(user.write for user in known.values()) else None)
+        stack.callback(manage.close)
+        control = Control(link.tree, self._counters, manage, link.shows)
+        agent = Agent(link, authority, settings, self._counters, control, notifier.stranger)
         stack.push_async_callback(agent.close)
         ports = await agent.listen(settings.listen)
         following = asyncio.create_task(link.run())
@@ -122,6 +132,15 @@ class Service:
             self._state.engine_id, self._state.boots = engine_id, boots
             self._state.started = self._authority.started
         return self._authority
+
+
+def configure(state: State, settings: configuration.Settings, users: Mapping[bytes, User]) -> None:
+    """What objects show of the configuration, and the switches as they are after a start."""
+    state.contact, state.location, state.max_size = settings.contact, settings.location, settings.max_size
+    state.root, state.definitions = settings.root, settings.definitions
+    state.per_vm, state.bulk, state.own = settings.per_vm, settings.bulk, settings.own
+    state.tell_strangers = settings.strangers
+    state.users, state.settings = list(users.values()), settings
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -1,179 +1,279 @@
-"""VM-MIB as a module that managers can load, written from the table of objects: `python -m frontinus_snmp.mib > VM-MIB.txt`.
+"""MIB modules that managers can load, written from the tables of objects: `python -m frontinus_snmp.mib VM-MIB`.
 
-Names, numbers and syntaxes are RFC 7666's; the descriptions are ours and say what this agent answers. The module imports
-nothing that a host without the IETF's modules lacks beside SNMPv2's own.
+VM-MIB's names, numbers and syntaxes are RFC 7666's; the descriptions are ours and say what this agent answers. It imports
+nothing that a host without the IETF's modules lacks beside SNMPv2's own, and FRONTINUS-MIB imports nothing but it and these.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from frontinus_snmp.ber import Oid
-from frontinus_snmp.objects import NOTIFICATIONS, SCALARS, TABLES, VM_MIB, Column, Index, Scalar, Syntax, Table
+from frontinus_snmp.objects import MODULES
+from frontinus_snmp.objects.kinds import Column, Index, Module, Scalar, Syntax, Table
 
-TEXTUAL = ("VirtualMachineIndex", "VirtualMachineIndexOrZero", "VirtualMachineCpuIndex", "VirtualMachineStorageIndex",
-           "VirtualMachineNetworkIndex")  # fmt: skip
 SIZES = {"SnmpAdminString": "OCTET STRING (SIZE (0..255))", "UUIDorZero": "OCTET STRING (SIZE (0 | 16))",
-         "InterfaceIndexOrZero": "Integer32 (0..2147483647)", "IANAStorageMediaType": ""}  # fmt: skip
+         "InterfaceIndexOrZero": "Integer32 (0..2147483647)"}  # fmt: skip
 """Conventions of modules that many hosts lack, as what they are made of."""
-SWITCHES = ("vmPerVMNotificationsEnabled", "vmBulkNotificationsEnabled")
-"""Objects that RFC 7666 lets be written; this agent does not."""
-NOTIFIED = ("vmName", "vmUUID", "vmOperState")
+STANDARD = ("INTEGER", "TruthValue", "RowStatus", "IANAStorageMediaType")
+"""Enumerations that are not conventions of the module: of SNMPv2-TC, or written out where they are used."""
 
 
-def module() -> Iterator[str]:
-    """The lines of the module."""
-    yield from HEAD.splitlines()
-    yield from _conventions()
-    for scalar in SCALARS:
-        if scalar.oid[: len(VM_MIB)] == VM_MIB:
-            access = "read-write" if scalar.name in SWITCHES else "read-only"
-            yield from _object(scalar.name, _syntax(scalar.syntax), access, scalar.text, _place(scalar.oid))
-    for table in TABLES:
-        yield from _table(table)
-    for number, name, text in NOTIFICATIONS:
-        objects = (*NOTIFIED, "vmPersistent") if name == "vmDeleted" else NOTIFIED
-        yield f"\n{name} NOTIFICATION-TYPE"
-        yield f"    OBJECTS {{ {', '.join(objects)} }}"
-        yield from (f'    STATUS current\n    DESCRIPTION "{text}"\n    ::= {{ vmNotifications {number} }}').split("\n")
-    yield from _conformance()
+@dataclass(frozen=True)
+class Shape:
+    """What a module's text has that its objects do not say. `nodes`: names of the nodes that hold objects, by place."""
+
+    identity: str
+    prefix: str
+    parent: str
+    updated: str
+    about: str
+    imports: Mapping[str, Sequence[str]]
+    nodes: Mapping[Oid, str]
+    conventions: Mapping[str, tuple[str, str, str]]
+    """Name: DISPLAY-HINT (or nothing), description, syntax."""
+    groups: Sequence[str]
+    """The groups: of the scalars, then of each table in order, then of what is only told."""
+
+
+BASE: Mapping[str, Sequence[str]] = {
+    "SNMPv2-CONF": ("OBJECT-GROUP", "NOTIFICATION-GROUP", "MODULE-COMPLIANCE"),
+}
+_NUMBERS = ("VirtualMachineIndex", "VirtualMachineIndexOrZero", "VirtualMachineCpuIndex", "VirtualMachineStorageIndex",
+            "VirtualMachineNetworkIndex")  # fmt: skip
+SHAPES: Mapping[str, Shape] = {
+    "VM-MIB": Shape(
+        "vmMIB", "vm", "mib-2 236", "201510120000Z", "Virtual machines that a hypervisor controls. RFC 7666.",
+        {"SNMPv2-SMI": ("MODULE-IDENTITY", "OBJECT-TYPE", "NOTIFICATION-TYPE", "TimeTicks", "Counter64", "Integer32", "mib-2"),
+         **BASE, "SNMPv2-TC": ("TEXTUAL-CONVENTION", "PhysAddress", "TruthValue")},
+        {(1, 1): "vmHypervisor"},
+        {name: ("d", "A number, or 0 for none." if name.endswith("OrZero") else "A number.",
+                f"Integer32 ({'0' if name.endswith('OrZero') else '1'}..2147483647)") for name in _NUMBERS}
+        | {"VirtualMachineList": ("1x", "A bit for each guest, the first octet's highest for vmIndex 1.", "OCTET STRING")},
+        ("vmHypervisorGroup", "vmVirtualMachineGroup", "vmCpuGroup", "vmCpuAffinityGroup", "vmStorageGroup", "vmNetworkGroup"),
+    ),
+    "FRONTINUS-MIB": Shape(
+        "frontinusMIB", "frn", "", "202611280000Z",
+        "What VM-MIB lacks of a Frontinus host: control of guests, jobs, pools, networks, the host. Its place is"
+        " experimental until a number of its own is assigned, and will change.",
+        {"SNMPv2-SMI": ("MODULE-IDENTITY", "OBJECT-TYPE", "NOTIFICATION-TYPE", "Counter32", "Counter64", "Gauge32", "Integer32",
+                        "Unsigned32", "enterprises"),
+         **BASE, "SNMPv2-TC": ("TEXTUAL-CONVENTION", "DateAndTime", "RowStatus", "TruthValue"),
+         "VM-MIB": ("VirtualMachineIndexOrZero", "vmIndex", "vmNetworkIndex", "vmStorageVmIndex", "vmStorageIndex")},
+        {(1, 1): "frnEngine", (1, 2): "frnHost", (1, 13): "frnAgent"},
+        {"FrontinusBytes": ("d", "A number of bytes; unlike a counter's it goes up and down.", "Counter64")}, (),
+    ),
+}  # fmt: skip
+
+
+def module(of: Module) -> Iterator[str]:
+    """The lines of a module."""
+    shape = SHAPES[of.name]
+    yield from _head(of, shape)
+    yield from _conventions(of, shape)
+    for scalar in of.scalars:
+        yield from _object(scalar.name, _syntax(scalar.syntax), scalar.access, scalar.text, _place(scalar.place, shape))
+    for table in of.tables:
+        yield from _table(table, shape)
+    for note in of.notifications:
+        yield f"\n{note.name} NOTIFICATION-TYPE\n    OBJECTS {{ {', '.join(note.objects)} }}"
+        yield f'    STATUS current\n    DESCRIPTION "{note.text}"\n    ::= {{ {shape.prefix}Notifications {note.number} }}'
+    yield from _conformance(of, shape)
     yield "\nEND"
 
 
-HEAD = """VM-MIB DEFINITIONS ::= BEGIN
+def _head(of: Module, shape: Shape) -> Iterator[str]:
+    yield f"{of.name} DEFINITIONS ::= BEGIN\n"
+    yield "-- Written by frontinus_snmp.mib from the agent's own table; do not edit."
+    yield "\nIMPORTS"
+    yield "\n".join(_wrapped(f"{', '.join(names)} FROM {source}") for source, names in shape.imports.items()) + ";"
+    arcs = of.root[6:]
+    above = ["enterprises", *(f"{shape.prefix}Arc{depth}" for depth in range(1, len(arcs)))]
+    parent = shape.parent or f"{above[-1]} {arcs[-1]}"
+    yield f'\n{shape.identity} MODULE-IDENTITY\n    LAST-UPDATED "{shape.updated}"'
+    yield '    ORGANIZATION "Frontinus"\n    CONTACT-INFO "See the documentation of Frontinus."'
+    yield f'    DESCRIPTION "{shape.about}"\n    REVISION "{shape.updated}"\n    DESCRIPTION "As the agent has it."'
+    yield f"    ::= {{ {parent} }}\n"
+    if not shape.parent:
+        yield from (
+            f"{name} OBJECT IDENTIFIER ::= {{ {of_} {arc} }}"
+            for name, of_, arc in zip(above[1:], above, arcs, strict=False)
+        )
+    for number, name in enumerate(("Notifications", "Objects", "Conformance")):
+        yield f"{shape.prefix}{name} OBJECT IDENTIFIER ::= {{ {shape.identity} {number} }}"
+    for place, name in shape.nodes.items():
+        yield f"{name} OBJECT IDENTIFIER ::= {{ {shape.prefix}Objects {place[1]} }}"
+    yield f"{shape.prefix}Compliances OBJECT IDENTIFIER ::= {{ {shape.prefix}Conformance 1 }}"
+    yield f"{shape.prefix}Groups OBJECT IDENTIFIER ::= {{ {shape.prefix}Conformance 2 }}"
 
--- Objects as in RFC 7666, with descriptions of what Frontinus answers. Written by frontinus_snmp.mib; do not edit.
 
-IMPORTS
-    MODULE-IDENTITY, OBJECT-TYPE, NOTIFICATION-TYPE, TimeTicks, Counter64, Integer32, mib-2 FROM SNMPv2-SMI
-    OBJECT-GROUP, NOTIFICATION-GROUP, MODULE-COMPLIANCE FROM SNMPv2-CONF
-    TEXTUAL-CONVENTION, PhysAddress, TruthValue FROM SNMPv2-TC;
-
-vmMIB MODULE-IDENTITY
-    LAST-UPDATED "201510120000Z"
-    ORGANIZATION "IETF (objects); Frontinus (descriptions)"
-    CONTACT-INFO "See the documentation of Frontinus."
-    DESCRIPTION "Virtual machines that a hypervisor controls."
-    REVISION "201510120000Z"
-    DESCRIPTION "RFC 7666."
-    ::= { mib-2 236 }
-
-vmNotifications OBJECT IDENTIFIER ::= { vmMIB 0 }
-vmObjects OBJECT IDENTIFIER ::= { vmMIB 1 }
-vmConformance OBJECT IDENTIFIER ::= { vmMIB 2 }
-vmHypervisor OBJECT IDENTIFIER ::= { vmObjects 1 }
-vmCompliances OBJECT IDENTIFIER ::= { vmConformance 1 }
-vmGroups OBJECT IDENTIFIER ::= { vmConformance 2 }"""
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 120, initial_indent="    ", subsequent_indent="        ")
 
 
-def _conventions() -> Iterator[str]:
-    for name in TEXTUAL:
-        least = 0 if name.endswith("OrZero") else 1
-        yield f"\n{name} ::= TEXTUAL-CONVENTION"
-        yield '    DISPLAY-HINT "d"\n    STATUS current'
-        yield f'    DESCRIPTION "A number{", or 0 for none" if not least else ""}."'
-        yield f"    SYNTAX Integer32 ({least}..2147483647)"
-    seen = set(SIZES)
-    for syntax in (column.syntax for table in TABLES for column in table.columns):
-        if syntax.names is not None and syntax.name not in (*seen, "INTEGER", "TruthValue"):
-            seen.add(syntax.name)
-            yield f"\n{syntax.name} ::= TEXTUAL-CONVENTION"
-            yield f'    STATUS current\n    DESCRIPTION "States by number."\n    SYNTAX {_enumeration(syntax)}'
+def _conventions(of: Module, shape: Shape) -> Iterator[str]:
+    for name, (hint, text, syntax) in shape.conventions.items():
+        yield from _convention(name, hint, text, syntax)
+    seen: set[str] = set()
+    for used in [column.syntax for table in of.tables for column in table.columns]:
+        if used.names is not None and used.name not in (*seen, *STANDARD):
+            seen.add(used.name)
+            yield from _convention(used.name, "", "States by number.", _enumeration(used))
+
+
+def _convention(name: str, hint: str, text: str, syntax: str) -> Iterator[str]:
+    yield f"\n{name} ::= TEXTUAL-CONVENTION"
+    if hint:
+        yield f'    DISPLAY-HINT "{hint}"'
+    yield f'    STATUS current\n    DESCRIPTION "{text}"\n    SYNTAX {syntax}'
 
 
 def _enumeration(syntax: Syntax) -> str:
     assert syntax.names is not None
-    return f"INTEGER {{ {', '.join(f'{name}({number})' for number, name in syntax.names.items())} }}"
+    names = ", ".join(f"{_word(name)}({number})" for number, name in syntax.names.items())
+    return f"INTEGER {{ {names} }}"
+
+
+def _word(name: str) -> str:
+    """An enumeration's word as SMIv2 allows it: no hyphens."""
+    first, *rest = name.split("-")
+    return first + "".join(word.title() for word in rest)
 
 
 def _syntax(syntax: Syntax) -> str:
-    if syntax.name in ("INTEGER", "IANAStorageMediaType"):
+    if syntax.names is not None and syntax.name in ("INTEGER", "IANAStorageMediaType"):
         return _enumeration(syntax)
+    if syntax.tag == "text" and syntax.least:
+        return f"OCTET STRING (SIZE ({syntax.least}..255))"
     return SIZES.get(syntax.name) or syntax.name
 
 
-def _place(oid: Oid) -> str:
-    below = oid[len(VM_MIB) + 1 :]
-    return f"vmHypervisor {below[1]}" if below[0] == 1 else f"vmObjects {below[0]}"
+def _place(place: Oid, shape: Shape) -> str:
+    node = shape.nodes.get(place[:2])
+    return f"{node} {place[2]}" if node and len(place) == 3 else f"{shape.prefix}Objects {place[1]}"
 
 
 def _object(name: str, syntax: str, access: str, text: str, place: str) -> Iterator[str]:
-    yield f"\n{name} OBJECT-TYPE"
-    yield f"    SYNTAX {syntax}\n    MAX-ACCESS {access}\n    STATUS current"
-    yield f'    DESCRIPTION "{text}"'
-    yield f"    ::= {{ {place} }}"
+    yield f"\n{name} OBJECT-TYPE\n    SYNTAX {syntax}\n    MAX-ACCESS {access}\n    STATUS current"
+    yield f'    DESCRIPTION "{text}"\n    ::= {{ {place} }}'
 
 
-def _table(table: Table) -> Iterator[str]:
+def _table(table: Table[Any], shape: Shape) -> Iterator[str]:
     row = table.entry[0].upper() + table.entry[1:]
-    yield from _object(table.name, f"SEQUENCE OF {row}", "not-accessible", table.text, _place(table.oid))
-    lines = list(_object(table.entry, row, "not-accessible", "One row.", f"{table.name} 1"))
-    yield from [*lines[:-1], f"    INDEX {{ {', '.join(table.index)} }}", lines[-1]]
-    members: list[Index | Column] = [*table.own, *table.columns]
+    yield from _object(table.name, f"SEQUENCE OF {row}", "not-accessible", table.text, _place(table.place, shape))
+    yield f"\n{table.entry} OBJECT-TYPE\n    SYNTAX {row}\n    MAX-ACCESS not-accessible\n    STATUS current"
+    yield f'    DESCRIPTION "One row."\n    INDEX {{ {", ".join(table.index)} }}\n    ::= {{ {table.name} 1 }}'
+    members: list[Index | Column[Any]] = [*table.own, *table.columns]
     yield f"\n{row} ::= SEQUENCE {{"
     yield ",\n".join(f"    {member.name} {_base(member)}" for member in members)
     yield "}"
     for member in members:
-        if isinstance(member, Index):
-            yield from _object(
-                member.name, member.syntax, "not-accessible", member.text, f"{table.entry} {member.number}"
-            )
-        else:
-            yield from _object(
-                member.name, _syntax(member.syntax), "read-only", member.text, f"{table.entry} {member.number}"
-            )
+        syntax, access = (
+            (member.syntax, "not-accessible") if isinstance(member, Index) else (_syntax(member.syntax), member.access)
+        )
+        yield from _object(member.name, syntax, access, member.text, f"{table.entry} {member.number}")
 
 
-def _base(member: Index | Column) -> str:
+def _base(member: Index | Column[Any]) -> str:
     """A member's syntax without its limits, as a SEQUENCE has it."""
     words = member.syntax if isinstance(member, Index) else _syntax(member.syntax)
     return words.split(" (")[0].split(" {")[0]
 
 
-GROUPS = ("vmVirtualMachineGroup", "vmCpuGroup", "vmCpuAffinityGroup", "vmStorageGroup", "vmNetworkGroup")
-"""The group of each table; numbers from 2. The scalars' is vmHypervisorGroup, 1."""
+def _conformance(of: Module, shape: Shape) -> Iterator[str]:
+    groups = list(_groups(of, shape))
+    for number, (name, members, notes) in enumerate(groups, 1):
+        kind, what = ("NOTIFICATION-GROUP", "NOTIFICATIONS") if notes else ("OBJECT-GROUP", "OBJECTS")
+        yield f"\n{name} {kind}"
+        yield _wrapped(f"{what} {{ {', '.join(members)} }}")
+        yield f'    STATUS current\n    DESCRIPTION "What belongs together."\n    ::= {{ {shape.prefix}Groups {number} }}'
+    optional = [name for name, _, _ in groups if "Optional" in name or "Variables" in name]
+    needed = [name for name, _, _ in groups if name not in optional]
+    yield from _compliance(f"{shape.prefix}FullCompliances", "All of it.", shape, 1, needed, optional, ())
+    writable = [name for name, access in _accesses(of) if access in ("read-write", "read-create")]
+    yield from _compliance(
+        f"{shape.prefix}ReadOnlyCompliances", "All of it, and nothing can be set.", shape, 2, needed, optional, writable
+    )
 
 
-def _conformance() -> Iterator[str]:
-    objects = [
-        [scalar.name for scalar in SCALARS if _ours(scalar)],
-        *([c.name for c in table.columns] for table in TABLES),
-    ]
-    groups = ("vmHypervisorGroup", *GROUPS)
-    for number, (group, names) in enumerate(zip(groups, objects, strict=True), 1):
-        yield f"\n{group} OBJECT-GROUP\n    OBJECTS {{ {', '.join(names)} }}"
-        yield f'    STATUS current\n    DESCRIPTION "What belongs together."\n    ::= {{ vmGroups {number} }}'
-    yield "\nvmPerVMNotificationOptionalGroup NOTIFICATION-GROUP"
-    yield f"    NOTIFICATIONS {{ {', '.join(name for _, name, _ in NOTIFICATIONS)} }}"
-    yield '    STATUS current\n    DESCRIPTION "Changes of one guest."\n    ::= { vmGroups 7 }'
-    yield "\nvmReadOnlyCompliances MODULE-COMPLIANCE"
-    yield '    STATUS current\n    DESCRIPTION "All groups, nothing writable."'
-    yield f"    MODULE\n    MANDATORY-GROUPS {{ {', '.join(groups)} }}"
-    yield '    GROUP vmPerVMNotificationOptionalGroup\n    DESCRIPTION "Where there are receivers."'
-    for name in SWITCHES:
-        yield f'    OBJECT {name}\n    MIN-ACCESS read-only\n    DESCRIPTION "The configuration decides."'
-    yield "    ::= { vmCompliances 2 }"
+def _compliance(name: str, text: str, shape: Shape, number: int, needed: Sequence[str], optional: Sequence[str],
+                readonly: Sequence[str]) -> Iterator[str]:  # fmt: skip
+    yield f'\n{name} MODULE-COMPLIANCE\n    STATUS current\n    DESCRIPTION "{text}"\n    MODULE'
+    yield _wrapped(f"MANDATORY-GROUPS {{ {', '.join(needed)} }}")
+    yield from (f'    GROUP {group}\n    DESCRIPTION "Where there are receivers."' for group in optional)
+    yield from (f'    OBJECT {item}\n    MIN-ACCESS read-only\n    DESCRIPTION "Need not be set."' for item in readonly)
+    yield f"    ::= {{ {shape.prefix}Compliances {number} }}"
 
 
-def _ours(scalar: Scalar) -> bool:
-    return scalar.oid[: len(VM_MIB)] == VM_MIB
+def _accesses(of: Module) -> Iterator[tuple[str, str]]:
+    """Every object and its MAX-ACCESS."""
+    yield from ((scalar.name, scalar.access) for scalar in of.scalars)
+    yield from ((column.name, column.access) for table in of.tables for column in table.columns)
 
 
-def markdown() -> Iterator[str]:
+Group = tuple[str, Sequence[str], bool]
+"""A group's name and members, and whether they are notifications."""
+
+
+def _groups(of: Module, shape: Shape) -> Iterator[Group]:
+    """VM-MIB's in RFC 7666's order; ours: the scalars, each table, what is only told, the notifications."""
+    shown = [scalar.name for scalar in of.scalars if scalar.access != "accessible-for-notify"]
+    tables = [(f"{table.name.removesuffix('Table')}Group", table) for table in of.tables]
+    names = shape.groups or (f"{shape.prefix}ScalarsGroup", *(name for name, _ in tables))
+    yield names[0], shown, False
+    for name, table in zip(names[1:], of.tables, strict=True):
+        yield name, [column.name for column in table.columns if column.access != "accessible-for-notify"], False
+    told = [name for name, access in _accesses(of) if access == "accessible-for-notify"]
+    notes = [note.name for note in of.notifications]
+    if of.name == "VM-MIB":
+        yield "vmPerVMNotificationOptionalGroup", notes[:10], True
+        yield "vmBulkNotificationsVariablesGroup", told, False
+        yield "vmBulkNotificationOptionalGroup", notes[10:], True
+    else:
+        yield f"{shape.prefix}NotificationVariablesGroup", told, False
+        yield f"{shape.prefix}NotificationOptionalGroup", notes, True
+
+
+# --- documentation
+
+
+def markdown(modules: Sequence[Module] = MODULES) -> Iterator[str]:
     """The lines of the documentation's table of objects."""
     yield "| object | OID | syntax | what it says |\n| --- | --- | --- | --- |"
-    for scalar in SCALARS:
-        yield f"| {scalar.name} | {_dotted(scalar.oid)}.0 | {scalar.syntax.name} | {scalar.text} |"
-    for table in TABLES:
-        yield f"| **{table.name}** | {_dotted(table.oid)} | by {', '.join(table.index)} | {table.text} |"
-        for column in table.columns:
-            yield f"| {column.name} | {_dotted((*table.oid, 1, column.number))} | {column.syntax.name} | {column.text} |"
+    for of in modules:
+        yield f"| **{of.name}** | | | |"
+        for scalar in of.scalars:
+            yield f"| {_marked(scalar)} | {_dotted(of.oid(scalar))}.0 | {scalar.syntax.name} | {scalar.text} |"
+        for table in of.tables:
+            yield f"| **{table.name}** | {_dotted(of.oid(table))} | by {', '.join(table.index)} | {table.text} |"
+            for column in table.columns:
+                name = _dotted((*of.oid(table), 1, column.number))
+                yield f"| {_marked(column)} | {name} | {column.syntax.name} | {column.text} |"
+        for note in of.notifications:
+            yield f"| {note.name} (told) | {_dotted((*of.root, 0, note.number))} | | {note.text} |"
+
+
+def _marked(item: Scalar | Column[Any]) -> str:
+    mark = {"read-write": " (can be set)", "read-create": " (can be set)", "accessible-for-notify": " (told)"}
+    return item.name + mark.get(item.access, "")
 
 
 def _dotted(oid: Oid) -> str:
     return ".".join(map(str, oid))
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write a MIB module, or the documentation's table of objects.")
+    parser.add_argument("what", choices=[*SHAPES, "markdown"])
+    what = parser.parse_args().what
+    lines = markdown() if what == "markdown" else module(next(each for each in MODULES if each.name == what))
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(markdown() if "--markdown" in sys.argv else module()) + "\n")
+    main()

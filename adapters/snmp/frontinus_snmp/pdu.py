@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from frontinus_snmp import ber
@@ -10,9 +11,20 @@ from frontinus_snmp.ber import Malformed, Oid
 GET, GET_NEXT, RESPONSE, SET, GET_BULK, INFORM, TRAP, REPORT = 0xA0, 0xA1, 0xA2, 0xA3, 0xA5, 0xA6, 0xA7, 0xA8
 REQUESTS = (GET, GET_NEXT, SET, GET_BULK)
 
-NO_ERROR, TOO_BIG, NOT_WRITABLE, AUTHORIZATION_ERROR = 0, 1, 17, 16
+NO_ERROR, TOO_BIG, NO_SUCH_NAME, BAD_VALUE, GEN_ERR, NO_ACCESS, WRONG_TYPE, WRONG_LENGTH, WRONG_ENCODING, WRONG_VALUE = (
+    0, 1, 2, 3, 5, 6, 7, 8, 9, 10)  # fmt: skip
+NO_CREATION, INCONSISTENT_VALUE, RESOURCE_UNAVAILABLE, COMMIT_FAILED, UNDO_FAILED = 11, 12, 13, 14, 15
+AUTHORIZATION_ERROR, NOT_WRITABLE, INCONSISTENT_NAME = 16, 17, 18
+"""Error statuses (RFC 3416, section 3)."""
 
-V2C = 1
+V1_STATUS: Mapping[int, int] = {
+    **dict.fromkeys((NO_ACCESS, NO_CREATION, NOT_WRITABLE, INCONSISTENT_NAME, AUTHORIZATION_ERROR), NO_SUCH_NAME),
+    **dict.fromkeys((WRONG_TYPE, WRONG_LENGTH, WRONG_ENCODING, WRONG_VALUE, INCONSISTENT_VALUE), BAD_VALUE),
+    **dict.fromkeys((RESOURCE_UNAVAILABLE, COMMIT_FAILED, UNDO_FAILED), GEN_ERR),
+}  # fmt: skip
+"""What SNMPv1 calls them (RFC 3584, section 4.4)."""
+
+V1, V2C = 0, 1
 MAX_VARBINDS = 256
 MAX_COMMUNITY = 255
 
@@ -32,7 +44,7 @@ class Pdu:
 
 @dataclass(frozen=True, slots=True)
 class Community:
-    """A v2c message."""
+    """A message of SNMPv1 or v2c."""
 
     community: bytes
     pdu: Pdu
@@ -70,6 +82,17 @@ def _names(data: bytes, pos: int, end: int) -> tuple[Oid, ...]:
     return tuple(found)
 
 
+def variables(request: Pdu) -> Sequence[tuple[Oid, int, bytes]]:
+    """The variable bindings of a PDU that was read: name, tag and content."""
+    raw, pos, found = request.raw, 0, []
+    for name in request.names:
+        start, pos = ber.expect(raw, pos, len(raw), ber.SEQUENCE)
+        _, _, after = ber.head(raw, start, pos)
+        tag, value, stop = ber.head(raw, after, pos)
+        found.append((name, tag, raw[value:stop]))
+    return found
+
+
 def version(data: bytes) -> tuple[int, int]:
     """The version of a message and where what follows it begins. Raises Malformed."""
     pos, stop = ber.expect(data, 0, len(data), ber.SEQUENCE)
@@ -79,7 +102,7 @@ def version(data: bytes) -> tuple[int, int]:
 
 
 def read_community(data: bytes, pos: int) -> Community:
-    """A v2c message from after its version. Raises Malformed."""
+    """A message of SNMPv1 or v2c from after its version. Raises Malformed."""
     community, pos = ber.octets(data, pos, len(data), MAX_COMMUNITY)
     return Community(community, read_pdu(data, pos, len(data)))
 
@@ -89,5 +112,5 @@ def write_pdu(kind: int, request_id: int, status: int, index: int, varbinds: byt
                    + ber.number(ber.INTEGER, index) + ber.tlv(ber.SEQUENCE, varbinds))  # fmt: skip
 
 
-def write_community(community: bytes, pdu: bytes) -> bytes:
-    return ber.tlv(ber.SEQUENCE, ber.number(ber.INTEGER, V2C) + ber.tlv(ber.OCTETS, community) + pdu)
+def write_community(version: int, community: bytes, pdu: bytes) -> bytes:
+    return ber.tlv(ber.SEQUENCE, ber.number(ber.INTEGER, version) + ber.tlv(ber.OCTETS, community) + pdu)

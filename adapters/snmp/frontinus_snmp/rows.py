@@ -5,13 +5,26 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
-from frontinus.api.views import BlockStats, GuestStats, GuestView, InterfaceStats
+from frontinus.api.networks import LeaseView, NetworkView
+from frontinus.api.storage import PoolView, VolumeView
+from frontinus.api.views import BlockStats, GuestStats, GuestView, HostView, InterfaceStats, JobView
 from frontinus_snmp.ber import Oid
 from frontinus_snmp.details import EMPTY, Details, Disk
+from frontinus_snmp.roots import ROOT
+from frontinus_snmp.rtnetlink import LinkStats
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from frontinus.api.engine import Engine
+    from frontinus_snmp.settings import Settings
+    from frontinus_snmp.store import Numbers
+    from frontinus_snmp.usm import User
 
 LARGEST = 2**31 - 1
 
@@ -27,21 +40,57 @@ class State:
     connected: float = 0.0
     last_change: int = 0
     description: str = ""
+    version: str = ""
     hostname: str = ""
     contact: str = ""
     location: str = ""
     hypervisor: str = ""
     hypervisor_version: str = ""
-    notify: bool = False
+    root: Oid = ROOT
+    """The node of FRONTINUS-MIB."""
+    per_vm: bool = True
+    bulk: bool = False
+    tell_strangers: bool = False
+    """Switches of what is told; a start of the agent sets them back."""
+    serial: int = 0
+    users: Sequence[User] = ()
+    settings: Settings | None = None
+    """What the tables of users, views and receivers show."""
+    manage: Engine | None = None
+    """The engine as it can be told to change something; set while a SET is under way."""
     guests: Sequence[Guest] = ()
     numbers: Mapping[str, int] = field(default_factory=dict)
     """Every guest's number by its UUID, also of those that are gone."""
+    numbering: Numbers | None = None
+    definitions: Mapping[str, Path] = field(default_factory=dict)
+    host_numbers: Mapping[str, int] = field(default_factory=dict)
+    """Numbers of pools and networks by their UUIDs."""
+    places: Places = field(default_factory=lambda: Places())
+    """Numbers of jobs, and of the volumes of each pool."""
+    host: HostView | None = None
+    nodes: Sequence[tuple[Oid, Node]] = ()
+    jobs: Sequence[tuple[int, JobView]] = ()
+    pools: Sequence[tuple[int, PoolView]] = ()
+    volumes: Sequence[tuple[Oid, VolumeView]] = ()
+    networks: Sequence[tuple[int, NetworkView]] = ()
+    leases: Sequence[tuple[Oid, LeaseView]] = ()
+    """Pools, networks and what they have, with their numbers, in the order of these."""
+    links: Mapping[str, LinkStats] = field(default_factory=dict)
+    """The host's network devices that are shown, by name."""
+    own: bool = True
+    """Whether FRONTINUS-MIB's notifications are told."""
     counters: Counter[str] = field(default_factory=Counter)
 
     @property
     def seconds(self) -> int:
         """Seconds since the engine started."""
         return int(time.monotonic() - self.started)
+
+    def index_of(self, table: str, about: str) -> int | None:
+        """The row of a guest, a pool (by UUID) or a job (by name) in a table; None while it has none."""
+        if table == "frnJobTable":
+            return self.places.number("job", about)
+        return (self.host_numbers if table == "frnPoolTable" else self.numbers).get(about)
 
     def ticks(self, since: float) -> int:
         """Hundredths of a second since then, wrapping as TimeTicks do."""
@@ -58,8 +107,8 @@ class Guest:
     booted: float = 0.0
     figures: GuestStats | None = None
     details: Details = EMPTY
-    links: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """The kernel's numbers of the host's network devices and of their bridges."""
+    links: Mapping[str, LinkStats] = field(default_factory=dict)
+    """The host's network devices by name."""
     now: float = 0.0
 
     @cached_property
@@ -132,7 +181,13 @@ class Row:
         return unit(max(self.block.capacity or 0, self.block.allocation or 0))
 
 
+R = TypeVar("R")
 Rows = Sequence[tuple[Oid, Row]]
+
+
+def of_each(rows: Callable[[Guest], Sequence[tuple[Oid, R]]]) -> Callable[[State], Sequence[tuple[Oid, R]]]:
+    """A table's rows, from those of each guest. The guests are in the order of their indexes."""
+    return lambda state: [row for guest in state.guests for row in rows(guest)]
 
 
 def vm_rows(guest: Guest) -> Rows:
@@ -168,13 +223,68 @@ def network_rows(guest: Guest) -> Rows:
     return found if len(found) < 2 else sorted(found, key=_index)
 
 
+def counter_rows(guest: Guest) -> Sequence[tuple[Oid, InterfaceStats]]:
+    """The interfaces under the numbers that network_rows gives them."""
+    nics: Sequence[InterfaceStats] = guest.figures.interfaces if guest.figures and guest.view.active else ()
+    return sorted(
+        [((guest.index, guest.places.number("nic", nic.mac or nic.name)), nic) for nic in nics], key=lambda row: row[0]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A NUMA node; bytes."""
+
+    cpus: str
+    memory: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job and the number of its guest, 0 without."""
+
+    job: JobView
+    vm_index: int
+
+
+def job_rows(state: State) -> Sequence[tuple[Oid, JobRow]]:
+    return [((number,), JobRow(job, state.numbers.get(job.guest or "", 0))) for number, job in state.jobs]
+
+
+@dataclass(frozen=True, slots=True)
+class NetRow:
+    """A network and the kernel's number of its bridge."""
+
+    view: NetworkView
+    if_index: int
+
+
+def net_rows(state: State) -> Sequence[tuple[Oid, NetRow]]:
+    return [((number,), NetRow(view, link.index if (link := state.links.get(view.bridge or "")) else 0))
+            for number, view in state.networks]  # fmt: skip
+
+
+def uuid_octets(text: str) -> bytes:
+    """A UUID's 16 octets; none when there is no such thing."""
+    try:
+        return uuid.UUID(text).bytes
+    except ValueError:
+        return b""
+
+
+def mac_octets(text: str | None) -> bytes | None:
+    return bytes.fromhex(text.replace(":", "")) if text else None
+
+
 def _index(row: tuple[Oid, Row]) -> Oid:
     return row[0]
 
 
 def _nic(nic: InterfaceStats, guest: Guest) -> Nic:
     mac = bytes.fromhex(nic.mac.replace(":", "")) if nic.mac else b""
-    index, parent = guest.links.get(nic.name, (0, 0)) if guest.view.active else (0, 0)
+    link = guest.links.get(nic.name) if guest.view.active else None
+    index, parent = (link.index, link.master) if link is not None else (0, 0)
     return Nic(guest.details.models.get(nic.mac, ""), mac, index, parent)
 
 

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from frontinus_snmp import store
+from frontinus_snmp import definitions, store
 from frontinus_snmp.ber import MAX_SUB_ID, MAX_SUB_IDS, Oid
+from frontinus_snmp.reader import BadConfig, Reader
+from frontinus_snmp.roots import ROOT
 from frontinus_snmp.store import BadState
 from frontinus_snmp.tree import View
 from frontinus_snmp.usm import LEAST_MAX_SIZE
@@ -21,11 +23,15 @@ Address = tuple[str, int]
 LISTEN: Sequence[Address] = (("127.0.0.1", 1161),)
 """An agent runs without privileges, so not on port 161; see docs/snmp.md for ways there."""
 MOST_MESSAGE = 65507
+SECRETS = frozenset((1, 3, 6, 1, 6, 3, number) for number in (12, 13, 15, 16, 18))
+"""Who may do what, and who is told: targets, notifications, users, views, communities."""
+VIEWS: Mapping[str, View] = {
+    "all": View(frozenset({(1, 3, 6, 1), (1, 3, 6, 1, 6, 3, 15, 1, 1), (1, 3, 6, 1, 6, 3, 12, 1, 4), (1, 3, 6, 1, 6, 3, 12, 1, 5)}),
+                SECRETS),
+    "everything": View(frozenset({(1, 3, 6, 1)})),
+}  # fmt: skip
+"""The views that are there: `all` but who may do what, and `everything`."""
 NOTHING = View()
-
-
-class BadConfig(Exception):
-    """The configuration cannot be used; the message names the field."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class V2c:
     community: bytes
     sources: Sequence[Network]
     view: str
+    v1: bool = False
+    """Whether SNMPv1 is served too."""
 
     def allows(self, host: str) -> bool:
         address = ipaddress.ip_address(host.partition("%")[0])
@@ -45,10 +53,20 @@ class V2c:
 
 @dataclass(frozen=True)
 class Receiver:
-    """Where notifications go, as which user."""
+    """Where notifications go: as which SNMPv3 user, or, with a community of SNMPv2c, which `view` of them.
+
+    An inform is repeated `retries` times, each time after `timeout` seconds without an answer; its user's keys are those of
+    the receiver's engine.
+    """
 
     address: Address
-    user: str
+    user: str = ""
+    inform: bool = False
+    engine_id: bytes = b""
+    timeout: float = 1.5
+    retries: int = 3
+    community: bytes | None = None
+    view: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,9 +78,22 @@ class Settings:
     location: str = ""
     max_age: float = 5.0
     max_size: int = 8192
-    views: Mapping[str, View] = field(default_factory=lambda: {"all": View(frozenset({(1, 3, 6, 1)}))})
+    views: Mapping[str, View] = field(default_factory=lambda: dict(VIEWS))
     v2c: V2c | None = None
     notify: Sequence[Receiver] = ()
+    per_vm: bool = True
+    bulk: bool = False
+    own: bool = True
+    strangers: bool = False
+    """Which notifications are told after a start: VM-MIB's two kinds, ours, authenticationFailure."""
+    bulk_seconds: float = 1.0
+    pool_full: float = 90.0
+    root: Oid = ROOT
+    host: bool = True
+    """Whether IF-MIB and HOST-RESOURCES-MIB are served."""
+    definitions: Mapping[str, Path] = field(default_factory=dict)
+    agentx: str = ""
+    """The socket of a master agent; then this one opens no port."""
 
     def view(self, name: str) -> View:
         """A view by name; one that does not exist shows nothing."""
@@ -99,106 +130,53 @@ def load(path: Path) -> Settings:
         return Settings()
     except (OSError, ValueError) as error:
         raise BadConfig(f"{path}: {error}") from None
-    reader = _Reader(path, document)
-    views = {**Settings().views, **{name: _view(table) for name, table in reader.tables("views")}}
+    reader = Reader(path, document)
+    views = {**VIEWS, **{name: _view(table) for name, table in reader.tables("views")}}
+    told = reader.table("notifications") or Reader(path, {}, "notifications")
     found = Settings(
         listen=tuple(_address(reader, text) for text in reader.strings("listen")) or LISTEN,
         contact=reader.text("contact"), location=reader.text("location"),
-        max_age=reader.number("max_age", Settings.max_age),
-        max_size=int(reader.number("max_size", Settings.max_size)),
-        views=views, v2c=_v2c(reader), notify=tuple(_receiver(row) for row in reader.rows("notify")),
+        max_age=reader.number("max_age", Settings.max_age, 0, 3600),
+        max_size=int(reader.number("max_size", Settings.max_size, LEAST_MAX_SIZE, MOST_MESSAGE)),
+        views=views, v2c=_v2c(reader), notify=tuple(_receiver(row, views) for row in reader.rows("notify")),
+        per_vm=told.flag("per_vm", True), bulk=told.flag("bulk"), own=told.flag("own", True), strangers=told.flag("strangers"),
+        bulk_seconds=told.number("bulk_seconds", Settings.bulk_seconds, 0, 60),
+        pool_full=told.number("pool_full", Settings.pool_full, 1, 100),
+        root=_oid(reader, found_root) if (found_root := reader.text("root")) else ROOT,
+        host=reader.flag("host", True), definitions=_definitions(reader), agentx=reader.text("agentx"),
     )  # fmt: skip
+    told.done()
     reader.done()
-    if not LEAST_MAX_SIZE <= found.max_size <= MOST_MESSAGE:
-        raise BadConfig(f"{path}: 'max_size' must be {LEAST_MAX_SIZE} to {MOST_MESSAGE}")
-    if not 0 <= found.max_age <= 3600:
-        raise BadConfig(f"{path}: 'max_age' must be 0 to 3600")
     if found.v2c and found.v2c.view not in views:
         raise BadConfig(f"{path}: 'v2c.view' names no view")
+    if len(found.root) < 7 or found.root[:6] != (1, 3, 6, 1, 4, 1):
+        raise BadConfig(f"{path}: 'root' must lie below 1.3.6.1.4.1")
     return found
 
 
-class _Reader:
-    """A table, whose fields are taken one by one; what is left over is a mistake."""
-
-    def __init__(self, file: Path, table: Mapping[str, object], name: str = "") -> None:
-        self.file, self._table, self._name = file, dict(table), name
-
-    def where(self, field: str) -> str:
-        return f"{self.file}: '{self._name + '.' if self._name else ''}{field}'"
-
-    def take(self, field: str) -> object:
-        return self._table.pop(field, None)
-
-    def text(self, field: str, default: str = "") -> str:
-        found = self.take(field)
-        if found is not None and not isinstance(found, str):
-            raise BadConfig(f"{self.where(field)} must be a string")
-        return default if found is None else found
-
-    def number(self, field: str, default: float) -> float:
-        found = self.take(field)
-        if found is not None and (isinstance(found, bool) or not isinstance(found, (int, float))):
-            raise BadConfig(f"{self.where(field)} must be a number")
-        return default if found is None else found
-
-    def flag(self, field: str) -> bool:
-        found = self.take(field)
-        if found is not None and not isinstance(found, bool):
-            raise BadConfig(f"{self.where(field)} must be true or false")
-        return found is True
-
-    def strings(self, field: str) -> list[str]:
-        found = self.take(field)
-        if found is None:
-            return []
-        if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
-            raise BadConfig(f"{self.where(field)} must be a list of strings")
-        return found
-
-    def table(self, field: str) -> _Reader | None:
-        found = self.take(field)
-        if found is not None and not isinstance(found, dict):
-            raise BadConfig(f"{self.where(field)} must be a table")
-        return None if found is None else _Reader(self.file, found, field)
-
-    def tables(self, field: str) -> list[tuple[str, _Reader]]:
-        """A table of tables."""
-        found = self.table(field)
-        if found is None:
-            return []
-        named = [(name, found.table(name)) for name in list(found._table)]
-        return [(name, table) for name, table in named if table is not None]
-
-    def rows(self, field: str) -> list[_Reader]:
-        """A list of tables."""
-        found = self.take(field)
-        if found is None:
-            return []
-        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-            raise BadConfig(f"{self.where(field)} must be a list of tables")
-        return [_Reader(self.file, item, field) for item in found]
-
-    def done(self) -> None:
-        if self._table:
-            raise BadConfig(f"{self.where(next(iter(self._table)))} is unknown")
+def _definitions(reader: Reader) -> Mapping[str, Path]:
+    folder = reader.text("definitions")
+    try:
+        return definitions.stored(Path(folder) if folder else None)
+    except OSError as error:
+        raise BadConfig(f"{reader.where('definitions')}: {error}") from None
 
 
-def _view(reader: _Reader) -> View:
+def _view(reader: Reader) -> View:
     found = View(frozenset(_oid(reader, text) for text in reader.strings("include")),
                  frozenset(_oid(reader, text) for text in reader.strings("exclude")))  # fmt: skip
     reader.done()
     return found
 
 
-def _oid(reader: _Reader, text: str) -> Oid:
+def _oid(reader: Reader, text: str) -> Oid:
     parts = text.removeprefix(".").split(".")
     if not all(part.isdecimal() and int(part) <= MAX_SUB_ID for part in parts) or len(parts) > MAX_SUB_IDS:
         raise BadConfig(f"{reader.where(text)} is no object identifier in numbers")
     return tuple(map(int, parts))
 
 
-def _address(reader: _Reader, text: str) -> Address:
+def _address(reader: Reader, text: str) -> Address:
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     try:
@@ -213,11 +191,16 @@ def _address(reader: _Reader, text: str) -> Address:
 REFUSED_COMMUNITIES = (b"public", b"private")
 
 
-def _v2c(parent: _Reader) -> V2c | None:
+def _v2c(parent: Reader) -> V2c | None:
     reader = parent.table("v2c")
     if reader is None:
         return None
-    enabled, file, view = reader.flag("enabled"), reader.text("community_file"), reader.text("view")
+    enabled, v1, file, view = (
+        reader.flag("enabled"),
+        reader.flag("v1"),
+        reader.text("community_file"),
+        reader.text("view"),
+    )
     sources = reader.strings("sources")
     reader.done()
     if not enabled:
@@ -226,17 +209,39 @@ def _v2c(parent: _Reader) -> V2c | None:
         raise BadConfig(f"{reader.file}: v2c needs 'community_file', 'sources' and 'view'")
     try:
         networks = tuple(ipaddress.ip_network(source) for source in sources)
+    except ValueError as error:
+        raise BadConfig(f"{reader.where('sources')}: {error}") from None
+    return V2c(_community(reader, file), networks, view, v1)
+
+
+def _community(reader: Reader, file: str) -> bytes:
+    """Raises BadConfig, BadState."""
+    try:
         community = store.private_text(Path(file)).strip().encode()
     except (OSError, ValueError) as error:
-        raise BadConfig(f"{reader.file}: v2c: {error}") from None
+        raise BadConfig(f"{reader.where('community_file')}: {error}") from None
     if len(community) < 8 or community.lower() in REFUSED_COMMUNITIES:
         raise BadState(f"{file}: a community has at least 8 octets")
-    return V2c(community, networks, view)
+    return community
 
 
-def _receiver(reader: _Reader) -> Receiver:
-    address, user = _address(reader, reader.text("to")), reader.text("user")
+def _receiver(reader: Reader, views: Mapping[str, View]) -> Receiver:
+    address, user, inform = _address(reader, reader.text("to")), reader.text("user"), reader.flag("inform")
+    engine, file, view = reader.text("engine"), reader.text("community_file"), reader.text("view")
+    timeout, retries = reader.number("timeout", 1.5, 0.1, 60), int(reader.number("retries", 3, 0, 20))
     reader.done()
+    if file:
+        if user or view not in views:
+            raise BadConfig(f"{reader.where('view')} must name a view, and there is no 'user' beside a community")
+        return Receiver(address, "", inform, b"", timeout, retries, _community(reader, file), view)
     if not user:
         raise BadConfig(f"{reader.where('user')} is missing")
-    return Receiver(address, user)
+    try:
+        engine_id = bytes.fromhex(engine.removeprefix("0x"))
+    except ValueError:
+        raise BadConfig(f"{reader.where('engine')} is no hexadecimal number") from None
+    if inform != bool(engine_id):
+        raise BadConfig(
+            f"{reader.where('engine')} must be the receiver's engine for an inform, and is for nothing else"
+        )
+    return Receiver(address, user, inform, engine_id, timeout, retries)

@@ -9,14 +9,15 @@ import fcntl
 import json
 import os
 import stat
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from frontinus_snmp.objects import ENTERPRISE
+from frontinus_snmp.roots import ENTERPRISE
 from frontinus_snmp.usm import AUTHS, LAST_BOOT, PRIVS, User
 
-ENGINE, USERS, GUESTS, LOCK = "engine.json", "users.json", "guests", "lock"
+ENGINE, USERS, GUESTS, HOST, LOCK = "engine.json", "users.json", "guests", "host", "lock"
 MOST_KEPT = 100_000
 """Guests whose numbers are remembered at least; the oldest beyond are forgotten when the agent starts."""
 
@@ -114,32 +115,45 @@ def boot(folder: Path) -> tuple[bytes, int]:
 # --- users
 
 
-def read_users(folder: Path) -> dict[bytes, User]:
-    """Users by their names' octets. Raises BadState, also when they belong to another engine."""
+def read_all(folder: Path) -> list[User]:
+    """All users. Raises BadState, also when they belong to another engine."""
     try:
         found = json.loads(private_text(folder / USERS))
         users = [_user(entry) for entry in found["users"]]
         engine_id = bytes.fromhex(found["engine_id"])
     except FileNotFoundError:
-        return {}
+        return []
     except (ValueError, KeyError, TypeError) as error:
         raise BadState(f"{folder / USERS} is damaged: {error}") from None
     engine = read_engine(folder)
     if users and (engine is None or engine[0] != engine_id):
         raise BadState(f"the keys in {folder / USERS} are those of another engine: add the users again")
-    return {user.name.encode(): user for user in users}
+    return users
+
+
+def read_users(folder: Path) -> dict[bytes, User]:
+    """Who may ask this engine, by their names' octets. Raises BadState."""
+    return {user.name.encode(): user for user in read_all(folder) if not user.engine_id}
+
+
+def read_peers(folder: Path) -> dict[tuple[bytes, str], User]:
+    """As whom informs are sent, by the receiver's engine and the name. Raises BadState."""
+    return {(user.engine_id, user.name): user for user in read_all(folder) if user.engine_id}
 
 
 def _user(entry: Mapping[str, str]) -> User:
-    user = User(entry["name"], entry["auth"], entry["priv"], bytes.fromhex(entry["auth_key"]),
-                bytes.fromhex(entry["priv_key"]), entry["view"])  # fmt: skip
+    user = User(entry["name"], entry["auth"], entry["priv"], bytes.fromhex(entry["auth_key"]), bytes.fromhex(entry["priv_key"]),
+                entry["view"], entry.get("write", ""), bytes.fromhex(entry.get("engine_id", "")))  # fmt: skip
     if user.auth not in AUTHS or len(user.priv_key) != PRIVS.get(user.priv) or len(user.auth_key) < 28:
         raise ValueError(f"keys of user '{user.name}'")
     return user
 
 
+HEX = ("auth_key", "priv_key", "engine_id")
+
+
 def write_users(folder: Path, engine_id: bytes, users: Sequence[User], owner: tuple[int, int] | None = None) -> None:
-    entries = [{**asdict(user), "auth_key": user.auth_key.hex(), "priv_key": user.priv_key.hex()} for user in users]
+    entries = [{**asdict(user), **{name: getattr(user, name).hex() for name in HEX}} for user in users]
     write(folder / USERS, json.dumps({"engine_id": engine_id.hex(), "users": entries}, indent=1), owner)
 
 
@@ -147,12 +161,16 @@ def write_users(folder: Path, engine_id: bytes, users: Sequence[User], owner: tu
 
 
 class Numbers:
-    """vmIndex by UUID: a journal that a line is appended to, and on disk, before a number is shown. Never used twice."""
+    """Numbers by UUID (vmIndex, for one): a journal that a line is appended to, and on disk, before a number is shown.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / GUESTS
+    A number is never used twice.
+    """
+
+    def __init__(self, folder: Path, name: str = GUESTS) -> None:
+        self.path = folder / name
         self.numbers: dict[str, int] = {}
         self._next = 1
+        self._turn = threading.Lock()
         lines = self.path.read_text(errors="replace").split("\n") if self.path.exists() else []
         for line in lines[:-1]:  # a last line without an end was never shown
             uuid, _, number = line.partition(" ")
@@ -170,18 +188,44 @@ class Numbers:
 
     def learn(self, uuids: Sequence[str]) -> None:
         """Give numbers to those that have none. Raises OSError: then none of them has one."""
-        new = [uuid for uuid in uuids if uuid not in self.numbers]
-        if not new:
-            return
-        given = {uuid: self._next + n for n, uuid in enumerate(new)}
-        if self._next + len(new) > 2**31 - 1:
-            raise OSError("all numbers for guests are used up")
+        with self._turn:
+            new = [uuid for uuid in uuids if uuid not in self.numbers]
+            if self._next + len(new) > 2**31 - 1:
+                raise OSError("all numbers are used up")
+            if new:
+                self._append({uuid: self._next + n for n, uuid in enumerate(new)})
+
+    def assign(self, uuid: str, number: int) -> None:
+        """Give a number that a manager chose: the next one. Raises OSError, ValueError when it is no more the next."""
+        with self._turn:
+            if number != self._next or uuid in self.numbers:
+                raise ValueError(f"{number} is not the next number")
+            self._append({uuid: number})
+
+    @property
+    def next(self) -> int:
+        """The number that is given next."""
+        return self._next
+
+    def _append(self, given: Mapping[str, int]) -> None:
+        """What fails leaves no line behind, so the next one does not run into it; its numbers are lost all the same."""
         fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "w") as file:
-            file.write("".join(f"{uuid} {number}\n" for uuid, number in given.items()))
-            file.flush()
-            os.fsync(file.fileno())
-        if self._next == 1:
+        first, self._next = self._next == 1, self._next + len(given)
+        try:
+            size = os.fstat(fd).st_size
+            try:
+                _write_all(fd, "".join(f"{uuid} {number}\n" for uuid, number in given.items()).encode())
+                os.fsync(fd)
+            except OSError:
+                os.ftruncate(fd, size)
+                raise
+        finally:
+            os.close(fd)
+        if first:
             _sync_folder(self.path.parent)
-        self._next += len(new)
         self.numbers.update(given)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]

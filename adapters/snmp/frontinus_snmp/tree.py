@@ -1,15 +1,20 @@
-"""The sorted, encoded snapshot that requests are answered from, and what a view shows of it."""
+"""The sorted, encoded snapshot that requests are answered from, and what a view shows of it.
+
+New figures cost almost nothing until somebody asks: a table's rows and each column's cells are made when they are first
+read after a change, all from the same frozen figures, so what one request sees is of one moment. Views share the cells.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from frontinus_snmp import ber
 from frontinus_snmp.ber import Oid
-from frontinus_snmp.objects import SCALARS, TABLES, Column, Scalar, Syntax, Table, Value
-from frontinus_snmp.rows import Row, State
+from frontinus_snmp.objects.kinds import Column, Module, Scalar, Syntax, Table, Value
+from frontinus_snmp.rows import State
 
 MAX_TEXT = 255
 
@@ -26,8 +31,8 @@ def _number(tag: int) -> Callable[..., bytes]:
 
 ENCODERS: Mapping[str, Callable[..., bytes]] = {
     "integer": _number(ber.INTEGER), "ticks": _number(ber.TIME_TICKS), "counter32": _number(ber.COUNTER32),
-    "counter64": _number(ber.COUNTER64), "oid": ber.encode_oid, "octets": lambda value: ber.tlv(ber.OCTETS, value),
-    "text": lambda value: ber.tlv(ber.OCTETS, text(value)),
+    "unsigned": _number(ber.UNSIGNED32), "counter64": _number(ber.COUNTER64), "oid": ber.encode_oid,
+    "octets": lambda value: ber.tlv(ber.OCTETS, value), "text": lambda value: ber.tlv(ber.OCTETS, text(value)),
 }  # fmt: skip
 
 
@@ -40,7 +45,7 @@ def encode(syntax: Syntax, value: Value) -> bytes:
 
 @dataclass(frozen=True)
 class View:
-    """Subtrees that may be read and exceptions from them; the longest that fits decides, and none means no."""
+    """Subtrees that may be used and exceptions from them; the longest that fits decides, and none means no."""
 
     included: frozenset[Oid] = frozenset()
     excluded: frozenset[Oid] = frozenset()
@@ -53,169 +58,237 @@ class View:
                 return True
         return False
 
-
-@dataclass(eq=False)
-class Shown:
-    """What one view shows: names in order, and the encoded variable bindings beside them."""
-
-    view: View
-    keys: Sequence[Oid] = ()
-    cells: list[bytes] = field(default_factory=list)
-    kept: Sequence[int] | None = None
-    """Places in the whole tree; None when all of it is shown."""
-    live: Sequence[tuple[int, _Single]] = ()
-
-    def find(self, oid: Oid) -> bytes | None:
-        """The binding of exactly this name."""
-        place = self.after(oid) - 1
-        return self.cells[place] if place >= 0 and self.keys[place] == oid else None
-
-    def after(self, oid: Oid) -> int:
-        """The place of the first name behind this one."""
-        return bisect_right(self.keys, oid)
+    def cuts(self, prefix: Oid) -> bool:
+        """Whether it treats names below this one differently."""
+        return any(len(oid) > len(prefix) and oid[: len(prefix)] == prefix for oid in (*self.included, *self.excluded))
 
 
-# --- the parts of the tree, each with its cells
+# --- the parts of the tree, in the order of their names
 
 
-class _Single:
-    """A scalar's one cell."""
+class Part:
+    """A run of instances below one name. `read` gives the rest of their names, in order, and their encoded bindings."""
 
-    def __init__(self, scalar: Scalar) -> None:
-        self.prefix = scalar.oid
-        self.scalar = scalar
-        self.keys: list[Oid] = [(*scalar.oid, 0)]
-        self.name = ber.encode_oid(self.keys[0])
-        self.cells: list[bytes] = []
+    prefix: Oid
 
-    def make(self, state: State) -> bytes:
-        return ber.varbind(self.name, encode(self.scalar.syntax, self.scalar.get(state)))
-
-    def fill(self, state: State) -> None:
-        self.cells = [self.make(state)]
+    def read(self) -> tuple[Sequence[Oid], Sequence[bytes]]:
+        raise NotImplementedError
 
 
-class _Cells:
-    """A column's cells; a cell is encoded again only when its value is another."""
+class _Single(Part):
+    """A scalar."""
 
-    def __init__(self, table: Table, column: Column) -> None:
-        self.prefix = (*table.oid, 1, column.number)
-        self.column = column
-        self.keys: list[Oid] = []
-        self.cells: list[bytes] = []
-        self._all: list[Oid] = []
-        self._names: list[bytes] = []
-        self._values: list[Value] = []
-        self._encoded: list[bytes] = []
+    INSTANCE: Sequence[Oid] = ((0,),)
 
-    def lay(self, indexes: Iterable[Oid]) -> None:
-        """Other rows: keep what was encoded for those that stay."""
-        known = {key: n for n, key in enumerate(self._all)}
-        keys = [self.prefix + index for index in indexes]
-        places = [known.get(key) for key in keys]
-        self._names = [
-            ber.encode_oid(key) if n is None else self._names[n] for key, n in zip(keys, places, strict=True)
-        ]
-        self._values = [None if n is None else self._values[n] for n in places]
-        self._encoded = [b"" if n is None else self._encoded[n] for n in places]
-        self._all = self.keys = keys
+    def __init__(self, tree: Tree, oid: Oid, scalar: Scalar) -> None:
+        self.prefix, self.scalar = oid, scalar
+        self._tree, self._seen = tree, -1
+        self._name = ber.encode_oid((*oid, 0))
+        self._read: tuple[Sequence[Oid], Sequence[bytes]] = ((), ())
 
-    def fill(self, rows: Sequence[Row]) -> None:
-        """Other values. A value of None has no instance."""
-        get, encoder = self.column.get, ENCODERS[self.column.syntax.tag]
-        values = [get(row) for row in rows]
-        self._encoded = [
-            done if value == old and done else b"" if value is None else ber.varbind(name, encoder(value))
-            for value, old, done, name in zip(values, self._values, self._encoded, self._names, strict=True)
-        ]
-        self._values = values
-        if None in values:
-            self.keys = [key for key, value in zip(self._all, values, strict=True) if value is not None]
-            self.cells = [cell for cell in self._encoded if cell]
-        else:
-            self.keys, self.cells = self._all, self._encoded
+    def read(self) -> tuple[Sequence[Oid], Sequence[bytes]]:
+        if self.scalar.live or self._seen != self._tree.version:
+            self._seen = self._tree.version
+            value = self.scalar.get(self._tree.state)
+            cells = () if value is None else (ber.varbind(self._name, encode(self.scalar.syntax, value)),)
+            self._read = (self.INSTANCE if cells else (), cells)
+        return self._read
 
 
 class _Grid:
-    """A table's columns over its rows."""
+    """A table's rows, made when they are first wanted after a change."""
 
-    def __init__(self, table: Table) -> None:
-        self.table = table
-        self.columns = [_Cells(table, column) for column in table.columns]
-        self._indexes: list[Oid] = []
+    def __init__(self, tree: Tree, oid: Oid, table: Table[Any]) -> None:
+        self.tree, self.oid, self.table = tree, oid, table
+        self.indexes: Sequence[Oid] = ()
+        self.suffixes: Sequence[bytes] = ()
+        """The encoded rest of each row's names."""
+        self.rows: Sequence[Any] = ()
+        self._seen = -1
 
-    def fill(self, state: State, *, figures_only: bool) -> None:
-        found = [row for guest in state.guests for row in self.table.rows(guest)]
+    def fresh(self) -> None:
+        """Make the rows anew if they are old. `indexes` is another object only when there are other rows."""
+        if self._seen == self.tree.figures:
+            return
+        self._seen = self.tree.figures
+        found = self.table.rows(self.tree.state)
         indexes = [index for index, _ in found]
-        rows = [row for _, row in found]
-        moved = indexes != self._indexes
+        self.rows = [row for _, row in found]
+        if indexes != self.indexes:
+            known = dict(zip(self.indexes, self.suffixes, strict=True))
+            self.suffixes = [known.get(index) or b"".join(map(ber.sub_id, index)) for index in indexes]
+            self.indexes = indexes
+
+
+class _Cells(Part):
+    """A column; a cell is encoded again only when its value is another. A value of None has no instance."""
+
+    def __init__(self, grid: _Grid, column: Column[Any]) -> None:
+        self.prefix = (*grid.oid, 1, column.number)
+        self.grid, self.column = grid, column
+        self._start = ber.encode_oid(self.prefix)[2:]
+        self._version = self._figures = -1
+        self._indexes: Sequence[Oid] = ()
+        self._values: list[Value] = []
+        self._encoded: list[bytes] = []
+        self._read: tuple[Sequence[Oid], Sequence[bytes]] = ((), ())
+
+    def read(self) -> tuple[Sequence[Oid], Sequence[bytes]]:
+        grid, tree = self.grid, self.grid.tree
+        if self._figures == tree.figures:
+            return self._read
+        self._figures = tree.figures
+        grid.fresh()
+        if self._indexes is not grid.indexes:
+            self._lay(grid.indexes)
+        elif not self.column.live and self._version == tree.version:
+            return self._read
+        self._version = tree.version
+        self._fill()
+        return self._read
+
+    def _lay(self, indexes: Sequence[Oid]) -> None:
+        """Other rows: keep what was encoded for those that stay."""
+        known = {index: n for n, index in enumerate(self._indexes)}
+        places = [known.get(index) for index in indexes]
+        self._values = [None if n is None else self._values[n] for n in places]
+        self._encoded = [b"" if n is None else self._encoded[n] for n in places]
         self._indexes = indexes
-        for cells in self.columns:
-            if moved:
-                cells.lay(indexes)
-            if moved or cells.column.live or not figures_only:
-                cells.fill(rows)
+
+    def _fill(self) -> None:
+        get, encoder, start, suffixes = (
+            self.column.get,
+            ENCODERS[self.column.syntax.tag],
+            self._start,
+            self.grid.suffixes,
+        )
+        values = list(map(get, self.grid.rows))
+        self._encoded = [
+            done if done and value == old else b"" if value is None else ber.binding(start, suffix, encoder(value))
+            for value, old, done, suffix in zip(values, self._values, self._encoded, suffixes, strict=True)
+        ]
+        self._values = values
+        if None in values:
+            indexes = [index for index, value in zip(self._indexes, values, strict=True) if value is not None]
+            self._read = (indexes, [cell for cell in self._encoded if cell])
+        else:
+            self._read = (self._indexes, self._encoded)
+
+
+class _Filtered(Part):
+    """A part of which a view shows some instances."""
+
+    def __init__(self, part: Part, view: View) -> None:
+        self.prefix, self._part, self._view = part.prefix, part, view
+        self._whole: Sequence[bytes] | None = None
+        self._read: tuple[Sequence[Oid], Sequence[bytes]] = ((), ())
+
+    def read(self) -> tuple[Sequence[Oid], Sequence[bytes]]:
+        indexes, cells = self._part.read()
+        if cells is not self._whole:
+            self._whole = cells
+            kept = [n for n, index in enumerate(indexes) if self._view.allows(self.prefix + index)]
+            self._read = ([indexes[n] for n in kept], [cells[n] for n in kept])
+        return self._read
+
+
+# --- what is shown
+
+
+class Shown:
+    """What one view shows."""
+
+    def __init__(self, view: View, parts: Sequence[Part]) -> None:
+        self.view = view
+        self._parts = [each for part in parts if (each := _seen(part, view)) is not None]
+        self._prefixes = [part.prefix for part in self._parts]
+
+    def find(self, oid: Oid) -> bytes | None:
+        """The binding of exactly this name."""
+        at = bisect_right(self._prefixes, oid) - 1
+        if at < 0 or oid[: len(prefix := self._prefixes[at])] != prefix:
+            return None
+        rest = oid[len(prefix) :]
+        indexes, cells = self._parts[at].read()
+        place = bisect_right(indexes, rest) - 1
+        return cells[place] if place >= 0 and indexes[place] == rest else None
+
+    def following(self, oid: Oid, count: int) -> Sequence[bytes]:
+        """At most so many bindings whose names come after this one, in order."""
+        at, place = bisect_right(self._prefixes, oid) - 1, 0
+        if at >= 0 and oid[: len(prefix := self._prefixes[at])] == prefix:
+            place = bisect_right(self._parts[at].read()[0], oid[len(prefix) :])
+        else:
+            at += 1
+        found: list[bytes] = []
+        while len(found) < count and at < len(self._parts):
+            found += self._parts[at].read()[1][place : place + count - len(found)]
+            at, place = at + 1, 0
+        return found
+
+    def names(self) -> list[Oid]:
+        """The names of all that is shown."""
+        return [part.prefix + index for part in self._parts for index in part.read()[0]]
+
+
+def _seen(part: Part, view: View) -> Part | None:
+    if view.cuts(part.prefix):
+        return _Filtered(part, view)
+    return part if view.allows(part.prefix) else None
+
+
+@dataclass(frozen=True)
+class Spot:
+    """An object by its name: a scalar or a table's column, and the instance's index."""
+
+    item: Scalar | Column[Any]
+    table: Table[Any] | None
+    index: Oid
 
 
 class Tree:
-    """All objects. `state.guests` must be in the order of their indexes."""
+    """All objects of some modules. Rows must come from the state in the order of their indexes."""
 
-    def __init__(self, state: State) -> None:
-        self.state = state
-        self._singles = [_Single(scalar) for scalar in SCALARS]
-        self._grids = [_Grid(table) for table in TABLES]
-        columns = [cells for grid in self._grids for cells in grid.columns]
-        self._parts: list[_Single | _Cells] = sorted([*self._singles, *columns], key=lambda part: part.prefix)
-        self._objects = {part.prefix for part in self._parts}
-        self._whole = Shown(View(frozenset({(1,)})))
+    def __init__(self, state: State, modules: Sequence[Module]) -> None:
+        self.state, self.modules = state, modules
+        self.version = self.figures = 0
+        self._parts: list[Part] = []
+        self._spots: dict[Oid, tuple[Scalar | Column[Any], Table[Any] | None]] = {}
+        for module in modules:
+            self._add(module)
+        self._parts.sort(key=lambda part: part.prefix)
         self._shown: dict[View, Shown] = {}
-        self.fill()
+
+    def _add(self, module: Module) -> None:
+        for scalar in module.scalars:
+            oid = module.oid(scalar)
+            self._spots[oid] = (scalar, None)
+            if scalar.access != "accessible-for-notify":
+                self._parts.append(_Single(self, oid, scalar))
+        for table in module.tables:
+            grid = _Grid(self, module.oid(table), table)
+            for column in table.columns:
+                self._spots[(*grid.oid, 1, column.number)] = (column, table)
+                if column.access != "accessible-for-notify":
+                    self._parts.append(_Cells(grid, column))
 
     def fill(self, *, figures_only: bool = False) -> None:
-        """Take over what the state says now; `figures_only` when no guest's view or XML changed."""
-        for single in self._singles:
-            single.fill(self.state)
-        for grid in self._grids:
-            grid.fill(self.state, figures_only=figures_only)
-        keys: list[Oid] = []
-        cells: list[bytes] = []
-        live: list[tuple[int, _Single]] = []
-        for part in self._parts:
-            if isinstance(part, _Single) and part.scalar.live:
-                live.append((len(keys), part))
-            keys += part.keys
-            cells += part.cells
-        same = keys == self._whole.keys
-        self._whole = Shown(self._whole.view, self._whole.keys if same else keys, cells, live=live)
-        self._shown = {view: self._cut(view, self._shown[view] if same else None) for view in self._shown}
+        """The state says something else now; `figures_only` when no guest's view or XML changed."""
+        self.figures += 1
+        if not figures_only:
+            self.version += 1
 
     def shown(self, view: View) -> Shown:
         """What a view shows now."""
         found = self._shown.get(view)
         if found is None:
-            found = self._shown[view] = self._cut(view, None)
+            found = self._shown[view] = Shown(view, self._parts)
         return found
 
-    def tick(self) -> None:
-        """Read the live scalars again."""
-        for shown in (self._whole, *self._shown.values()):
-            for place, single in shown.live:
-                shown.cells[place] = single.make(self.state)
-
-    def has_object(self, oid: Oid) -> bool:
-        """Whether the name is one of an object that is served, whatever its instance."""
-        return any(oid[:length] in self._objects for length in range(len(oid), 0, -1))
-
-    def _cut(self, view: View, before: Shown | None) -> Shown:
-        whole = self._whole
-        if before is not None:
-            kept, keys = before.kept, before.keys
-        else:
-            kept = [n for n, key in enumerate(whole.keys) if view.allows(key)]
-            keys = [whole.keys[n] for n in kept]
-            kept = None if len(kept) == len(whole.keys) else kept
-        if kept is None:
-            return Shown(view, keys, whole.cells[:], None, whole.live)
-        places = {n: place for place, n in enumerate(kept)}
-        live = [(places[n], single) for n, single in whole.live if n in places]
-        return Shown(view, keys, [whole.cells[n] for n in kept], kept, live)
+    def spot(self, oid: Oid) -> Spot | None:
+        """The object that a name is of, whatever its instance."""
+        for length in range(len(oid), 0, -1):
+            found = self._spots.get(oid[:length])
+            if found is not None:
+                return None if found[0].access == "accessible-for-notify" else Spot(*found, oid[length:])
+        return None

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from frontinus_snmp import ber, pdu
 from frontinus_snmp.ber import Malformed, Oid
-from frontinus_snmp.objects import MPD, USM
+from frontinus_snmp.objects.agent import MPD, TARGET, USM
 from frontinus_snmp.pdu import Pdu
 
 V3, USM_MODEL = 3, 3
@@ -56,6 +56,10 @@ class User:
     auth_key: bytes
     priv_key: bytes
     view: str
+    write: str = ""
+    """The view of what may be changed; without a name nothing may."""
+    engine_id: bytes = b""
+    """The engine that the keys are good for, if it is not ours but a receiver's."""
 
 
 def localize(password: bytes, engine_id: bytes, auth: str) -> bytes:
@@ -120,7 +124,7 @@ REPORTS: Mapping[str, Oid] = {
     "usmStatsUnsupportedSecLevels": (*USM, 1, 0), "usmStatsNotInTimeWindows": (*USM, 2, 0),
     "usmStatsUnknownUserNames": (*USM, 3, 0), "usmStatsUnknownEngineIDs": (*USM, 4, 0),
     "usmStatsWrongDigests": (*USM, 5, 0), "usmStatsDecryptionErrors": (*USM, 6, 0),
-    "snmpUnknownPDUHandlers": (*MPD, 3, 0),
+    "snmpUnknownPDUHandlers": (*MPD, 3, 0), "snmpUnknownContexts": (*TARGET, 5, 0),
 }  # fmt: skip
 
 
@@ -148,6 +152,30 @@ def read(data: bytes, pos: int) -> tuple[int, Message]:
     return model, Message(
         data, msg_id, max_size, flags[0], engine_id, boots, seconds, user, after - len(auth), auth, salt, body
     )
+
+
+def authentic(message: Message, user: User) -> bool:
+    """Whether a message was signed with a user's key."""
+    kind = AUTHS[user.auth]
+    if len(message.auth) != kind.size:
+        return False
+    at, data = message.auth_at, message.data
+    signed = data[:at] + bytes(kind.size) + data[at + kind.size :]
+    return hmac.compare_digest(hmac.digest(user.auth_key, signed, kind.digest)[: kind.size], message.auth)
+
+
+def decrypted(message: Message, user: User) -> bytes:
+    """The scoped PDU, which may be noise. Raises Malformed."""
+    data = message.data
+    start, stop = ber.expect(data, message.body, len(data), ber.OCTETS)
+    if stop != len(data) or len(message.salt) != 8:
+        raise Malformed("encrypted PDU")
+    cipher = _cipher(user, message.boots, message.time, message.salt).decryptor()
+    return cipher.update(data[start:stop]) + cipher.finalize()
+
+
+Engine = tuple[bytes, int, int]
+"""An authority's identity, boots and time."""
 
 
 class Authority:
@@ -182,32 +210,21 @@ class Authority:
             raise self._refusal("usmStatsUnknownUserNames", message)
         if message.flags & (AUTH | PRIV) != AUTH | PRIV:
             raise self._refusal("usmStatsUnsupportedSecLevels", message)
-        if not self._authentic(message, user):
+        if not authentic(message, user):
             raise self._refusal("usmStatsWrongDigests", message)
         if message.boots != self.boots or self.boots == LAST_BOOT or abs(message.time - self.time) > WINDOW:
             raise self._refusal("usmStatsNotInTimeWindows", message, user)
         return self._request(message, user)
 
-    def _authentic(self, message: Message, user: User) -> bool:
-        kind = AUTHS[user.auth]
-        if len(message.auth) != kind.size:
-            return False
-        at, data = message.auth_at, message.data
-        signed = data[:at] + bytes(kind.size) + data[at + kind.size :]
-        return hmac.compare_digest(hmac.digest(user.auth_key, signed, kind.digest)[: kind.size], message.auth)
-
     def _request(self, message: Message, user: User) -> Request:
-        data = message.data
-        start, stop = ber.expect(data, message.body, len(data), ber.OCTETS)
-        if stop != len(data) or len(message.salt) != 8:
-            raise self._refusal("usmStatsDecryptionErrors", message, user)
-        cipher = _cipher(user, message.boots, message.time, message.salt).decryptor()
         try:
-            context, name, found = read_scoped(cipher.update(data[start:stop]) + cipher.finalize())
+            context, name, found = read_scoped(decrypted(message, user))
         except Malformed:
             raise self._refusal("usmStatsDecryptionErrors", message, user) from None
-        if context != self.engine_id or name or found.kind not in pdu.REQUESTS:
+        if context != self.engine_id or found.kind not in pdu.REQUESTS:
             raise self._refusal("snmpUnknownPDUHandlers", message, user)
+        if name:
+            raise self._refusal("snmpUnknownContexts", message, user)
         room = (
             min(message.max_size, self.max_size)
             - OVERHEAD
@@ -223,8 +240,16 @@ class Authority:
 
     def message(self, msg_id: int, user: User | None, body: bytes, flags: int) -> bytes:
         """A message of ours: encrypted, only signed, or plain without a user."""
-        scoped = ber.tlv(ber.SEQUENCE, ber.tlv(ber.OCTETS, self.engine_id) + ber.tlv(ber.OCTETS, b"") + body)
-        boots, seconds, salt, size = self.boots, self.time, b"", 0
+        return self.write((self.engine_id, self.boots, self.time), msg_id, user, body, flags)
+
+    def write(self, engine: Engine, msg_id: int, user: User | None, body: bytes, flags: int) -> bytes:
+        """A message for which `engine` is the authority: ours, or a receiver's of informs."""
+        engine_id, boots, seconds = engine
+        scoped, salt, size = (
+            ber.tlv(ber.SEQUENCE, ber.tlv(ber.OCTETS, self.engine_id) + ber.tlv(ber.OCTETS, b"") + body),
+            b"",
+            0,
+        )
         if user is not None and flags & PRIV:
             self._salt = (self._salt + 1) & 0xFFFFFFFFFFFFFFFF
             salt = self._salt.to_bytes(8, "big")
@@ -234,7 +259,7 @@ class Authority:
             size = AUTHS[user.auth].size
         name = user.name.encode() if user is not None else b""
         tail = ber.tlv(ber.OCTETS, salt)
-        security = ber.tlv(ber.SEQUENCE, ber.tlv(ber.OCTETS, self.engine_id) + ber.number(ber.INTEGER, boots)
+        security = ber.tlv(ber.SEQUENCE, ber.tlv(ber.OCTETS, engine_id) + ber.number(ber.INTEGER, boots)
                            + ber.number(ber.INTEGER, seconds) + ber.tlv(ber.OCTETS, name)
                            + ber.tlv(ber.OCTETS, bytes(size)) + tail)  # fmt: skip
         header = ber.tlv(ber.SEQUENCE, ber.number(ber.INTEGER, msg_id) + ber.number(ber.INTEGER, self.max_size)
