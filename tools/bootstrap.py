@@ -45,6 +45,7 @@ PACKAGES = {
     "libglib2.0-bin": ("gdbus, which judges it too", "ci"),
     "prometheus": ("promtool and Prometheus, which judge the exporter", "ci"),
     "snmptrapd": ("receives the SNMP agent's notifications", "ci"),
+    "sblim-wbemcli": ("wbemcli, which judges the CIM provider", "ci"),
     "mmdebstrap": ("unpacks other releases of QEMU, to compare guests on", "ci"),
     "collectd-core": ("collectd, which loads the plugin for it", "ci"),
     "libmicrohttpd12": ("collectd's own way out to Prometheus", "ci"),

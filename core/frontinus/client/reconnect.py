@@ -15,12 +15,14 @@ FIRST_DELAY, LAST_DELAY = 0.1, 5.0
 """Seconds between attempts to connect."""
 
 
-async def stay_connected(path: Path, follow: Callable[[RemoteEngine], Awaitable[None]]) -> None:
-    """Connect, `follow` until the connection ends, and again, until cancelled. Tells once that the engine is away."""
+async def stay_connected(path: Path | Callable[[], Path], follow: Callable[[RemoteEngine], Awaitable[None]]) -> None:
+    """Connect, `follow` until the connection ends, and again, until cancelled. Tells once that the engine is away.
+
+    `path` may be a function that says, for each attempt, which socket is to be tried."""
     delay, told = FIRST_DELAY, False
     while True:
         try:
-            remote = await connect(path)
+            remote = await connect(path() if callable(path) else path)
         except Disconnected as error:
             if not told:
                 log.warning("%s", error.message)

@@ -1,0 +1,1 @@
+"""The CIM/WBEM provider of Frontinus: CIM-XML over HTTPS in front of the engine."""

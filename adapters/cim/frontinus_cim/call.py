@@ -1,0 +1,144 @@
+"""One operation under way: who asks, for what, and what there is to answer from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from frontinus.api.identity import Identity
+from frontinus_cim import writer
+from frontinus_cim.errors import CimError, Status
+from frontinus_cim.kinds import FIGURES, Found, Node, Registry
+from frontinus_cim.model import Path, Value
+from frontinus_cim.query import Reader
+from frontinus_cim.schema import Class, Schema
+from frontinus_cim.typed import Intrinsic
+from frontinus_cim.world import World
+
+if TYPE_CHECKING:
+    from frontinus_cim.service import Service
+
+
+@dataclass
+class Call:
+    """An intrinsic operation. `outputs` are its output parameters, beside what it returns."""
+
+    service: Service
+    who: Identity
+    namespace: str
+    given: Intrinsic
+    outputs: list[str] = field(default_factory=list)
+
+    @property
+    def world(self) -> World:
+        return self.service.world
+
+    @property
+    def registry(self) -> Registry:
+        return self.service.registry
+
+    @property
+    def schema(self) -> Schema:
+        return self.service.schema
+
+    async def ready(self, cls: Class | None = None) -> None:
+        """Wait for what instances of a class are made from."""
+        await self.world.settled()
+        kinds = self.registry.below(cls.name, self.namespace) if cls else ()
+        if cls is None or any(kind.needs == FIGURES for kind in kinds):
+            await self.world.refresh()
+
+    async def find(self, path: Path) -> Found:
+        """The instance at a path. Raises CimError NOT_FOUND."""
+        await self.ready(self.schema[path.cls])
+        is_link = path.cls in self.registry.links
+        found = self.registry.find_pair(self.world, path) if is_link else self.registry.find(self.world, path)
+        if found is None:
+            raise CimError(Status.NOT_FOUND, f"there is no such instance of {path.cls}")
+        return found
+
+    def instances(self, cls: Class) -> Iterator[Found]:
+        """All instances of a class and those that inherit from it."""
+        for kind in self.registry.below(cls.name, self.namespace):
+            yield from (Node(kind, subject) for subject in kind.every(self.world))
+        for link in self.registry.links_below(cls.name, self.namespace):
+            yield from self.registry.all_pairs(self.world, link)
+
+    def reader(self, found: Found) -> Reader:
+        """An instance's properties, for queries."""
+        cls = self.schema[(found.kind if isinstance(found, Node) else found.link).cls]
+
+        def read(names: Sequence[str]) -> Value:
+            plain = names[1:] if len(names) > 1 and names[0].lower() == cls.name.lower() else names
+            if len(plain) != 1:
+                raise CimError(Status.INVALID_QUERY, f"{'.'.join(names)[:80]} leads nowhere")
+            prop = cls.by_name.get(plain[0].lower())
+            return self.registry.value(self.world, found, prop.name) if prop else None
+
+        return read
+
+
+Wrap = Callable[[Found], str]
+"""How an instance is written into an answer."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How instances are shown: which properties, and whether with the class that each comes from."""
+
+    wanted: frozenset[str] | None = None
+    class_origin: bool = False
+
+    @classmethod
+    def of(cls, given: Intrinsic) -> Look:
+        """From the parameters that all reading operations share; LocalOnly and IncludeQualifiers are deprecated there
+        (DSP0200 1.4, 5.3.2) and change nothing."""
+        given.flag("LocalOnly", False)
+        given.flag("IncludeQualifiers", False)
+        origin = given.flag("IncludeClassOrigin", False)
+        names = given.names("PropertyList")
+        return cls(None if names is None else frozenset(name.lower() for name in names), origin)
+
+    def only(self, cls: Class) -> Look:
+        """With no more properties than a class has."""
+        own = frozenset(cls.by_name)
+        return Look(own if self.wanted is None else own & self.wanted, self.class_origin)
+
+
+def instance(call: Call, look: Look) -> Wrap:
+    return lambda found: call.registry.write(call.world, found, call.namespace, look.wanted, look.class_origin)
+
+
+def named(call: Call, look: Look) -> Wrap:
+    """VALUE.NAMEDINSTANCE."""
+    inner = instance(call, look)
+    return lambda f: f"<VALUE.NAMEDINSTANCE>{name(call)(f)}{inner(f)}</VALUE.NAMEDINSTANCE>"
+
+
+def with_path(call: Call, look: Look) -> Wrap:
+    """VALUE.INSTANCEWITHPATH, for pulled enumerations."""
+    inner = instance(call, look)
+    return lambda f: f"<VALUE.INSTANCEWITHPATH>{path(call)(f)}{inner(f)}</VALUE.INSTANCEWITHPATH>"
+
+
+def object_with_path(call: Call, look: Look) -> Wrap:
+    """VALUE.OBJECTWITHPATH, for associators, references and queries."""
+    inner = instance(call, look)
+    return lambda f: f"<VALUE.OBJECTWITHPATH>{path(call)(f)}{inner(f)}</VALUE.OBJECTWITHPATH>"
+
+
+def name(call: Call) -> Wrap:
+    return lambda found: writer.instance_name(call.registry.path(found, call.namespace))
+
+
+def path(call: Call) -> Wrap:
+    return lambda found: writer.instance_path(call.registry.path(found, call.namespace))
+
+
+def object_path(call: Call) -> Wrap:
+    return lambda found: f"<OBJECTPATH>{path(call)(found)}</OBJECTPATH>"
+
+
+def joined(items: Iterable[Found], wrap: Wrap) -> str:
+    return "".join(map(wrap, items))

@@ -1,0 +1,45 @@
+"""Files of the provider's own folder: written whole or not at all, and read only when nobody else could have written them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+MOST = 16 * 2**20
+
+
+class BadState(Exception):
+    """The state cannot be used; the message says why."""
+
+
+def write(path: Path, content: bytes, owner: tuple[int, int] | None = None) -> None:
+    """Replace a file whole, readable by its owner alone; it is on disk when this returns."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read(path: Path) -> bytes:
+    """A private file. Raises BadState when others than its owner may use it, FileNotFoundError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) & 0o077:
+            raise BadState(f"{path} must be a file that only its owner can read")
+        return file.read(MOST)

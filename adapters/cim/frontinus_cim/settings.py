@@ -1,0 +1,251 @@
+"""A guest's definition as settings: CIM_VirtualSystemSettingData and a CIM_ResourceAllocationSettingData for each resource.
+
+Where a property stands in the definition is said once, in FIELDS: reading a guest and composing a definition both use it,
+so the two views cannot disagree (DSP1057, DSP1059).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from frontinus.client.details import Facts
+from frontinus_cim.guest import Guest, Part
+from frontinus_cim.kinds import Kind
+from frontinus_cim.model import Path, Value
+from frontinus_cim.world import World
+from frontinus_cim.writer import Columns
+
+VSSD = "KVM_VirtualSystemSettingData"
+PREFIX = "KVM:"
+KIB = 1024
+
+
+@dataclass(frozen=True)
+class Field:
+    """Where a property stands in an element: a path of attributes, and how its text is a value. `yes`: a switch's text."""
+
+    path: str
+    yes: str | None = None
+    number: bool = False
+
+    def read(self, facts: Facts) -> Value:
+        if self.yes == "":
+            return self.path in facts
+        text = facts.get(self.path)
+        if text is None:
+            return None
+        if self.yes is not None:
+            return text == self.yes
+        if self.number:
+            return int(text) if text.isdecimal() else None
+        return text
+
+
+ADDRESS = "address/@"
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of resource. `tag`: its element; `type`: DMTF's ResourceType; `pool`: the InstanceID of the pool it is from."""
+
+    cls: str
+    tag: str
+    type: int
+    pool: Callable[[Part], str]
+    fields: Mapping[str, Field]
+    words: str
+    other: str | None = None
+    columns: Mapping[str, Callable[[Part], Value]] | None = None
+
+
+def _source(part: Part) -> str:
+    facts = part.device.facts
+    return next(
+        (facts[f"source/@{name}"] for name in ("file", "dev", "dir", "name", "volume") if f"source/@{name}" in facts),
+        "",
+    )
+
+
+def _disk_pool(part: Part) -> str:
+    return f"DiskPool/{part.device['source/@pool'] or 'default'}"
+
+
+def _network(part: Part) -> str:
+    return part.device["source/@network"] or part.device["source/@bridge"]
+
+
+def _drive(part: Part) -> int:
+    return DRIVES.index(kind) if (kind := part.device["@device"] or "disk") in DRIVES else 0
+
+
+DRIVES = ("disk", "cdrom", "floppy", "lun")
+"""EmulatedType is the index."""
+
+
+def address_names(part: Part) -> list[str] | None:
+    """The parts of a device's address on its bus."""
+    found = [path.removeprefix(ADDRESS) for path in part.device.facts if path.startswith(ADDRESS)]
+    return found or None
+
+
+def address_values(part: Part) -> list[str] | None:
+    found = [value for path, value in part.device.facts.items() if path.startswith(ADDRESS)]
+    return found or None
+
+
+PLACED: Mapping[str, Callable[[Part], Value]] = {"AddressProperties": address_names, "AddressValues": address_values}
+
+FAMILIES: Mapping[str, Family] = {
+    "disk": Family("KVM_DiskResourceAllocationSettingData", "disk", 17, _disk_pool, {
+        "VirtualDevice": Field("target/@dev"), "BusType": Field("target/@bus"), "DriverName": Field("driver/@name"),
+        "DriverType": Field("driver/@type"), "DriverCache": Field("driver/@cache"), "readonly": Field("readonly", yes=""),
+        "shareable": Field("shareable", yes=""), "rawio": Field("@rawio"), "sgio": Field("@sgio"),
+    }, "Virtual disk", columns={
+        **PLACED, "Address": _source, "EmulatedType": _drive, "HostResource": lambda p: [_source(p)] if _source(p) else None,
+        "AccessMode": lambda p: "read" if "readonly" in p.device.facts else "write",
+    }),
+    "net": Family("KVM_NetResourceAllocationSettingData", "interface", 10, lambda p: f"NetworkPool/{_network(p) or 'default'}", {
+        "Address": Field("mac/@address"), "ResourceSubType": Field("model/@type"), "NetworkType": Field("@type"),
+        "NetworkMode": Field("source/@mode"), "SourceDevice": Field("source/@dev"), "VirtualDevice": Field("target/@dev"),
+        "FilterRef": Field("filterref/@filter"), "VSIType": Field("virtualport/@type"),
+        "VSIManagerID": Field("virtualport/parameters/@managerid"), "VSITypeID": Field("virtualport/parameters/@typeid"),
+        "VSITypeIDVersion": Field("virtualport/parameters/@typeidversion"),
+        "VSIInstanceID": Field("virtualport/parameters/@instanceid"), "ProfileID": Field("virtualport/parameters/@profileid"),
+    }, "Virtual network interface", columns={
+        **PLACED, "NetworkName": lambda p: _network(p) or None, "Connection": lambda p: [_network(p)] if _network(p) else None,
+    }),
+    "mem": Family("KVM_MemResourceAllocationSettingData", "memory", 4, lambda p: "MemoryPool/0", {}, "Virtual memory", columns={
+        "VirtualQuantity": lambda p: p.guest.view.memory // KIB, "Reservation": lambda p: p.guest.view.memory // KIB,
+        "Limit": lambda p: p.guest.view.max_memory // KIB,
+        "AllocationUnits": lambda p: "byte*2^10", "VirtualQuantityUnits": lambda p: "byte*2^10",
+        "dumpCore": lambda p: p.guest.details["memory/@dumpCore"] != "off",
+    }),
+    "proc": Family("KVM_ProcResourceAllocationSettingData", "vcpu", 3, lambda p: "ProcessorPool/0", {}, "Virtual CPUs", columns={
+        "VirtualQuantity": lambda p: p.guest.view.vcpus, "Limit": lambda p: p.guest.view.max_vcpus,
+        "Reservation": lambda p: p.guest.view.vcpus, "Weight": lambda p: _number(p.guest.details["cputune/shares"]),
+    }),
+    "graphics": Family("KVM_GraphicsResourceAllocationSettingData", "graphics", 24, lambda p: "GraphicsPool/0", {
+        "ResourceSubType": Field("@type"), "VirtualDevice": Field("@type"), "KeyMap": Field("@keymap"),
+    }, "Virtual display", columns={
+        "Address": lambda p: _listening(p), "IsIPv6Only": lambda p: ":" in (p.device["listen/@address"] or p.device["@listen"]),
+    }),
+    "console": Family("KVM_ConsoleResourceAllocationSettingData", "console", 21, lambda p: "GraphicsPool/0", {
+        "SourceType": Field("@type"), "TargetType": Field("target/@type"), "SourcePath": Field("source/@path"),
+    }, "Virtual console"),
+    "input": Family("KVM_InputResourceAllocationSettingData", "input", 13, lambda p: "InputPool/0", {
+        "ResourceSubType": Field("@type"), "BusType": Field("@bus"),
+    }, "Virtual input device"),
+    "controller": Family("KVM_ControllerResourceAllocationSettingData", "controller", 1, lambda p: "ControllerPool/0", {
+        "ResourceSubType": Field("@type"), "Model": Field("@model"), "Index": Field("@index", number=True),
+        "Ports": Field("@ports", number=True), "Vectors": Field("@vectors", number=True),
+        "Queues": Field("driver/@queues", number=True),
+    }, "Virtual controller", other="controller", columns=PLACED),
+}  # fmt: skip
+"""The kinds of resources, by family of parts."""
+BY_CLASS = {family.cls: name for name, family in FAMILIES.items()}
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
+def _listening(part: Part) -> str:
+    host = part.device["listen/@address"] or part.device["@listen"] or "127.0.0.1"
+    return f"{host}:{part.device['@port'] or '-1'}"
+
+
+def _columns(family: Family) -> Columns[Part]:
+    columns: dict[str, object] = {
+        "InstanceID": lambda p: p.id,
+        "ElementName": lambda p: p.id,
+        "Caption": family.words,
+        "ResourceType": family.type,
+        "OtherResourceType": family.other,
+        "PoolID": family.pool,
+        "ChangeableType": 2,
+        "ConfigurationName": lambda p: p.guest.name,
+        "ConsumerVisibility": 3,
+        "AutomaticAllocation": True,
+        "AutomaticDeallocation": True,
+        "MappingBehavior": 2,
+        "VirtualQuantity": 1,
+        "AllocationUnits": "count",
+        "VirtualQuantityUnits": "count",
+    }
+    for name, at in family.fields.items():
+        columns[name] = lambda p, at=at: at.read(p.device.facts)
+    return {**columns, **(family.columns or {})}  # type: ignore[dict-item]
+
+
+def guest_of_id(world: World, given: Value) -> tuple[Guest | None, str]:
+    """The guest of a part's InstanceID or DeviceID, and the part's name."""
+    name, _, part = str(given).partition("/")
+    return world.named.get(name), part
+
+
+def _resource_kind(name: str, family: Family) -> Kind[Part]:
+    def every(world: World) -> Iterable[Part]:
+        return (part for guest in world.guests.values() for part in guest.of(name))
+
+    def find(world: World, path: Path) -> Part | None:
+        guest, part = guest_of_id(world, path.key("InstanceID"))
+        found = guest.parts.get(part) if guest else None
+        return found if found is not None and found.family == name else None
+
+    return Kind(family.cls, _columns(family), every, find)
+
+
+# --- the guest as a whole
+
+RECOVERY = {"restart": 3, "rename-restart": 3}
+BOOT_DEVICES = 16
+SYSTEM_FIELDS: Mapping[str, Field] = {
+    "Arch": Field("os/type/@arch"), "Machine": Field("os/type/@machine"), "Kernel": Field("os/kernel"),
+    "Ramdisk": Field("os/initrd"), "CommandLine": Field("os/cmdline"), "BootLoader": Field("os/loader"),
+    "ClockOffset": Field("clock/@offset"), "EnableACPI": Field("features/acpi", yes=""),
+    "EnableAPIC": Field("features/apic", yes=""), "EnablePAE": Field("features/pae", yes=""),
+}  # fmt: skip
+
+
+def boot_devices(guest: Guest) -> list[str] | None:
+    paths = ["os/boot/@dev", *(f"os/boot#{n}/@dev" for n in range(2, BOOT_DEVICES))]
+    return [guest.details[path] for path in paths if guest.details[path]] or None
+
+
+def system_columns() -> Columns[Guest]:
+    """What is said of a guest as a whole, besides the InstanceID."""
+    columns: dict[str, object] = {
+        "ElementName": lambda g: g.name,
+        "Caption": "Virtual system settings",
+        "Description": lambda g: g.view.description,
+        "Notes": lambda g: [note for note in (g.view.title, g.view.description) if note] or None,
+        "VirtualSystemIdentifier": lambda g: g.name,
+        "VirtualSystemType": "KVM",
+        "ConfigurationName": lambda g: g.name,
+        "ConfigurationID": lambda g: g.view.uuid,
+        "ChangeableType": 2,
+        "UUID": lambda g: g.view.uuid,
+        "AutoStart": lambda g: int(g.view.autostart),
+        "AutomaticStartupAction": lambda g: 4 if g.view.autostart else 2,
+        "AutomaticShutdownAction": 2,
+        "AutomaticRecoveryAction": lambda g: RECOVERY.get(g.details["on_crash"], 2),
+        "Emulator": lambda g: next((d["emulator"] for d in g.details.of("emulator")), None),
+        "BootDevices": boot_devices,
+    }
+    for name, at in SYSTEM_FIELDS.items():
+        columns[name] = lambda g, at=at: at.read(g.details.facts)
+    return columns  # type: ignore[return-value]
+
+
+def _find_system(world: World, path: Path) -> Guest | None:
+    given = str(path.key("InstanceID"))
+    return world.named.get(given.removeprefix(PREFIX)) if given.startswith(PREFIX) else None
+
+
+SYSTEMS: Kind[Guest] = Kind(
+    VSSD, {"InstanceID": lambda g: PREFIX + g.name, **system_columns()},
+    every=lambda world: world.guests.values(), find=_find_system,
+)  # fmt: skip
+RESOURCES: Mapping[str, Kind[Part]] = {name: _resource_kind(name, family) for name, family in FAMILIES.items()}
+KINDS = (SYSTEMS, *RESOURCES.values())

@@ -1,0 +1,146 @@
+"""A CIM provider beside an engine of mock guests, all in this process, and clients for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from frontinus.api.engine import Engine
+from frontinus.daemon.server import Server as Socket
+from frontinus.domain.host import Paths
+from frontinus.engine.local import LocalEngine
+from frontinus.mock.engine import ROOT, mock_engine
+from frontinus_cim import tls, users
+from frontinus_cim.access import Access
+from frontinus_cim.catalogue import registry
+from frontinus_cim.compile import load
+from frontinus_cim.config import Config
+from frontinus_cim.httpd import Front
+from frontinus_cim.schema import Schema
+from frontinus_cim.service import Service
+from frontinus_cim.world import World
+
+PASSWORD = "opensesame-4"
+OVERRIDING = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Where these are set, they win over the authority that a client is given."""
+USERS = {name: users.make(name, role, PASSWORD.encode()) for name, role in (("admin", "control"), ("eye", "monitor"))}  # type: ignore[arg-type]
+
+
+@cache
+def schema() -> Schema:
+    """The provider's schema, compiled once for all tests of a process."""
+    return load()
+
+
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for what becomes true in this process."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+
+
+@dataclass
+class Provider:
+    """A provider of an engine behind a socket."""
+
+    folder: Path
+    world: World
+    service: Service
+    front: Front
+    port: int
+
+    def url(self, user: str = "admin") -> str:
+        return f"https://{user}:{PASSWORD}@127.0.0.1:{self.port}"
+
+    def connection(self, user: str = "admin", namespace: str = "root/virt", **more: object) -> Any:
+        """pywbem's client, which blocks: call it by `ask`."""
+        import pywbem
+
+        return pywbem.WBEMConnection(f"https://127.0.0.1:{self.port}", (user, PASSWORD), default_namespace=namespace,
+                                     ca_certs=str(self.folder / "cim" / tls.CERTIFICATE), **more)  # fmt: skip
+
+    async def ask(
+        self, operation: str, *args: object, user: str = "admin", namespace: str = "root/virt", **more: object
+    ) -> Any:
+        """What one operation of pywbem's client returns."""
+        connection = self.connection(user, namespace)
+        try:
+            return await asyncio.to_thread(getattr(connection, operation), *args, **more)
+        finally:
+            connection.close()
+
+    async def wbemcli(self, *words: str, user: str = "admin") -> tuple[int, str]:
+        """sblim's wbemcli; the object in `words` begins with a slash."""
+        given = [word if not word.startswith("/") else f"{self.url(user)}{word}" for word in words]
+        process = await asyncio.create_subprocess_exec(
+            "wbemcli", "-nl", "-noverify", *given, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)  # fmt: skip
+        said, _ = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode is not None
+        return process.returncode, said.decode()
+
+
+@dataclass
+class Rig(Provider):
+    """`engine` manages the mock guests that the provider shows."""
+
+    local: LocalEngine
+    sockets: list[Socket]
+
+    @property
+    def engine(self) -> Engine:
+        return self.local.session(ROOT)
+
+    async def settled(self) -> None:
+        """Wait until the provider knows all that the engine told so far."""
+        generation = self.local.world.bus.generation
+        await until(lambda: self.world.generation >= generation)
+        await self.world.settled()
+
+
+@contextlib.asynccontextmanager
+async def provider(folder: Path, manage: Path, *, max_age: float = 0.0, known: Mapping[str, users.User] | None = None,
+                   connections: int = 128) -> AsyncIterator[Provider]:  # fmt: skip
+    """A provider over TLS that has found its engine."""
+    state = folder / "cim"
+    state.mkdir(mode=0o700, exist_ok=True)
+    world = World(manage, manage.with_name("frontinus-ro.sock"), max_age)
+    service = Service(world, registry(schema()))
+    front = Front(service, Access(USERS if known is None else known), connections=connections)
+    (port,) = await front.listen([("127.0.0.1", 0)], tls.context(Config(), state, "localhost"))
+    following = asyncio.create_task(world.run())
+    try:
+        await until(lambda: world.connected)
+        await world.settled()
+        with patch.dict(os.environ):
+            for name in OVERRIDING:
+                os.environ.pop(name, None)
+            yield Provider(folder, world, service, front, port)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await front.close()
+
+
+@contextlib.asynccontextmanager
+async def rig(folder: Path, *, guests: int = 2, **more: Any) -> AsyncIterator[Rig]:
+    """A provider that knows the guests of a mock engine: its own `test`, and so many more."""
+    local = await mock_engine(Paths(*[str(folder)] * 5), guests=guests)
+    server = Socket(folder / "frontinus.sock", local.session, readonly=False, mode=0o600)
+    try:
+        async with provider(folder, folder / "frontinus.sock", **more) as made:
+            found = Rig(made.folder, made.world, made.service, made.front, made.port, local, [server])
+            await found.settled()
+            yield found
+    finally:
+        server.close()
+        await local.stop()
