@@ -117,9 +117,9 @@ async def test_a_list_is_what_its_flags_choose(rig: Rig, flags: int, names: set[
 
 async def test_what_cannot_be_done_says_so(rig: Rig) -> None:
     for method, signature, body, path in (
-        ("org.libvirt.Connect.ListNetworks", "u", [0], ""),
+        ("org.libvirt.Connect.ListInterfaces", "u", [0], ""),
         ("org.libvirt.Domain.MigrateStartPostCopy", "u", [0], ""),
-        ("org.libvirt.Network.Create", "", [], "/org/libvirt/Test/network/_dd8fe884_6c02_601e_7551_cca97df1c5df"),
+        ("org.libvirt.NodeDevice.Reset", "", [], "/org/libvirt/Test/nodedev/computer"),
     ):
         with pytest.raises(CallFailed, match=r"^org\.libvirt\.Error: this function is not supported by the connection"):
             await rig.call(method, signature, *body, path=path)

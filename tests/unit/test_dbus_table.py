@@ -12,19 +12,17 @@ from dbus_fast import Message, MessageType
 from lxml import etree
 
 from frontinus.api import events
-from frontinus_dbus import connect, domain, table
-from frontinus_dbus.api_guests import DOMAIN
+from frontinus_dbus import table
+from frontinus_dbus.api_guests import CONNECT, DOMAIN
+from frontinus_dbus.api_objects import STORAGEPOOL
 from frontinus_dbus.libvirt import INTERFACES, PARTS
 from frontinus_dbus.missing import MISSING, lacking
 from frontinus_dbus.reference import markdown
-from frontinus_dbus.signals import NEVER, signals
+from frontinus_dbus.served import NOTHING, SERVED
+from frontinus_dbus.signals import NEVER, OTHERS, signals
 from frontinus_dbus.table import Interface
 
 FACTS = Path(os.environ.get("FRONTINUS_FACTS", Path(__file__).resolve().parents[3] / "shared/facts"))
-SERVED = {
-    "org.libvirt.Connect": (connect.METHODS, connect.GETTERS),
-    "org.libvirt.Domain": (domain.METHODS, domain.GETTERS),
-}
 
 
 def lines(interface: Interface) -> Iterator[str]:
@@ -60,7 +58,8 @@ def test_the_table_is_whole() -> None:
 
 @pytest.mark.parametrize("interface", INTERFACES, ids=lambda i: i.name)
 def test_a_member_is_served_or_listed_as_missing(interface: Interface) -> None:
-    served = {name for table in SERVED.get(interface.name, ({}, {})) for name in table}
+    mine = SERVED.get(interface.name, NOTHING)
+    served = {*mine.methods, *mine.getters}
     members = {*interface.method, *interface.property}
     assert served <= members
     assert {m for m in members if lacking(interface.name, m)} == members - served
@@ -76,8 +75,8 @@ def test_what_is_missing_exists() -> None:
 
 
 def test_a_handler_has_a_line_that_tells_what_it_does() -> None:
-    for methods, _ in SERVED.values():
-        for name, handler in methods.items():
+    for served in SERVED.values():
+        for name, handler in served.methods.items():
             assert handler.__doc__ and "\n" not in handler.__doc__.strip(), name
 
 
@@ -115,12 +114,23 @@ def test_signals_are_sent_or_listed_as_never_sent() -> None:
             Message(message_type=MessageType.SIGNAL, path="/x", interface="org.libvirt.Domain", member=member, serial=1,
                     signature=DOMAIN.signal[member].signature, body=list(body))._marshall(False)  # fmt: skip
             sent.add(f"Domain.{member}")
+    for other in OTHER_EVENTS:
+        for member, body in OTHERS[type(other)].signals("/x", other):
+            owner = STORAGEPOOL if member == "Refresh" else CONNECT
+            Message(message_type=MessageType.SIGNAL, path="/x", interface=owner.name, member=member, serial=1,
+                    signature=owner.signal[member].signature, body=list(body))._marshall(False)  # fmt: skip
+            sent.add(f"{owner.name.rpartition('.')[2]}.{member}")
     every = {f"{i.name.rpartition('.')[2]}.{s}" for i in INTERFACES for s in i.signal}
     assert sent | NEVER == every and not sent & NEVER
 
 
 WHO = {"uuid": "6695eb01-f6a4-8304-79aa-97f2502e193f", "name": "g"}
+OTHER_EVENTS = (
+    events.NetworkEvent(**WHO, kind="started"), events.PoolEvent(**WHO, kind="deleted"),
+    events.PoolEvent(**WHO, kind="refreshed"), events.SecretEvent(uuid=WHO["uuid"], kind="defined"),
+)  # fmt: skip
 EVENTS = (
+    events.BlockThresholdEvent(**WHO, device="vda[1]", path="/a", threshold=1, excess=2),
     events.AgentEvent(**WHO, state="connected", reason="channel"), events.BalloonChangeEvent(**WHO, actual=2**30),
     events.BlockJobEvent(**WHO, device="vda", kind="pull", status="ready"), events.ControlErrorEvent(**WHO, reason="gone"),
     events.DeviceAddedEvent(**WHO, device="a"), events.DeviceRemovedEvent(**WHO, device="a"),

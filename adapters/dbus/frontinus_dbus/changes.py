@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import msgspec
 from dbus_fast import Variant
 
-from frontinus.api.events import ChangedEvent, GuestEvent, JobEvent, LifecycleEvent
+from frontinus.api.events import ChangedEvent, Event, GuestEvent, JobEvent, LifecycleEvent
 from frontinus.api.views import GuestView
 from frontinus_dbus import api_native, table
 from frontinus_dbus.native import ROOT, SHOWN, Native, path_of
 from frontinus_dbus.native import variants as properties
+from frontinus_dbus.picture import Picture
 from frontinus_dbus.service import Service
 
 HIDDEN = frozenset({"event", "uuid", "name", "generation", "guest"})
@@ -21,19 +22,20 @@ HIDDEN = frozenset({"event", "uuid", "name", "generation", "guest"})
 class Changes:
     """A listener of the world, for one service."""
 
-    def __init__(self, realm: Native, service: Service) -> None:
-        self._realm, self._service = realm, service
-        self._told: dict[str, GuestView] = dict(realm.world.model.guests)
+    def __init__(self, realm: Native, service: Service, picture: Picture) -> None:
+        self._realm, self._service, self._picture = realm, service, picture
+        self._told: dict[str, GuestView] = dict(picture.model.guests)
         self._touched: set[str] = set()
 
-    def tell(self, told: Sequence[GuestEvent]) -> None:
+    def tell(self, told: Sequence[Event]) -> None:
         for event in told:
             if isinstance(event, LifecycleEvent | ChangedEvent):
                 if not self._touched:
                     asyncio.get_running_loop().call_soon(self._settle)
                 self._touched.add(event.uuid)
         for event in told:
-            self._news(event)
+            if isinstance(event, GuestEvent):
+                self._news(event)
 
     def _news(self, event: GuestEvent) -> None:
         if isinstance(event, JobEvent):
@@ -49,7 +51,7 @@ class Changes:
         """Tell what became of the guests that were touched since the last time."""
         touched, self._touched = self._touched, set()
         for uuid in sorted(touched):
-            old, new = self._told.get(uuid), self._realm.world.model.guests.get(uuid)
+            old, new = self._told.get(uuid), self._picture.model.guests.get(uuid)
             if new is None:
                 if self._told.pop(uuid, None) is not None:
                     self._gone(path_of(uuid), api_native.GUEST.name)

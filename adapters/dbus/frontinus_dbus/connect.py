@@ -55,9 +55,27 @@ def chosen(guests: Iterable[GuestView], wanted: frozenset[str]) -> list[GuestVie
     return [g for g in guests if all(any(filters(g)[name] for name in group) for group in asked)]
 
 
+def root(call: Call) -> str:
+    """Where the connection is."""
+    return f"/org/libvirt/{call.world.driver}"
+
+
+def object_path(call: Call, kind: str, uuid: str) -> str:
+    """Where an object with a UUID is."""
+    return f"{root(call)}/{kind}/{names.of_uuid(uuid)}"
+
+
+def to_uuid(text: str) -> str:
+    """A UUID as users write it, with or without hyphens. Raises InvalidValue."""
+    canonical = names.to_uuid(names.of_uuid(text)) or names.to_uuid(_grouped(text))
+    if canonical is None:
+        raise InvalidValue("Invalid UUID", field="uuid")
+    return canonical
+
+
 def path(call: Call, guest: GuestView) -> str:
     """Where a guest is."""
-    return f"/org/libvirt/{call.world.driver}/domain/{names.of_uuid(guest.uuid)}"
+    return object_path(call, "domain", guest.uuid)
 
 
 def _found(call: Call, guest: GuestView | None, how: str) -> str:
@@ -68,25 +86,23 @@ def _found(call: Call, guest: GuestView | None, how: str) -> str:
 
 def list_domains(call: Call, flags: int) -> list[str]:
     """The guests, or those that the flags choose."""
-    return [path(call, guest) for guest in chosen(call.world.model.guests.values(), LIST.read(flags))]
+    return [path(call, guest) for guest in chosen(call.model.guests.values(), LIST.read(flags))]
 
 
 def lookup_id(call: Call, number: int) -> str:
     """The running guest of an id."""
-    return _found(call, call.world.model.numbered(number), f"id {number}")
+    return _found(call, call.model.numbered(number), f"id {number}")
 
 
 def lookup_name(call: Call, name: str) -> str:
     """The guest of a name."""
-    return _found(call, call.world.model.named(name), f"name '{name}'")
+    return _found(call, call.model.named(name), f"name '{name}'")
 
 
 def lookup_uuid(call: Call, uuid: str) -> str:
     """The guest of a UUID."""
-    canonical = names.to_uuid(names.of_uuid(uuid)) or names.to_uuid(_grouped(uuid))
-    if canonical is None:
-        raise InvalidValue("Invalid UUID", field="uuid")
-    return _found(call, call.world.model.guests.get(canonical), f"uuid '{canonical}'")
+    canonical = to_uuid(uuid)
+    return _found(call, call.model.guests.get(canonical), f"uuid '{canonical}'")
 
 
 def _grouped(digits: str) -> str:
@@ -123,6 +139,12 @@ async def saved_xml(call: Call, file: str, flags: int) -> str:
     return await (await call.engine()).saved_xml(file)
 
 
+async def define_saved(call: Call, file: str, xml: str, flags: int) -> None:
+    """Change the definition inside a saved state, and by flag how it comes back."""
+    given = Flags({"running": 2, "paused": 4}).read(flags)
+    await (await call.engine()).redefine_saved(file, xml, resume_state(given))
+
+
 async def capabilities(call: Call) -> str:
     """What the host can do, as XML."""
     return await (await call.engine()).capabilities()
@@ -135,20 +157,11 @@ async def domain_capabilities(call: Call, emulator: str, arch: str, machine: str
     return await engine.domain_capabilities(emulator or None, arch or None, machine or None, virt_type or None)
 
 
-async def cpu_models(call: Call, arch: str, flags: int) -> list[str]:
-    """The CPU models that guests of an architecture can be given."""
-    NONE.read(flags)
-    from lxml import etree
-
-    tree = etree.fromstring(await (await call.engine()).domain_capabilities(arch=arch or None))
-    return [node.text or "" for node in tree.findall("cpu/mode[@name='custom']/model")]
-
-
 async def all_stats(call: Call, stats: int, flags: int) -> list[tuple[str, dict[str, Variant]]]:
     """Figures of all guests, or of those that the flags choose."""
-    guests = chosen(call.world.model.guests.values(), STATS_LIST.read(flags) & LIST.known.keys())
+    guests = chosen(call.model.guests.values(), STATS_LIST.read(flags) & LIST.known.keys())
     groups = figures.groups(stats, enforce=bool(flags & 1 << 31))
-    every = len(guests) == len(call.world.model.guests)
+    every = len(guests) == len(call.model.guests)
     engine = await call.engine()
     found = await engine.stats(None if every else [g.uuid for g in guests], cast("list[StatsGroup]", groups))
     return [[one.name, figures.parameters(one, groups)] for one in found]  # type: ignore[misc]
@@ -157,15 +170,6 @@ async def all_stats(call: Call, stats: int, flags: int) -> list[tuple[str, dict[
 async def free_memory(call: Call) -> int:
     """Memory of the host that is free, in bytes."""
     return (await (await call.engine()).host()).memory_free
-
-
-async def memory_stats(call: Call, cell: int, flags: int) -> dict[str, int]:
-    """The host's memory, in KiB. Of single NUMA nodes nothing is known."""
-    NONE.read(flags)
-    if cell != -1:
-        raise InvalidValue("only all cells together (-1) are known", field="cellNum")
-    host = await (await call.engine()).host()
-    return {"total": host.memory // KIB, "free": host.memory_free // KIB}
 
 
 def _host(call: Call) -> HostView:
@@ -182,9 +186,9 @@ def _version(call: Call) -> int:
 METHODS: Mapping[str, Handler] = {
     "DomainCreateXML": create, "DomainDefineXML": define, "DomainLookupByID": lookup_id,
     "DomainLookupByName": lookup_name, "DomainLookupByUUID": lookup_uuid, "DomainRestore": restore,
-    "DomainSaveImageGetXMLDesc": saved_xml, "GetAllDomainStats": all_stats, "GetCapabilities": capabilities,
-    "GetCPUModelNames": cpu_models, "GetDomainCapabilities": domain_capabilities, "ListDomains": list_domains,
-    "NodeGetFreeMemory": free_memory, "NodeGetMemoryStats": memory_stats,
+    "DomainSaveImageDefineXML": define_saved, "DomainSaveImageGetXMLDesc": saved_xml, "GetAllDomainStats": all_stats,
+    "GetCapabilities": capabilities, "GetDomainCapabilities": domain_capabilities, "ListDomains": list_domains,
+    "NodeGetFreeMemory": free_memory,
 }  # fmt: skip
 GETTERS: Mapping[str, Getter] = {
     "Encrypted": lambda call: False,

@@ -35,7 +35,7 @@ JOB_KINDS = {"running": 2, "completed": 3, "failed": 4, "cancelled": 5}
 
 def guest(call: Call) -> GuestView:
     """The guest that is called. Raises NoSuchGuest."""
-    view = call.world.model.guests.get(call.key)
+    view = call.model.guests.get(call.key)
     if view is None:
         raise NoSuchGuest(f"no domain with matching uuid '{call.key}'") if call.key else (
             InvalidValue("Invalid UUID", field="uuid"))  # fmt: skip

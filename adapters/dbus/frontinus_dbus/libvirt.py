@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from frontinus_dbus import api_guests, api_objects, connect, domain, faults, names
+from frontinus_dbus import api_guests, api_objects, faults, names
 from frontinus_dbus.faults import NotSupported, Told
 from frontinus_dbus.missing import lacking
-from frontinus_dbus.service import Call, Found, Getter, Handler, Part, Setter
+from frontinus_dbus.model import Model
+from frontinus_dbus.served import NOTHING, SERVED
+from frontinus_dbus.service import Call, Found, Handler, Part
 from frontinus_dbus.table import Interface
 from frontinus_dbus.world import World
 
@@ -27,22 +27,27 @@ def _refuse(interface: str, member: str) -> Handler:
     return handler
 
 
-def _part(interface: Interface, methods: Mapping[str, Handler], getters: Mapping[str, Getter],
-          setters: Mapping[str, Setter]) -> Part:  # fmt: skip
+def _part(interface: Interface) -> Part:
     """An interface with a handler for every member: who has none refuses."""
+    served = SERVED.get(interface.name, NOTHING)
     return Part(
         interface,
-        {m: methods.get(m) or _refuse(interface.name, m) for m in interface.method},
-        {p: getters.get(p) or _refuse(interface.name, p) for p in interface.property},
-        {p.name: setters.get(p.name) or _refuse(interface.name, p.name) for p in interface.properties if p.write},
+        {m: served.methods.get(m) or _refuse(interface.name, m) for m in interface.method},
+        {p: served.getters.get(p) or _refuse(interface.name, p) for p in interface.property},
+        {
+            p.name: served.setters.get(p.name) or _refuse(interface.name, p.name)
+            for p in interface.properties
+            if p.write
+        },
         double=True,
     )
 
 
-CONNECT = _part(api_guests.CONNECT, connect.METHODS, connect.GETTERS, {})
-DOMAIN = _part(api_guests.DOMAIN, domain.METHODS, domain.GETTERS, domain.SETTERS)
-OTHERS = {i.name.rpartition(".")[2]: _part(i, {}, {}, {}) for i in INTERFACES[2:]}
-PARTS = {"Connect": CONNECT, "Domain": DOMAIN, **OTHERS}
+PARTS = {interface.name.rpartition(".")[2]: _part(interface) for interface in INTERFACES}
+
+
+NAMED = frozenset({"domainsnapshot", "interface", "nodedev", "storagevol"})
+"""Kinds whose objects are found by a name or key; the others by UUID."""
 
 
 class Libvirt:
@@ -57,16 +62,17 @@ class Libvirt:
     def root(self) -> str:
         return f"/org/libvirt/{self.world.driver}"
 
-    def find(self, path: str) -> Found | None:
+    def find(self, path: str, model: Model) -> Found | None:
         if path == self.root:
-            return Found((CONNECT,), children=sorted(names.KINDS))
+            return Found((PARTS["Connect"],), children=sorted(names.KINDS))
         kind, _, name = path[len(self.root) + 1 :].partition("/")
         if kind not in names.KINDS or "/" in name:
             return None
         if not name:
-            guests = self.world.model.guests if kind == "domain" else ()
-            return Found((), children=[names.of_uuid(uuid) for uuid in guests])
-        return Found((PARTS[names.KINDS[kind]],), key=names.to_uuid(name) or "")
+            found = model.guests if kind == "domain" else model.things.get(kind, {})
+            return Found((), children=[names.of_uuid(uuid) for uuid in found])
+        key = names.to_text(name) if kind in NAMED else names.to_uuid(name) or ""
+        return Found((PARTS[names.KINDS[kind]],), kind=kind, key=key)
 
-    def path(self, uuid: str) -> str:
-        return f"{self.root}/domain/{names.of_uuid(uuid)}"
+    def path(self, uuid: str, kind: str = "domain") -> str:
+        return f"{self.root}/{kind}/{names.of_uuid(uuid)}"

@@ -5,20 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 MISSING: Mapping[str, str] = {
-    "CPU baselines and comparison": "Connect.BaselineCPU Connect.CompareCPU",
-    "files from the caller at start": "Connect.DomainCreateXMLWithFiles Domain.CreateWithFiles",
-    "changing a saved state's definition": "Connect.DomainSaveImageDefineXML",
-    "storage": (
-        "Connect.FindStoragePoolSources Connect.ListStoragePools Connect.StoragePoolCreateXML"
-        " Connect.StoragePoolDefineXML Connect.StoragePoolLookupByName Connect.StoragePoolLookupByUUID"
-        " Connect.StorageVolLookupByKey Connect.StorageVolLookupByPath StoragePool.* StorageVol.*"
-    ),
-    "networks": (
-        "Connect.ListNetworks Connect.NetworkCreateXML Connect.NetworkDefineXML Connect.NetworkLookupByName"
-        " Connect.NetworkLookupByUUID Network.*"
-    ),
-    "packet filters": (
-        "Connect.ListNWFilters Connect.NWFilterDefineXML Connect.NWFilterLookupByName Connect.NWFilterLookupByUUID NWFilter.*"
+    "files from the caller at start, which are for containers": (
+        "Connect.DomainCreateXMLWithFiles Domain.CreateWithFiles"
     ),
     "interfaces of the host": (
         "Connect.InterfaceChangeBegin Connect.InterfaceChangeCommit Connect.InterfaceChangeRollback"
@@ -29,43 +17,12 @@ MISSING: Mapping[str, str] = {
         "Connect.ListNodeDevices Connect.NodeDeviceCreateXML Connect.NodeDeviceLookupByName"
         " Connect.NodeDeviceLookupSCSIHostByWWN NodeDevice.*"
     ),
-    "secrets": (
-        "Connect.ListSecrets Connect.SecretDefineXML Connect.SecretLookupByUUID Connect.SecretLookupByUsage Secret.*"
-    ),
-    "figures and settings of the host": (
-        "Connect.GetSysinfo Connect.NodeGetCPUMap Connect.NodeGetCPUStats Connect.NodeGetMemoryParameters"
-        " Connect.NodeGetSecurityModel Connect.NodeSetMemoryParameters"
-    ),
-    "snapshots": (
-        "Domain.ListDomainSnapshots Domain.SnapshotCurrent Domain.SnapshotCreateXML Domain.SnapshotLookupByName DomainSnapshot.*"
-    ),
-    "work on images": (
-        "Domain.BlockCommit Domain.BlockCopy Domain.BlockJobAbort Domain.BlockPull Domain.BlockRebase"
-        " Domain.BlockJobSetSpeed Domain.GetBlockJobInfo Domain.BlockPeek Domain.GetDiskErrors Domain.SetBlockThreshold"
-    ),
     "migration": (
         "Domain.MigrateGetCompressionCache Domain.MigrateGetMaxSpeed Domain.MigrateSetCompressionCache"
         " Domain.MigrateSetMaxDowntime Domain.MigrateSetMaxSpeed Domain.MigrateStartPostCopy Domain.MigrateToURI3"
     ),
-    "tuning of a running guest": (
-        "Domain.GetBlockIOParameters Domain.SetBlockIOParameters Domain.GetBlockIOTune Domain.SetBlockIOTune"
-        " Domain.GetInterfaceParameters Domain.SetInterfaceParameters Domain.GetMemoryParameters Domain.SetMemoryParameters"
-        " Domain.GetNumaParameters Domain.SetNumaParameters Domain.GetPerfEvents Domain.SetPerfEvents"
-        " Domain.GetSchedulerParameters Domain.SetSchedulerParameters Domain.SchedulerType Domain.SetMemoryStatsPeriod"
-    ),
-    "pinning and iothreads of a running guest": (
-        "Domain.AddIOThread Domain.DelIOThread Domain.GetIOThreadInfo Domain.PinIOThread Domain.PinEmulator"
-        " Domain.GetEmulatorPinInfo Domain.PinVcpu Domain.GetVcpuPinInfo"
-    ),
-    "the guest agent's own calls": (
-        "Domain.FSFreeze Domain.FSThaw Domain.FSTrim Domain.GetFSInfo Domain.GetGuestVcpus Domain.SetGuestVcpus"
-        " Domain.GetHostname Domain.GetTime Domain.SetTime Domain.SetUserPassword Domain.InterfaceAddresses"
-    ),
-    "dumps and looking into memory": "Domain.CoreDump Domain.MemoryPeek",
-    "descriptors of displays": "Domain.OpenGraphicsFD",
-    "signals to processes of the guest": "Domain.SendProcessSignal",
-    "the state of the monitor and of labels": "Domain.GetControlInfo Domain.GetSecurityLabelList",
-}  # fmt: skip
+    "signals to processes of the guest, which are for containers": "Domain.SendProcessSignal",
+}
 """`Kind.*`: all methods and properties of that interface."""
 
 

@@ -13,6 +13,7 @@ from frontinus.api.errors import InvalidValue, NoSuchGuest
 from frontinus.api.views import GuestStats, GuestView, JobView, StatsGroup
 from frontinus_dbus import api_native, faults, names, table
 from frontinus_dbus.faults import Told
+from frontinus_dbus.model import Model
 from frontinus_dbus.raw import Entries, entry
 from frontinus_dbus.service import Call, Found, Getter, Handler, Part, Setter, get_all
 from frontinus_dbus.world import World
@@ -25,7 +26,7 @@ def path_of(uuid: str) -> str:
 
 
 def guest(call: Call) -> GuestView:
-    view = call.world.model.guests.get(call.key)
+    view = call.model.guests.get(call.key)
     if view is None:
         raise NoSuchGuest(f"there is no guest at {call.path}")
     return view
@@ -217,16 +218,16 @@ class Native:
         self._job = Part(api_native.JOB, JOB, {"Kind": lambda call: self.jobs[call.key][0],
                                                "Guest": lambda call: path_of(self.jobs[call.key][1])})  # fmt: skip
 
-    def find(self, path: str) -> Found | None:
+    def find(self, path: str, model: Model) -> Found | None:
         kind, _, name = path[len(ROOT) + 1 :].partition("/")
         if path == ROOT:
             return Found(self._top, children=["guest", "job"])
         if kind == "guest" and not name:
-            return Found((), children=[names.of_uuid(uuid) for uuid in self.world.model.guests])
+            return Found((), children=[names.of_uuid(uuid) for uuid in model.guests])
         if kind == "job" and not name:
             return Found((), children=list(self.jobs))
-        if kind == "guest" and (names.to_uuid(name) or "") in self.world.model.guests:
-            return Found((GUEST_PART,), key=names.to_uuid(name) or "")
+        if kind == "guest" and (names.to_uuid(name) or "") in model.guests:
+            return Found((GUEST_PART,), kind="domain", key=names.to_uuid(name) or "")
         return Found((self._job,), key=name) if kind == "job" and name in self.jobs else None
 
     def job_variants(self, job: str) -> dict[str, Variant]:
@@ -235,12 +236,12 @@ class Native:
 
     def everything(self, call: Call) -> Entries:
         """Every object with its properties. A guest's part is made anew when its view is another."""
-        guests = self.world.model.guests
+        guests = call.model.guests
         for uuid, view in guests.items():
             if (made := self._made.get(uuid)) is None or made[0] is not view:
                 self._made[uuid] = (view, entry(path_of(uuid), {api_native.GUEST.name: variants(view)}))
         if len(self._made) > len(guests):
             self._made = {uuid: made for uuid, made in self._made.items() if uuid in guests}
-        top = entry(ROOT, {api_native.MANAGER.name: get_all(MANAGER_PART, call)})
+        top = entry(ROOT, {api_native.MANAGER.name: cast("dict[str, Variant]", get_all(MANAGER_PART, call))})
         jobs = [entry(f"{ROOT}/job/{job}", {api_native.JOB.name: self.job_variants(job)}) for job in self.jobs]
         return Entries([top, *(made for _, made in self._made.values()), *jobs])

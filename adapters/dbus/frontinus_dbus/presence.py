@@ -14,9 +14,10 @@ from frontinus_dbus.callers import Callers
 from frontinus_dbus.changes import Changes
 from frontinus_dbus.libvirt import Libvirt
 from frontinus_dbus.native import Native
+from frontinus_dbus.picture import Listener
 from frontinus_dbus.service import Service
 from frontinus_dbus.signals import Herald
-from frontinus_dbus.world import Listener, World
+from frontinus_dbus.world import World
 
 log = logging.getLogger(__name__)
 NAMES = ("org.libvirt", "org.frontinus1")
@@ -40,7 +41,7 @@ class Presence:
         """Stay on the bus until cancelled; a reason for being away is told once."""
         delay, told = FIRST_DELAY, ""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._world.ready.wait(), PATIENCE)
+            await asyncio.wait_for(self._world.picture.ready.wait(), PATIENCE)
         while True:
             try:
                 await self._be_there()
@@ -62,8 +63,8 @@ class Presence:
             callers = Callers(bus)
             libvirt, native = Libvirt(self._world), Native(self._world)
             service = Service(bus, callers, [libvirt, native])
-            heard = [Herald(libvirt, service).tell, Changes(native, service).tell]
-            self._world.listeners += heard
+            heard = [Herald(libvirt, service).tell, Changes(native, service, self._world.picture).tell]
+            self._world.picture.listeners += heard
             bus.add_message_handler(service.handle)
             await callers.watch()
             owned = [name for name in NAMES if await self._own(bus, name)]
@@ -74,7 +75,7 @@ class Presence:
                 await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
         finally:
             for listener in heard:
-                self._world.listeners.remove(listener)
+                self._world.picture.listeners.remove(listener)
             bus.disconnect()
 
     async def _own(self, bus: MessageBus, name: str) -> bool:

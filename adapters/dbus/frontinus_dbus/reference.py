@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
-from frontinus_dbus import api_native, connect, domain
+from frontinus_dbus import api_native
 from frontinus_dbus.libvirt import INTERFACES
 from frontinus_dbus.missing import MISSING
+from frontinus_dbus.served import SERVED
 from frontinus_dbus.signals import NEVER
 from frontinus_dbus.table import Argument, Interface
-
-SERVED = {"org.libvirt.Connect": connect.METHODS, "org.libvirt.Domain": domain.METHODS}
 
 
 def markdown() -> str:
@@ -53,8 +52,8 @@ def _compatible(interface: Interface) -> Iterator[str]:
         return
     yield from (f"## {interface.name}", "", "| method | takes | gives | does |", "|---|---|---|---|")
     for m in interface.methods:
-        if m.name in served:
-            yield f"| {m.name} | {_words(m.takes)} | {_words(m.gives)} | {(served[m.name].__doc__ or '').strip()} |"
+        if m.name in served.methods:
+            yield f"| {m.name} | {_words(m.takes)} | {_words(m.gives)} | {(served.methods[m.name].__doc__ or '').strip()} |"
     yield ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import os
@@ -19,6 +20,8 @@ from frontinus.api.errors import Disconnected, FrontinusError, InternalError
 from frontinus_dbus import faults, names, table
 from frontinus_dbus.callers import BUS, Callers
 from frontinus_dbus.faults import Fault, Told
+from frontinus_dbus.model import Model
+from frontinus_dbus.picture import Picture
 from frontinus_dbus.raw import Entries, Joined
 from frontinus_dbus.table import Interface, Method
 from frontinus_dbus.world import World
@@ -30,13 +33,20 @@ UNDER_WAY = 200
 
 @dataclass(frozen=True)
 class Call:
-    """One message, for its handler: `key` is the object's own name, such as a guest's UUID."""
+    """One message, for its handler: `kind` is the folder that the object is in, `key` its own name, such as its UUID."""
 
     world: World
+    picture: Picture
     path: str
+    kind: str
     key: str
     sender: str
     callers: Callers
+
+    @property
+    def model(self) -> Model:
+        """What the caller may see."""
+        return self.picture.model
 
     async def engine(self) -> Engine:
         """The engine as the caller has it. Raises Denied, Disconnected."""
@@ -65,6 +75,7 @@ class Found:
     """What is at a path."""
 
     parts: Sequence[Part]
+    kind: str = ""
     key: str = ""
     children: Sequence[str] = ()
 
@@ -77,7 +88,7 @@ class Realm(Protocol):
 
     @property
     def root(self) -> str: ...
-    def find(self, path: str) -> Found | None: ...
+    def find(self, path: str, model: Model) -> Found | None: ...
 
 
 class Service:
@@ -115,7 +126,8 @@ class Service:
     def _call(self, message: Message) -> None:
         path = message.path or ""
         realm = next((r for r in self._realms if path == r.root or path.startswith(r.root + "/")), None)
-        found = realm.find(path) if realm else self._above(path)
+        picture = realm.world.picture if realm else None
+        found = realm.find(path, picture.model) if realm and picture else self._above(path)
         if message.interface in STANDARD:
             self._standard(message, realm, found)
             return
@@ -132,7 +144,15 @@ class Service:
     def _context(self, message: Message, realm: Realm, found: Found) -> Call:
         if not realm.world.connected:
             raise realm.told(Disconnected("the engine cannot be reached; is frontinusd running?"))
-        return Call(realm.world, message.path or "", found.key, message.sender or "", self._callers)
+        return Call(
+            realm.world,
+            realm.world.picture,
+            message.path or "",
+            found.kind,
+            found.key,
+            message.sender or "",
+            self._callers,
+        )
 
     def _above(self, path: str) -> Found | None:
         """A path on the way to the realms."""
@@ -174,7 +194,7 @@ class Service:
         if known is None:
             raise Fault(faults.UNKNOWN_PROPERTY, f"{part.interface.name} has no property {name}")
         if method.name == "Get":
-            self._answer(message, method, told, lambda: Variant(known.signature, part.getters[name](call)))
+            self._answer(message, method, told, lambda: _as_variant(known.signature, part.getters[name](call)))
             return
         value = message.body[2]
         if not known.write:
@@ -249,22 +269,49 @@ def changing(call: Call, method: Method, result: object) -> object:
 
 async def _changed(call: Call, work: Awaitable[object]) -> object:
     result = await work
-    uuid = names.to_uuid(result.rpartition("/")[2]) if isinstance(result, str) else call.key
-    if uuid:
-        await call.world.caught_up(await call.engine(), uuid)
+    kind, key = call.kind, call.key
+    if isinstance(result, str):
+        kind, _, name = result.removeprefix(f"/org/libvirt/{call.world.driver}/").rpartition("/")
+        key = names.to_uuid(name) or ""
+    if key:
+        await call.picture.caught_up(await call.engine(), kind.rpartition("/")[2], key)
     return result
 
 
-def get_all(part: Part, call: Call) -> dict[str, Variant]:
-    """The properties that can be read now."""
-    values = {}
+def get_all(part: Part, call: Call) -> dict[str, Variant] | Awaitable[dict[str, Variant]]:
+    """The properties that can be read now; awaitable when one has to be asked for."""
+    values: dict[str, object] = {}
     for known in part.interface.properties:
         try:
-            value = Variant(known.signature, part.getters[known.name](call))
+            values[known.name] = part.getters[known.name](call)
         except FrontinusError:
             continue
-        values[known.name] = Variant("v", value) if part.double else value
-    return values
+    if any(inspect.isawaitable(value) for value in values.values()):
+        return _awaited(part, values)
+    return _wrapped(part, values)
+
+
+async def _awaited(part: Part, values: Mapping[str, object]) -> dict[str, Variant]:
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        with contextlib.suppress(FrontinusError):
+            found[name] = await value if inspect.isawaitable(value) else value
+    return _wrapped(part, found)
+
+
+def _wrapped(part: Part, values: Mapping[str, object]) -> dict[str, Variant]:
+    shown = {name: Variant(part.interface.property[name].signature, value) for name, value in values.items()}
+    return {name: Variant("v", value) for name, value in shown.items()} if part.double else shown
+
+
+def _as_variant(signature: str, value: object) -> object:
+    if not inspect.isawaitable(value):
+        return Variant(signature, value)
+
+    async def wait() -> Variant:
+        return Variant(signature, await value)
+
+    return wait()
 
 
 def _member(found: Found, message: Message) -> tuple[Part, Method]:

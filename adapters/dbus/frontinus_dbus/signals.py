@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from dbus_fast import Variant
 
 from frontinus.api import events
-from frontinus.api.events import LIFECYCLE_DETAILS, GuestEvent
+from frontinus.api.events import LIFECYCLE_DETAILS, Event, GuestEvent
 from frontinus_dbus import api_guests
+from frontinus_dbus.api_objects import STORAGEPOOL
 from frontinus_dbus.figures import double
 from frontinus_dbus.libvirt import Libvirt
 from frontinus_dbus.service import Service
@@ -46,6 +49,7 @@ def _family(host: str) -> int:
 ROWS: Mapping[type[GuestEvent], Row] = {
     events.AgentEvent: lambda e: ("AgentEvent", [_index(AGENT, e.state), _index(AGENT_REASONS, e.reason)]),
     events.BalloonChangeEvent: lambda e: ("BalloonChange", [e.actual // 1024]),
+    events.BlockThresholdEvent: lambda e: ("BlockThreshold", [e.device, e.path, e.threshold, e.excess]),
     events.BlockJobEvent: lambda e: (
         "BlockJob", [e.device, _index(BLOCK_JOBS, e.kind), _index(BLOCK_STATES, e.status)]),
     events.ControlErrorEvent: lambda e: ("ControlError", []),
@@ -75,15 +79,49 @@ def signals(event: GuestEvent) -> Iterator[tuple[str, Sequence[object]]]:
         yield "JobCompleted", [{"operation": double(Variant("i", _index(OPERATIONS, event.kind)))}]
 
 
+@dataclass(frozen=True)
+class Other:
+    """Events of objects that are no guests: the folder that they are in, and the signals that they become."""
+
+    kind: str
+    signals: Callable[..., list[tuple[str, Sequence[object]]]]
+
+
+NETWORK_KINDS: tuple[str, ...] = typing.get_args(events.NetworkKind)[:4]
+POOL_KINDS: tuple[str, ...] = typing.get_args(events.PoolKind)[:6]
+SECRET_KINDS: tuple[str, ...] = typing.get_args(events.SecretKind)[:2]
+"""Those that libvirt numbers: the index of each name."""
+
+
+def _numbered(member: str, kinds: Sequence[str], *more: int) -> Callable[..., list[tuple[str, Sequence[object]]]]:
+    return lambda path, e: [(member, [path, kinds.index(e.kind), *more])] if e.kind in kinds else []
+
+
+def _pool(path: str, event: events.PoolEvent) -> list[tuple[str, Sequence[object]]]:
+    if event.kind == "refreshed":
+        return [("Refresh", [])]
+    return _numbered("StoragePoolEvent", POOL_KINDS, 0)(path, event)
+
+
+OTHERS: Mapping[type[Event], Other] = {
+    events.NetworkEvent: Other("network", _numbered("NetworkEvent", NETWORK_KINDS)),
+    events.PoolEvent: Other("storagepool", _pool),
+    events.SecretEvent: Other("secret", _numbered("SecretEvent", SECRET_KINDS, 0)),
+}
+
+
 class Herald:
     """Emits for one realm."""
 
     def __init__(self, realm: Libvirt, service: Service) -> None:
         self._realm, self._service = realm, service
 
-    def tell(self, told: Sequence[GuestEvent]) -> None:
+    def tell(self, told: Sequence[Event]) -> None:
         """A listener of the world."""
         for event in told:
+            if not isinstance(event, GuestEvent):
+                self._tell_other(event)
+                continue
             path = self._realm.path(event.uuid)
             if isinstance(event, events.LifecycleEvent):
                 numbers = [KINDS.index(event.kind), _index(LIFECYCLE_DETAILS[event.kind], event.detail)]
@@ -91,9 +129,17 @@ class Herald:
             for member, body in signals(event):
                 self._service.emit(path, api_guests.DOMAIN, member, body)
 
+    def _tell_other(self, event: Event) -> None:
+        row = OTHERS.get(type(event))
+        if row is not None:
+            uuid: str = event.uuid  # type: ignore[attr-defined]
+            path = self._realm.path(uuid, row.kind)
+            for member, body in row.signals(path, event):
+                interface, place = (
+                    (STORAGEPOOL, path) if member == "Refresh" else (api_guests.CONNECT, self._realm.root)
+                )
+                self._service.emit(place, interface, member, body)
 
-NEVER = frozenset({
-    "Connect.NetworkEvent", "Connect.NodeDeviceEvent", "Connect.SecretEvent", "Connect.StoragePoolEvent",
-    "StoragePool.Refresh", "Domain.BlockThreshold", "Domain.MigrationIteration", "Domain.Tunable",
-})  # fmt: skip
+
+NEVER = frozenset({"Connect.NodeDeviceEvent", "Domain.MigrationIteration", "Domain.Tunable"})
 """Signals of org.libvirt for which the engine has no event yet; a test compares with the rows."""

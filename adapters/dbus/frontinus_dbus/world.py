@@ -5,40 +5,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import Denied, Disconnected, FrontinusError, NoSuchGuest
-from frontinus.api.events import AnyEvent, GuestEvent
+from frontinus.api.errors import Denied, Disconnected, FrontinusError
 from frontinus.api.identity import Identity
-from frontinus.api.views import GuestView, HostView, Snapshot, VersionView
+from frontinus.api.views import HostView, VersionView
 from frontinus.client.remote import RemoteEngine, as_engine, connect
 from frontinus_dbus.model import Model
+from frontinus_dbus.picture import Picture
 
 log = logging.getLogger(__name__)
 FIRST_DELAY, LAST_DELAY = 0.1, 5.0
 """Seconds between attempts to connect."""
-PATIENCE = 0.5
-"""Seconds that the news of a change may take."""
 
 Sessions = Callable[[Identity], Engine]
-Listener = Callable[[list[GuestEvent]], None]
 
 
 class World:
     """What is known of an engine. `manages`: whether a user, by uid and groups, may do more than read."""
 
     def __init__(self) -> None:
-        self.model = Model()
+        self.picture = Picture()
         self.version: VersionView | None = None
         self.host: HostView | None = None
-        self.ready = asyncio.Event()
-        self.listeners: list[Listener] = []
         self._sessions: Sessions | None = None
-        self._moved = asyncio.Event()
+
+    @property
+    def model(self) -> Model:
+        """What the service itself sees."""
+        return self.picture.model
 
     @property
     def driver(self) -> str:
@@ -59,39 +56,19 @@ class World:
         """Without better knowledge: root, and whoever runs this service."""
         return uid in (0, os.getuid())
 
-    async def caught_up(self, engine: Engine, uuid: str) -> None:
-        """Wait until the model shows a guest as the engine does: who changed it is to read what it became."""
-        try:
-            async with asyncio.timeout(PATIENCE):
-                now = await self._now(engine, uuid)
-                while self.model.guests.get(uuid) != now:
-                    self._moved.clear()
-                    await self._moved.wait()
-        except (TimeoutError, FrontinusError):
-            log.debug("the news of guest %s are late", uuid)
-
-    async def _now(self, engine: Engine, uuid: str) -> GuestView | None:
-        try:
-            return await engine.guest(uuid)
-        except NoSuchGuest:
-            return None
-
     async def run(self) -> None:
         """Keep up with the engine until cancelled."""
         raise NotImplementedError
 
     async def follow(self, engine: Engine, sessions: Sessions) -> None:
-        """Feed the model until the stream ends. Raises FrontinusError."""
+        """Feed the picture until the stream ends. Raises FrontinusError."""
+
+        def begin() -> None:
+            self._sessions = sessions
+
         try:
             self.version, self.host = await engine.version(), await engine.host()
-            async with aclosing(cast("AsyncGenerator[Snapshot | AnyEvent, None]", engine.watch())) as stream:
-                async for item in stream:
-                    told = self.model.take(item)
-                    self._sessions = sessions
-                    self.ready.set()
-                    self._moved.set()
-                    for listener in self.listeners if told else ():
-                        listener(told)
+            await self.picture.follow(engine, begin)
         finally:
             self._sessions = None
 
