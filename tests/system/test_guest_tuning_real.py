@@ -208,3 +208,11 @@ async def test_what_the_guests_agent_tells_and_does(daemon: Daemon, agent_image:
         assert vcpus.online == (0,)
         assert await engine.guest_users("real") == []
         assert isinstance(await engine.guest_filesystems("real"), list)
+        (told,) = await engine.stats(["real"], ["agent", "cgroup"])
+        assert told.agent is not None and told.agent.hostname == await engine.guest_hostname("real")
+        assert told.agent.os == await engine.guest_os("real") and told.agent.users == 0
+        assert told.group is not None and (told.group.memory or 0) > 2**20
+        (later,) = await engine.stats(["real"], ["agent"])
+        assert later.agent == told.agent  # nobody asks a guest at every poll
+        await engine.destroy("real")
+        assert (await engine.stats(["real"], ["agent", "cgroup"]))[0].agent is None

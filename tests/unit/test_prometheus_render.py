@@ -13,15 +13,18 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from frontinus.api import views
-from frontinus.api.errors import InvalidXML
+from frontinus.api.agent import GuestFilesystem, GuestOs
+from frontinus.api.errors import InvalidValue, InvalidXML
 from frontinus.api.events import ChangedEvent, LifecycleEvent, NetworkEvent, PoolEvent, WatchdogEvent
 from frontinus.api.figures import EngineFigures, HostFigures, MonitorFigures, NodeMemory, Pressure
 from frontinus.api.networks import NetworkView
 from frontinus.api.storage import PoolView
 from frontinus.api.views import (
+    AgentStats,
     BlockStats,
     CpuStats,
     DirtyRate,
+    GroupStats,
     GuestStats,
     GuestView,
     InterfaceStats,
@@ -34,9 +37,10 @@ from frontinus.api.views import (
 )
 from frontinus_prometheus.compat import COMPAT
 from frontinus_prometheus.details import details
+from frontinus_prometheus.labels import places
 from frontinus_prometheus.metric import Metric, Profile
 from frontinus_prometheus.model import Entry, Model, facts
-from frontinus_prometheus.native import NATIVE
+from frontinus_prometheus.native import NATIVE, with_labels
 from frontinus_prometheus.reference import IDENTITY, markdown
 from frontinus_prometheus.render import Renderer
 
@@ -78,6 +82,10 @@ def stats(uuid: str = UUID, **changes: object) -> GuestStats:
         "interfaces": (full(InterfaceStats, name="vnet0", alias="net0", mac="52:54:00:00:00:01"),),
         "iothreads": (full(IothreadStats, id=1),),
         "jobs": (JobView(id="4", kind="save", state="running", started=9.5, progress=0.25, processed=10, total=40),),
+        "group": full(GroupStats, waited={"io": (2_000_000_000, 500_000_000)}),
+        "agent": AgentStats(taken=3.0, hostname="shop", os=GuestOs(pretty_name="Debian 12", id="debian"), users=2,
+                            filesystems=(GuestFilesystem(mountpoint="/", name="vda1", type="ext4", disks=("vda",), total=90,
+                                                         used=30),)),
         "dirty_rate": DirtyRate(began=12.5, seconds=1.0, rate=7340032),
     }  # fmt: skip
     return GuestStats(uuid=uuid, name="web", **{**given, **changes})  # type: ignore[arg-type]
@@ -174,8 +182,8 @@ def test_every_field_of_the_facades_figures_is_shown() -> None:
     without = {"state": "always running", "index": "label", "name": "label", "alias": "label", "mac": "label", "path": "label",
                "id": "label", "maximum": "frontinus_guest_memory_maximum_bytes"}  # fmt: skip
     shown = {m.value for scope in NATIVE.figures for m in scope.metrics if isinstance(m.value, str)}
-    shown |= {"read_latency", "write_latency", "flush_latency"}  # histograms, tested below
-    for kind in (CpuStats, VcpuStats, MemoryStats, BlockStats, InterfaceStats, IothreadStats):
+    shown |= {"read_latency", "write_latency", "flush_latency", "waited"}  # tested below
+    for kind in (CpuStats, VcpuStats, MemoryStats, BlockStats, InterfaceStats, IothreadStats, GroupStats):
         assert set(kind.__struct_fields__) <= shown | set(without), kind
 
 
@@ -207,6 +215,39 @@ def test_networks_and_pools_follow_the_stream() -> None:
     assert of(found, "frontinus_pool_available_bytes", uuid="p-1") is None
     assert of(found, "frontinus_pool_active", uuid="p-1") == 0
     assert not [name for name, _ in found if name.startswith("frontinus_network_")]
+
+
+def test_what_agents_and_control_groups_tell() -> None:
+    found = samples(render(model(view()), [stats()]))
+    assert of(found, "frontinus_guest_agent_info", hostname="shop", os="Debian 12") == 1
+    assert of(found, "frontinus_guest_filesystem_used_bytes", mountpoint="/", disks="vda") == 30
+    assert of(found, "frontinus_guest_pressure_waiting_seconds_total", resource="io") == 2
+    assert of(found, "frontinus_guest_pressure_stalled_seconds_total", resource="io") == 0.5
+
+
+METADATA = """<domain><metadata>
+  <a:app xmlns:a="urn:shop"><a:owner team=" net ">ann</a:owner></a:app><b:app xmlns:b="urn:other"><b:owner>bob</b:owner></b:app>
+</metadata></domain>"""
+
+
+def test_an_operator_chooses_labels_from_the_metadata() -> None:
+    chosen = places(
+        {"owner": "urn:shop /app/owner/text()", "team": "urn:shop /app/owner/@team", "none": "urn:x /a/text()"}
+    )
+    assert details(METADATA, chosen).labels == {"owner": "ann", "team": "net"}
+    known = model(view())
+    known.guests[UUID].details = details(METADATA, chosen)
+    found = samples(render(known, [], profile=with_labels(chosen)))
+    assert of(found, "frontinus_guest_labels_info", owner="ann", team="net", uuid=UUID) == 1
+    assert with_labels({}) is NATIVE
+
+
+@pytest.mark.parametrize("given", [{"uuid": "a /b/text()"}, {"__x": "a /b/text()"}, {"x-y": "a /b/text()"}, {"x": "/b/text()"},
+                                   {"x": "a b/text()"}, {"x": "a /b"}, {"x": "a /b[1]/text()"}, {"x": 3}])  # fmt: skip
+def test_labels_that_cannot_be_are_refused_by_name(given: dict[str, object]) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        places(given)
+    assert caught.value.details["field"] == f"labels.{next(iter(given))}"
 
 
 def test_jobs_and_the_dirty_rate() -> None:

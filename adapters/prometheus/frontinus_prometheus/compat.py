@@ -5,13 +5,16 @@ Each profile has its own path: their names clash. What they would show as 0 with
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from frontinus.api.views import STATES, BlockStats, InterfaceStats, MemoryStats
+from frontinus.api.storage import PoolView
+from frontinus.api.views import STATES, BlockStats, InterfaceStats, JobView, MemoryStats
 from frontinus_prometheus.details import EMPTY, Details, Disk, Nic
 from frontinus_prometheus.metric import NANO, Metric, Profile, Sample, Scope, Value, counter, flag, gauge, one
 from frontinus_prometheus.model import Entry, Facts
+from frontinus_prometheus.native_engine import POOL_STATES
 
 Labels = Mapping[str, str | Callable[[Any], object]]
 
@@ -75,6 +78,15 @@ def cards(sample: Sample) -> Iterable[Card]:
     """Interfaces that have a device on the host."""
     nics = known(sample.entry).nics
     return [Card(stats, nics[stats.name]) for stats in sample.stats.interfaces if stats.name in nics]
+
+
+def jobs(sample: Sample) -> Iterable[JobView]:
+    """What is under way; the exporters know of one job a guest."""
+    return sample.stats.jobs[:1]
+
+
+def active_pools(facts: Facts) -> Iterable[PoolView]:
+    return [pool for pool in facts.pools if pool.active]
 
 
 def memory(sample: Sample) -> Iterable[MemoryStats]:
@@ -142,6 +154,39 @@ VCPU = (
 )  # fmt: skip
 
 
+def left(job: JobView) -> Value:
+    return None if job.total is None or job.processed is None else job.total - job.processed
+
+
+def since(job: JobView) -> Value:
+    return max(0.0, round(time.time() - job.started, 3))
+
+
+JOB = "libvirt_domain_job_info_"
+BOUNDED, UNBOUNDED = 1, 2
+"""Numbers of jobs whose end is known and is not."""
+JOBS = Scope(jobs, (
+    gauge(f"{JOB}type", "Number of the kind of job.", lambda job: UNBOUNDED if job.total is None else BOUNDED),
+    gauge(f"{JOB}time_elapsed_seconds", "Time since the job began.", since),
+    gauge(f"{JOB}data_total_bytes", "All that the job has to do.", "total"),
+    gauge(f"{JOB}data_processed_bytes", "What the job has done.", "processed"),
+    gauge(f"{JOB}data_remaining_bytes", "What the job has before it.", left),
+), {})  # fmt: skip
+
+
+def pools(prefix: str, label: str, *more: Metric[Any]) -> Scope[Any]:
+    return Scope(active_pools, (
+        *more,
+        gauge(f"{prefix}capacity_bytes", "Size of the pool.", "capacity"),
+        gauge(f"{prefix}allocation_bytes", "Space of the pool that is taken.", "allocation"),
+        gauge(f"{prefix}available_bytes", "Space of the pool that is free.", "available"),
+    ), {label: "name"})  # fmt: skip
+
+
+POOL_STATE = gauge("libvirt_storage_pool_state", "Number of the pool's state.",
+                   lambda pool: POOL_STATES.index(pool.state))  # fmt: skip
+
+
 def vcpus(*more: Metric[Any]) -> Scope[Any]:
     return Scope(lambda sample: sample.stats.vcpus, (*VCPU, *more), {"vcpu": "index"})
 
@@ -174,7 +219,10 @@ def facts_of(facts: Facts) -> Iterable[Facts]:
 
 INOVEX = Profile(
     "inovex", lambda entry, facts: {"domain": entry.view.name},
-    engine=(Scope(facts_of, (UP, gauge("libvirt_domains", "Guests.", domains)), {}),),
+    engine=(
+        Scope(facts_of, (UP, gauge("libvirt_domains", "Guests.", domains)), {}),
+        pools("libvirt_storage_pool_", "storage_pool", POOL_STATE),
+    ),
     guests=(
         Scope(each, (gauge("libvirt_domain_info", "What a guest boots, always 1.", lambda _: 1),), {
             "os_type": "view.os_type", "os_type_arch": "view.arch", "os_type_machine": "view.machine"}),
@@ -209,6 +257,7 @@ INOVEX = Profile(
             "interface_type": "nic.type", "source_bridge": "nic.bridge", "target_device": "stats.name", "mac_address": "nic.mac",
             "model_type": "nic.model", "mtu_size": "nic.mtu"}),
         Scope(cards, CARD, {"target_device": "stats.name"}),
+        JOBS,
     ),
     openmetrics=False, details=True,
 )  # fmt: skip
@@ -237,6 +286,7 @@ TINKOFF = Profile(
         Scope(facts_of, (UP,), {}),
         Scope(one(lambda facts: facts.version), (gauge("libvirt_versions_info", "Versions, always 1.", lambda _: 1),), {
             "hypervisor_running": lambda version: ".".join(map(str, version.hypervisor_version))}),
+        pools("libvirt_pool_info_", "pool"),
     ),
     guests=(
         Scope(each, (gauge("libvirt_domain_info_meta", "What a guest is, always 1.", lambda _: 1),), {

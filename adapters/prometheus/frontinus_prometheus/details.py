@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
 from frontinus.api.errors import InvalidXML
+from frontinus_prometheus.labels import Place
 
 NOVA = "{*}instance"
 """OpenStack's element inside <metadata>, whatever version its namespace has."""
@@ -50,6 +51,8 @@ class Details:
     disks: Mapping[str, Disk] = field(default_factory=dict)
     nics: Mapping[str, Nic] = field(default_factory=dict)
     nova: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Values of the labels that the operator chose."""
 
 
 EMPTY = Details()
@@ -62,8 +65,8 @@ NOVA_PATHS: Mapping[str, tuple[str, str | None]] = {
 """Where OpenStack keeps what: an element, and its attribute or its text."""
 
 
-def details(text: str) -> Details:
-    """Read a definition. Raises InvalidXML."""
+def details(text: str, places: Mapping[str, Place] | None = None) -> Details:
+    """Read a definition, with labels from these places of its metadata. Raises InvalidXML."""
     try:
         domain = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
@@ -72,7 +75,7 @@ def details(text: str) -> Details:
     nics = [_nic(element) for element in domain.iterfind("devices/interface")]
     instance = domain.find(f"metadata/{NOVA}")
     return Details({disk.target: disk for disk in disks}, {nic.target: nic for nic in nics if nic.target},
-                   _nova(instance) if instance is not None else {})  # fmt: skip
+                   _nova(instance) if instance is not None else {}, _labels(domain.find("metadata"), places or {}))  # fmt: skip
 
 
 def _disk(disk: ElementTree.Element) -> Disk:
@@ -102,6 +105,12 @@ def _nova(instance: ElementTree.Element) -> Mapping[str, str]:
         if element is not None:
             found[name] = (element.get(attribute) if attribute else element.text) or ""
     return found
+
+
+def _labels(metadata: ElementTree.Element | None, places: Mapping[str, Place]) -> Mapping[str, str]:
+    if metadata is None:
+        return {}
+    return {name: value for name, place in places.items() if (value := place.read(metadata))}
 
 
 def _attributes(parent: ElementTree.Element, path: str) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, cast
 from frontinus.api.engine import Engine
 from frontinus.api.errors import FrontinusError
 from frontinus.api.figures import EngineFigures, HostFigures
-from frontinus.api.views import GuestStats, HostView, VersionView
+from frontinus.api.views import STATS_GROUPS, GuestStats, HostView, StatsGroup, VersionView
 from frontinus.client.reconnect import stay_connected
 from frontinus.client.remote import RemoteEngine, as_engine
 from frontinus_prometheus.details import details
+from frontinus_prometheus.labels import Place
 from frontinus_prometheus.model import Entry, Model
 
 if TYPE_CHECKING:
@@ -43,10 +44,14 @@ class Round:
 
 
 class Link:
-    """Call `run` as a task. `max_age`: seconds that figures may be old; `deadline`: seconds that a scrape waits for them."""
+    """Call `run` as a task. `max_age`: seconds that figures may be old; `deadline`: seconds that a scrape waits for them;
+    `agent`: what the guests' agents tell is wanted too."""
 
-    def __init__(self, path: Path, own: Own, *, max_age: float, deadline: float) -> None:
+    def __init__(self, path: Path, own: Own, *, max_age: float, deadline: float, agent: bool = False,
+                 places: Mapping[str, Place] | None = None) -> None:  # fmt: skip
         self.path, self.max_age, self.deadline = path, max_age, deadline
+        self.places = places or {}
+        self._groups: Sequence[StatsGroup] | None = (*STATS_GROUPS, "agent") if agent else None
         self.model = Model()
         self.version: VersionView | None = None
         self.host: HostView | None = None
@@ -98,7 +103,7 @@ class Link:
         async with few:
             version = entry.version
             with suppress(FrontinusError):
-                found = details(await engine.guest_xml(uuid))
+                found = details(await engine.guest_xml(uuid), self.places)
                 if entry.version == version:
                     entry.details = found
                     entry.version += 1
@@ -106,7 +111,7 @@ class Link:
     async def _ask(self, engine: Engine, guests: Sequence[str] | None) -> Round:
         with self._own.asking.time():
             try:
-                told = await engine.poll(guests=guests, max_age=self.max_age)
+                told = await engine.poll(guests=guests, groups=self._groups, max_age=self.max_age)
                 found = Round(told.guests, fresh=True, host=told.host, engine=told.engine)
             except FrontinusError as error:
                 self._own.failures.labels(error.code).inc()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from frontinus import __version__
 from frontinus.api.errors import InvalidValue
 from frontinus_prometheus.httpd import Server
+from frontinus_prometheus.labels import places
 from frontinus_prometheus.link import Link
 from frontinus_prometheus.own import Own
 from frontinus_prometheus.routes import Routes
@@ -28,7 +29,8 @@ log = logging.getLogger(__name__)
 FILE = Path("/etc/frontinus-prometheus.toml")
 """Not beside the engine's own configuration, which only the engine may read."""
 
-DEFAULTS: Mapping[str, object] = {"listen": ["127.0.0.1:9177"], "web_config": None, "max_age": 1.0, "deadline": 3.0}
+DEFAULTS: Mapping[str, object] = {"listen": ["127.0.0.1:9177"], "web_config": None, "max_age": 1.0, "deadline": 3.0,
+                                 "agent": True, "labels": {}}  # fmt: skip
 """What the file and the command line can set. The port is the one of Debian's exporter for libvirt: scrapers stay as they are."""
 
 KINDS: Mapping[str, tuple[type, ...]] = {
@@ -36,6 +38,8 @@ KINDS: Mapping[str, tuple[type, ...]] = {
     "web_config": (str,),
     "max_age": (float, int),
     "deadline": (float, int),
+    "agent": (bool,),
+    "labels": (dict,),
 }
 
 
@@ -59,7 +63,7 @@ def configured(file: Path | None) -> dict[str, object]:
     for name, value in document.items():
         if name not in KINDS:
             raise InvalidValue(f"{chosen}: unknown field '{name}'", field=name)
-        if not isinstance(value, KINDS[name]) or isinstance(value, bool):
+        if type(value) not in KINDS[name]:
             raise InvalidValue(f"{chosen}: '{name}' must be a {KINDS[name][0].__name__}", field=name)
     return document
 
@@ -82,11 +86,15 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--max-age", type=float, metavar="SECONDS", help="age that figures may have (default: 1)")
     parser.add_argument("--deadline", type=float, metavar="SECONDS",
                         help="how long a scrape waits before it shows the last figures (default: 3)")  # fmt: skip
+    parser.add_argument("--no-agent", dest="agent", action="store_false", default=None,
+                        help="do not ask guests' agents for file systems, users and system")  # fmt: skip
+    parser.set_defaults(labels=None)
     parser.add_argument("--version", action="version", version=__version__)
     options = parser.parse_args(given)
     for name, value in {**DEFAULTS, **configured(options.config)}.items():
         if getattr(options, name) is None:
             setattr(options, name, value)
+    options.places = places(options.labels)
     options.addresses = [address(str(text)) for text in options.listen]
     return options
 
@@ -106,7 +114,8 @@ async def serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     own = Own()
-    link = Link(options.monitor_socket, own, max_age=options.max_age, deadline=options.deadline)
+    link = Link(options.monitor_socket, own, max_age=options.max_age, deadline=options.deadline, agent=options.agent,
+                places=options.places)  # fmt: skip
     guard = guarded(options.web_config)
     server = Server(Routes(link, own, guard), lambda reason: own.refused.labels(reason).inc())
     for host, port in options.addresses:

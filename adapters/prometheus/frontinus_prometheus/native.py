@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from frontinus.api.views import STATES, GuestStats, JobView
@@ -36,6 +38,12 @@ def _age(stats: GuestStats) -> float | None:
 
 def _remaining(job: JobView) -> int | None:
     return None if job.total is None or job.processed is None else max(0, job.total - job.processed)
+
+
+def _stalls(sample: Sample) -> Iterable[tuple[str, int, int]]:
+    """What the guest's control group waited for, by resource."""
+    group = sample.stats.group
+    return [(name, some, full) for name, (some, full) in group.waited.items()] if group else []
 
 
 def _states(entry: Entry) -> Iterable[tuple[str, int]]:
@@ -169,6 +177,35 @@ FIGURES = (
         gauge("frontinus_guest_job_processed_bytes", "What the work has been through.", "processed"),
         gauge("frontinus_guest_job_remaining_bytes", "What the work has before it.", _remaining),
     ), {"job": "id", "kind": "kind"}),
+    Scope(one(lambda sample: sample.stats.group), (
+        gauge("frontinus_guest_cgroup_memory_bytes", "Memory that the guest's control group is charged for.", "memory"),
+        gauge("frontinus_guest_cgroup_memory_peak_bytes", "The most that it was charged for.", "memory_peak"),
+        counter("frontinus_guest_cgroup_memory_limit_hits_total", "Times that the group came to its limit of memory.",
+                "memory_limit_hits"),
+        counter("frontinus_guest_cgroup_oom_kills_total", "Processes of the group that were killed for want of memory.",
+                "oom_kills"),
+        counter("frontinus_guest_cgroup_cpu_periods_total", "Periods of the group's quota of CPU time.", "periods"),
+        counter("frontinus_guest_cgroup_cpu_throttled_periods_total", "Periods in which the quota was used up.", "throttled"),
+        counter("frontinus_guest_cgroup_cpu_throttled_seconds_total", "Time that the group was kept from running by its quota.",
+                "throttled_time", NANO),
+    ), {}),
+    Scope(_stalls, (
+        counter("frontinus_guest_pressure_waiting_seconds_total", "Time in which some thread of the guest waited for the resource.",
+                lambda stall: stall[1], NANO),
+        counter("frontinus_guest_pressure_stalled_seconds_total", "Time in which all threads of the guest waited for it.",
+                lambda stall: stall[2], NANO),
+    ), {"resource": lambda stall: stall[0]}),
+    Scope(one(lambda sample: sample.stats.agent), (info("frontinus_guest_agent_info", "What the guest's agent tells of it."),), {
+        "hostname": "hostname", "os": lambda told: told.os and told.os.pretty_name, "os_id": lambda told: told.os and told.os.id,
+        "os_version": lambda told: told.os and told.os.version_id, "kernel": lambda told: told.os and told.os.kernel_release}),
+    Scope(one(lambda sample: sample.stats.agent), (
+        gauge("frontinus_guest_agent_users", "Users that are logged in.", "users"),
+        gauge("frontinus_guest_agent_timestamp_seconds", "When the agent told that.", "taken"),
+    ), {}),
+    Scope(lambda sample: sample.stats.agent.filesystems if sample.stats.agent else (), (
+        gauge("frontinus_guest_filesystem_size_bytes", "Size of a file system that the guest has mounted.", "total"),
+        gauge("frontinus_guest_filesystem_used_bytes", "What is in use of it.", "used"),
+    ), {"mountpoint": "mountpoint", "fstype": "type", "device": "name", "disks": lambda one: ",".join(one.disks)}),
     Scope(one(lambda sample: sample.stats.dirty_rate), (
         gauge("frontinus_guest_dirty_rate_bytes_per_second", "How fast the guest changed its memory, when last measured.", "rate"),
         gauge("frontinus_guest_dirty_rate_timestamp_seconds", "When that measurement began.", "began"),
@@ -177,3 +214,14 @@ FIGURES = (
 )  # fmt: skip
 
 NATIVE = Profile("native", _identity, ENGINE, GUESTS, FIGURES)
+
+
+def with_labels(names: Iterable[str]) -> Profile:
+    """The native profile with an info metric of the labels that an operator chose from the guests' metadata."""
+    chosen = {name: partial(lambda name, found: found.get(name), name) for name in names}
+    if not chosen:
+        return NATIVE
+    shown = Scope(one(lambda entry: entry.details.labels or None if entry.details else None), (
+        info("frontinus_guest_labels_info", "What the guest's metadata says under the labels of the exporter's settings."),
+    ), chosen)  # fmt: skip
+    return replace(NATIVE, guests=(*NATIVE.guests, shown), details=True)

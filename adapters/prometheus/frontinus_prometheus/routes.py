@@ -13,7 +13,7 @@ from frontinus_prometheus.httpd import Request, Response, failure
 from frontinus_prometheus.link import Link, Round
 from frontinus_prometheus.metric import Profile
 from frontinus_prometheus.model import Entry, facts
-from frontinus_prometheus.native import NATIVE
+from frontinus_prometheus.native import NATIVE, with_labels
 from frontinus_prometheus.own import END, Own
 from frontinus_prometheus.render import Renderer
 
@@ -73,8 +73,9 @@ class Routes:
 
     def __init__(self, link: Link, own: Own, guard: Guard | None = None) -> None:
         self.link, self.own, self.guard = link, own, guard
-        self._renderers = {path: Renderer(profile) for path, profile in PROFILES.items()}
-        self._probes = {profile.name: Renderer(replace(profile, engine=())) for profile in PROFILES.values()}
+        profiles = {**PROFILES, "/metrics": with_labels(link.places)}
+        self._renderers = {path: Renderer(profile) for path, profile in profiles.items()}
+        self._probes = {profile.name: Renderer(replace(profile, engine=())) for profile in profiles.values()}
 
     async def __call__(self, request: Request) -> Response:
         if self.guard is None:
@@ -109,7 +110,7 @@ class Routes:
             await self.link.describe()
         round = await self.link.round()
         body = self._text(renderer, round, self.link.model.guests, openmetrics=openmetrics)
-        if renderer.profile is NATIVE:
+        if renderer.profile.name == NATIVE.name:
             body += self.own.render(openmetrics=openmetrics)
         self.own.scrapes.labels(renderer.profile.name).inc()
         return self._shown(body, openmetrics=openmetrics)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
+from frontinus.api.agent import GuestFilesystem, GuestOs
 from frontinus.api.filters import FilterView
 from frontinus.api.networks import NetworkView
 from frontinus.api.secrets import SecretView
@@ -191,6 +193,33 @@ class DirtyRate(View, frozen=True, kw_only=True):
     rate: int
 
 
+class GroupStats(View, frozen=True, kw_only=True):
+    """The guest's control group. Times in ns, bytes, counts; None where the host's kind of groups does not tell.
+
+    `waited`: time that work of the guest stood still for want of the resource, by resource (cpu, memory, io): some of it,
+    and all of it.
+    """
+
+    memory: int | None = None
+    memory_peak: int | None = None
+    memory_limit_hits: int | None = None
+    oom_kills: int | None = None
+    periods: int | None = None
+    throttled: int | None = None
+    throttled_time: int | None = None
+    waited: Mapping[str, tuple[int, int]] = {}
+
+
+class AgentStats(View, frozen=True, kw_only=True):
+    """What the guest's agent told at `taken` (Unix time)."""
+
+    taken: float
+    hostname: str | None = None
+    os: GuestOs | None = None
+    users: int | None = None
+    filesystems: tuple[GuestFilesystem, ...] = ()
+
+
 class GuestStats(View, frozen=True, kw_only=True):
     """Figures of one guest, taken at `taken` (Unix time). `stale`: the hypervisor did not answer in time, figures are old."""
 
@@ -212,14 +241,17 @@ class GuestStats(View, frozen=True, kw_only=True):
     jobs: tuple[JobView, ...] = ()
     """Work under way."""
     dirty_rate: DirtyRate | None = None
+    group: GroupStats | None = None
+    agent: AgentStats | None = None
 
 
 StatsGroup = Literal[
-    "state", "cpu", "balloon", "vcpu", "interface", "block", "iothread", "memory", "job", "dirtyrate"
+    "state", "cpu", "balloon", "vcpu", "interface", "block", "iothread", "memory", "job", "dirtyrate", "cgroup", "agent"
 ]  # fmt: skip
 STATS_GROUPS: tuple[StatsGroup, ...] = (
-    "state", "cpu", "balloon", "vcpu", "interface", "block", "iothread", "memory", "job", "dirtyrate",
+    "state", "cpu", "balloon", "vcpu", "interface", "block", "iothread", "memory", "job", "dirtyrate", "cgroup",
 )  # fmt: skip
+"""Those that are taken when none is named. "agent" is asked for by its name: it makes the guest work."""
 
 
 class JobView(View, frozen=True, kw_only=True):

@@ -11,15 +11,18 @@ import time
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from frontinus import procfs
 from frontinus.api.errors import FrontinusError, InvalidValue
 from frontinus.api.figures import DirtyRateMode, EngineFigures, Poll
 from frontinus.api.views import (
     STATS_GROUPS,
+    AgentStats,
     BlockStats,
     CpuStats,
     DirtyRate,
+    GroupStats,
     GuestStats,
     InterfaceStats,
     IothreadStats,
@@ -31,6 +34,8 @@ from frontinus.api.views import (
 )
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.guest import Guest
+from frontinus.engine.agent import AgentDesk
+from frontinus.engine.agentfacts import AgentFacts
 from frontinus.engine.record import Record, Running, current_vcpus
 from frontinus.engine.world import World
 from frontinus.ports import GuestFigures
@@ -64,24 +69,33 @@ class Statistics:
         self.world = world
         self._rounds: dict[str, Sample] = {}
         self._last: dict[str, tuple[frozenset[str], GuestFigures]] = {}
+        self._agents = AgentFacts(AgentDesk(world))
         self._sampled = self._shared = 0
 
     async def stats(self, guests: Sequence[str] | None = None, groups: Sequence[StatsGroup] | None = None,
                     max_age: float = 0.0) -> list[GuestStats]:  # fmt: skip
         wanted = tuple(groups or STATS_GROUPS)
         for group in wanted:
-            if group not in STATS_GROUPS:
+            if group not in typing.get_args(StatsGroup):
                 raise InvalidValue(f"unknown group '{group}'", field="groups")
         records = [self.world.guests.find(key) for key in guests] if guests is not None else list(self.world.guests)
         needed = frozenset(NEEDS[group] for group in wanted if group in NEEDS)
         self._forget(records)
         rounds = [self._round(record, needed, max_age) for record in records]
         await self._wait(records, rounds)
+        if "agent" in wanted:
+            await self._agents.refresh(records)
         jobs = self.world.jobs.under_way() if "job" in wanted else {}
         return [
-            _stats(record, self._figures(record, work), wanted, jobs.get(record.uuid, ()))
+            _stats(record, self._figures(record, work), wanted, Others(
+                jobs.get(record.uuid, ()), self._group(record) if "cgroup" in wanted else None,
+                self._agents.of(record) if "agent" in wanted else None))
             for record, work in zip(records, rounds, strict=True)
-        ]
+        ]  # fmt: skip
+
+    def _group(self, record: Record) -> GroupStats | None:
+        running = record.running
+        return self.world.limits.figures(running.process.record.folder) if running is not None else None
 
     async def poll(self, guests: Sequence[str] | None = None, groups: Sequence[StatsGroup] | None = None,
                    max_age: float = 0.0) -> Poll:  # fmt: skip
@@ -156,9 +170,15 @@ class Statistics:
                 self._last.pop(record.uuid, None)
 
 
-def _stats(
-    record: Record, figures: GuestFigures | None, groups: Sequence[str], jobs: tuple[JobView, ...]
-) -> GuestStats:
+class Others(NamedTuple):
+    """What is known of a guest from elsewhere than its hypervisor."""
+
+    jobs: tuple[JobView, ...]
+    group: GroupStats | None
+    agent: AgentStats | None
+
+
+def _stats(record: Record, figures: GuestFigures | None, groups: Sequence[str], others: Others) -> GuestStats:
     guest = record.guest
     shown = figures or GuestFigures()
     return GuestStats(
@@ -172,7 +192,7 @@ def _stats(
         interfaces=_interfaces(guest, shown) if "interface" in groups else (),
         blocks=_blocks(guest, shown) if "block" in groups else (),
         iothreads=tuple(IothreadStats(id=n, **v) for n, v in shown.iothreads.items()) if "iothread" in groups else (),
-        jobs=jobs, dirty_rate=_dirty_rate(shown) if "dirtyrate" in groups else None,
+        jobs=others.jobs, group=others.group, agent=others.agent, dirty_rate=_dirty_rate(shown) if "dirtyrate" in groups else None,
     )  # fmt: skip
 
 

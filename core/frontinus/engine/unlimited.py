@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from frontinus.api.errors import Unsupported
+from frontinus.api.views import GroupStats
 from frontinus.ports.limits import Controller, Setting, Shape, Threads
 
 
@@ -32,6 +33,9 @@ class Unlimited:
 
     async def shape(self, link: str, inbound: Shape | None, outbound: Shape | None) -> None:
         raise Unsupported("this host cannot limit the traffic of guests")
+
+    def figures(self, group: str) -> GroupStats | None:
+        return None
 
     async def remove(self, group: str) -> None:
         return None

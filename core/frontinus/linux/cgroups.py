@@ -20,7 +20,9 @@ from functools import cached_property
 from pathlib import Path
 
 from frontinus.api.errors import HostFailed, InvalidValue, Unsupported
+from frontinus.api.views import GroupStats
 from frontinus.domain.host import Paths
+from frontinus.linux.groupfigures import GroupFiles
 from frontinus.linux.topology import numbers
 from frontinus.ports.limits import NO_LIMIT, Controller, Setting, Shape, Threads
 
@@ -30,6 +32,8 @@ IN_V2: Mapping[str, str] = {"blkio": "io"}
 """Names of controllers that version 2 calls otherwise."""
 ENTERED: tuple[Controller, ...] = ("cpu", "memory", "blkio")
 """A guest is in its groups of these from its start: memory counts for the group that it was touched in."""
+COUNTED: tuple[Controller, ...] = ("cpu", "memory")
+"""Those whose figures are told."""
 REMOVE_TRIES, REMOVE_PAUSE = 20, 0.05
 """The kernel lets go of a group some moments after its last process."""
 
@@ -88,6 +92,7 @@ class Cgroups:
 
     def __init__(self, paths: Paths, mounts: str | None = None) -> None:
         self._mounts = mounts
+        self._files: dict[str, GroupFiles] = {}
         default = paths.state == Paths().state
         self._partition = "frontinus" + ("" if default else "-" + hashlib.sha256(paths.state.encode()).hexdigest()[:8])
 
@@ -133,8 +138,20 @@ class Cgroups:
 
         await asyncio.to_thread(shape, link, inbound, outbound)
 
+    def figures(self, group: str) -> GroupStats | None:
+        files = self._files.get(group)
+        if files is None:
+            places = {c: (self._group(c, group), self._where[c].version) for c in COUNTED if c in self._where}
+            known: dict[str, tuple[Path, int]] = {c: place for c, place in places.items() if place[0].is_dir()}
+            if not known:
+                return None
+            files = self._files[group] = GroupFiles(known)
+        return files.read()
+
     async def remove(self, group: str) -> None:
         name = Path(group).name
+        if (files := self._files.pop(group, None)) is not None:
+            files.close()
         for place in self._places():
             for _ in range(REMOVE_TRIES):
                 if await asyncio.to_thread(_remove, place / name):

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from frontinus.api.views import GroupStats
+
 Controller = Literal["cpu", "memory", "blkio", "cpuset"]
 NO_LIMIT = -1
 
@@ -69,6 +71,9 @@ class Limits(Protocol):
 
     async def shape(self, link: str, inbound: Shape | None, outbound: Shape | None) -> None:
         """Limit what a tap carries to its guest and from it; None lifts a limit. Raises Unsupported, HostFailed."""
+
+    def figures(self, group: str) -> GroupStats | None:
+        """What the kernel counts of a guest's group; None for one that has none. Some pread of kept descriptors."""
 
     async def remove(self, group: str) -> None:
         """Forget the group of a guest that has ended. Idempotent."""

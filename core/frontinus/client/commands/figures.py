@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import typing
 from collections.abc import Callable, Iterator, Mapping
 
 from lxml import etree
 
 from frontinus.api.engine import Engine
-from frontinus.api.views import REASONS, STATES, STATS_GROUPS, GuestStats
+from frontinus.api.views import REASONS, STATES, STATS_GROUPS, GuestStats, StatsGroup
 from frontinus.client.commands.base import GUEST, Command, Output, arg, flag
 
 BLOCK = {
@@ -29,6 +30,9 @@ COUNTS = {"swap_in": 1024, "swap_out": 1024, "major_faults": 1, "minor_faults": 
 """What a balloon figure is divided by; sizes are shown in KiB."""
 
 DIRTY_RATE = {"began": "calc_start_time", "seconds": "calc_period", "rate": "megabytes_per_second"}
+
+GROUP = {"memory": "memory", "memory_peak": "memory.peak", "memory_limit_hits": "memory.hits", "oom_kills": "oom_kills",
+         "periods": "cpu.periods", "throttled": "cpu.throttled", "throttled_time": "cpu.throttled_time"}  # fmt: skip
 
 VCPU_STATES = {"offline": 0, "running": 1, "blocked": 2}
 
@@ -110,15 +114,34 @@ def _vcpus(stats: GuestStats) -> Pairs:
             yield f"vcpu.{cpu.index}.halted", "yes" if cpu.halted else "no"
 
 
+def _group(stats: GuestStats) -> Pairs:
+    if stats.group is not None:
+        yield from _named("cgroup", stats.group, GROUP)
+        for name, (some, full) in stats.group.waited.items():
+            yield f"cgroup.{name}.some", some
+            yield f"cgroup.{name}.full", full
+
+
+def _agent(stats: GuestStats) -> Pairs:
+    if (told := stats.agent) is not None:
+        yield from _named("agent", told, {"hostname": "hostname", "users": "users"})
+        if told.os is not None:
+            yield "agent.os", told.os.pretty_name
+        for number, filesystem in enumerate(told.filesystems):
+            yield from _named(
+                f"agent.fs.{number}", filesystem, {n: n for n in ("mountpoint", "name", "type", "total", "used")}
+            )
+
+
 GROUPS: Mapping[str, Callable[[GuestStats], Pairs]] = {
     "state": _state, "cpu": _cpu, "balloon": _balloon, "vcpu": _vcpus, "interface": _nics, "block": _disks,
-    "iothread": _iothreads, "job": _jobs, "dirtyrate": _dirty,
+    "iothread": _iothreads, "job": _jobs, "dirtyrate": _dirty, "cgroup": _group, "agent": _agent,
 }  # fmt: skip
 """What each group of figures prints, in this order."""
 
 
 async def _domstats(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    groups = [g for g in STATS_GROUPS if g != "memory" and getattr(options, g)] or None
+    groups = [typing.cast("StatsGroup", g) for g in CHOICES if getattr(options, g)] or None
     stats = await engine.stats(options.guests or None, groups, max_age=options.max_age)
     wanted: set[str] = set(groups or STATS_GROUPS)
     out.value({s.name: dict(rows(s, wanted)) for s in stats})
@@ -208,11 +231,12 @@ async def _vcpuinfo(engine: Engine, options: argparse.Namespace, out: Output) ->
         out.line()
 
 
+CHOICES = [group for group in typing.get_args(StatsGroup) if group != "memory"]
 INACTIVE = flag("--inactive", help="of the definition")
 
 COMMANDS = (
     Command("domstats", "show figures of all or some guests", (
-        arg("guests", nargs="*", complete="guest"), *(flag(f"--{g}") for g in STATS_GROUPS if g != "memory"),
+        arg("guests", nargs="*", complete="guest"), *(flag(f"--{g}") for g in CHOICES),
         arg("--max-age", type=float, default=0.0, help="seconds that a figure may be old")), _domstats),
     Command("domdirtyrate-calc", "measure how fast a guest changes its memory; domstats --dirtyrate shows it", (
         GUEST, arg("--seconds", type=int, default=1, help="1 to 60; default: 1"),
