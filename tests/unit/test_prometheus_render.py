@@ -313,10 +313,11 @@ def test_a_new_name_renames_every_series() -> None:
             facts(known, [stats()], fresh=True, version=None, host=None), known.guests, openmetrics=False
         )
 
-    assert 'name="web"' in show()
+    before = show()
     known.take(ChangedEvent(uuid=UUID, name="mail", guest=view("mail")))
-    assert 'name="web"' not in show()
-    assert show() == show().replace('"web"', '"mail"')
+    after = show()
+    assert 'name="web"' not in after
+    assert after.count('name="mail"') == before.count('name="web"') > 10
 
 
 def test_kept_layouts_follow_devices_that_come_and_go() -> None:
