@@ -2,8 +2,10 @@
 
 from frontinus.ports.audit import Audited, AuditTrail
 from frontinus.ports.hypervisor import GuestFacts, GuestFigures, Hypervisor, RunningGuest, RunRecord
+from frontinus.ports.keeper import Keeper
 from frontinus.ports.resources import Credentials, Journal, Prepared, Resources
 from frontinus.ports.state import StateStore, Stored
+from frontinus.ports.storage import StorageHost
 
 __all__ = [
     "AuditTrail",
@@ -13,10 +15,12 @@ __all__ = [
     "GuestFigures",
     "Hypervisor",
     "Journal",
+    "Keeper",
     "Prepared",
     "Resources",
     "RunRecord",
     "RunningGuest",
     "StateStore",
+    "StorageHost",
     "Stored",
 ]

@@ -1,0 +1,211 @@
+"""Command lines of qemu-img: how images are made, converted, resized and given new keys.
+
+A passphrase never stands in an argument: an option names a file, `{key:ID}`, in whose place qemu-img gets a pipe.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from frontinus.api.errors import InvalidXML, Unsupported
+from frontinus.domain.devices.source import Encryption
+from frontinus.storage.steps import Image
+from frontinus.storage.volume import Volume
+
+KIB = 1024
+KEY_FILE = "{{key:{}}}"
+CREATABLE = frozenset({"raw", "bochs", "cloop", "dmg", "iso", "qcow", "qcow2", "qed", "vdi", "vmdk", "vpc", "vhdx", "luks", "cow",
+                       "none", "vhd"})  # fmt: skip
+DRIVERS = {"vhd": "vhdx", "none": "raw", "fat": "raw", "iso": "raw", "": "raw"}
+"""QEMU's name of a format where it is another."""
+BACKED = frozenset({"qcow", "qcow2", "qed", "vmdk", "cow"})
+
+
+@dataclass(frozen=True)
+class Key:
+    """A passphrase: the object's id, and the secret that holds it."""
+
+    id: str
+    uuid: str | None
+    usage: str | None
+
+    @property
+    def file(self) -> str:
+        return KEY_FILE.format(self.id)
+
+
+def driver(volume: Volume) -> str:
+    """QEMU's driver of a volume: raw content that is encrypted by LUKS is of the format luks."""
+    kind = DRIVERS.get(volume.format, volume.format)
+    return "luks" if kind == "raw" and is_luks(volume.encryption) else kind
+
+
+def is_luks(encryption: Encryption | None) -> bool:
+    return encryption is not None and encryption.format == "luks"
+
+
+def key_of(volume: Volume, stem: str | None = None) -> Key | None:
+    """The key of an encrypted volume. Raises InvalidXML where it names no secret."""
+    encryption = volume.encryption
+    if encryption is None:
+        return None
+    if encryption.format != "luks":
+        raise Unsupported(f"<encryption>: format '{encryption.format}' is not supported for volumes, only luks")
+    if not encryption.secrets:
+        raise InvalidXML(f"<encryption> of volume '{volume.name}': <secret> is missing", element="encryption")
+    secret = encryption.secrets[0]
+    return Key(f"{object_id(stem or volume.name or 'volume')}_encrypt0", secret.uuid, secret.usage)
+
+
+def object_id(name: str) -> str:
+    """A name as QEMU takes it for an object."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    return safe if safe[:1].isalpha() else f"v{safe}"
+
+
+def create(volume: Volume, path: str, *, preallocate: bool = False, input_backing: str | None = None) -> Image:
+    """Make an empty image. Raises Unsupported, InvalidXML."""
+    kind = driver(volume)
+    _check(volume, kind, preallocate=preallocate)
+    key = key_of(volume)
+    backing = volume.backing if volume.backing is not None and volume.backing.path else None
+    argv = ["create", "-f", kind]
+    argv += ["-b", plain(backing.path or "")] if backing else []
+    argv += _objects([key])
+    options = _options(volume, kind, key, preallocate=preallocate, backing=backing.format if backing else None)
+    argv += ["-o", ",".join(options)] if options else []
+    argv.append(plain(path))
+    if volume.capacity is not None:
+        argv.append(f"{-(-volume.capacity // KIB)}K")
+    return Image(tuple(argv), _keys([key]))
+
+
+def convert(volume: Volume, path: str, source: Volume, source_path: str, *, preallocate: bool = False) -> list[Image]:
+    """Fill a new image from another: one command, or two where keys are at work. Raises Unsupported, InvalidXML."""
+    kind, from_kind = driver(volume), driver(source)
+    key, source_key = key_of(volume), key_of(source)
+    if key is None and source_key is None:
+        _check(volume, kind, preallocate=preallocate)
+        options = _options(volume, kind, None, preallocate=preallocate, backing=None)
+        argv = ["convert", "-f", from_kind, "-O", kind]
+        argv += ["-o", ",".join(options)] if options else []
+        return [Image((*argv, plain(source_path), plain(path)))]
+    keys = [key, source_key if source_key != key else None]
+    argv = ["convert", "--image-opts", "-n", "--target-image-opts", *_objects(keys),
+            _graph(from_kind, source_path, source_key), _graph(kind, path, key)]  # fmt: skip
+    return [create(volume, path, preallocate=preallocate), Image(tuple(argv), _keys(keys))]
+
+
+def resize(volume: Volume, size: int, *, preallocate: bool = False, shrink: bool = False) -> Image:
+    """Change the size of an image."""
+    kind, key = driver(volume), key_of(volume)
+    argv = ["resize", *(["--shrink"] if shrink else []), *(["--preallocation=falloc"] if preallocate else [])]
+    if key is None:
+        return Image((*argv, "-f", kind, "--", plain(volume.path), str(size)))
+    return Image((*argv, *_objects([key]), "--image-opts", _graph(kind, volume.path, key), str(size)), _keys([key]))
+
+
+def amend_key(volume: Volume, new: Key, *, slot: int | None = None) -> Image:
+    """Give an encrypted image one more passphrase, in a slot or the first free one."""
+    old = _known(volume)
+    where = [f"keyslot={slot}"] if slot is not None else []
+    stem = "" if driver(volume) == "luks" else "encrypt."
+    options = [f"{stem}{word}" for word in ("state=active", f"new-secret={new.id}", *where)]
+    argv = ["amend", *_objects([old, new]), "--image-opts", "-o", ",".join(options),
+            _graph(driver(volume), volume.path, old)]  # fmt: skip
+    return Image(tuple(argv), _keys([old, new]))
+
+
+def erase_key(volume: Volume, old: Key, *, with_key: Key) -> Image:
+    """Take a passphrase from an encrypted image, which is opened by another."""
+    stem = "" if driver(volume) == "luks" else "encrypt."
+    options = f"{stem}state=inactive,{stem}old-secret={old.id}"
+    argv = ["amend", *_objects([with_key, old]), "--image-opts", "-o", options,
+            _graph(driver(volume), volume.path, with_key)]  # fmt: skip
+    return Image(tuple(argv), _keys([with_key, old]))
+
+
+def _known(volume: Volume) -> Key:
+    key = key_of(volume)
+    if key is None:
+        raise Unsupported(f"volume '{volume.name}' is not encrypted")
+    return key
+
+
+def _options(volume: Volume, kind: str, key: Key | None, *, preallocate: bool, backing: str | None) -> list[str]:
+    """The options of -o, in the order that users of virsh know from their logs."""
+    place, options = volume.place, []
+    if kind == "luks" and key is not None:
+        return [f"key-secret={key.id}", *cipher_options(volume.encryption, "")]
+    if backing:
+        options.append(f"backing_fmt={DRIVERS.get(backing, backing)}")
+    if key is not None:
+        options += ["encrypt.format=luks", f"encrypt.key-secret={key.id}", *cipher_options(volume.encryption, "encrypt.")]
+    if preallocate:
+        options.append("preallocation=metadata")
+    if place.no_cow:
+        options.append("nocow=on")
+    if kind == "qcow2":
+        options.append(f"compat={place.compat or '0.10'}")
+        options += [f"cluster_size={place.cluster_size}"] if place.cluster_size else []
+        options += ["lazy_refcounts"] if place.lazy_refcounts else []
+        options += ["extended_l2=on"] if place.extended_l2 else []
+    return options
+
+
+def cipher_options(encryption: Encryption | None, stem: str) -> list[str]:
+    """The cipher that the definition chooses, in the words of QEMU's crypto layer (qapi/crypto.json)."""
+    if encryption is None or encryption.cipher is None:
+        return []
+    words = [("cipher-alg", f"{encryption.cipher}-{encryption.cipher_size or 256}"), ("cipher-mode", encryption.cipher_mode),
+             ("hash-alg", encryption.cipher_hash), ("ivgen-alg", encryption.ivgen), ("ivgen-hash-alg", encryption.ivgen_hash)]  # fmt: skip
+    return [f"{stem}{name}={value}" for name, value in words if value]
+
+
+def _check(volume: Volume, kind: str, *, preallocate: bool) -> None:
+    place = volume.place
+    if kind not in CREATABLE:
+        raise Unsupported(f"<format>: volumes of format '{volume.format}' cannot be made")
+    if volume.backing is not None and volume.backing.path:
+        if kind not in BACKED:
+            raise InvalidXML(f"<backingStore>: format '{kind}' has none", element="backingStore")
+        if not volume.backing.format:
+            raise InvalidXML("<backingStore>: its format must be said, it is never guessed", element="backingStore")
+        if preallocate:
+            raise InvalidXML("metadata of an image with a backing store cannot be preallocated", element="backingStore")
+    if preallocate and kind != "qcow2":
+        raise InvalidXML(f"metadata of format '{kind}' cannot be preallocated, only of qcow2", element="format")
+    if place.compat not in (None, "0.10", "1.1"):
+        raise InvalidXML(f"<compat>: '{place.compat}' is neither 0.10 nor 1.1", element="compat")
+    if (place.lazy_refcounts or place.extended_l2) and (kind != "qcow2" or place.compat in (None, "0.10")):
+        raise InvalidXML("<features>: lazy_refcounts and extended_l2 need format qcow2 and compat 1.1", element="features")
+    if place.cluster_size and kind != "qcow2":
+        raise InvalidXML(f"<clusterSize>: format '{kind}' has no clusters to choose", element="clusterSize")
+
+
+def _objects(keys: Sequence[Key | None]) -> list[str]:
+    return [word for key in keys if key is not None for word in ("--object", f"secret,id={key.id},file={key.file}")]
+
+
+def _keys(keys: Sequence[Key | None]) -> dict[str, tuple[str | None, str | None]]:
+    return {key.id: (key.uuid, key.usage) for key in keys if key is not None}
+
+
+def _graph(kind: str, path: str, key: Key | None) -> str:
+    """An image with its key, as --image-opts takes it."""
+    words = [f"driver={kind}", f"file.filename={escape(plain(path))}"]
+    if key is not None:
+        words.append(f"key-secret={key.id}" if kind == "luks" else f"encrypt.key-secret={key.id}")
+    return ",".join(words)
+
+
+def escape(text: str) -> str:
+    """A value inside a list of options."""
+    return text.replace(",", ",,")
+
+
+def plain(path: str) -> str:
+    """A path that qemu-img takes for nothing else: a colon would make it a protocol, "json:" a whole graph."""
+    return path if path.startswith("/") else f"./{path}"

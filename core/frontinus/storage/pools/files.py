@@ -1,0 +1,106 @@
+"""What the kinds share whose volumes are files in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from frontinus.domain.devices.source import Encryption
+from frontinus.storage.headers import luks_payload as luks_payload
+from frontinus.storage.parts import Permissions
+from frontinus.storage.pool import Pool
+from frontinus.storage.pools.base import FILE_FORMATS, Listing, PoolKind
+from frontinus.storage.steps import Found, MakeFolder, Remove, RemoveFolder, Scan, Script, Settle, Space, ask, tell
+from frontinus.storage.volume import BackingStore, Times, Volume, VolumeTarget
+
+TEMPORARY = ".frontinus-"
+"""Files that begin so are unfinished work and no volumes."""
+ENDING = ".new"
+
+
+class Files(PoolKind):
+    """Base of dir, fs, netfs, vstorage."""
+
+    volume_type = "file"
+    volume_formats = FILE_FORMATS
+    default_volume_format = "raw"
+    needs: tuple[str, ...] = ("path",)
+
+    def complete_volume(self, pool: Pool, volume: Volume) -> None:
+        super().complete_volume(pool, volume)
+        if volume.type == "dir" or volume.format == "dir":
+            volume.type, volume.place.format = "dir", "dir"
+
+    def build(self, pool: Pool, flags: Sequence[str]) -> Script[None]:
+        self._only(flags, ())
+        return tell(MakeFolder(pool.path, pool.permissions))
+
+    def delete(self, pool: Pool) -> Script[None]:
+        return tell(RemoveFolder(pool.path))
+
+    def refresh(self, pool: Pool) -> Script[Listing]:
+        found: tuple[Found, ...] = yield Scan(pool.path)
+        capacity, available = yield Space(pool.path)
+        volumes = [file_volume(one) for one in found if is_volume(one)]
+        return Listing(capacity, capacity - available, available, volumes)
+
+    def reserve(self, pool: Pool, volume: Volume) -> Script[str]:
+        yield from ()
+        return temporary(pool.path, volume.name or "")
+
+    def make(self, pool: Pool, volume: Volume, reserved: str) -> Script[str]:
+        yield Remove(reserved, tree=volume.type == "dir")
+        return reserved
+
+    def unmake(self, pool: Pool, volume: Volume, reserved: str) -> Script[None]:
+        return tell(Remove(reserved, tree=volume.type == "dir"))
+
+    def settle(self, pool: Pool, volume: Volume, reserved: str) -> Script[None]:
+        target = self.volume_path(pool, volume.name or "")
+        return tell(Settle(reserved, target, volume.format, volume.place.permissions or Permissions()))
+
+    def remove(self, pool: Pool, volume: Volume) -> Script[None]:
+        return tell(Remove(volume.path, tree=volume.type == "dir"))
+
+    def grow(self, pool: Pool, volume: Volume, size: int) -> Script[None]:
+        return tell()
+
+
+def temporary(folder: str, name: str) -> str:
+    """Where a volume is while it is made: beside its place, and not too long for any name."""
+    return f"{folder}/{TEMPORARY}{hashlib.sha256(name.encode()).hexdigest()[:24]}{ENDING}"
+
+
+def is_volume(found: Found) -> bool:
+    """Hidden files and sockets, pipes and the like are no volumes."""
+    return not found.name.startswith(".") and found.place.kind in ("file", "block", "dir") and found.name != "lost+found"
+
+
+def file_volume(found: Found) -> Volume:
+    """A file, folder or device in a folder as a volume."""
+    place, header = found.place, found.header
+    kind = header.trusted(found.declared) if place.kind != "dir" else "dir"
+    looked = header if header.format == kind else None  # what a guest wrote into a raw volume says nothing about the volume
+    encrypted = looked is not None and looked.encryption is not None
+    capacity = looked.capacity if looked is not None and looked.capacity is not None else place.size
+    return Volume(
+        type=place.kind, name=found.name, key=found.path, capacity=capacity, allocation=place.allocation, physical=place.size,
+        target=VolumeTarget(
+            path=found.path, format="raw" if kind == "luks" else kind,
+            permissions=Permissions(mode=place.mode, owner=place.owner, group=place.group),
+            times=Times(accessed=found.times[0], modified=found.times[1], changed=found.times[2]),
+            encryption=Encryption(format=looked.encryption or "luks") if looked is not None and encrypted else None,
+            compat=looked.compat if looked else None,
+            cluster_size=looked.cluster_size if looked else None,
+            lazy_refcounts=looked.lazy_refcounts if looked else False,
+            extended_l2=looked.extended_l2 if looked else False,
+        ),
+        backing=BackingStore(path=looked.backing, format=looked.backing_format) if looked and looked.backing else None,
+    )  # fmt: skip
+
+
+def folder_exists(path: str) -> Script[bool]:
+    from frontinus.storage.steps import Look
+
+    place = yield from ask(Look(path))
+    return place is not None and place.kind == "dir"
