@@ -20,6 +20,8 @@ class SecretView(View, frozen=True, kw_only=True):
     ephemeral: bool = False
     private: bool = False
     has_value: bool = False
+    protection: str | None = None
+    """What keeps its value: memory, or on disk encrypted with a key from a credential (systemd's) or a file."""
 
 
 class SecretCalls(Protocol):

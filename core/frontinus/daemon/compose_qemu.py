@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from frontinus.api.node import SecurityModel
 from frontinus.daemon.config import Config
 from frontinus.engine.local import LocalEngine
@@ -9,8 +11,10 @@ from frontinus.engine.world import World
 from frontinus.linux.audit import LinuxAudit
 from frontinus.linux.cgroups import Cgroups
 from frontinus.linux.host import probe_facts, probe_view
+from frontinus.linux.keeper import HostKeeper
 from frontinus.linux.node import LinuxNode
 from frontinus.linux.resources import LinuxResources
+from frontinus.linux.storage.host import LinuxStorage
 from frontinus.qemu.driver import QemuHypervisor
 from frontinus.state.store import FileStore
 
@@ -20,12 +24,17 @@ async def qemu_engine(config: Config) -> LocalEngine:
     host = probe_facts(config.paths, session=config.session)
     world = World(
         hypervisor=QemuHypervisor(config.emulator, config.paths),
-        resources=LinuxResources(config.paths, uid_range=None if config.session else config.uid_range),
+        resources=LinuxResources(
+            config.paths, uid_range=None if config.session else config.uid_range,
+            secret_of=lambda uuid: world.secrets.value("vtpm", uuid, None),
+        ),
         store=FileStore(config.paths, exclusive=True),
         host=host,
         host_view=probe_view,
         audit=LinuxAudit(),
         node=LinuxNode(),
+        storage=LinuxStorage(Path(config.paths.run)),
+        keeper=HostKeeper(Path(config.paths.config)),
         limits=Cgroups(config.paths),
         security_model=SecurityModel(model="" if config.session else "dac", doi="" if config.session else "0"),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from frontinus.api.errors import NoSuchGuest
 from frontinus.api.identity import Identity
 from frontinus.api.permissions import PERMISSIONS
 from frontinus.api.views import JobView
+from frontinus.engine import pools
 from frontinus.engine.agent import AgentDesk
 from frontinus.engine.definitions import Definitions
 from frontinus.engine.hotplug import Hotplug
@@ -19,13 +20,18 @@ from frontinus.engine.limits import Limiting
 from frontinus.engine.node import NodeDesk
 from frontinus.engine.pending import pending
 from frontinus.engine.placement import Placement
+from frontinus.engine.pools import Pools, load_pools
 from frontinus.engine.power import Power
 from frontinus.engine.recovery import recover
 from frontinus.engine.saving import Saving
+from frontinus.engine.secrets import Secrets, load_secrets
 from frontinus.engine.session import ByRole, Policy, Session, as_engine
 from frontinus.engine.stats import Statistics
+from frontinus.engine.storagedetails import stored_details
 from frontinus.engine.throttling import Throttling
+from frontinus.engine.transfers import Transfers
 from frontinus.engine.tuning import Tuning
+from frontinus.engine.volumes import Volumes
 from frontinus.engine.world import World
 
 
@@ -51,7 +57,8 @@ class LocalEngine:
         self.power = Power(world)
         services = (self.power, Definitions(world), Saving(world), Interaction(world), Tuning(world), Hotplug(world),
                     Statistics(world), Inventory(world), JobDesk(world), Placement(world), Limiting(world),
-                    Throttling(world), Inspection(world), AgentDesk(world), NodeDesk(world))  # fmt: skip
+                    Throttling(world), Inspection(world), AgentDesk(world), NodeDesk(world), Pools(world), Volumes(world),
+                    Transfers(world), Secrets(world))  # fmt: skip
         self._use_cases: dict[str, Callable[..., object]] = pending() | {
             name: getattr(service, name) for service in services for name in PERMISSIONS if hasattr(service, name)
         }
@@ -61,9 +68,16 @@ class LocalEngine:
 
     async def start(self, *, autostart: bool = True) -> None:
         """Find what an earlier engine left, then start what is marked for it."""
+        await load_secrets(self.world)
+        await load_pools(self.world)
         await recover(self.world)
         if autostart:
-            self.world.spawn(self.power.autostart(), "autostart")
+            self.world.spawn(self._autostart(), "autostart")
+
+    async def _autostart(self) -> None:
+        """Pools before the guests whose disks may be in them."""
+        await pools.autostart(self.world)
+        await self.power.autostart()
 
     async def stop(self) -> None:
         """Let go of every guest and end the streams."""
@@ -80,6 +94,10 @@ class LocalEngine:
 
     def _details(self, given: Mapping[str, object]) -> Mapping[str, str]:
         """Facts of the object that a permission is asked for."""
+        found = {**self._guest_details(given), **stored_details(self.world, given)}
+        return {**found, "connect_driver": self.world.hypervisor.name} if found else {}
+
+    def _guest_details(self, given: Mapping[str, object]) -> dict[str, str]:
         key = given.get("guest")
         if not isinstance(key, str):
             return {}
@@ -87,4 +105,4 @@ class LocalEngine:
             record = self.world.guests.find(key)
         except NoSuchGuest:
             return {}
-        return {"domain_name": record.name, "domain_uuid": record.uuid, "connect_driver": self.world.hypervisor.name}
+        return {"domain_name": record.name, "domain_uuid": record.uuid}

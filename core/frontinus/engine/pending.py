@@ -9,12 +9,10 @@ from frontinus.api.blockjobs import BlockJobCalls
 from frontinus.api.errors import Unsupported
 from frontinus.api.filters import FilterCalls
 from frontinus.api.networks import NetworkCalls
-from frontinus.api.secrets import SecretCalls
 from frontinus.api.snapshots import SnapshotCalls
-from frontinus.api.storage import StorageCalls
 
 CONCERNS: tuple[type, ...] = (
-    NetworkCalls, FilterCalls, StorageCalls, SecretCalls, SnapshotCalls, BlockJobCalls,
+    NetworkCalls, FilterCalls, SnapshotCalls, BlockJobCalls,
 )  # fmt: skip
 """Those of which the engine lacks something."""
 

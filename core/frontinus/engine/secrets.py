@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
 
-from frontinus.api.errors import AlreadyExists, Denied, FrontinusError, InvalidValue, InvalidXML, NoSuchSecret, WrongState
+from frontinus.api.errors import AlreadyExists, Denied, FrontinusError, InvalidValue, InvalidXML
 from frontinus.api.events import SecretEvent, SecretKind
 from frontinus.api.secrets import SecretView, UsageType
+from frontinus.engine.secretbook import SecretRecord
 from frontinus.engine.world import World
-from frontinus.ports import Keeper
 from frontinus.storage.definition import format_secret, parse_secret
 from frontinus.storage.secret import Secret
 
@@ -22,87 +21,13 @@ MAX_VALUE = 65536
 """Bytes: as much as a pipe holds, in which it reaches the tools that need it."""
 
 
-@dataclass
-class SecretRecord:
-    """One secret. `sealed`: its value as the keeper gives it; `value`: of an ephemeral one, the value itself."""
-
-    secret: Secret
-    protection: str
-    sealed: str | None = None
-    value: bytes | None = None
-
-    @property
-    def uuid(self) -> str:
-        return self.secret.uuid or ""
-
-    @property
-    def has_value(self) -> bool:
-        return self.sealed is not None or self.value is not None
-
-    def view(self) -> SecretView:
-        secret = self.secret
-        return SecretView(
-            uuid=self.uuid, usage_type=secret.usage_type, usage=secret.usage_id, description=secret.description,  # type: ignore[arg-type]
-            ephemeral=secret.ephemeral, private=secret.private, has_value=self.has_value,
-            protection="memory" if secret.ephemeral else self.protection,
-        )  # fmt: skip
-
-
-class SecretBook:
-    """All secrets by UUID. The only place that knows values."""
-
-    def __init__(self, keeper: Keeper) -> None:
-        self.keeper = keeper
-        self._records: dict[str, SecretRecord] = {}
-
-    def __iter__(self) -> Iterator[SecretRecord]:
-        return iter(sorted(self._records.values(), key=lambda record: record.uuid))
-
-    def find(self, uuid: str) -> SecretRecord:
-        record = self._records.get(uuid.lower())
-        if record is None:
-            raise NoSuchSecret(f"no secret '{uuid[:100]}'", secret=uuid[:100])
-        return record
-
-    def by_usage(self, usage_type: str, usage: str) -> SecretRecord:
-        for record in self:
-            if (record.secret.usage_type, record.secret.usage_id) == (usage_type, usage):
-                return record
-        raise NoSuchSecret(f"no secret of type '{usage_type}' for '{usage[:100]}'", secret=usage[:100])
-
-    def named(self, usage_type: str, uuid: str | None, usage: str | None) -> SecretRecord:
-        """The secret that a definition names by its UUID or its use. Raises NoSuchSecret."""
-        if uuid is None and usage is None:
-            raise NoSuchSecret(f"no secret of type '{usage_type}' is named", secret="")
-        return self.find(uuid) if uuid is not None else self.by_usage(usage_type, usage or "")
-
-    def value(self, usage_type: str, uuid: str | None, usage: str | None) -> bytes:
-        """The value, for the engine's own use, private or not. Raises NoSuchSecret, WrongState while it has none."""
-        return self.reveal(self.named(usage_type, uuid, usage))
-
-    def reveal(self, record: SecretRecord) -> bytes:
-        if record.value is not None:
-            return record.value
-        if record.sealed is None:
-            raise WrongState(f"secret '{record.uuid}' has no value", secret=record.uuid)
-        return self.keeper.unseal(record.uuid, record.sealed)
-
-    def put(self, record: SecretRecord) -> None:
-        self._records[record.uuid] = record
-
-    def drop(self, uuid: str) -> None:
-        self._records.pop(uuid, None)
-
-    def views(self) -> tuple[SecretView, ...]:
-        return tuple(record.view() for record in self)
-
-
 class Secrets:
     """The use cases on secrets."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.book = world.secrets
+        self._lock = asyncio.Lock()
 
     async def secrets(self) -> list[SecretView]:
         return list(self.book.views())
@@ -118,7 +43,7 @@ class Secrets:
 
     async def define_secret(self, xml: str, validate: bool = False) -> SecretView:
         wanted = parse_secret(xml, validate=validate)
-        async with self.world.secret_lock:
+        async with self._lock:
             known = self._claim(wanted)
             record = SecretRecord(wanted, self.book.keeper.protection)
             if known is not None:
@@ -140,7 +65,9 @@ class Secrets:
         if wanted.usage_type != "none":
             for record in self.book:
                 if (record.secret.usage_type, record.secret.usage_id) == use and record.uuid != wanted.uuid:
-                    raise AlreadyExists(f"secret '{record.uuid}' is for {use[0]} '{use[1]}' already", secret=record.uuid)
+                    raise AlreadyExists(
+                        f"secret '{record.uuid}' is for {use[0]} '{use[1]}' already", secret=record.uuid
+                    )
         if known is not None and (known.secret.usage_type, known.secret.usage_id) != use:
             raise AlreadyExists(f"secret '{known.uuid}' is for {known.secret.usage_type} '{known.secret.usage_id}'",
                                 secret=known.uuid)  # fmt: skip
@@ -156,7 +83,7 @@ class Secrets:
         await self.world.store.delete(KIND, record.uuid)
 
     async def undefine_secret(self, secret: str) -> None:
-        async with self.world.secret_lock:
+        async with self._lock:
             record = self.book.find(secret)
             await self.world.store.delete(VALUES, record.uuid)
             await self.world.store.delete(KIND, record.uuid)
@@ -172,7 +99,7 @@ class Secrets:
     async def set_secret_value(self, secret: str, value: bytes) -> None:
         if len(value) > MAX_VALUE:
             raise InvalidValue(f"a secret has at most {MAX_VALUE} bytes", field="value")
-        async with self.world.secret_lock:
+        async with self._lock:
             record = self.book.find(secret)
             if record.secret.ephemeral:
                 record.value = value

@@ -7,17 +7,19 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 
-from frontinus.api.events import ChangedEvent, JobEvent, Lifecycle, LifecycleEvent
+from frontinus.api.events import ChangedEvent, HostJobEvent, JobEvent, Lifecycle, LifecycleEvent
 from frontinus.api.node import SecurityModel
 from frontinus.api.views import HostView, Snapshot
 from frontinus.domain.host import HostFacts
 from frontinus.engine.bus import EventBus
 from frontinus.engine.displays import DisplayPorts
 from frontinus.engine.jobs import Job, Jobs
+from frontinus.engine.poolbook import PoolBook
 from frontinus.engine.record import Record
 from frontinus.engine.registry import Registry
+from frontinus.engine.secretbook import SecretBook
 from frontinus.engine.unlimited import Unlimited
-from frontinus.ports import AuditTrail, Hypervisor, Resources, StateStore
+from frontinus.ports import AuditTrail, Hypervisor, Keeper, Resources, StateStore, StorageHost
 from frontinus.ports.limits import Limits
 from frontinus.ports.node import Node
 
@@ -35,6 +37,8 @@ class World:
     host_view: Callable[[], HostView]
     audit: AuditTrail
     node: Node
+    storage: StorageHost
+    keeper: Keeper
     limits: Limits = field(default_factory=Unlimited)
     security_model: SecurityModel = SecurityModel(model="", doi="")
     guests: Registry = field(default_factory=Registry)
@@ -43,13 +47,20 @@ class World:
         self.bus = EventBus(self.picture)
         self.jobs = Jobs(self._job_changed)
         self.ports = DisplayPorts()
+        self.pools = PoolBook()
+        self.secrets = SecretBook(self.keeper)
         self.restarts: Mapping[str, int] = {}
         """Of adapters by name; the supervisor's own count."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def picture(self) -> Snapshot:
         """All that there is now, as a reader of the stream first gets it."""
-        return Snapshot(generation=self.bus.generation, guests=self.guests.views())
+        return Snapshot(
+            generation=self.bus.generation,
+            guests=self.guests.views(),
+            pools=self.pools.views(),
+            secrets=self.secrets.views(),
+        )
 
     def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
         """Run in the background, kept alive; a failure is logged."""
@@ -57,6 +68,16 @@ class World:
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Keep a task alive whose result somebody may wait for; a failure is theirs."""
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -77,3 +98,5 @@ class World:
         if record is not None:
             record.job = job.kind if job.state == "running" else None
             self.bus.publish(JobEvent(uuid=record.uuid, name=record.name, job=job.id, kind=job.kind, state=job.state))
+        elif job.guest is None:
+            self.bus.publish(HostJobEvent(job=job.id, kind=job.kind, state=job.state))

@@ -12,9 +12,11 @@ from frontinus.engine.local import LocalEngine
 from frontinus.engine.world import World
 from frontinus.mock.audit import MemoryAudit
 from frontinus.mock.hypervisor import MockHypervisor
+from frontinus.mock.keeper import MemoryKeeper
 from frontinus.mock.limits import MemoryLimits
 from frontinus.mock.node import MockNode
 from frontinus.mock.resources import MemoryResources
+from frontinus.mock.storage import MemoryStorage
 from frontinus.mock.store import MemoryStore
 
 ROOT = Identity(uid=0, gid=0)
@@ -30,6 +32,15 @@ FIRST = """
 </domain>
 """
 """The guest that is there, running, at every start of a mock."""
+
+POOL = """
+<pool type='dir'>
+  <name>default-pool</name>
+  <uuid>dfe224cb-28fb-8dd0-c4b2-64eb3f0f4566</uuid>
+  <target><path>/default-pool</path></target>
+</pool>
+"""
+"""The pool that is there, running and empty."""
 
 CROWD = """
 <domain type='qemu'>
@@ -71,12 +82,14 @@ async def mock_engine(paths: Paths | None = None, *, guests: int = 0, fixture: b
     """An engine on the mock: with the fixture's guest running, and `guests` more."""
     host = HostFacts(cpus=8, paths=paths or Paths())
     world = World(MockHypervisor(), MemoryResources(), MemoryStore(), host, host_view, MemoryAudit(),
-                  MockNode(), MemoryLimits())  # fmt: skip
+                  MockNode(), MemoryStorage(), MemoryKeeper(), MemoryLimits())  # fmt: skip
     engine = LocalEngine(world)
     session = engine.session(ROOT)
     if fixture:
         await session.define(FIRST)
         await session.start("test")
+        await session.create_pool(POOL, build=())
+        await session.define_pool(POOL)
     for number in range(guests):
         name = uuid.uuid5(uuid.NAMESPACE_OID, str(number))
         view = await session.define(CROWD.format(number=number, uuid=name, a=number >> 8 & 255, b=number & 255))

@@ -21,7 +21,9 @@ class StorageHost(Protocol):
     async def perform(self, step: Step, values: Mapping[str, bytes], progress: Progress | None = None) -> object:
         """Take one step; its answer is said with its class. `values`: the secrets that it names, by its names for them."""
 
-    async def receive(self, sock: socket.socket, path: str, offset: int, length: int, *, sparse: bool, progress: Progress) -> int:
+    async def receive(
+        self, sock: socket.socket, path: str, offset: int, length: int, *, sparse: bool, progress: Progress
+    ) -> int:
         """Write to a file or device what comes from a socket, until its end or `length` bytes (0: no limit). Bytes written.
 
         `sparse`: blocks of zeros become holes. Durable when it returns.

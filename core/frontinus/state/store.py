@@ -45,6 +45,12 @@ KINDS: Mapping[str, Kind] = {
     "definitions": Kind("config", "guests", ".xml"),
     "autostart": Kind("config", "autostart", ""),
     "running": Kind("run", "running", ".json"),
+    "pools": Kind("config", "pools", ".xml"),
+    "pools-autostart": Kind("config", "pools-autostart", ""),
+    "pools-running": Kind("run", "pools", ".xml"),
+    "volume-work": Kind("state", "volume-work", ".json"),
+    "secrets": Kind("config", "secrets", ".xml"),
+    "secret-values": Kind("config", "secret-values", ".sealed"),
 }
 
 

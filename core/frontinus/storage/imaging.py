@@ -142,7 +142,11 @@ def _options(volume: Volume, kind: str, key: Key | None, *, preallocate: bool, b
     if backing:
         options.append(f"backing_fmt={DRIVERS.get(backing, backing)}")
     if key is not None:
-        options += ["encrypt.format=luks", f"encrypt.key-secret={key.id}", *cipher_options(volume.encryption, "encrypt.")]
+        options += [
+            "encrypt.format=luks",
+            f"encrypt.key-secret={key.id}",
+            *cipher_options(volume.encryption, "encrypt."),
+        ]
     if preallocate:
         options.append("preallocation=metadata")
     if place.no_cow:
@@ -159,8 +163,13 @@ def cipher_options(encryption: Encryption | None, stem: str) -> list[str]:
     """The cipher that the definition chooses, in the words of QEMU's crypto layer (qapi/crypto.json)."""
     if encryption is None or encryption.cipher is None:
         return []
-    words = [("cipher-alg", f"{encryption.cipher}-{encryption.cipher_size or 256}"), ("cipher-mode", encryption.cipher_mode),
-             ("hash-alg", encryption.cipher_hash), ("ivgen-alg", encryption.ivgen), ("ivgen-hash-alg", encryption.ivgen_hash)]  # fmt: skip
+    words = [
+        ("cipher-alg", f"{encryption.cipher}-{encryption.cipher_size or 256}"),
+        ("cipher-mode", encryption.cipher_mode),
+        ("hash-alg", encryption.cipher_hash),
+        ("ivgen-alg", encryption.ivgen),
+        ("ivgen-hash-alg", encryption.ivgen_hash),
+    ]
     return [f"{stem}{name}={value}" for name, value in words if value]
 
 
@@ -180,7 +189,9 @@ def _check(volume: Volume, kind: str, *, preallocate: bool) -> None:
     if place.compat not in (None, "0.10", "1.1"):
         raise InvalidXML(f"<compat>: '{place.compat}' is neither 0.10 nor 1.1", element="compat")
     if (place.lazy_refcounts or place.extended_l2) and (kind != "qcow2" or place.compat in (None, "0.10")):
-        raise InvalidXML("<features>: lazy_refcounts and extended_l2 need format qcow2 and compat 1.1", element="features")
+        raise InvalidXML(
+            "<features>: lazy_refcounts and extended_l2 need format qcow2 and compat 1.1", element="features"
+        )
     if place.cluster_size and kind != "qcow2":
         raise InvalidXML(f"<clusterSize>: format '{kind}' has no clusters to choose", element="clusterSize")
 

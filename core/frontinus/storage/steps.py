@@ -250,7 +250,7 @@ def ask(step: Step) -> Script[Any]:
 
 def tell(*steps: Step) -> Script[None]:
     """A script of steps without an answer."""
-    for step in steps:
+    for step in steps:  # noqa: UP028  (a plain iterator takes no answers)
         yield step
 
 

@@ -23,8 +23,22 @@ from frontinus.storage.pools.zfs import Zfs
 
 KINDS: Mapping[str, PoolKind] = {
     kind.name: kind
-    for kind in (Dir(), Fs(), NetFs(), Logical(), Disk(), Iscsi(), IscsiDirect(), Scsi(), Mpath(), Rbd(), Sheepdog(), Gluster(),
-                 Zfs(), Vstorage())  # fmt: skip
+    for kind in (
+        Dir(),
+        Fs(),
+        NetFs(),
+        Logical(),
+        Disk(),
+        Iscsi(),
+        IscsiDirect(),
+        Scsi(),
+        Mpath(),
+        Rbd(),
+        Sheepdog(),
+        Gluster(),
+        Zfs(),
+        Vstorage(),
+    )  # fmt: skip
 }
 """Every kind by its name, in virsh's order."""
 

@@ -131,6 +131,13 @@ class PoolKind:
             if encryption.cipher is not None and not encryption.cipher_size:
                 yield "<cipher>: attribute 'size' is missing"
 
+    def identity(self, pool: Pool) -> tuple[object, ...]:
+        """What no two pools may have in common: where the bytes come from."""
+        source = pool.origin
+        adapter = repr(source.adapter) if source.adapter else None
+        hosts = tuple(host.name for host in source.hosts)
+        return (self.name, hosts, tuple(pool.device_paths), source.dir, source.name, adapter, source.initiator)
+
     # The pool
 
     def start(self, pool: Pool) -> Script[None]:
@@ -151,6 +158,10 @@ class PoolKind:
     def refresh(self, pool: Pool) -> Script[Listing]:
         """Find its volumes and sizes."""
         raise self.cannot("be refreshed")
+
+    def refresh_one(self, pool: Pool, listing: Listing, name: str) -> Script[Listing]:
+        """The same after a change of one volume."""
+        return self.refresh(pool)
 
     def is_active(self, pool: Pool) -> Script[bool]:
         """Whether it is reachable already: after a restart of the engine, or because somebody mounted it."""

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from frontinus.api.errors import StorageFailed, Unsupported
 from frontinus.storage import partitions
-from frontinus.storage.parts import Permissions
 from frontinus.storage.partitions import Partition, Table
+from frontinus.storage.parts import Permissions
 from frontinus.storage.pool import Extent as FreeExtent
 from frontinus.storage.pool import Pool
 from frontinus.storage.pools.base import Listing, PoolKind

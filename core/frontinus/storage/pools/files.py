@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import ClassVar
 
 from frontinus.domain.devices.source import Encryption
 from frontinus.storage.headers import luks_payload as luks_payload
 from frontinus.storage.parts import Permissions
 from frontinus.storage.pool import Pool
 from frontinus.storage.pools.base import FILE_FORMATS, Listing, PoolKind
-from frontinus.storage.steps import Found, MakeFolder, Remove, RemoveFolder, Scan, Script, Settle, Space, ask, tell
+from frontinus.storage.steps import (
+    Found,
+    Inspect,
+    Look,
+    MakeFolder,
+    Remove,
+    RemoveFolder,
+    Scan,
+    Script,
+    Settle,
+    Space,
+    ask,
+    tell,
+)
 from frontinus.storage.volume import BackingStore, Times, Volume, VolumeTarget
 
 TEMPORARY = ".frontinus-"
@@ -24,12 +38,15 @@ class Files(PoolKind):
     volume_type = "file"
     volume_formats = FILE_FORMATS
     default_volume_format = "raw"
-    needs: tuple[str, ...] = ("path",)
+    needs: ClassVar[tuple[str, ...]] = ("path",)
 
     def complete_volume(self, pool: Pool, volume: Volume) -> None:
         super().complete_volume(pool, volume)
         if volume.type == "dir" or volume.format == "dir":
             volume.type, volume.place.format = "dir", "dir"
+
+    def identity(self, pool: Pool) -> tuple[object, ...]:
+        return ("path", pool.path)
 
     def build(self, pool: Pool, flags: Sequence[str]) -> Script[None]:
         self._only(flags, ())
@@ -43,6 +60,15 @@ class Files(PoolKind):
         capacity, available = yield Space(pool.path)
         volumes = [file_volume(one) for one in found if is_volume(one)]
         return Listing(capacity, capacity - available, available, volumes)
+
+    def refresh_one(self, pool: Pool, listing: Listing, name: str) -> Script[Listing]:
+        others = [volume for volume in listing.volumes if volume.name != name]
+        path = self.volume_path(pool, name)
+        if (yield Look(path)) is not None:
+            found: Found = yield Inspect(path)
+            others += [file_volume(found)] if is_volume(found) else []
+        capacity, available = yield Space(pool.path)
+        return Listing(capacity, capacity - available, available, others)
 
     def reserve(self, pool: Pool, volume: Volume) -> Script[str]:
         yield from ()
@@ -73,14 +99,18 @@ def temporary(folder: str, name: str) -> str:
 
 def is_volume(found: Found) -> bool:
     """Hidden files and sockets, pipes and the like are no volumes."""
-    return not found.name.startswith(".") and found.place.kind in ("file", "block", "dir") and found.name != "lost+found"
+    return (
+        not found.name.startswith(".") and found.place.kind in ("file", "block", "dir") and found.name != "lost+found"
+    )
 
 
 def file_volume(found: Found) -> Volume:
     """A file, folder or device in a folder as a volume."""
     place, header = found.place, found.header
     kind = header.trusted(found.declared) if place.kind != "dir" else "dir"
-    looked = header if header.format == kind else None  # what a guest wrote into a raw volume says nothing about the volume
+    looked = (
+        header if header.format == kind else None
+    )  # what a guest wrote into a raw volume says nothing about the volume
     encrypted = looked is not None and looked.encryption is not None
     capacity = looked.capacity if looked is not None and looked.capacity is not None else place.size
     return Volume(

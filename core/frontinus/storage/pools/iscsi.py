@@ -47,7 +47,18 @@ class Iscsi(ScsiLuns):
 
     def stop(self, pool: Pool) -> Script[None]:
         if (yield from self._session(pool)) is not None:
-            yield Run(("iscsiadm", "--mode", "node", "--portal", portal(pool), "--targetname", pool.device_paths[0], "--logout"))
+            yield Run(
+                (
+                    "iscsiadm",
+                    "--mode",
+                    "node",
+                    "--portal",
+                    portal(pool),
+                    "--targetname",
+                    pool.device_paths[0],
+                    "--logout",
+                )
+            )
 
     def is_active(self, pool: Pool) -> Script[bool]:
         try:
@@ -71,7 +82,9 @@ class Iscsi(ScsiLuns):
             raise InvalidXML("<source>: <host> is missing", element="source")
         yield Need(self.programs)
         server = spec.hosts[0]
-        text = yield from output("iscsiadm", "--mode", "discovery", "--type", "sendtargets", "--portal", address(server))
+        text = yield from output(
+            "iscsiadm", "--mode", "discovery", "--type", "sendtargets", "--portal", address(server)
+        )
         return [FoundSource(host=server, devices=[target]) for target in targets_of(text)]
 
     def _session(self, pool: Pool) -> Script[int | None]:

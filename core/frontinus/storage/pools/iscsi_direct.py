@@ -70,7 +70,9 @@ class IscsiDirect(PoolKind):
             raise InvalidXML("<host>: this is no name of a server", element="host")
         yield Need(("iscsi-ls",))
         text = yield from output("iscsi-ls", f"iscsi://{address(spec.hosts[0])}")
-        found = [line.partition("Target:")[2].split(" Portal:")[0].strip() for line in text.splitlines() if "Target:" in line]
+        found = [
+            line.partition("Target:")[2].split(" Portal:")[0].strip() for line in text.splitlines() if "Target:" in line
+        ]
         return [FoundSource(host=spec.hosts[0], devices=[target]) for target in found or targets_of(text)]
 
     def volume_path(self, pool: Pool, name: str) -> str:

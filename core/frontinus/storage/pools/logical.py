@@ -9,7 +9,7 @@ from frontinus.api.errors import StorageFailed, Unsupported
 from frontinus.storage.pool import Pool
 from frontinus.storage.pools.base import FoundSource, Listing, PoolKind, SourceSpec
 from frontinus.storage.pools.signatures import signature
-from frontinus.storage.steps import Need, Own, Overwrite, Read, Run, Script, ask, output, tell
+from frontinus.storage.steps import Need, Overwrite, Own, Read, Run, Script, ask, output, tell
 from frontinus.storage.volume import BackingStore, Extent, ExtentDevice, Volume, VolumeTarget
 
 REPORT = ("--reportformat", "json", "--units", "b", "--nosuffix")

@@ -29,7 +29,9 @@ class NetFs(MountedFiles):
             yield "<source> of a pool of type 'netfs': only one <host> is possible"
         if any(not re.fullmatch(r"[\w.:\[\]-]+", host.name) or host.name.startswith("-") for host in source.hosts):
             yield "<host>: this is no name of a server"
-        if source.protocol is not None and (source.format not in ("nfs", "auto") or not re.fullmatch(r"[0-9.]+", source.protocol)):
+        if source.protocol is not None and (
+            source.format not in ("nfs", "auto") or not re.fullmatch(r"[0-9.]+", source.protocol)
+        ):
             yield f"<protocol>: version '{source.protocol}' is not for format '{source.format}'"
 
     def mount_source(self, pool: Pool) -> str:

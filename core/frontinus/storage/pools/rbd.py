@@ -42,7 +42,9 @@ class Rbd(PoolKind):
     def cluster(self, pool: Pool) -> tuple[str, ...]:
         """How the tools find the cluster and log in. The key comes from a file that Login fills."""
         source = pool.origin
-        hosts = ",".join(f"{_bracketed(host.name)}:{host.port}" if host.port else _bracketed(host.name) for host in source.hosts)
+        hosts = ",".join(
+            f"{_bracketed(host.name)}:{host.port}" if host.port else _bracketed(host.name) for host in source.hosts
+        )
         words = ("--mon-host", hosts) if hosts else ()
         login = ("--id", source.auth.username or "", "--keyfile", keyfile(pool)) if source.auth is not None else ()
         options = tuple(f"--{option.name}={option.value}" for option in pool.config_options)
@@ -67,7 +69,9 @@ class Rbd(PoolKind):
         return Listing(capacity, used, free, [one for one in volumes if not (one.name or "").endswith(NEW)])
 
     def _listing(self, pool: Pool) -> Script[list[dict[str, Any]]]:
-        text = yield from output("rbd", *self.cluster(pool), "--pool", pool.origin.name or "", "ls", "--long", "--format", "json")
+        text = yield from output(
+            "rbd", *self.cluster(pool), "--pool", pool.origin.name or "", "ls", "--long", "--format", "json"
+        )
         try:
             rows = json.loads(text)
         except ValueError as error:
@@ -87,7 +91,9 @@ class Rbd(PoolKind):
         return f"rbd:{pool.origin.name}/{reserved}"
 
     def unmake(self, pool: Pool, volume: Volume, reserved: str) -> Script[None]:
-        return tell(Run(("rbd", *self.cluster(pool), "rm", "--no-progress", f"{pool.origin.name}/{reserved}"), accept=(0, 2)))
+        return tell(
+            Run(("rbd", *self.cluster(pool), "rm", "--no-progress", f"{pool.origin.name}/{reserved}"), accept=(0, 2))
+        )
 
     def settle(self, pool: Pool, volume: Volume, reserved: str) -> Script[None]:
         name = f"{pool.origin.name}/{volume.name}"
@@ -99,7 +105,9 @@ class Rbd(PoolKind):
     def grow(self, pool: Pool, volume: Volume, size: int) -> Script[None]:
         megabytes = f"{-(-size // 2**20)}M"
         name = f"{pool.origin.name}/{volume.name}"
-        return tell(Run(("rbd", *self.cluster(pool), "resize", "--allow-shrink", "--no-progress", "--size", megabytes, name)))
+        return tell(
+            Run(("rbd", *self.cluster(pool), "resize", "--allow-shrink", "--no-progress", "--size", megabytes, name))
+        )
 
 
 def keyfile(pool: Pool) -> str:

@@ -78,7 +78,9 @@ class Scsi(ScsiLuns):
         parent = adapter.parent_address
         assert parent is not None and parent.address is not None
         at = parent.address
-        functions: list[str] = yield Names(f"/sys/bus/pci/devices/{at.domain:04x}:{at.bus:02x}:{at.slot:02x}.{at.function:x}")
+        functions: list[str] = yield Names(
+            f"/sys/bus/pci/devices/{at.domain:04x}:{at.bus:02x}:{at.slot:02x}.{at.function:x}"
+        )
         ports = [name for name in functions if re.fullmatch(r"host\d+|ata\d+", name)]
         below: set[str] = set(ports)
         for port in ports:
@@ -106,7 +108,11 @@ class Scsi(ScsiLuns):
         """The Fibre Channel host that carries the port: the named one, the one of given names, or one with room."""
         hosts: list[str] = yield Names(FC_HOSTS)
         named = adapter.parent.removeprefix("scsi_") if adapter.parent else None
-        wanted = {"node_name": adapter.parent_wwnn, "port_name": adapter.parent_wwpn, "fabric_name": adapter.parent_fabric_wwn}
+        wanted = {
+            "node_name": adapter.parent_wwnn,
+            "port_name": adapter.parent_wwpn,
+            "fabric_name": adapter.parent_fabric_wwn,
+        }
         for host in hosts:
             if named is not None and host != named:
                 continue

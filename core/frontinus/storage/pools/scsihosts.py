@@ -24,7 +24,7 @@ class ScsiLuns(PoolKind):
         yield Write(f"{SCSI_HOSTS}/host{host}/scan", "- - -")
         volumes: list[Volume] = []
         stable: list[str] = yield Names(pool.path)
-        links = {}
+        links: dict[str, str] = {}
         for name in stable:
             found: Found = yield Inspect(f"{pool.path}/{name}")
             if not re.search(r"-part\d+$", name):

@@ -31,7 +31,8 @@ class Vstorage(Files):
             yield Run(("umount", pool.path))
 
     def is_active(self, pool: Pool) -> Script[bool]:
-        return (yield from ask(Mounted(pool.path))) == f"vstorage://{pool.origin.name}"
+        there = yield from ask(Mounted(pool.path))
+        return bool(there == f"vstorage://{pool.origin.name}")
 
     def delete(self, pool: Pool) -> Script[None]:
         return tell()

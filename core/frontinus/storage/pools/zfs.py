@@ -89,4 +89,6 @@ def zvol(pool: Pool, row: Sequence[str]) -> Volume:
     path = f"{pool.path}/{row[0].removeprefix(_name(pool) + '/')}"
     size = int(row[1])
     allocation = size if row[2].isdigit() and int(row[2]) >= size else int(row[3])
-    return Volume(type="block", name=name, key=path, capacity=size, allocation=allocation, target=VolumeTarget(path=path))
+    return Volume(
+        type="block", name=name, key=path, capacity=size, allocation=allocation, target=VolumeTarget(path=path)
+    )

@@ -1,0 +1,118 @@
+"""Work on volumes that takes a while: shown as a job, and journalled, so that a crash leaves nothing half.
+
+What makes a volume works under another name and is undone at the next start; what wipes one is finished then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Literal, TypeVar
+
+import msgspec
+
+from frontinus.api.errors import Cancelled, FrontinusError
+from frontinus.engine import scripts
+from frontinus.engine.jobs import Job
+from frontinus.engine.poolbook import PoolRecord
+from frontinus.engine.world import World
+from frontinus.storage.definition import format_volume, parse_volume
+from frontinus.storage.pool import Pool
+from frontinus.storage.steps import Remove, Wipe, ask
+from frontinus.storage.volume import Volume
+
+log = logging.getLogger(__name__)
+
+KIND = "volume-work"
+T = TypeVar("T")
+
+
+class Work(msgspec.Struct, kw_only=True):
+    """A document of the journal. `make`: the volume and where it is made; `wipe`: path and algorithm; `stage`: a copy."""
+
+    what: Literal["make", "wipe", "stage"]
+    pool: str
+    xml: str = ""
+    reserved: str = ""
+    path: str = ""
+    algorithm: str = "zero"
+
+
+@asynccontextmanager
+async def journalled(world: World, work: Work) -> AsyncIterator[None]:
+    """Have the work in the journal while the body runs. It stays there when the engine is killed, and only then."""
+    key = uuid.uuid4().hex
+    await world.store.save(KIND, key, msgspec.json.encode(work).decode())
+    try:
+        yield
+    finally:
+        await asyncio.shield(world.store.delete(KIND, key))
+
+
+def making(record: PoolRecord, volume: Volume, reserved: str) -> Work:
+    return Work(what="make", pool=record.uuid, xml=format_volume(volume), reserved=reserved)
+
+
+async def as_job(world: World, kind: str, work: Callable[[Job], Awaitable[T]]) -> T:
+    """Run work as a job of no guest, to its end even when the caller has gone. Raises Cancelled when it is aborted."""
+    result: list[T] = []
+
+    async def inside() -> None:
+        async with world.jobs.run(kind) as job:
+            result.append(await work(job))
+
+    task = asyncio.get_running_loop().create_task(inside(), name=kind)
+    world.keep(task)
+    await asyncio.wait({task})
+    if task.cancelled():
+        raise Cancelled(f"the job ({kind}) was aborted")
+    task.result()
+    return result[0]
+
+
+def meter(job: Job) -> Callable[[int, int], None]:
+    """A progress that the job shows."""
+
+    def progress(done: int, total: int) -> None:
+        job.processed, job.total = done, total
+
+    return progress
+
+
+async def recover(world: World) -> None:
+    """Undo or finish what an earlier engine was at when it ended."""
+    for stored in await world.store.load(KIND):
+        try:
+            work = msgspec.json.decode(stored.text, type=Work)
+            await _settle(world, work)
+        except (FrontinusError, msgspec.MsgspecError) as error:
+            log.error(
+                "unfinished work on a volume could not be settled and is tried again at the next start: %s", error
+            )
+            continue
+        await world.store.delete(KIND, stored.key)
+
+
+async def _settle(world: World, work: Work) -> None:
+    if work.what == "stage":
+        log.warning("an upload was broken off: %s is removed, the volume is as it was", work.path)
+        await scripts.run(world, ask(Remove(work.path)))
+    elif work.what == "wipe":
+        log.warning("wiping %s was broken off: it is wiped again", work.path)
+        await as_job(world, "wipe", lambda job: scripts.run(world, ask(Wipe(work.path, work.algorithm)), meter(job)))
+    else:
+        await _unmake(world, work)
+
+
+async def _unmake(world: World, work: Work) -> None:
+    """Take back a volume that was not made to its end. One that had been is a volume, and is not touched."""
+    record = world.pools.find(work.pool)
+    pool: Pool = record.pool
+    volume = parse_volume(work.xml, pool, sized=False)
+    log.warning("making volume '%s' of pool '%s' was broken off: it is taken back", volume.name, record.name)
+    await scripts.run(world, record.kind.unmake(pool, volume, work.reserved))
+    if record.running is not None:
+        record.found(await scripts.run(world, record.kind.refresh(record.running)))

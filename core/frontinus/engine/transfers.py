@@ -1,0 +1,111 @@
+"""The content of volumes, in and out, through sockets.
+
+An upload to a file works on a copy that takes the file's place at its end: broken off, the volume is as it was. A block
+device has no such copy; there a broken upload leaves what had come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+
+from frontinus.api.descriptor import Descriptor
+from frontinus.api.errors import FrontinusError, InvalidValue, Unsupported, WrongState
+from frontinus.api.events import VolumeEvent
+from frontinus.engine import pools, scripts
+from frontinus.engine.jobs import Job
+from frontinus.engine.poolbook import PoolRecord
+from frontinus.engine.storagework import Work, as_job, journalled, meter
+from frontinus.engine.world import World
+from frontinus.storage.pools.files import temporary
+from frontinus.storage.steps import Remove, ask
+from frontinus.storage.volume import Volume
+
+log = logging.getLogger(__name__)
+DONE = b"\0"
+
+
+class Transfers:
+    """The use cases that move content."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def upload_volume(self, pool: str, volume: str, offset: int = 0, length: int = 0,
+                            sparse: bool = False) -> Descriptor:  # fmt: skip
+        record, found = self._begin(pool, volume, offset, length, "upload")
+        ours, theirs = socket.socketpair()
+
+        async def work(job: Job) -> None:
+            await self._receive(record, found, ours, (offset, length), job, sparse=sparse)
+
+        self.world.spawn(self._until_done(record, found, ours, work, "upload"), f"upload to {found.name}")
+        return Descriptor(theirs.detach())
+
+    async def download_volume(self, pool: str, volume: str, offset: int = 0, length: int = 0,
+                              sparse: bool = False) -> Descriptor:  # fmt: skip
+        record, found = self._begin(pool, volume, offset, length, "download")
+        ours, theirs = socket.socketpair()
+
+        async def work(job: Job) -> None:
+            await self.world.storage.send(ours, found.path, offset, length, meter(job))
+
+        self.world.spawn(self._until_done(record, found, ours, work, "download"), f"download of {found.name}")
+        return Descriptor(theirs.detach())
+
+    def _begin(self, pool: str, volume: str, offset: int, length: int, what: str) -> tuple[PoolRecord, Volume]:
+        """Refuse what cannot be, and mark the volume as being worked on."""
+        record = self.world.pools.find(pool)
+        found = record.volume(volume)
+        if found.type not in ("file", "block"):
+            raise Unsupported(f"volumes of type '{found.type}' have no content that this host can reach")
+        size = found.physical if found.physical is not None else found.capacity or 0
+        if not 0 <= offset <= size or length < 0:
+            raise InvalidValue(
+                f"volume '{found.name}' has {size} bytes, not {offset} and {length} more", field="offset"
+            )
+        name = found.name or ""
+        if name in record.busy:
+            raise WrongState(f"volume '{name}': {record.busy[name]} is under way", state=record.state)
+        record.busy[name] = what
+        return record, found
+
+    async def _until_done(
+        self, record: PoolRecord, volume: Volume, ours: socket.socket, work: object, kind: str
+    ) -> None:
+        """See a transfer to its end. Its reason, if it fails, is the job's."""
+        try:
+            await as_job(self.world, kind, work)  # type: ignore[arg-type]
+        except FrontinusError as error:
+            log.info("%s of volume '%s' of pool '%s' ended early: %s", kind, volume.name, record.name, error)
+        finally:
+            ours.close()
+            record.busy.pop(volume.name or "", None)
+
+    async def _receive(self, record: PoolRecord, volume: Volume, ours: socket.socket, span: tuple[int, int], job: Job, *,
+                       sparse: bool) -> None:  # fmt: skip
+        world, storage = self.world, self.world.storage
+        if volume.type == "block":
+            await storage.receive(ours, volume.path, *span, sparse=False, progress=meter(job))
+        else:
+            staged = temporary(os.path.dirname(volume.path), f"upload of {volume.name}")  # noqa: PTH120
+            async with journalled(world, Work(what="stage", pool=record.uuid, path=staged)):
+                try:
+                    await storage.stage(volume.path, staged, 0)
+                    await storage.receive(ours, staged, *span, sparse=sparse, progress=meter(job))
+                    await storage.replace(staged, volume.path)
+                except BaseException:
+                    await asyncio.shield(scripts.run(world, ask(Remove(staged))))
+                    raise
+        async with record.lock.hold("refresh"):
+            if record.running is not None:
+                await pools.refresh_one(world, record, volume.name or "")
+        self.world.bus.publish(VolumeEvent(pool=record.uuid, volume=volume.name or "", kind="changed"))
+        await asyncio.get_running_loop().sock_sendall(_unblocked(ours), DONE)
+
+
+def _unblocked(sock: socket.socket) -> socket.socket:
+    sock.setblocking(False)
+    return sock

@@ -1,0 +1,224 @@
+"""The bytes of volumes: wiped, copied, received, sent; always in pieces, so that it can be told to stop."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from frontinus.api.errors import Cancelled, StorageFailed
+from frontinus.linux.storage.devices import discard, size_of
+from frontinus.linux.storage.files import FILE_MODE, telling
+from frontinus.linux.storage.notes import note_format, noted_format
+from frontinus.ports.storage import Progress
+from frontinus.storage import wiping
+from frontinus.storage.steps import Overwrite
+
+PIECE = 1 << 20
+WAIT_MS = 500
+"""How often a transfer that nobody feeds looks whether it is to stop."""
+ZEROS = bytes(PIECE)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+
+Stop = threading.Event
+
+
+def _check(stop: Stop) -> None:
+    if stop.is_set():
+        raise Cancelled("told to stop")
+
+
+def overwrite(step: Overwrite) -> None:
+    with telling(step.path):
+        fd = os.open(step.path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            size = _size(fd)
+            length = min(abs(step.length), size)
+            os.pwrite(fd, bytes(length), 0 if step.length > 0 else size - length)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _size(fd: int) -> int:
+    status = os.fstat(fd)
+    return size_of(fd) if stat.S_ISBLK(status.st_mode) else status.st_size
+
+
+def wipe(path: str, algorithm: str, progress: Progress | None, stop: Stop) -> None:
+    """Every pass is on the disk before the next begins."""
+    with telling(path):
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            size = _size(fd)
+            if algorithm == "trim":
+                _trim(fd, size)
+                return
+            spans = [(0, size)] if stat.S_ISBLK(os.fstat(fd).st_mode) else list(data_spans(fd, size))
+            todo = wiping.passes(algorithm)
+            total, done = sum(end - start for start, end in spans) * len(todo), 0
+            for pattern in todo:
+                for start, end in spans:
+                    for at in range(start, end, PIECE):
+                        _check(stop)
+                        length = min(PIECE, end - at)
+                        os.pwrite(fd, _filling(pattern, at, length), at)
+                        done += length
+                        if progress is not None:
+                            progress(done, total)
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _filling(pattern: bytes | None, at: int, length: int) -> bytes:
+    if pattern is None:
+        return os.urandom(length)
+    shift = at % len(pattern)
+    return (pattern * (length // len(pattern) + 2))[shift : shift + length]
+
+
+def _trim(fd: int, size: int) -> None:
+    if stat.S_ISBLK(os.fstat(fd).st_mode):
+        discard(fd, size)
+    else:
+        os.ftruncate(fd, 0)
+        os.ftruncate(fd, size)
+    os.fsync(fd)
+
+
+def data_spans(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where a file has data; all of it on a file system that does not tell."""
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(fd, at, os.SEEK_DATA)
+            end = os.lseek(fd, start, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            yield at, size
+            return
+        yield start, min(end, size)
+        at = end
+
+
+def stage(source: str, target: str, length: int, stop: Stop) -> None:
+    """A sparse copy that shares its blocks where the file system can, with the format that is noted for the original."""
+    with telling(source):
+        Path(target).unlink(missing_ok=True)
+        reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            writing = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+            try:
+                size = os.fstat(reading).st_size
+                os.ftruncate(writing, size)
+                for start, end in data_spans(reading, size):
+                    _copy(reading, writing, max(start, length), end, stop)
+                noted = noted_format(reading)
+                if noted is not None:
+                    note_format(writing, noted)
+            finally:
+                os.close(writing)
+        finally:
+            os.close(reading)
+
+
+def _copy(reading: int, writing: int, start: int, end: int, stop: Stop) -> None:
+    while start < end:
+        _check(stop)
+        done = os.copy_file_range(reading, writing, min(16 * PIECE, end - start), start, start)
+        if done == 0:
+            return
+        start += done
+
+
+def receive(
+    sock: socket.socket, path: str, offset: int, length: int, progress: Progress, stop: Stop, *, sparse: bool
+) -> int:
+    """Write what comes until the other side is done. A side that closes without having shut down is done as well."""
+    with telling(path):
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            end = min(_size(fd), offset + length) if length else _size(fd)
+            at = offset
+            for data in _incoming(sock, stop):
+                if at + len(data) > end:
+                    raise StorageFailed(
+                        f"{path}: more was sent than the {end - offset} bytes that there is room for", path=path
+                    )
+                if not (sparse and _punched(fd, data, at)):
+                    _write_all(fd, data, at)
+                at += len(data)
+                progress(at - offset, end - offset)
+            os.fsync(fd)
+            return at - offset
+        finally:
+            os.close(fd)
+
+
+def _incoming(sock: socket.socket, stop: Stop) -> Iterator[bytes]:
+    for _ in _ready(sock, select.POLLIN, stop):
+        try:
+            data = sock.recv(PIECE)
+        except BlockingIOError:
+            continue
+        if not data:
+            return
+        yield data
+
+
+def _ready(sock: socket.socket, what: int, stop: Stop) -> Iterator[None]:
+    """Once each time that the socket is ready."""
+    sock.setblocking(False)
+    poll = select.poll()
+    poll.register(sock, what)
+    while True:
+        _check(stop)
+        if poll.poll(WAIT_MS):
+            yield
+
+
+def _write_all(fd: int, data: bytes, at: int) -> None:
+    rest = memoryview(data)
+    while rest:
+        done = os.pwrite(fd, rest, at)
+        rest, at = rest[done:], at + done
+
+
+def _punched(fd: int, data: bytes, at: int) -> bool:
+    """Make a hole for zeros, where the file system has holes (fallocate(2))."""
+    return data == ZEROS[: len(data)] and _libc.fallocate(fd, _PUNCH_HOLE | _KEEP_SIZE, at, len(data)) == 0
+
+
+def send(sock: socket.socket, path: str, offset: int, length: int, progress: Progress, stop: Stop) -> int:
+    """Send content until its end, or until nobody reads any more."""
+    with telling(path):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            end = min(_size(fd), offset + length) if length else _size(fd)
+            at = offset
+            for _ in _ready(sock, select.POLLOUT, stop):
+                if at >= end:
+                    break
+                try:
+                    sent = os.sendfile(sock.fileno(), fd, at, min(PIECE, end - at))
+                except BlockingIOError:
+                    continue
+                if sent == 0:
+                    break
+                at += sent
+                progress(at - offset, end - offset)
+            sock.shutdown(socket.SHUT_WR)
+            return at - offset
+        finally:
+            os.close(fd)
