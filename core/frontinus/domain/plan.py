@@ -39,6 +39,21 @@ class OpenFile:
     mode: int = 0o600
 
 
+Rate = tuple[int, int, int]
+"""Average and peak in KiB/s, burst in KiB; 0 is none."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How fast packets go: `inbound` to the guest, `outbound` from it. `floor`, in KiB/s: what the guest's class of
+    its network's bridge always gets."""
+
+    inbound: Rate | None = None
+    outbound: Rate | None = None
+    floor: int | None = None
+    class_id: int | None = None
+
+
 @dataclass(frozen=True)
 class Tap:
     """A tap device (empty name: the kernel numbers it vnet%d), on a bridge or not, passed as descriptors, one a queue.
@@ -70,6 +85,7 @@ class Tap:
     """Addresses of the host's end: address, prefix, peer."""
     routes: tuple[tuple[str, int | None, str | None, int | None], ...] = ()
     """Routes by way of it: destination, prefix, gateway, metric."""
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from frontinus.api.errors import HostFailed
-from frontinus.engine import runstate
+from frontinus.engine import netports, runstate
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 
@@ -15,6 +15,7 @@ async def end(world: World, record: Record, running: Running) -> None:
     await world.resources.tear_down(running.undo)
     await world.limits.remove(running.process.record.folder)
     await world.store.delete(runstate.KIND, record.uuid)
+    await netports.release(world, record.uuid)
     world.ports.release(running.guest)
     if record.running is running:
         record.running = None

@@ -25,7 +25,7 @@ from frontinus.domain.plugging import (
     replace_device,
     user_of,
 )
-from frontinus.engine import runstate, trail, unplugging
+from frontinus.engine import netports, runstate, trail, unplugging
 from frontinus.engine.halves import Halves
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
@@ -65,8 +65,18 @@ class Hotplug:
 
     async def _plug_one(self, record: Record, running: Running, after: Guest, device: Device) -> None:
         """Set up what the device needs on the host, then plug; walk back if QEMU refuses."""
+        if isinstance(device, Interface):
+            await netports.plug_card(self.world, record, device)
+        try:
+            await self._plug_planned(record, running, after, device)
+        except BaseException:
+            if isinstance(device, Interface):
+                await netports.release_card(self.world, device)
+            raise
+
+    async def _plug_planned(self, record: Record, running: Running, after: Guest, device: Device) -> None:
         plan = self.world.hypervisor.plan_device(after, device, running.capabilities, self.world.host)
-        prepared = await self._prepare(record, running, plan)
+        prepared = await self._prepare(record, running, plan, after)
         try:
             if isinstance(device, Interface) and device.alias in prepared.names:
                 device.target = prepared.names[device.alias]
@@ -77,12 +87,13 @@ class Hotplug:
         finally:
             _close(prepared.fds)
 
-    async def _prepare(self, record: Record, running: Running, plan: DevicePlan) -> Prepared:
+    async def _prepare(self, record: Record, running: Running, plan: DevicePlan, guest: Guest) -> Prepared:
         """Set up a plan's resources; their undo records join those of the guest before anything is made."""
         who = await self.world.resources.credentials(record.uuid)
         known = len(running.undo)
         there = {one.get("path") for one in running.undo if one.get("kind") == "folder"}
-        wanted = [one for one in plan.resources if not (isinstance(one, Folder) and one.path in there)]
+        resources = netports.with_floors(self.world, guest, plan.resources)
+        wanted = [one for one in resources if not (isinstance(one, Folder) and one.path in there)]
 
         async def journal(undo: Sequence[dict[str, object]]) -> None:
             running.undo[known:] = [{**one, "alias": plan.alias} for one in undo]
@@ -152,11 +163,13 @@ class Hotplug:
     async def _change(self, record: Record, running: Running, device: Device) -> None:
         old = find_device(running.guest, device)
         new = device.clone(alias=old.alias, address=old.address)
+        if isinstance(old, Interface) and isinstance(new, Interface):
+            netports.stay(old, new)
         new.complete(running.guest, running.capabilities, self.world.host)
         if isinstance(new, Disk):
             number_layers([new], last_layer(running.guest.devices.disks))
         plan = self.world.hypervisor.plan_update(running.guest, old, new, running.capabilities, self.world.host)
-        prepared = await self._prepare(record, running, plan)
+        prepared = await self._prepare(record, running, plan, running.guest)
         try:
             await running.process.update(plan, prepared.fds)
         except BaseException:

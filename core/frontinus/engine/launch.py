@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.prepare import prepare
-from frontinus.engine import runstate, trail
+from frontinus.engine import netports, runstate, trail
 from frontinus.engine.enforcing import enforce
 from frontinus.engine.news import follow
 from frontinus.engine.record import Record, Running
@@ -29,9 +29,12 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
     process: RunningGuest | None = None
     folder = world.host.paths.guest(live.id or 0, live.name)
     try:
+        await netports.plug(world, record, live)
         plan = world.hypervisor.plan(live, caps, world.host, incoming=incoming is not None)
         who = await world.resources.credentials(record.uuid)
-        prepared = await world.resources.set_up(plan.resources, who, _journal(world, record, plan.folder))
+        prepared = await world.resources.set_up(
+            netports.with_floors(world, live, plan.resources), who, _journal(world, record, plan.folder)
+        )
         process = await world.hypervisor.launch(
             plan, prepared.fds, who, incoming, born=lambda pid: world.limits.enter(plan.folder, pid)
         )
@@ -49,6 +52,7 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
         await world.limits.remove(folder)
         await world.resources.tear_down(prepared.undo)
         await world.store.delete(runstate.KIND, record.uuid)
+        await netports.release(world, record.uuid)
         raise
     finally:
         for fd in prepared.fds.values():

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import NoSuchGuest
+from frontinus.api.errors import NoSuchGuest, NoSuchNetwork
 from frontinus.api.identity import Identity
 from frontinus.api.permissions import PERMISSIONS
 from frontinus.api.views import JobView
 from frontinus.engine import pools
+from frontinus.engine.addresses import Addresses
 from frontinus.engine.agent import AgentDesk
 from frontinus.engine.definitions import Definitions
 from frontinus.engine.hotplug import Hotplug
@@ -17,6 +18,8 @@ from frontinus.engine.inspection import Inspection
 from frontinus.engine.interaction import Interaction
 from frontinus.engine.inventory import Inventory
 from frontinus.engine.limits import Limiting
+from frontinus.engine.netrecovery import recover_networks, start_networks
+from frontinus.engine.networks import Networks
 from frontinus.engine.node import NodeDesk
 from frontinus.engine.pending import pending
 from frontinus.engine.placement import Placement
@@ -58,7 +61,7 @@ class LocalEngine:
         services = (self.power, Definitions(world), Saving(world), Interaction(world), Tuning(world), Hotplug(world),
                     Statistics(world), Inventory(world), JobDesk(world), Placement(world), Limiting(world),
                     Throttling(world), Inspection(world), AgentDesk(world), NodeDesk(world), Pools(world), Volumes(world),
-                    Transfers(world), Secrets(world))  # fmt: skip
+                    Transfers(world), Secrets(world), Networks(world), Addresses(world))  # fmt: skip
         self._use_cases: dict[str, Callable[..., object]] = pending() | {
             name: getattr(service, name) for service in services for name in PERMISSIONS if hasattr(service, name)
         }
@@ -70,7 +73,9 @@ class LocalEngine:
         """Find what an earlier engine left, then start what is marked for it."""
         await load_secrets(self.world)
         await load_pools(self.world)
+        await recover_networks(self.world)
         await recover(self.world)
+        await start_networks(self.world, autostart=autostart)
         if autostart:
             self.world.spawn(self._autostart(), "autostart")
 
@@ -87,6 +92,8 @@ class LocalEngine:
                 if record.running.news is not None:
                     record.running.news.cancel()
                 await record.running.process.detach()
+        if self.world.host_networks is not None:
+            await self.world.host_networks.close()
 
     def session(self, who: Identity) -> Engine:
         """The facade for one caller."""
@@ -94,7 +101,7 @@ class LocalEngine:
 
     def _details(self, given: Mapping[str, object]) -> Mapping[str, str]:
         """Facts of the object that a permission is asked for."""
-        found = {**self._guest_details(given), **stored_details(self.world, given)}
+        found = {**self._guest_details(given), **self._network_details(given), **stored_details(self.world, given)}
         return {**found, "connect_driver": self.world.hypervisor.name} if found else {}
 
     def _guest_details(self, given: Mapping[str, object]) -> dict[str, str]:
@@ -106,3 +113,13 @@ class LocalEngine:
         except NoSuchGuest:
             return {}
         return {"domain_name": record.name, "domain_uuid": record.uuid}
+
+    def _network_details(self, given: Mapping[str, object]) -> dict[str, str]:
+        key = given.get("network")
+        if not isinstance(key, str):
+            return {}
+        try:
+            record = self.world.networks.find(key)
+        except NoSuchNetwork:
+            return {}
+        return {"network_name": record.name, "network_uuid": record.uuid}

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from frontinus.api.blockjobs import BlockJobCalls
 from frontinus.api.errors import Unsupported
 from frontinus.api.filters import FilterCalls
-from frontinus.api.networks import NetworkCalls
 from frontinus.api.snapshots import SnapshotCalls
 
 CONCERNS: tuple[type, ...] = (
-    NetworkCalls, FilterCalls, SnapshotCalls, BlockJobCalls,
+    FilterCalls, SnapshotCalls, BlockJobCalls,
 )  # fmt: skip
-"""Those of which the engine lacks something."""
+"""Those of which the engine lacks something; a use case that it has takes the place of the one here."""
 
 
 def pending() -> dict[str, Callable[..., object]]:

@@ -9,7 +9,7 @@ from frontinus.api.errors import FrontinusError, InvalidXML, NoSuchProcess
 from frontinus.api.views import REASONS, State
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.guest import Guest
-from frontinus.engine import runstate, saving
+from frontinus.engine import netports, runstate, saving
 from frontinus.engine.halves import KIND
 from frontinus.engine.news import follow
 from frontinus.engine.record import Record, Running
@@ -143,6 +143,7 @@ async def _bury(world: World, state: RunState, why: Exception) -> None:
     log.warning("guest %s does not run any more: %s", state.name, why)
     await world.hypervisor.end_strays(state.folder)
     await world.resources.tear_down(state.undo)
+    await netports.release(world, state.uuid)
     await world.limits.remove(state.folder)
     await world.store.delete(runstate.KIND, state.uuid)
     record = world.guests.get(state.uuid)

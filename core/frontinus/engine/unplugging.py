@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from frontinus.domain.devices.base import Device
+from frontinus.domain.devices.interface import Interface
 from frontinus.domain.plugging import remove_device
-from frontinus.engine import runstate, trail
+from frontinus.engine import netports, runstate, trail
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 
@@ -18,6 +19,8 @@ async def gone(world: World, record: Record, running: Running, device: Device) -
     held = [one for one in running.undo if one.get("alias") == device.alias]
     await world.resources.tear_down(held)
     running.undo = [one for one in running.undo if one not in held]
+    if isinstance(device, Interface):
+        await netports.release_card(world, device)
     if record.running is running:
         await runstate.save_running(world.store, record)
         world.changed(record)

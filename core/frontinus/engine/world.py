@@ -14,6 +14,7 @@ from frontinus.domain.host import HostFacts
 from frontinus.engine.bus import EventBus
 from frontinus.engine.displays import DisplayPorts
 from frontinus.engine.jobs import Job, Jobs
+from frontinus.engine.netrecord import NetworkRegistry
 from frontinus.engine.poolbook import PoolBook
 from frontinus.engine.record import Record
 from frontinus.engine.registry import Registry
@@ -21,6 +22,7 @@ from frontinus.engine.secretbook import SecretBook
 from frontinus.engine.unlimited import Unlimited
 from frontinus.ports import AuditTrail, Hypervisor, Keeper, Resources, StateStore, StorageHost
 from frontinus.ports.limits import Limits
+from frontinus.ports.networks import HostNetworks
 from frontinus.ports.node import Node
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,10 @@ class World:
     limits: Limits = field(default_factory=Unlimited)
     security_model: SecurityModel = SecurityModel(model="", doi="")
     guests: Registry = field(default_factory=Registry)
+    host_networks: HostNetworks | None = None
+    networks: NetworkRegistry = field(default_factory=NetworkRegistry)
+    default_network: bool = False
+    """Whether the first start makes one."""
 
     def __post_init__(self) -> None:
         self.bus = EventBus(self.picture)
@@ -51,6 +57,8 @@ class World:
         self.secrets = SecretBook(self.keeper)
         self.restarts: Mapping[str, int] = {}
         """Of adapters by name; the supervisor's own count."""
+        self.guarding = asyncio.Lock()
+        """Held while the rules of all networks are put in place."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def picture(self) -> Snapshot:
@@ -58,6 +66,7 @@ class World:
         return Snapshot(
             generation=self.bus.generation,
             guests=self.guests.views(),
+            networks=self.networks.views(),
             pools=self.pools.views(),
             secrets=self.secrets.views(),
         )

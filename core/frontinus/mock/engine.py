@@ -14,6 +14,7 @@ from frontinus.mock.audit import MemoryAudit
 from frontinus.mock.hypervisor import MockHypervisor
 from frontinus.mock.keeper import MemoryKeeper
 from frontinus.mock.limits import MemoryLimits
+from frontinus.mock.networks import MemoryNetworks
 from frontinus.mock.node import MockNode
 from frontinus.mock.resources import MemoryResources
 from frontinus.mock.storage import MemoryStorage
@@ -82,7 +83,8 @@ async def mock_engine(paths: Paths | None = None, *, guests: int = 0, fixture: b
     """An engine on the mock: with the fixture's guest running, and `guests` more."""
     host = HostFacts(cpus=8, paths=paths or Paths())
     world = World(MockHypervisor(), MemoryResources(), MemoryStore(), host, host_view, MemoryAudit(),
-                  MockNode(), MemoryStorage(), MemoryKeeper(), MemoryLimits())  # fmt: skip
+                  MockNode(), MemoryStorage(), MemoryKeeper(), MemoryLimits(),
+                  host_networks=MemoryNetworks())  # fmt: skip
     engine = LocalEngine(world)
     session = engine.session(ROOT)
     if fixture:

@@ -19,7 +19,7 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.devices.base import Device
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
-from frontinus.domain.plan import DevicePlan, LaunchPlan
+from frontinus.domain.plan import DevicePlan, LaunchPlan, Tap
 from frontinus.mock.capabilities import capabilities
 from frontinus.mock.tending import MockTending
 from frontinus.ports import Credentials, GuestFacts, GuestFigures, RunRecord
@@ -210,7 +210,11 @@ class MockHypervisor:
     def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:
         folder = host.paths.guest(guest.id or 0, guest.name)
         self._planned = guest
-        return LaunchPlan((capabilities.emulator, "-name", guest.name), {}, (), folder, f"{folder}/monitor.sock")
+        taps = tuple(
+            Tap(mac=card.mac or "", fds=(), alias=card.alias or "", bridge=card.source.bridge)
+            for card in guest.devices.interfaces if card.type in ("network", "bridge") and card.source
+        )  # fmt: skip
+        return LaunchPlan((capabilities.emulator, "-name", guest.name), {}, taps, folder, f"{folder}/monitor.sock")
 
     def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts) -> DevicePlan:
         return DevicePlan(device.alias or "")

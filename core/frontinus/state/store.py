@@ -51,6 +51,10 @@ KINDS: Mapping[str, Kind] = {
     "volume-work": Kind("state", "volume-work", ".json"),
     "secrets": Kind("config", "secrets", ".xml"),
     "secret-values": Kind("config", "secret-values", ".sealed"),
+    "networks": Kind("config", "networks", ".xml"),
+    "networks-autostart": Kind("config", "networks-autostart", ""),
+    "networks-running": Kind("run", "networks", ".json"),
+    "marks": Kind("state", "marks", ""),
 }
 
 

@@ -161,7 +161,14 @@ class Interface(Device, VirtioOptions, tag="interface"):
             self.target = None
         self.guest_actual = None
         if self.source is not None:
-            self.source.port_id = None
+            self._leave_network(self.source)
+
+    def _leave_network(self, source: InterfaceSource) -> None:
+        """What a network gave to this run: its bridge or device, and the kind of card that this made."""
+        if source.network and source.port_id:
+            self.type, self.managed = "network", None
+            source.bridge = source.device = source.mode = source.host_device = None
+        source.port_id = None
 
     def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
         """Choose the model, the address, and what the source leaves open."""
