@@ -21,11 +21,11 @@ from frontinus_snmp import store
 from frontinus_snmp.agent import Agent
 from frontinus_snmp.control import Control
 from frontinus_snmp.link import Link
-from frontinus_snmp.main import configure
 from frontinus_snmp.manage import Manage
 from frontinus_snmp.notify import Notifier
 from frontinus_snmp.objects import modules
 from frontinus_snmp.rows import State
+from frontinus_snmp.service import configure
 from frontinus_snmp.settings import Settings, V2c
 from frontinus_snmp.tree import View
 from frontinus_snmp.usm import Authority, User, make_user

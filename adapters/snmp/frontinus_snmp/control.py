@@ -56,12 +56,16 @@ def _is_text(content: bytes) -> bool:
         return False
 
 
-def plan(request: Pdu, tree: Tree, view: View) -> Sequence[Step]:
+Variable = tuple[Oid, int, bytes]
+"""Name, tag and content of what shall be set."""
+
+
+def plan(variables: Sequence[Variable], tree: Tree, view: View) -> Sequence[Step]:
     """The steps that fulfil a SET, in the order in which they are to be done. Raises Refusal. Nothing is changed."""
     steps: list[Step] = []
     rows: dict[tuple[str, Oid], tuple[Table[Any], dict[str, Wish]]] = {}
     seen: set[Oid] = set()
-    for place, (name, tag, content) in enumerate(pdu.variables(request), 1):
+    for place, (name, tag, content) in enumerate(variables, 1):
         if not view.allows(name):
             raise Refusal(pdu.NO_ACCESS, place)
         item, table, index = _writable(tree, name, place)
@@ -91,25 +95,28 @@ def _writable(tree: Tree, name: Oid, place: int) -> tuple[Scalar | Column[Any], 
     return spot.item, spot.table, spot.index
 
 
-async def commit(steps: Sequence[Step]) -> Result:
-    """Do the steps, or none of them: error status and index."""
+async def commit(steps: Sequence[Step]) -> tuple[int, int, list[Step]]:
+    """Do the steps: error status, index, and those that were done when one failed or all were done."""
     done: list[Step] = []
     for step in steps:
         try:
             await step.do()
         except FrontinusError as error:
             log.warning("%s failed: %s", step.what, error.message)
-            return (pdu.COMMIT_FAILED, step.place) if await _undo(done) else (pdu.UNDO_FAILED, 0)
+            return pdu.COMMIT_FAILED, step.place, done
         done.append(step)
-    return DONE
+    return pdu.NO_ERROR, 0, done
 
 
-async def _undo(done: Sequence[Step]) -> bool:
+async def undo(done: Sequence[Step]) -> bool:
+    """Take back what was done, the last first; whether all of it could be."""
     complete = True
     for step in reversed(done):
         try:
-            assert step.undo is not None  # what has none comes last
-            await step.undo()
+            if step.undo is None:
+                complete = False
+            else:
+                await step.undo()
         except FrontinusError as error:
             log.error("'%s' could not be taken back: %s", step.what, error.message)
             complete = False
@@ -152,18 +159,44 @@ class Control:
 
     async def _once(self, request: Pdu, view: View, who: str) -> Result:
         async with self._turn:
-            self._tree.state.manage = await self._manage.engine()
             try:
-                steps = plan(request, self._tree, view)
+                steps = await self.plan(pdu.variables(request), view)
             except Refusal as refusal:
-                self._counters["setsRefused"] += 1
                 log.info("SET by %s refused: %s", who, refusal)
                 return refusal.status, refusal.place
-            status, index = await commit(steps)
-            self._counters["setsFailed" if status else "setsDone"] += 1
-            for step in steps:
-                log.info("SET by %s: %s: %s", who, step.what, "done" if not status else "not done")
-            self._tree.fill()
-            if self._tree.state.manage is not None:
-                await self._shown(await self._manage.generation())
+            status, index, done = await self.commit(steps, who)
+            if status and not await self.undo(done):
+                return pdu.UNDO_FAILED, 0
             return status, index
+
+    # the three phases, as AgentX's masters ask for them
+
+    async def plan(self, variables: Sequence[Variable], view: View) -> Sequence[Step]:
+        """Raises Refusal."""
+        self._tree.state.manage = await self._manage.engine()
+        try:
+            return plan(variables, self._tree, view)
+        except Refusal:
+            self._counters["setsRefused"] += 1
+            raise
+
+    async def commit(self, steps: Sequence[Step], who: str) -> tuple[int, int, list[Step]]:
+        """Error status, index, and what was done, which shows when this returns."""
+        status, index, done = await commit(steps)
+        self._counters["setsFailed" if status else "setsDone"] += 1
+        for step in steps:
+            log.info("SET by %s: %s: %s", who, step.what, "done" if not status else "not done")
+        await self._settle()
+        return status, index, done
+
+    async def undo(self, done: Sequence[Step]) -> bool:
+        """Take back what was done; whether all of it could be."""
+        complete = await undo(done)
+        if done:
+            await self._settle()
+        return complete
+
+    async def _settle(self) -> None:
+        self._tree.fill()
+        if self._tree.state.manage is not None:
+            await self._shown(await self._manage.generation())

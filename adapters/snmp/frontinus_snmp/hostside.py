@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,12 +18,15 @@ from frontinus.api.networks import LeaseView
 from frontinus.api.storage import VolumeView
 from frontinus_snmp import store
 from frontinus_snmp.ber import Oid
+from frontinus_snmp.hostres import Reader
 from frontinus_snmp.model import Model
 from frontinus_snmp.rows import Node, State
 
 log = logging.getLogger(__name__)
 NODES = Path("/sys/devices/system/node")
 READ_AT_ONCE = 16
+APART = 2.0
+"""Seconds between two looks at the host's own figures."""
 T = TypeVar("T")
 K = TypeVar("K", int, Oid)
 
@@ -35,6 +39,7 @@ class HostSide:
         self._numbers = store.Numbers(folder, store.HOST)
         self._volumes: dict[str, Sequence[VolumeView]] = {}
         self._leases: dict[str, Sequence[LeaseView]] = {}
+        self._resources, self._measured = Reader(), float("-inf")
         state.host_numbers = self._numbers.numbers
 
     def forget(self) -> None:
@@ -46,7 +51,11 @@ class HostSide:
         """What changes without news: the host's memory, the progress of jobs, what a network's leases are."""
         with suppress(FrontinusError):
             self._state.host = await engine.host()
-        self._state.nodes = await asyncio.to_thread(nodes)
+        now = time.monotonic()
+        if now - self._measured >= APART:
+            self._measured = now
+            self._state.nodes = await asyncio.to_thread(nodes)
+            self._state.resources = await asyncio.to_thread(self._resources.read)
         await self._jobs(engine)
 
     async def _jobs(self, engine: Engine) -> None:

@@ -18,6 +18,7 @@ from frontinus_snmp.outbox import Outbox, Seal
 from frontinus_snmp.peer import Peer
 from frontinus_snmp.rows import Guest, Places, Row, State
 from frontinus_snmp.settings import Receiver, Settings
+from frontinus_snmp.subagent import Subagent
 from frontinus_snmp.tree import View, encode
 from frontinus_snmp.usm import AUTH, PRIV, Authority, User
 
@@ -36,8 +37,12 @@ class Notifier:
                  modules: Sequence[Module], peers: Mapping[tuple[bytes, str], User] | None = None) -> None:  # fmt: skip
         self._authority, self._state, self._settings, self._counters = authority, state, settings, counters
         self._peers = peers or {}
-        self._known = {note.name: (module, note) for module in modules for note in module.notifications}
+        self._known = {
+            note.name: (module, note) for module in (agent.MODULE, *modules) for note in module.notifications
+        }
         self._outboxes: list[tuple[View, Outbox]] = []
+        self.master: Subagent | None = None
+        """A master agent, which passes everything on as it is configured itself."""
         self._bulk: dict[str, set[int]] = {}
         self._flush: asyncio.TimerHandle | None = None
         self._stranger = float("-inf")
@@ -48,7 +53,6 @@ class Notifier:
             if made is not None:
                 await made[1].open()
                 self._outboxes.append(made)
-        self._send(agent.TRAPS, self._known["coldStart"][1], [])
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
@@ -82,6 +86,10 @@ class Notifier:
         return lambda number, body: self._authority.message(number, user, body, AUTH | PRIV)
 
     # --- what is told
+
+    def cold_start(self) -> None:
+        """The agent started."""
+        self._send(agent.TRAPS, self._known["coldStart"][1], [])
 
     def tell(self, news: News) -> None:
         """Send one piece of news, if its switch is on."""
@@ -126,6 +134,8 @@ class Notifier:
         for view, outbox in self._outboxes:
             if view.allows(name) and all(view.allows(oid) for oid, _ in bindings):
                 outbox.put(b"".join(bodies))
+        if self.master is not None:
+            self.master.put(b"".join(bodies))
 
     # --- bulk
 

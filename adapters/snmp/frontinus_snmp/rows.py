@@ -15,6 +15,7 @@ from frontinus.api.storage import PoolView, VolumeView
 from frontinus.api.views import BlockStats, GuestStats, GuestView, HostView, InterfaceStats, JobView
 from frontinus_snmp.ber import Oid
 from frontinus_snmp.details import EMPTY, Details, Disk
+from frontinus_snmp.hostres import HostResources
 from frontinus_snmp.roots import ROOT
 from frontinus_snmp.rtnetlink import LinkStats
 
@@ -77,6 +78,7 @@ class State:
     """Pools, networks and what they have, with their numbers, in the order of these."""
     links: Mapping[str, LinkStats] = field(default_factory=dict)
     """The host's network devices that are shown, by name."""
+    resources: HostResources = field(default_factory=HostResources)
     own: bool = True
     """Whether FRONTINUS-MIB's notifications are told."""
     counters: Counter[str] = field(default_factory=Counter)

@@ -92,8 +92,12 @@ class Settings:
     host: bool = True
     """Whether IF-MIB and HOST-RESOURCES-MIB are served."""
     definitions: Mapping[str, Path] = field(default_factory=dict)
+    folder: Path | None = None
+    """Stored definitions by name, and where they are."""
     agentx: str = ""
-    """The socket of a master agent; then this one opens no port."""
+    """The socket of a master agent, or tcp:ADDRESS:PORT; then this one opens no port."""
+    agentx_write: str = ""
+    """The view of what the master agent may change; without a name nothing."""
 
     def view(self, name: str) -> View:
         """A view by name; one that does not exist shows nothing."""
@@ -132,7 +136,9 @@ def load(path: Path) -> Settings:
         raise BadConfig(f"{path}: {error}") from None
     reader = Reader(path, document)
     views = {**VIEWS, **{name: _view(table) for name, table in reader.tables("views")}}
+    master = reader.table("agentx") or Reader(path, {}, "agentx")
     told = reader.table("notifications") or Reader(path, {}, "notifications")
+    folder, stored = _definitions(reader)
     found = Settings(
         listen=tuple(_address(reader, text) for text in reader.strings("listen")) or LISTEN,
         contact=reader.text("contact"), location=reader.text("location"),
@@ -143,9 +149,11 @@ def load(path: Path) -> Settings:
         bulk_seconds=told.number("bulk_seconds", Settings.bulk_seconds, 0, 60),
         pool_full=told.number("pool_full", Settings.pool_full, 1, 100),
         root=_oid(reader, found_root) if (found_root := reader.text("root")) else ROOT,
-        host=reader.flag("host", True), definitions=_definitions(reader), agentx=reader.text("agentx"),
+        host=reader.flag("host", True), definitions=stored, folder=folder,
+        agentx=master.text("socket"), agentx_write=master.text("write_view"),
     )  # fmt: skip
     told.done()
+    master.done()
     reader.done()
     if found.v2c and found.v2c.view not in views:
         raise BadConfig(f"{path}: 'v2c.view' names no view")
@@ -154,10 +162,11 @@ def load(path: Path) -> Settings:
     return found
 
 
-def _definitions(reader: Reader) -> Mapping[str, Path]:
-    folder = reader.text("definitions")
+def _definitions(reader: Reader) -> tuple[Path | None, Mapping[str, Path]]:
+    text = reader.text("definitions")
+    folder = Path(text) if text else None
     try:
-        return definitions.stored(Path(folder) if folder else None)
+        return folder, definitions.stored(folder)
     except OSError as error:
         raise BadConfig(f"{reader.where('definitions')}: {error}") from None
 

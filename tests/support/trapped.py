@@ -1,0 +1,64 @@
+"""net-snmp's snmptrapd, which receives notifications, and what it wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.snmp import COMMUNITY, PASSWORDS, until
+
+THEIRS = bytes.fromhex("80001f8804746573742d72656365697665")
+"""The receiver's engine: for informs it is the authority."""
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Receiving:
+    """snmptrapd, and what it wrote."""
+
+    port: int
+    file: Path
+
+    def lines(self, number: str) -> list[str]:
+        """Lines that tell the notification of this name."""
+        lines = self.file.read_text().splitlines() if self.file.exists() else []
+        return [line for line in lines if f"OID: .{number}\t" in line + "\t"]
+
+    async def told(self, number: str, accept: Callable[[str], bool] = lambda line: True) -> str:
+        await until(lambda: any(map(accept, self.lines(number))), 30)
+        return next(filter(accept, self.lines(number)))
+
+
+@contextlib.asynccontextmanager
+async def receiving(folder: Path, port: int, engine_id: bytes = b"") -> AsyncIterator[Receiving]:
+    """`engine_id`: ours, for traps as `monitor`; informs as `informer` and communities are received in any case."""
+    auth, priv = (password.decode() for password in PASSWORDS)
+    lines = (
+        [f"createUser -e 0x{engine_id.hex()} monitor SHA-256 {auth} AES {priv}", "authUser log monitor"]
+        if engine_id
+        else []
+    )
+    lines += [f"createUser -e 0x{THEIRS.hex()} informer SHA-256 {auth} AES {priv}", "authUser log informer",
+              f"authCommunity log {COMMUNITY.decode().replace(' ', '-')}", f"exactEngineID 0x{THEIRS.hex()}"]  # fmt: skip
+    (folder / "snmptrapd.conf").write_text("\n".join(lines) + "\n")
+    file = folder / "trapped"
+    process = await asyncio.create_subprocess_exec(
+        "snmptrapd", "-f", "-C", "-c", str(folder / "snmptrapd.conf"), "-On", "-Oe", "-Lf", str(file), f"udp:127.0.0.1:{port}",
+        env={**os.environ, "MIBS": "", "SNMP_PERSISTENT_DIR": str(folder)}, stdin=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        await until(lambda: file.exists() and "NET-SNMP" in file.read_text(), 30)
+        yield Receiving(port, file)
+    finally:
+        process.terminate()
+        await process.wait()
