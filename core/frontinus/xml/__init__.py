@@ -4,6 +4,7 @@ from frontinus.xml.mapping import (
     Element,
     ElementCodec,
     Flag,
+    Kinds,
     MappingError,
     Model,
     Raw,
@@ -19,6 +20,6 @@ from frontinus.xml.reader import DocumentError, document, parse_document
 from frontinus.xml.writer import View, format_document, to_element
 
 __all__ = [
-    "DocumentError", "Element", "ElementCodec", "Flag", "MappingError", "Model", "Raw", "Size", "Unknown",
+    "DocumentError", "Element", "ElementCodec", "Flag", "Kinds", "MappingError", "Model", "Raw", "Size", "Unknown",
     "Variants", "View", "document", "format_document", "many", "one", "parse_document", "texts", "to_element", "xml",
 ]  # fmt: skip

@@ -129,6 +129,16 @@ class Variants:
         return self.models[word]
 
 
+@dataclass(frozen=True)
+class Kinds:
+    """Chooses the model of an element by its tag. A field of several kinds of element keeps them in one order."""
+
+    models: Mapping[str, type[Model]]
+
+    def model(self, element: Element) -> type[Model]:
+        return self.models[element.tag]
+
+
 @dataclass(frozen=True, eq=False)
 class Spec:
     """What the mapping knows of one field."""
@@ -157,12 +167,12 @@ def texts(path: str, codec: Codec[Any] = Str) -> Any:
     return Spec(path, codec, many=True)
 
 
-def one(path: str, model: type[Model] | Variants, *, live: bool = False, last: bool = False) -> Any:
-    """A field that holds one model object, or None."""
+def one(path: str, model: type[Model] | Variants | Kinds, *, live: bool = False, last: bool = False) -> Any:
+    """A field that holds one model object, or None. With Kinds, `path` is that of the parent."""
     return Spec(path, model=model, live=live, last=last)
 
 
-def many(path: str, model: type[Model] | Variants, *, live: bool = False, secret: bool = False,
+def many(path: str, model: type[Model] | Variants | Kinds, *, live: bool = False, secret: bool = False,
          last: bool = False) -> Any:  # fmt: skip
     """A field that holds a list of model objects."""
     return Spec(path, model=model, many=True, live=live, secret=secret, last=last)
@@ -202,7 +212,11 @@ class Node:
         for step in filter(None, path.split("/")):
             node = node.children.setdefault(qualified(step), Node(qualified(step)))
             node.names.add(name)
-        if spec.model is not None or spec.many:
+        if isinstance(spec.model, Kinds):
+            for tag in spec.model.models:
+                node.children.setdefault(tag, Node(tag)).items = (name, spec)
+                node.children[tag].names.add(name)
+        elif spec.model is not None or spec.many:
             node.items = (name, spec)
         elif is_attribute:
             node.attributes[qualified(attribute)] = (name, spec)

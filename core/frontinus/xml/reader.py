@@ -7,7 +7,19 @@ from typing import Any, TypeVar, cast
 
 from lxml import etree
 
-from frontinus.xml.mapping import Element, MappingError, Model, Node, Spec, Unknown, Variants, line_of, parser, verbatim
+from frontinus.xml.mapping import (
+    Element,
+    Kinds,
+    MappingError,
+    Model,
+    Node,
+    Spec,
+    Unknown,
+    Variants,
+    line_of,
+    parser,
+    verbatim,
+)
 
 M = TypeVar("M", bound=Model)
 MAX_BYTES = 4 * 2**20
@@ -97,6 +109,8 @@ def _children(node: Node, element: Element, path: tuple[str, ...], values: dict[
             _walk(below, child, (*path, tag), values)
         elif below.items[1].many:
             values[below.items[0]].append(_item(below.items[1], child))
+        elif isinstance(below.items[1].model, Kinds) and below.items[0] in values:
+            raise MappingError(child, "one element of this kind is too many here")
         else:
             values[below.items[0]] = _item(below.items[1], child)
 
@@ -104,7 +118,7 @@ def _children(node: Node, element: Element, path: tuple[str, ...], values: dict[
 def _item(spec: Spec, element: Element) -> Any:
     """One model object, or one value of a repeated text or attribute."""
     if spec.model is not None:
-        return read(spec.model.model(element) if isinstance(spec.model, Variants) else spec.model, element)
+        return read(spec.model.model(element) if isinstance(spec.model, (Variants, Kinds)) else spec.model, element)
     attribute = spec.path.partition("@")[2]
     text = element.get(attribute) if attribute else (element.text or "").strip()
     if text is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lxml import etree
 
-from frontinus.xml.mapping import NAMESPACES, Element, ElementCodec, Model, Node, Raw, Spec, Unknown, parser
+from frontinus.xml.mapping import NAMESPACES, Element, ElementCodec, Kinds, Model, Node, Raw, Spec, Unknown, parser
 
 TAG = re.compile(r'<[^<>]*"[^<>]*>')
 """A tag with attributes as it is serialized: there < and > stand unescaped nowhere else."""
@@ -103,12 +103,14 @@ def _fill(writing: _Writing, element: Element, node: Node, said: dict[str, Any])
             writing.places.append((element, etree.fromstring(said[node.whole[0]], parser())))
         else:
             node.whole[1].codec.write(element, said[node.whole[0]])
+    written: set[str] = set()
     for child in node.children.values():
         if said.keys().isdisjoint(child.names):
             continue
         if child.items is None:
             _fill(writing, etree.SubElement(element, child.tag), child, said)
-        else:
+        elif child.items[0] not in written:
+            written.add(child.items[0])
             _append(writing, element, child, *child.items, said)
 
 
@@ -117,7 +119,7 @@ def _append(writing: _Writing, element: Element, node: Node, name: str, spec: Sp
     attribute = spec.path.partition("@")[2]
     for item in said[name] if spec.many else (said[name],):
         if isinstance(item, Model):
-            _element(writing, item, node.tag, element)
+            _element(writing, item, item.tag if isinstance(spec.model, Kinds) else node.tag, element)
         elif attribute:
             etree.SubElement(element, node.tag).set(attribute, spec.codec.format(item))
         else:
