@@ -14,19 +14,20 @@ from hypothesis import strategies as st
 from lxml import etree
 
 import frontinus.domain
+import frontinus.filter
 import frontinus.network
 from frontinus.domain.devices.disk import Verbatim
 from frontinus.domain.scaled import Scaled
-from frontinus.xml import Flag, Model, Raw, Size, Variants, View, format_document, parse_document
+from frontinus.xml import Flag, Kinds, Model, Raw, Size, Variants, View, format_document, parse_document
 from frontinus.xml.mapping import Spec
 
 GUESSES = ("a1", "1", "0", "yes", "on", "0x1", "52:54:00:12:34:56", "c7a5fdbd-edaf-9455-926a-d65c16db1809", "1.2",
-           "1000Base", "/a/b", "0-3", "4.0", "256:256")  # fmt: skip
+           "1000Base", "/a/b", "0-3", "4.0", "256:256", "192.0.2.1", "2001:db8::1", "SYN,ACK/SYN")  # fmt: skip
 CHARACTERS = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn"), exclude_characters="\ufffe\uffff")
 
 
 def classes(root: type[Model] = Model) -> Iterator[type[Model]]:
-    for tree in (frontinus.domain, frontinus.network):
+    for tree in (frontinus.domain, frontinus.filter, frontinus.network):
         for package in pkgutil.walk_packages(tree.__path__, f"{tree.__name__}."):
             importlib.import_module(package.name)
     pending = [root]
@@ -54,7 +55,7 @@ def texts_of(codec: Any) -> list[str]:
 
 def value_of(spec: Spec, depth: int) -> st.SearchStrategy[Any]:
     if spec.model is not None:
-        models = list(spec.model.models.values()) if isinstance(spec.model, Variants) else [spec.model]
+        models = list(spec.model.models.values()) if isinstance(spec.model, Variants | Kinds) else [spec.model]
         return st.sampled_from(models).flatmap(lambda model: instance(model, depth - 1, spec.model))
     if spec.codec is Flag:
         return st.just(True)

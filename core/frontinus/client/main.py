@@ -44,7 +44,11 @@ def _rows(arguments: Sequence[str]) -> Sequence[Command]:
 def options_first(row: Command, given: Sequence[str]) -> list[str]:
     """The words with the command's options before its other arguments: argparse fills an open-ended argument only once."""
     at = given.index(row.name) + 1
-    valued = {name: "action" not in argument.options for argument in row.arguments for name in argument.names}
+    valued = {
+        name: argument.options.get("action", "append") == "append"
+        for argument in row.arguments
+        for name in argument.names
+    }
     options: list[str] = []
     others: list[str] = []
     words = iter(given[at:])

@@ -62,6 +62,10 @@ class Nftables:
             return []
         return self._objects({"list": {"table": {"family": family, "name": table}}})
 
+    def listed(self, kind: str) -> list[dict[str, Any]]:
+        """All "chains", "sets" or "maps" of this namespace, with the elements of maps, but no rules."""
+        return self._objects({"list": {kind: None}})
+
     def tables(self) -> list[Table]:
         """Every table of this namespace."""
         objects = self._objects({"list": {"tables": None}})

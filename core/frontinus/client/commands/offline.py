@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from frontinus.client.commands.base import Command, Output, arg, read
 
@@ -56,8 +57,21 @@ def _port_xml(options: argparse.Namespace) -> Iterable[str]:
     return port_lines(options.files)
 
 
+def _filter_xml(options: argparse.Namespace) -> Iterable[str]:
+    from frontinus.client.offline_filters import filter_lines
+
+    return filter_lines(options.files)
+
+
+def _binding_xml(options: argparse.Namespace) -> Iterable[str]:
+    from frontinus.client.offline_filters import binding_lines
+
+    return binding_lines(options.files)
+
+
 XML: Mapping[str, Callable[[argparse.Namespace], Iterable[str]]] = {
-    "domain": _domain_xml, "network": _network_xml, "networkport": _port_xml, "snapshot": _document_xml,
+    "domain": _domain_xml, "network": _network_xml, "networkport": _port_xml, "nwfilter": _filter_xml,
+    "nwfilterbinding": _binding_xml, "snapshot": _document_xml,
     "checkpoint": _document_xml, "backup": _document_xml,
 }  # fmt: skip
 """What `frontinus xml KIND` prints."""
@@ -72,12 +86,23 @@ def _dnsmasq(options: argparse.Namespace) -> int:
     return 0
 
 
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
+    return name, value
+
+
 def _firewall(options: argparse.Namespace) -> int:
+    from frontinus.client.offline_filters import is_of_filters, ruleset_line
     from frontinus.client.offline_networks import firewall_lines
     from frontinus.domain.hostfile import load_host
 
-    for line in firewall_lines(options.files, load_host(options.host)):
-        sys.stdout.write(line + "\n")
+    for name in options.files:
+        if is_of_filters(Path(name).read_bytes() if Path(name).is_file() else b""):
+            sys.stdout.write(ruleset_line(name, options.files, options.parameter) + "\n")
+        else:
+            sys.stdout.writelines(f"{line}\n" for line in firewall_lines([name], load_host(options.host)))
     return 0
 
 
@@ -116,8 +141,9 @@ COMMANDS = (
         arg("--time", type=int, help="and made at this time, in seconds of the epoch"), FILES), offline=_xml),
     Command("dnsmasq", "print the dnsmasq configuration of network XML files, one JSON line a file", (HOST, FILES),
             offline=_dnsmasq),
-    Command("firewall", "print the nftables rules of network XML files, one JSON line a file", (HOST, FILES),
-            offline=_firewall),
+    Command("firewall", "print the nftables rules of network or nwfilter XML files, one JSON line a file", (
+        HOST, arg("--parameter", action="append", default=[], type=_assignment, metavar="NAME=VALUE",
+                  help="a value of a filter's variable, such as IP=192.0.2.1"), FILES), offline=_firewall),
     Command("abi-check", "tell where two definitions give the guest different hardware", (
         REPLIES, HOST, arg("old", complete="file", help="a domain XML file, - for standard input"),
         arg("new", complete="file", help="another")), offline=_abi_check),

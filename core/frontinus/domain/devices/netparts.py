@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
+from frontinus.filter.model import Parameter as Parameter
 from frontinus.xml import Model, many, xml
 from frontinus.xml.codecs import UInt32, Uuid, YesNo, integer, one_of
 
@@ -142,13 +143,6 @@ class Route(Model, tag="route"):
             yield "<route>: the gateway is missing"
         if self.netmask is not None and self.prefix is not None:
             yield "<route>: netmask and prefix exclude each other"
-
-
-class Parameter(Model, tag="parameter"):
-    """A value for a filter's variable."""
-
-    name: str = xml("@name", required=True)
-    value: str = xml("@value", required=True)
 
 
 def family(text: str) -> str | None:
