@@ -84,7 +84,8 @@ WHOLE = f"""
 <vcpu id='2' enabled='yes' hotpluggable='yes' order='2'/><vcpu id='3' enabled='no' hotpluggable='yes'/></vcpus>
 <iothreads>1</iothreads><iothreadids><iothread id='3' thread_pool_min='1' thread_pool_max='4'>
 <poll max='9' grow='2' shrink='3'/></iothread></iothreadids>
-<defaultiothread thread_pool_min='1' thread_pool_max='8'/>
+<throttlegroups><throttlegroup><group_name>slow</group_name><total_iops_sec>100</total_iops_sec></throttlegroup>
+</throttlegroups><defaultiothread thread_pool_min='1' thread_pool_max='8'/>
 <cputune><shares>1024</shares><period>100000</period><quota>-1</quota><global_period>100000</global_period>
 <global_quota>5000</global_quota><emulator_period>100000</emulator_period><emulator_quota>5000</emulator_quota>
 <iothread_period>100000</iothread_period><iothread_quota>5000</iothread_quota><vcpupin vcpu='0' cpuset='0'/>

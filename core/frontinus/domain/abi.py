@@ -63,7 +63,7 @@ VISIBLE: Mapping[type[Model], str] = {
     VirtioOptions: "driver_iommu driver_ats driver_packed driver_page_per_vq",
     Device: "address acpi_index",
     Disk: "device model bus cylinders heads sectors translation logical_block physical_block removable rotation_rate"
-          " readonly serial wwn vendor product queues queue_size event_idx",
+          " readonly serial wwn vendor product dpofua queues queue_size event_idx",
     Controller: "model ports vectors model_name chassis_nr chassis port bus_nr target_index hotplug node queues"
                 " cmd_per_lun max_sectors master_port pcihole64",
     Filesystem: "driver model queue target",

@@ -13,6 +13,7 @@ from frontinus.domain.check_memory import check_memory, check_numa
 from frontinus.domain.check_os import check_os, check_sysinfo
 from frontinus.domain.check_tuning import check_iothreads, check_tuning, check_vcpus
 from frontinus.domain.devices.base import SecurityLabel
+from frontinus.domain.devices.iotune import check_groups
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.reasons import Lacking
@@ -38,6 +39,7 @@ def check_guest(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[s
     yield from check_vcpus(guest, caps)
     yield from check_cpu(guest, caps)
     yield from check_iothreads(guest, caps)
+    yield from check_groups(guest.throttle_groups)
     yield from check_tuning(guest)
     yield from check_features(guest, caps)
     yield from check_clock(guest, caps)

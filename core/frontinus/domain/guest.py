@@ -8,6 +8,7 @@ from frontinus.domain.clock import Clock
 from frontinus.domain.cpu import Cpu
 from frontinus.domain.devices import Devices
 from frontinus.domain.devices.base import SecurityLabel
+from frontinus.domain.devices.iotune import ThrottleGroup
 from frontinus.domain.features import Features
 from frontinus.domain.launch_security import LaunchSecurity
 from frontinus.domain.memory import MemoryBacking
@@ -66,6 +67,7 @@ class Guest(Model, tag="domain"):
     vcpu_list: list[Vcpu] = many("vcpus/vcpu", Vcpu)
     iothreads: int | None = xml("iothreads", integer(0, MOST_IOTHREADS))
     iothread_ids: list[Iothread] = many("iothreadids/iothread", Iothread)
+    throttle_groups: list[ThrottleGroup] = many("throttlegroups/throttlegroup", ThrottleGroup)
     default_iothread: DefaultIothread | None = one("defaultiothread", DefaultIothread)
     cpu_tune: CpuTune | None = one("cputune", CpuTune)
     numa_tune: NumaTune | None = one("numatune", NumaTune)

@@ -14,8 +14,9 @@ from frontinus.domain.devices.controller_check import (
     USB_DEFAULT,
     check_controller,
 )
+from frontinus.domain.devices.queues import ThreadOfQueues
 from frontinus.domain.reasons import within
-from frontinus.xml import Size, xml
+from frontinus.xml import Size, many, xml
 from frontinus.xml.codecs import Int, OnOff, UInt32, hexadecimal, integer, one_of
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Controller(Device, VirtioOptions, tag="controller"):
     max_sectors: int | None = xml("driver/@max_sectors", UInt32)
     ioeventfd: bool | None = xml("driver/@ioeventfd", OnOff)
     iothread: int | None = xml("driver/@iothread", UInt32)
+    threads: list[ThreadOfQueues] = many("driver/iothreads/iothread", ThreadOfQueues)
     master_port: int | None = xml("master/@startport", UInt32, last=True)
     pcihole64: int | None = xml("pcihole64", Size(), last=True)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import PciAddress
 from frontinus.domain.devices.disk_check import has_iothread
+from frontinus.domain.devices.queues import check_threads
 from frontinus.domain.reasons import Lacking
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def check_controller(controller: Controller, guest: Guest, caps: Capabilities) -
         yield f"unknown model '{model}'"
         return
     yield from _twins(controller, guest)
-    yield from _options(controller, guest)
+    yield from _options(controller, guest, caps)
     if kind == "virtio-serial" and (controller.ports or 0) > SERIAL_PORTS:
         yield f"it has at most {SERIAL_PORTS} ports"
     if kind == "ide":
@@ -111,7 +112,7 @@ def _twins(controller: Controller, guest: Guest) -> Reasons:
         yield "there is more than one with this index"
 
 
-def _options(controller: Controller, guest: Guest) -> Reasons:
+def _options(controller: Controller, guest: Guest, caps: Capabilities) -> Reasons:
     if controller.type != "scsi" or controller.model not in VIRTIO_SCSI:
         for name in VIRTIO_SCSI_OPTIONS:
             if getattr(controller, name) is not None:
@@ -120,14 +121,25 @@ def _options(controller: Controller, guest: Guest) -> Reasons:
             for name in VIRTIO_OPTIONS:
                 if getattr(controller, name) is not None:
                     yield f"<driver>: '{name.removeprefix('driver_')}' is only for virtio controllers"
-    elif controller.iothread:
-        if controller.address is not None and not isinstance(controller.address, PciAddress):
-            yield "<driver>: an iothread needs a PCI address"
-        if not has_iothread(guest, controller.iothread):
-            yield f"<driver>: there is no iothread {controller.iothread}"
+    yield from _threads(controller, guest, caps)
     for name, types in TYPE_OPTIONS.items():
         if getattr(controller, name) is not None and controller.type not in types:
             yield f"'{name}' is only for controllers of type {' and '.join(types)}"
+
+
+def _threads(controller: Controller, guest: Guest, caps: Capabilities) -> Reasons:
+    if not controller.iothread and not controller.threads:
+        return
+    if controller.model not in VIRTIO_SCSI:
+        yield "<driver>: iothreads are only for virtio SCSI controllers"
+        return
+    if controller.iothread and controller.threads:
+        yield "<driver>: either one iothread, or <iothreads>"
+    if controller.address is not None and not isinstance(controller.address, PciAddress):
+        yield "<driver>: an iothread needs a PCI address"
+    if controller.iothread and not has_iothread(guest, controller.iothread):
+        yield f"<driver>: there is no iothread {controller.iothread}"
+    yield from check_threads(controller.threads, controller.queues, guest, caps, "virtio-scsi-pci")
 
 
 def _ide(controller: Controller, guest: Guest) -> Reasons:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from frontinus.domain.devices.base import Device, VirtioOptions
 from frontinus.domain.devices.disk_check import check_disk
 from frontinus.domain.devices.image import Image
-from frontinus.domain.devices.iotune import IoTune
+from frontinus.domain.devices.iotune import IoTune, ThrottleFilter
+from frontinus.domain.devices.queues import ThreadOfQueues
 from frontinus.domain.devices.source import FORMATS, TYPES, Auth, Encryption, Source
 from frontinus.domain.reasons import within
-from frontinus.xml import Element, ElementCodec, Flag, Model, Size, Variants, one, xml
+from frontinus.xml import Element, ElementCodec, Flag, Model, Size, Variants, many, one, xml
 from frontinus.xml.codecs import OnOff, UInt32, YesNo, integer, one_of
 
 if TYPE_CHECKING:
@@ -130,6 +131,12 @@ class Transient(Model, tag="transient"):
     share_backing: bool | None = xml("@shareBacking", YesNo)
 
 
+class Interval(Model, tag="statistic"):
+    """Seconds over which QEMU averages the disk's latencies."""
+
+    interval: int = xml("@interval", POSITIVE, required=True)
+
+
 class Disk(Device, VirtioOptions, tag="disk"):
     """A <disk> element. `format` is the image's, `type` where it is kept."""
 
@@ -150,11 +157,14 @@ class Disk(Device, VirtioOptions, tag="disk"):
     event_idx: bool | None = xml("driver/@event_idx", OnOff)
     copy_on_read: bool | None = xml("driver/@copy_on_read", OnOff)
     discard: str | None = xml("driver/@discard", one_of("unmap", "ignore"))
+    discard_no_unref: bool | None = xml("driver/@discard_no_unref", OnOff)
     iothread: int | None = xml("driver/@iothread", POSITIVE)
     detect_zeroes: str | None = xml("driver/@detect_zeroes", one_of("off", "on", "unmap"))
     queues: int | None = xml("driver/@queues", UInt32)
     queue_size: int | None = xml("driver/@queue_size", UInt32)
     metadata_cache: int | None = xml("driver/metadata_cache/max_size", Size("bytes"))
+    threads: list[ThreadOfQueues] = many("driver/iothreads/iothread", ThreadOfQueues)
+    intervals: list[Interval] = many("driver/statistics/statistic", Interval)
     auth: Auth | None = one("auth", Auth)
     source: Source | None = one("source", Source)
     backing_store: BackingStore | None = one("backingStore", BackingStore)
@@ -171,7 +181,9 @@ class Disk(Device, VirtioOptions, tag="disk"):
     tray: str | None = xml("target/@tray", one_of("open", "closed"))
     removable: bool | None = xml("target/@removable", OnOff)
     rotation_rate: int | None = xml("target/@rotation_rate", UInt32)
+    dpofua: bool | None = xml("target/@dpofua", OnOff)
     iotune: IoTune | None = one("iotune", IoTune)
+    throttles: list[ThrottleFilter] = many("throttlefilters/throttlefilter", ThrottleFilter)
     readonly: bool = xml("readonly", Flag)
     shareable: bool = xml("shareable", Flag)
     transient: Transient | None = one("transient", Transient)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import DriveAddress, PciAddress, PlainAddress, UsbAddress
 from frontinus.domain.devices.image_check import check_image
+from frontinus.domain.devices.queues import check_threads
+from frontinus.domain.devices.rules import lacks
 from frontinus.domain.reasons import Lacking
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ VIRTIO_PROPERTIES = {
 NOT_FOR_VHOST = (
     "cache", "error_policy", "rerror_policy", "io", "ioeventfd", "copy_on_read", "discard", "iothread", "detect_zeroes",
     "metadata_cache", "iotune", "backing_store", "encryption", "readonly", "shareable", "transient", "serial", "wwn",
-    "vendor", "product", "auth", "cylinders", "translation", "logical_block", "physical_block",
+    "vendor", "product", "auth", "cylinders", "translation", "logical_block", "physical_block", "threads", "throttles",
+    "discard_no_unref", "intervals",
 )  # fmt: skip
 """What the process behind a vhost-user socket decides, not we."""
 
@@ -57,6 +60,7 @@ def check_disk(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
     yield from _access(disk, caps)
     yield from _identity(disk)
     yield from _transient(disk, guest)
+    yield from _throttles(disk, guest)
     if disk.iotune is not None:
         yield from disk.iotune.check()
         yield from _throttle_group(disk, guest)
@@ -228,7 +232,7 @@ def _virtio(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
         for name in VIRTIO_ONLY:
             if getattr(disk, name) is not None:
                 yield f"'{name.removeprefix('driver_')}' is only for bus 'virtio'"
-        if disk.iothread:
+        if disk.iothread or disk.threads:
             yield f"<driver>: an iothread is not possible on bus '{disk.bus}'"
         return
     probed = "virtio-blk-pci" in caps.properties
@@ -237,6 +241,9 @@ def _virtio(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
             yield Lacking(f"<driver>: '{name.removeprefix('driver_')}' is not supported by this QEMU")
     if disk.iothread and not has_iothread(guest, disk.iothread):
         yield f"<driver>: there is no iothread {disk.iothread}"
+    if disk.iothread and disk.threads:
+        yield "<driver>: either one iothread, or <iothreads>"
+    yield from check_threads(disk.threads, disk.queues, guest, caps, "virtio-blk-pci")
 
 
 def has_iothread(guest: Guest, number: int) -> bool:
@@ -250,6 +257,15 @@ def has_iothread(guest: Guest, number: int) -> bool:
 def _access(disk: Disk, caps: Capabilities) -> Reasons:
     if disk.io == "native" and disk.cache not in ("none", "directsync"):
         yield "<driver>: io 'native' needs cache 'none' or 'directsync'"
+    if disk.discard_no_unref is not None:
+        if disk.format != "qcow2":
+            yield "<driver>: 'discard_no_unref' is only for images of format qcow2"
+        elif not caps.has_schema("blockdev-add/arg-type/driver=qcow2/discard-no-unref"):
+            yield Lacking("<driver>: 'discard_no_unref' is not supported by this QEMU")
+    if disk.intervals and lacks(caps, "virtio-blk-pci", "stats-intervals"):
+        yield Lacking("<driver>: <statistics> are not supported by this QEMU")
+    if disk.dpofua is not None and (disk.bus != "scsi" or disk.device != "disk"):
+        yield "<target>: 'dpofua' is only for disks on bus scsi"
     if disk.io == "io_uring" and not caps.has_schema("blockdev-add/arg-type/driver=file/aio=io_uring"):
         yield Lacking("<driver>: io 'io_uring' is not supported by this QEMU")
 
@@ -282,13 +298,24 @@ def _throttle_group(disk: Disk, guest: Guest) -> Reasons:
             yield f"<iotune>: disk '{other.target}' has other limits in the same group"
 
 
+def _throttles(disk: Disk, guest: Guest) -> Reasons:
+    known = {group.group_name for group in guest.throttle_groups}
+    for one in disk.throttles:
+        if one.group not in known:
+            yield f"<throttlefilter>: there is no <throttlegroup> '{one.group}'"
+    if disk.throttles and disk.iotune is not None:
+        yield "<throttlefilters> and <iotune> exclude each other"
+    if disk.throttles and (disk.is_empty or disk.device != "disk" or disk.bus == "sd"):
+        yield "<throttlefilters> are for disks that have an image always"
+
+
 def _vhost_user(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
     if disk.bus != "virtio":
         yield "a vhostuser disk is on bus 'virtio'"
     if disk.snapshot != "no":
         yield "a vhostuser disk has no snapshots"
     for name in NOT_FOR_VHOST:
-        if getattr(disk, name) not in (None, False):
+        if getattr(disk, name) not in (None, False, []):
             yield f"'{name}' is not supported for a vhostuser disk"
     if not caps.has_type("vhost-user-blk"):
         yield Lacking("vhostuser disks are not supported by this QEMU")

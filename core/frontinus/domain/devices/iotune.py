@@ -66,3 +66,24 @@ class IoTune(Model, tag="iotune"):
                 yield f"<iotune>: <{name}> is more than {MAX}"
             if name in LENGTHS and value > 1 and not getattr(self, name.removesuffix("_length")):
                 yield f"<iotune>: <{name}> needs <{name.removesuffix('_length')}>"
+
+
+class ThrottleGroup(IoTune, tag="throttlegroup"):
+    """Limits with a name, beside the disks; any number of a disk's filters may refer to it."""
+
+
+class ThrottleFilter(Model, tag="throttlefilter"):
+    """One of the groups whose limits a disk keeps, the first nearest to the guest."""
+
+    group: str = xml("@group", required=True)
+
+
+def check_groups(groups: list[ThrottleGroup]) -> Iterator[str]:
+    """Reasons why the groups of a guest cannot be."""
+    names = [group.group_name for group in groups]
+    for group in groups:
+        if not group.group_name:
+            yield "<throttlegroup>: <group_name> is missing"
+        elif names.count(group.group_name) > 1:
+            yield f"<throttlegroup>: '{group.group_name}' is defined twice"
+        yield from group.check()

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from frontinus.domain.devices.base import SecurityLabel
+from frontinus.domain.reasons import Lacking
 from frontinus.xml import Model, many, one, xml
 from frontinus.xml.codecs import Hex2, Hex4, HexFree, Int, UInt32, Uuid, YesNo, integer, one_of
 
@@ -42,7 +43,8 @@ FIELDS_BY_TYPE: dict[str, frozenset[str]] = {
     "dir": frozenset({"dir", "startup_policy"}),
     "volume": frozenset({"pool", "volume", "mode", "startup_policy"}),
     "network": frozenset({
-        "protocol", "name", "query", "tls", "tls_hostname", "hosts", "user", "group", "snapshot", "config",
+        "protocol", "name", "query", "tls", "tls_hostname", "hosts", "user", "group", "username",
+        "keyfile", "agent_socket", "known_hosts", "snapshot", "config",
         "initiator", "ssl_verify", "cookies", "readahead", "timeout", "startup_policy",
     }),
     "nvme": frozenset({"kind", "managed", "namespace", "address", "startup_policy"}),
@@ -153,6 +155,10 @@ class Source(Model, tag="source"):
     startup_policy: str | None = xml("@startupPolicy", one_of("mandatory", "requisite", "optional"))
     index: int | None = xml("@index", UInt32, live=True)
     hosts: list[Host] = many("host", Host)
+    username: str | None = xml("identity/@username")
+    keyfile: str | None = xml("identity/@keyfile")
+    agent_socket: str | None = xml("identity/@agentsock")
+    known_hosts: str | None = xml("knownHosts/@path")
     user: str | None = xml("identity/@user")
     group: str | None = xml("identity/@group")
     snapshot: str | None = xml("snapshot/@name")
@@ -215,6 +221,8 @@ class Source(Model, tag="source"):
             self.readahead = self.timeout = None
         if self.protocol != "nfs":
             self.user = self.group = None
+        if self.protocol != "ssh":
+            self.username = self.keyfile = self.agent_socket = self.known_hosts = None
         if self.protocol == "iscsi" and self.name and "/" not in self.name:
             self.name += "/0"
         for host in self.hosts:
@@ -272,6 +280,14 @@ class Source(Model, tag="source"):
         for host in self.hosts:
             yield from self._check_host(host)
         yield from _check_cookies(self.cookies)
+        yield from self._check_identity()
+
+    def _check_identity(self) -> Iterator[str]:
+        for field, name in (("keyfile", "keyfile"), ("agent_socket", "agentsock"), ("known_hosts", "knownHosts")):
+            if getattr(self, field):
+                yield Lacking(
+                    f"<source>: '{name}': this QEMU logs in by SSH with the agent and known hosts of its user"
+                )
 
     def _check_host(self, host: Host) -> Iterator[str]:
         transport = host.transport or "tcp"

@@ -39,6 +39,7 @@ class Access:
     io: str | None = None
     discard: str | None = None
     detect_zeroes: str | None = None
+    discard_no_unref: bool | None = None
     floppy: bool = False
     removable: bool = False
     shared: bool = False
@@ -69,7 +70,7 @@ def emit_chain(ctx: Context, top: Image, access: Access) -> str:
 
 def below(access: Access) -> Access:
     """The same for an image that backs another: zeroes are looked for only where the guest writes."""
-    return replace(access, detect_zeroes=None, shared=True)
+    return replace(access, detect_zeroes=None, discard_no_unref=None, shared=True)
 
 
 def emit_image(ctx: Context, image: Image, access: Access) -> None:
@@ -202,6 +203,7 @@ def format_props(image: Image, access: Access, objects: Objects) -> Props:
         "detect-zeroes": access.detection,
         "cache": cache_props(access.cache),
         **format_driver(image, objects),
+        "discard-no-unref": access.discard_no_unref,
         "file": f"{image.name}-slice" if needs_slice_node(image) else storage_node(image),
     }
     if image.is_backed and (image.backing is not None or image.terminated):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from frontinus.api.errors import InvalidXML
 from frontinus.domain.devices.controller import Controller
 from frontinus.domain.devices.controller_check import USB_DEFAULT, USB_TYPES
+from frontinus.domain.devices.queues import PROPERTY, mapping
 from frontinus.qemu.argv.address import Props, address_props, alias_of
 from frontinus.qemu.argv.context import Context
 from frontinus.qemu.argv.virtio import virtio_driver, virtio_props
@@ -104,6 +105,7 @@ def _scsi(ctx: Context, controller: Controller) -> Props:
         "driver": virtio_driver(ctx, "virtio-scsi", controller, controller.model),
         **virtio_props(controller),
         "iothread": f"iothread{controller.iothread}" if controller.iothread else None,
+        PROPERTY: mapping(controller.threads),
         "id": alias_of(controller),
         "num_queues": controller.queues,
         "cmd_per_lun": controller.cmd_per_lun,

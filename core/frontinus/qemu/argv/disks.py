@@ -10,6 +10,7 @@ from dataclasses import replace
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.devices.image import Image, resolved
+from frontinus.domain.devices.queues import PROPERTY, mapping
 from frontinus.domain.devices.source import Source
 from frontinus.domain.plan import Helper, Overlay
 from frontinus.qemu.argv.address import Props, address_props, alias_of
@@ -38,11 +39,21 @@ THROTTLES = {
     for suffix, end in (("", ""), ("_max", "_max"), ("_max_length", "_max_length"))
 } | {"size_iops_sec": "iops_size"}
 """The arguments of block_set_io_throttle, by element of <iotune>."""
+GROUP_LIMITS = {
+    f"{way}_{rate}_sec{suffix}": f"{short}-{way}{end}"
+    for rate, short in (("bytes", "bps"), ("iops", "iops"))
+    for way in ("total", "read", "write")
+    for suffix, end in (("", ""), ("_max", "-max"), ("_max_length", "-max-length"))
+} | {"size_iops_sec": "iops-size"}
+"""The members of QEMU's ThrottleLimits, by element of <throttlegroup>."""
+NESTED_LIMITS = "object-add/arg-type/qom-type=throttle-group/limits"
+"""Before 6.0 a command line could say no structure: each limit was a property of its own."""
 
 
 def build(ctx: Context) -> None:
     """Emit all disks: what they share first, then each with its images."""
     disks = ctx.guest.devices.disks
+    _throttle_groups(ctx)
     if any(_manages_reservations(disk) for disk in disks):
         _reservations(ctx)
     _floppy_controller(ctx)
@@ -113,17 +124,34 @@ def medium_items(ctx: Context, disk: Disk) -> tuple[list[Item], str | None]:
 def access(disk: Disk) -> Access:
     """How a disk uses its images. A disk that others write too is not cached."""
     cache = disk.cache or ("none" if disk.shareable and not disk.readonly else None)
-    return Access(cache, disk.io, disk.discard, disk.detect_zeroes, floppy=disk.device == "floppy",
+    return Access(cache, disk.io, disk.discard, disk.detect_zeroes, disk.discard_no_unref, floppy=disk.device == "floppy",
                   removable=disk.device == "cdrom" and disk.format == "raw", shared=disk.shareable)  # fmt: skip
 
 
 def _medium(ctx: Context, disk: Disk, image: Image) -> str:
     top = emit_chain(ctx, image, access(disk))
-    if not disk.copy_on_read:
-        return top
-    reader = f"frontinus-CoR-{disk.target}"
-    emit_node(ctx, {"driver": "copy-on-read", "node-name": reader, "file": top, "discard": "unmap"})
-    return reader
+    if disk.copy_on_read:
+        reader = f"frontinus-CoR-{disk.target}"
+        emit_node(ctx, {"driver": "copy-on-read", "node-name": reader, "file": top, "discard": "unmap"})
+        top = reader
+    for number, one in enumerate(reversed(disk.throttles)):
+        gate = f"frontinus-throttle-{disk.target}-{number}"
+        emit_node(ctx, {"driver": "throttle", "node-name": gate, "throttle-group": group_id(one.group), "file": top})
+        top = gate
+    return top
+
+
+def group_id(name: str | None) -> str:
+    """QEMU's name of a throttle group."""
+    return f"throttle-{name}"
+
+
+def _throttle_groups(ctx: Context) -> None:
+    nested = ctx.caps.has_schema(NESTED_LIMITS)
+    for group in ctx.guest.throttle_groups:
+        limits = {GROUP_LIMITS[name]: value for name, value in group.limits().items()}
+        said = {"limits": limits} if nested else {f"x-{name}": value for name, value in limits.items()}
+        ctx.props("object", {"qom-type": "throttle-group", "id": group_id(group.group_name), **said})
 
 
 def emit_transient(ctx: Context, disk: Disk, image: Image) -> None:
@@ -201,6 +229,8 @@ def device_props(ctx: Context, disk: Disk, backend: Props) -> Props:
         "physical_block_size": disk.physical_block,
         "wwn": int(disk.wwn, 16) if disk.wwn else None,
         "rotation_rate": disk.rotation_rate,
+        "dpofua": disk.dpofua,
+        "stats-intervals": [one.interval for one in disk.intervals] or None,
         "vendor": disk.vendor,
         "product": disk.product,
         "removable": bool(disk.removable) if disk.bus == "usb" else None,
@@ -231,6 +261,7 @@ def _driver(ctx: Context, disk: Disk) -> Props:
         "driver": virtio_driver(ctx, base, disk, disk.model),
         **virtio_props(disk),
         "iothread": f"iothread{disk.iothread}" if disk.iothread else None,
+        PROPERTY: mapping(disk.threads),
         "ioeventfd": disk.ioeventfd,
         "event_idx": disk.event_idx,
         "scsi": _passes_scsi(ctx, disk),

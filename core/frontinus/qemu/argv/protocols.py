@@ -166,7 +166,8 @@ def cookie_header(source: Source) -> str:
 
 
 def _ssh(host: HostFacts, image: Image, objects: Objects) -> Props:
-    return {"path": image.source.name, "server": _inet(_only(image.source)), "user": _user(image)}
+    user = image.source.username or _user(image)
+    return {"path": image.source.name, "server": _inet(_only(image.source)), "user": user}
 
 
 def _nfs(host: HostFacts, image: Image, objects: Objects) -> Props:
