@@ -93,7 +93,7 @@ class SecretFile:
     """The master key of the guest's secret objects: 32 random bytes unless `data` says otherwise."""
 
     path: str
-    data: bytes | None = None
+    data: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ class Hotplug:
             raise
 
     async def _plug_planned(self, record: Record, running: Running, after: Guest, device: Device) -> None:
-        plan = self.world.hypervisor.plan_device(after, device, running.capabilities, self.world.host)
+        plan = self.world.hypervisor.plan_device(after, device, running.capabilities, self.world.host,
+                                                self.world.secrets.value)  # fmt: skip
         prepared = await self._prepare(record, running, plan, after)
         try:
             if isinstance(device, Interface) and device.alias in prepared.names:
@@ -168,7 +169,8 @@ class Hotplug:
         new.complete(running.guest, running.capabilities, self.world.host)
         if isinstance(new, Disk):
             number_layers([new], last_layer(running.guest.devices.disks))
-        plan = self.world.hypervisor.plan_update(running.guest, old, new, running.capabilities, self.world.host)
+        plan = self.world.hypervisor.plan_update(running.guest, old, new, running.capabilities, self.world.host,
+                                                self.world.secrets.value)  # fmt: skip
         prepared = await self._prepare(record, running, plan, running.guest)
         try:
             await running.process.update(plan, prepared.fds)

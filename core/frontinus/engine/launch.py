@@ -30,7 +30,8 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
     folder = world.host.paths.guest(live.id or 0, live.name)
     try:
         await netports.plug(world, record, live)
-        plan = world.hypervisor.plan(live, caps, world.host, incoming=incoming is not None)
+        plan = world.hypervisor.plan(live, caps, world.host, incoming=incoming is not None,
+                                      secrets=world.secrets.value)  # fmt: skip
         who = await world.resources.credentials(record.uuid)
         prepared = await world.resources.set_up(
             netports.with_floors(world, live, plan.resources), who, _journal(world, record, plan.folder)

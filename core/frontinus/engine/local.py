@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import NoSuchGuest, NoSuchNetwork
@@ -27,6 +28,7 @@ from frontinus.engine.pools import Pools, load_pools
 from frontinus.engine.power import Power
 from frontinus.engine.recovery import recover
 from frontinus.engine.saving import Saving
+from frontinus.engine.secretrights import secret_rights
 from frontinus.engine.secrets import Secrets, load_secrets
 from frontinus.engine.session import ByRole, Policy, Session, as_engine
 from frontinus.engine.stats import Statistics
@@ -97,7 +99,7 @@ class LocalEngine:
 
     def session(self, who: Identity) -> Engine:
         """The facade for one caller."""
-        return as_engine(Session(self._use_cases, who, self.policy, self._details))
+        return as_engine(Session(self._use_cases, who, self.policy, self._details, partial(secret_rights, self.world)))
 
     def _details(self, given: Mapping[str, object]) -> Mapping[str, str]:
         """Facts of the object that a permission is asked for."""

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol, cast
 
 from frontinus.api.engine import Engine
@@ -33,13 +33,21 @@ class ByRole:
 
 Details = Callable[[Mapping[str, object]], Mapping[str, str]]
 
+Further = Callable[[str, Mapping[str, object]], Iterable[tuple[Permission, Mapping[str, str]]]]
+"""Permissions that a call needs on other objects, each with that object's details."""
+
+
+def nothing_further(name: str, given: Mapping[str, object]) -> Iterable[tuple[Permission, Mapping[str, str]]]:
+    return ()
+
 
 class Session:
     """The facade for one identity; `use_cases` are the bound methods by facade name."""
 
     def __init__(self, use_cases: Mapping[str, Callable[..., object]], who: Identity, policy: Policy,
-                 details: Details) -> None:  # fmt: skip
+                 details: Details, further: Further = nothing_further) -> None:  # fmt: skip
         self._use_cases, self._who, self._policy, self._details = use_cases, who, policy, details
+        self._further = further
 
     def __getattr__(self, name: str) -> Callable[..., object]:
         use_case = self._use_cases.get(name)
@@ -86,10 +94,10 @@ class Session:
             given = inspect.signature(use_case).bind(*args, **kwargs).arguments
         except TypeError as error:
             raise InvalidValue(f"{name}: {error}", field="arguments") from None
-        wanted = [PERMISSIONS[name], *_more(name, given)]
         details = self._details(given)
-        for permission in wanted:
-            if not await self._policy.allows(self._who, permission, details):
+        wanted = [(permission, details) for permission in (PERMISSIONS[name], *_more(name, given))]
+        for permission, facts in (*wanted, *self._further(name, given)):
+            if not await self._policy.allows(self._who, permission, facts):
                 self._record(name, details, "denied")
                 through = " through the read-only socket" if self._who.readonly else ""
                 raise Denied(f"{permission} is not permitted to uid {self._who.uid}{through}")

@@ -20,9 +20,12 @@ from frontinus.domain.devices.base import Device
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import DevicePlan, LaunchPlan, Tap
+from frontinus.domain.usedsecrets import used_secrets
 from frontinus.mock.capabilities import capabilities
 from frontinus.mock.tending import MockTending
 from frontinus.ports import Credentials, GuestFacts, GuestFigures, RunRecord
+from frontinus.ports.hypervisor import SecretValues
+from frontinus.xml import Model
 
 PIXEL = b"P6\n1 1\n255\n\x20\x40\x80"
 
@@ -185,6 +188,13 @@ def _interface(n: int) -> dict[str, int]:
             "tx_bytes": n * 700, "tx_packets": n, "tx_errors": 0, "tx_drops": 0}  # fmt: skip
 
 
+def _look_up(part: Model, values: SecretValues | None) -> None:
+    """What would be sealed must be there."""
+    if values is not None:
+        for use in used_secrets(part):
+            values(*use)
+
+
 class MockHypervisor:
     """Launches mock guests; `guests` are the living by their monitor's name, as a new engine finds them."""
 
@@ -207,7 +217,9 @@ class MockHypervisor:
                         virt_type: str | None = None) -> str:  # fmt: skip
         return f"<domainCapabilities>\n  <path>{capabilities.emulator}</path>\n</domainCapabilities>\n"
 
-    def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:
+    def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False,
+             secrets: SecretValues | None = None) -> LaunchPlan:  # fmt: skip
+        _look_up(guest, secrets)
         folder = host.paths.guest(guest.id or 0, guest.name)
         self._planned = guest
         taps = tuple(
@@ -216,12 +228,13 @@ class MockHypervisor:
         )  # fmt: skip
         return LaunchPlan((capabilities.emulator, "-name", guest.name), {}, taps, folder, f"{folder}/monitor.sock")
 
-    def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts) -> DevicePlan:
+    def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts,
+                    secrets: SecretValues | None = None) -> DevicePlan:  # fmt: skip
+        _look_up(device, secrets)
         return DevicePlan(device.alias or "")
 
-    def plan_update(
-        self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts
-    ) -> DevicePlan:
+    def plan_update(self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts,
+                    secrets: SecretValues | None = None) -> DevicePlan:  # fmt: skip
         return DevicePlan(new.alias or "")
 
     async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,

@@ -20,6 +20,9 @@ from frontinus.ports.tending import Tending
 
 JSON = Mapping[str, object]
 
+SecretValues = Callable[[str, str | None, str | None], bytes]
+"""What a secret says, by the type of its use, its UUID, or its use. Raises NoSuchSecret, WrongState without a value."""
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -160,18 +163,23 @@ class Hypervisor(Protocol):
                         virt_type: str | None = None) -> str:  # fmt: skip
         """Domain capabilities as XML. Pure. Raises InvalidValue for an unknown machine, Unsupported for a type."""
 
-    def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:
-        """Pure. The guest is completed and has id, aliases and ports. Raises Unsupported naming the element."""
+    def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False,
+             secrets: SecretValues | None = None) -> LaunchPlan:  # fmt: skip
+        """Pure. The guest is completed and has id, aliases and ports. Raises Unsupported naming the element.
 
-    def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts) -> DevicePlan:
-        """What plugging a device takes, of a guest that has it in its model with alias and address. Pure.
+        `secrets`: for a guest that will run; without it the plan has placeholders, to be shown.
+        """
+
+    def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts,
+                    secrets: SecretValues | None = None) -> DevicePlan:  # fmt: skip
+        """What plugging a device takes, of a guest that has it in its model with alias and address. Pure but for the
+        guest's own key, which is read where a secret is to be sealed with it.
 
         Raises Unsupported for a device that cannot be plugged into a running guest.
         """
 
-    def plan_update(
-        self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts
-    ) -> DevicePlan:
+    def plan_update(self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts,
+                    secrets: SecretValues | None = None) -> DevicePlan:  # fmt: skip
         """What changing a plugged device takes: medium of a cdrom, link of a NIC, password of graphics. Pure.
 
         Raises Unsupported naming what cannot change while the guest runs.

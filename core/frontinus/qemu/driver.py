@@ -16,10 +16,11 @@ from frontinus.domain.devices.base import Device
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts, Paths
 from frontinus.domain.plan import DevicePlan, LaunchPlan
-from frontinus.ports.hypervisor import RunRecord
+from frontinus.ports.hypervisor import RunRecord, SecretValues
 from frontinus.ports.resources import Credentials
 from frontinus.qemu import hotplug, process
-from frontinus.qemu.argv import secrets
+from frontinus.qemu.argv.general import master_key_file
+from frontinus.qemu.argv.secrets import KEY_BYTES, Sealer, placeholder, sealer
 from frontinus.qemu.caps import cache, replies, transcript, xml_capabilities, xml_domain
 from frontinus.qemu.guest import QemuGuest
 from frontinus.qemu.links import LinkCounters
@@ -69,16 +70,21 @@ class QemuHypervisor:
                         virt_type: str | None = None) -> str:  # fmt: skip
         return xml_domain.describe(capabilities, host, machine, virt_type)
 
-    def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False) -> LaunchPlan:
-        return launch_plan(guest, capabilities, host, incoming=incoming, seal=secrets.refuse)
+    def plan(self, guest: Guest, capabilities: Capabilities, host: HostFacts, *, incoming: bool = False,
+             secrets: SecretValues | None = None) -> LaunchPlan:  # fmt: skip
+        if secrets is None:
+            return launch_plan(guest, capabilities, host, incoming=incoming)
+        key = os.urandom(KEY_BYTES)
+        seal = sealer(lambda: key, secrets)
+        return launch_plan(guest, capabilities, host, incoming=incoming, seal=seal, master_key=key)
 
-    def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts) -> DevicePlan:
-        return hotplug.plan_device(guest, device, capabilities, host)
+    def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts,
+                    secrets: SecretValues | None = None) -> DevicePlan:  # fmt: skip
+        return hotplug.plan_device(guest, device, capabilities, host, _sealer(guest, host, secrets))
 
-    def plan_update(
-        self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts
-    ) -> DevicePlan:
-        return hotplug.plan_update(guest, old, new, capabilities, host)
+    def plan_update(self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts,
+                    secrets: SecretValues | None = None) -> DevicePlan:  # fmt: skip
+        return hotplug.plan_update(guest, old, new, capabilities, host, _sealer(guest, host, secrets))
 
     async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,
                      incoming: int | None = None, born: Callable[[int], None] | None = None) -> QemuGuest:  # fmt: skip
@@ -137,6 +143,21 @@ class QemuHypervisor:
             if not await stray.wait(KILL_SECONDS):
                 stray.release()
                 raise Unresponsive(f"process {pid} was killed, but did not end within {KILL_SECONDS:g} s")
+
+
+def _sealer(guest: Guest, host: HostFacts, values: SecretValues | None) -> Sealer:
+    """Seals with the key that a running guest was started with."""
+    if values is None:
+        return placeholder
+
+    def key() -> bytes:
+        path = master_key_file(host.paths.guest(guest.id if guest.id is not None else -1, guest.name))
+        try:
+            return Path(path).read_bytes()
+        except OSError as error:
+            raise HostFailed(f"the guest's key {path} cannot be read: {error.strerror}", what=path) from None
+
+    return sealer(key, values)
 
 
 def _open_log(path: str) -> tuple[int, int]:

@@ -46,7 +46,6 @@ from frontinus.qemu.argv import (
     interfaces,
     memory_devices,
     rng,
-    secrets,
     shmem,
     smartcard,
     usb,
@@ -58,6 +57,7 @@ from frontinus.qemu.argv.chardev import chardev_add
 from frontinus.qemu.argv.context import Context, Item, Props
 from frontinus.qemu.argv.controllers import controller_props, is_built_in
 from frontinus.qemu.argv.graphics import expiry
+from frontinus.qemu.argv.secrets import Sealer, placeholder
 
 FIRST_FD = 10_000
 """Above every number that a start uses: they also name sets of descriptors inside QEMU, which must not meet."""
@@ -110,10 +110,11 @@ EMITTERS: Mapping[type[Device], Emit] = {
 """The translation of each kind of device that can come and go."""
 
 
-def plan_device(guest: Guest, device: Device, caps: Capabilities, host: HostFacts) -> DevicePlan:
+def plan_device(guest: Guest, device: Device, caps: Capabilities, host: HostFacts,
+                seal: Sealer = placeholder) -> DevicePlan:  # fmt: skip
     """The steps that plug a device; their undoing unplugs it. Raises Unsupported."""
     alias = alias_of(device)
-    ctx = _context(guest, alias, caps, host)
+    ctx = _context(guest, alias, caps, host, seal)
     emit = next((emit for kind, emit in EMITTERS.items() if isinstance(device, kind)), None)
     if emit is None:
         raise Unsupported(f"<{device.tag}> cannot be plugged or unplugged while the guest runs")
@@ -124,10 +125,10 @@ def plan_device(guest: Guest, device: Device, caps: Capabilities, host: HostFact
     return DevicePlan(alias, tuple(ctx.resources), steps)
 
 
-def _context(guest: Guest, alias: str, caps: Capabilities, host: HostFacts) -> Context:
+def _context(guest: Guest, alias: str, caps: Capabilities, host: HostFacts, seal: Sealer) -> Context:
     folder = host.paths.guest(guest.id if guest.id is not None else -1, guest.name)
     number = FIRST_FD + FDS_EACH * (zlib.crc32(alias.encode()) % (1 << 20))
-    return Context(guest, caps, host, folder, next_fd=number, seal=secrets.refuse)
+    return Context(guest, caps, host, folder, next_fd=number, seal=seal)
 
 
 def _steps(ctx: Context) -> tuple[Step, ...]:
@@ -194,9 +195,10 @@ STEPS: Mapping[str, Callable[[Context, Props], Step]] = {
 # --- changes
 
 
-def plan_update(guest: Guest, old: Device, new: Device, caps: Capabilities, host: HostFacts) -> DevicePlan:
+def plan_update(guest: Guest, old: Device, new: Device, caps: Capabilities, host: HostFacts,
+                seal: Sealer = placeholder) -> DevicePlan:  # fmt: skip
     """The steps that change a device. Raises Unsupported for what cannot change while the guest runs."""
-    ctx = _context(guest, old.alias or old.tag, caps, host)
+    ctx = _context(guest, old.alias or old.tag, caps, host, seal)
     match old, new:
         case Disk(), Disk():
             return _change_disk(ctx, old, new)

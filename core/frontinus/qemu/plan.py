@@ -30,7 +30,7 @@ def json_options(caps: Capabilities) -> frozenset[str]:
 
 
 def launch_plan(guest: Guest, caps: Capabilities, host: HostFacts, *, incoming: bool = False,
-                seal: Sealer = placeholder) -> LaunchPlan:  # fmt: skip
+                seal: Sealer = placeholder, master_key: bytes | None = None) -> LaunchPlan:  # fmt: skip
     """Translate a completed guest. `seal` looks up and encrypts secrets; without it the plan shows placeholders.
 
     Raises Unsupported for what this QEMU cannot do.
@@ -40,7 +40,7 @@ def launch_plan(guest: Guest, caps: Capabilities, host: HostFacts, *, incoming: 
         raise Unsupported("; ".join(reasons))
     guest = with_firmware(guest, caps, host)
     folder = host.paths.guest(guest.id if guest.id is not None else -1, guest.name)
-    ctx = Context(guest, caps, host, folder, incoming, seal=seal)
+    ctx = Context(guest, caps, host, folder, incoming, seal=seal, master_key=master_key)
     for build in FAMILIES:
         build(ctx)
     items = override(ctx.items, guest.override)

@@ -54,6 +54,8 @@ class Context:
     """QMP commands to run before the guest's CPUs: passwords, links that are down."""
     seal: Sealer = placeholder
     """Looks up and encrypts the secrets that the guest uses."""
+    master_key: bytes | None = field(default=None, repr=False)
+    """What they are encrypted with; None lets one be made up."""
 
     def flag(self, option: str) -> None:
         """Emit an option without value."""

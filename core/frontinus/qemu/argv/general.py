@@ -27,9 +27,14 @@ def build_head(ctx: Context) -> None:
     ctx.need(Folder(ctx.folder))
     if ctx.guest.type == "kvm":
         ctx.need(Label(KVM, shared=True))
-    key = f"{ctx.folder}/master-key.aes"
-    ctx.need(SecretFile(key))
+    key = master_key_file(ctx.folder)
+    ctx.need(SecretFile(key, ctx.master_key))
     ctx.props("object", {"qom-type": "secret", "id": MASTER_KEY, "format": "raw", "file": key})
+
+
+def master_key_file(folder: str) -> str:
+    """Where the key is that a guest's secrets are encrypted with."""
+    return f"{folder}/master-key.aes"
 
 
 def build(ctx: Context) -> None:

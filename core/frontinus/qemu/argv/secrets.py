@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
+from secrets import token_bytes
 from typing import TYPE_CHECKING
 
-from frontinus.api.errors import Unsupported
-
 if TYPE_CHECKING:
+    from frontinus.ports.hypervisor import SecretValues
     from frontinus.qemu.argv.context import Context
 
 MASTER_KEY = "masterKey0"
+KEY_BYTES = 32
+BLOCK_BYTES = 16
+"""Of AES, and of the initialisation vector of CBC."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,25 @@ def placeholder(use: SecretUse) -> Sealed:
     return Sealed("AAAAAAAAAAAAAAAAAAAAAA==", "AAAAAAAAAAAAAAAAAAAAAA==")
 
 
-def refuse(use: SecretUse) -> Sealed:
-    """For a guest that will run: this engine keeps no secrets yet, and a made-up one would fail without saying why."""
-    which = use.uuid or use.usage or "given in the XML"
-    raise Unsupported(f"<secret> of type '{use.type}' ({which}): this engine does not keep secrets yet")
+def sealer(key: Callable[[], bytes], values: SecretValues) -> Sealer:
+    """For a guest that will run: `key` gives its master key, `values` tells what a secret says."""
+
+    def seal(use: SecretUse) -> Sealed:
+        value = use.value.encode() if use.value is not None else values(use.type, use.uuid, use.usage)
+        return encrypt(key(), value)
+
+    return seal
+
+
+def encrypt(key: bytes, value: bytes) -> Sealed:
+    """AES-256-CBC with the padding of PKCS#7, as QEMU's crypto/secret_common.c takes it."""
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    iv = token_bytes(BLOCK_BYTES)
+    padding = BLOCK_BYTES - len(value) % BLOCK_BYTES
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
+    data = encryptor.update(value + bytes([padding]) * padding) + encryptor.finalize()
+    return Sealed(base64.b64encode(data).decode(), base64.b64encode(iv).decode())
 
 
 def emit_secret(ctx: Context, object_id: str, use: SecretUse) -> str:

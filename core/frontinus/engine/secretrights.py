@@ -1,0 +1,39 @@
+"""Whoever starts a guest has its disks opened for it: that takes the right to the secrets that the guest uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from frontinus.api.errors import FrontinusError
+from frontinus.api.permissions import PERMISSIONS, Permission
+from frontinus.domain.definition import parse_guest
+from frontinus.domain.plugging import parse_device
+from frontinus.domain.usedsecrets import used_secrets
+from frontinus.engine.storagedetails import secret_details
+from frontinus.engine.world import World
+from frontinus.xml import Model
+
+READ = PERMISSIONS["secret_value"]
+
+
+def secret_rights(
+    world: World, call: str, given: Mapping[str, object]
+) -> Iterator[tuple[Permission, Mapping[str, str]]]:
+    """What a call needs for secrets, each with the secret's own details."""
+    try:
+        part = _part(world, call, given)
+        for use in used_secrets(part) if part is not None else ():
+            yield READ, secret_details(world.secrets.named(*use).secret)
+    except FrontinusError:
+        return  # the call itself says what is wrong with its arguments, or that a secret is not there
+
+
+def _part(world: World, call: str, given: Mapping[str, object]) -> Model | None:
+    """What would be started or plugged."""
+    if call == "start":
+        return world.guests.find(str(given.get("guest"))).definition
+    if call == "create":
+        return parse_guest(str(given.get("xml")))
+    if call == "attach_device":
+        return parse_device(str(given.get("xml")))
+    return None
