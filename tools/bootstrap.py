@@ -39,6 +39,7 @@ PACKAGES = {
     "swtpm-tools": ("swtpm_setup prepares TPMs", "test"),
     "nftables": ("packet filters, NAT", "test"),
     "dnsmasq-base": ("DHCP and DNS of virtual networks", "test"),
+    "fdisk": ("sfdisk writes partition tables of storage pools", "test"),
     "acl": ("setfacl and getfacl, which judge access control lists", "ci"),
     "openssl": ("certificates for tests of TLS", "ci"),
     "systemd": ("busctl, which judges the D-Bus service", "ci"),

@@ -7,9 +7,11 @@ device has no such copy; there a broken upload leaves what had come.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
+from collections.abc import Awaitable, Callable
 
 from frontinus.api.descriptor import Descriptor
 from frontinus.api.errors import FrontinusError, InvalidValue, Unsupported, WrongState
@@ -24,6 +26,9 @@ from frontinus.storage.steps import Remove, ask
 from frontinus.storage.volume import Volume
 
 log = logging.getLogger(__name__)
+
+Moving = Callable[[Job], Awaitable[None]]
+"""The work of a transfer."""
 DONE = b"\0"
 
 
@@ -35,28 +40,29 @@ class Transfers:
 
     async def upload_volume(self, pool: str, volume: str, offset: int = 0, length: int = 0,
                             sparse: bool = False) -> Descriptor:  # fmt: skip
-        record, found = self._begin(pool, volume, offset, length, "upload")
+        record, found = self._find(pool, volume, offset, length)
+        record.busy[found.name or ""] = "upload"
         ours, theirs = socket.socketpair()
 
         async def work(job: Job) -> None:
             await self._receive(record, found, ours, (offset, length), job, sparse=sparse)
 
-        self.world.spawn(self._until_done(record, found, ours, work, "upload"), f"upload to {found.name}")
+        self.world.spawn(self._upload(record, found, ours, work), f"upload to {found.name}")
         return Descriptor(theirs.detach())
 
     async def download_volume(self, pool: str, volume: str, offset: int = 0, length: int = 0,
                               sparse: bool = False) -> Descriptor:  # fmt: skip
-        record, found = self._begin(pool, volume, offset, length, "download")
+        _, found = self._find(pool, volume, offset, length)
         ours, theirs = socket.socketpair()
 
         async def work(job: Job) -> None:
             await self.world.storage.send(ours, found.path, offset, length, meter(job))
 
-        self.world.spawn(self._until_done(record, found, ours, work, "download"), f"download of {found.name}")
+        self.world.spawn(self._download(found, ours, work), f"download of {found.name}")
         return Descriptor(theirs.detach())
 
-    def _begin(self, pool: str, volume: str, offset: int, length: int, what: str) -> tuple[PoolRecord, Volume]:
-        """Refuse what cannot be, and mark the volume as being worked on."""
+    def _find(self, pool: str, volume: str, offset: int, length: int) -> tuple[PoolRecord, Volume]:
+        """The volume, if it has these bytes and nobody changes it."""
         record = self.world.pools.find(pool)
         found = record.volume(volume)
         if found.type not in ("file", "block"):
@@ -69,20 +75,35 @@ class Transfers:
         name = found.name or ""
         if name in record.busy:
             raise WrongState(f"volume '{name}': {record.busy[name]} is under way", state=record.state)
-        record.busy[name] = what
         return record, found
 
-    async def _until_done(
-        self, record: PoolRecord, volume: Volume, ours: socket.socket, work: object, kind: str
+    async def _upload(
+        self, record: PoolRecord, volume: Volume, ours: socket.socket, work: Callable[[Job], Awaitable[None]]
     ) -> None:
-        """See a transfer to its end. Its reason, if it fails, is the job's."""
+        """See an upload to its end, free the volume, and only then say that all is on disk."""
         try:
-            await as_job(self.world, kind, work)  # type: ignore[arg-type]
-        except FrontinusError as error:
-            log.info("%s of volume '%s' of pool '%s' ended early: %s", kind, volume.name, record.name, error)
+            done = await self._until_done(volume, ours.dup(), work, "upload")
         finally:
-            ours.close()
             record.busy.pop(volume.name or "", None)
+        with ours, contextlib.suppress(ConnectionError):
+            if done:
+                ours.setblocking(False)
+                await asyncio.get_running_loop().sock_sendall(ours, DONE)
+
+    async def _download(self, volume: Volume, ours: socket.socket, work: Moving) -> None:
+        await self._until_done(volume, ours, work, "download")
+
+    async def _until_done(
+        self, volume: Volume, ours: socket.socket, work: Callable[[Job], Awaitable[None]], kind: str
+    ) -> bool:
+        """See a transfer to its end; whether it was a good one. Its reason, if not, is the job's."""
+        with ours:
+            try:
+                await as_job(self.world, kind, work)
+            except FrontinusError as error:
+                log.info("the %s of volume '%s' ended early: %s", kind, volume.name, error)
+                return False
+        return True
 
     async def _receive(self, record: PoolRecord, volume: Volume, ours: socket.socket, span: tuple[int, int], job: Job, *,
                        sparse: bool) -> None:  # fmt: skip
@@ -103,9 +124,3 @@ class Transfers:
             if record.running is not None:
                 await pools.refresh_one(world, record, volume.name or "")
         self.world.bus.publish(VolumeEvent(pool=record.uuid, volume=volume.name or "", kind="changed"))
-        await asyncio.get_running_loop().sock_sendall(_unblocked(ours), DONE)
-
-
-def _unblocked(sock: socket.socket) -> socket.socket:
-    sock.setblocking(False)
-    return sock

@@ -1,0 +1,236 @@
+"""The storage contract on this host, and the kinds of pools that it can have: dir, fs and disk on files behind loop devices."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from contract.storage_contract import MIB, StorageContract, put, take, volume
+from frontinus.api.engine import Engine
+from frontinus.api.errors import AlreadyExists, Cancelled, StorageFailed
+from frontinus.domain.host import HostFacts
+from frontinus.engine.local import LocalEngine
+from frontinus.engine.world import World
+from frontinus.linux.keeper import HostKeeper
+from frontinus.linux.storage.host import LinuxStorage
+from frontinus.mock.audit import MemoryAudit
+from frontinus.mock.engine import ROOT, host_view, mock_engine
+from frontinus.mock.store import MemoryStore
+
+pytestmark = [pytest.mark.needs("root", "qemu-img")]
+
+
+async def linux_engine(folder: Path, store: MemoryStore | None = None) -> LocalEngine:
+    """An engine whose storage is this host's and whose guests are a mock's."""
+    mock = (await mock_engine(fixture=False)).world
+    run = folder / "run"
+    run.mkdir(exist_ok=True)
+    world = World(mock.hypervisor, mock.resources, store or MemoryStore(), HostFacts(), host_view, MemoryAudit(), mock.node,
+                  LinuxStorage(run), HostKeeper(run))  # fmt: skip
+    engine = LocalEngine(world)
+    await engine.start(autostart=False)
+    return engine
+
+
+def pool(folder: Path, name: str = "p", kind: str = "dir", source: str = "") -> str:
+    return (
+        f"<pool type='{kind}'><name>{name}</name><source>{source}</source><target><path>{folder}</path></target></pool>"
+    )
+
+
+@dataclass
+class LinuxRig:
+    engine: LocalEngine
+    session: Engine
+    folder: Path
+
+    def names(self) -> list[str]:
+        return sorted(os.listdir(self.folder))
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[LinuxRig]:
+    engine = await linux_engine(tmp_path)
+    session = engine.session(ROOT)
+    await session.define_pool(pool(tmp_path / "images"))
+    await session.start_pool("p", build=[])
+    yield LinuxRig(engine, session, tmp_path / "images")
+    await engine.stop()
+
+
+class TestLinux(StorageContract):
+    @pytest.fixture
+    async def rig(self, rig: LinuxRig) -> LinuxRig:
+        return rig
+
+
+def info(path: Path, kind: str = "qcow2") -> str:
+    return subprocess.run(["qemu-img", "info", "-f", kind, path], capture_output=True, text=True, check=True).stdout
+
+
+async def test_options_of_qcow2_reach_the_image(rig: LinuxRig) -> None:
+    rest = ("<compat>1.1</compat><clusterSize unit='KiB'>128</clusterSize><features><lazy_refcounts/><extended_l2/></features>"
+            "<permissions><mode>0640</mode><owner>64055</owner><group>6</group></permissions>")  # fmt: skip
+    made = await rig.session.create_volume("p", volume("a", "qcow2", rest=rest))
+    text = info(rig.folder / "a")
+    for said in ("cluster_size: 131072", "compat: 1.1", "lazy refcounts: true", "extended l2: true"):
+        assert said in text
+    status = (rig.folder / "a").stat()
+    assert (status.st_mode & 0o7777, status.st_uid, status.st_gid) == (0o640, 64055, 6)
+    document = await rig.session.volume_xml("p", "a")
+    for said in (
+        "<clusterSize unit='B'>131072</clusterSize>",
+        "<lazy_refcounts/>",
+        "<extended_l2/>",
+        "<mode>0640</mode>",
+    ):
+        assert said in document
+    top = await rig.session.create_volume("p", f"<volume><name>b</name><target><format type='qcow2'/></target><backingStore>"
+                                               f"<path>{made.path}</path><format type='qcow2'/></backingStore></volume>")  # fmt: skip
+    assert (top.backing, top.capacity) == (made.path, MIB)
+
+
+async def test_a_raw_volume_stays_raw_whatever_a_guest_writes_into_it(rig: LinuxRig, tmp_path: Path) -> None:
+    """The old attack: a guest writes a qcow2 header with a backing file, and the host is to open it for the guest."""
+    prey = tmp_path / "prey"
+    prey.write_bytes(b"the host's own" * 1000)
+    forged = tmp_path / "forged"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", prey, "-F", "raw", forged], check=True)
+    await rig.session.create_volume("p", volume("guest.img", size=MIB))
+    with (rig.folder / "guest.img").open("r+b") as image:
+        image.write(forged.read_bytes())
+    await rig.session.refresh_pool("p")
+    seen = await rig.session.volume("p", "guest.img")
+    assert (seen.format, seen.backing, seen.capacity) == ("raw", None, MIB)
+    await rig.session.clone_volume("p", volume("copy.img"), "p", "guest.img")
+    assert b"the host's own" not in (rig.folder / "copy.img").read_bytes()
+
+
+async def test_an_image_that_nobody_declared_and_that_refers_elsewhere_is_not_opened(
+    rig: LinuxRig, tmp_path: Path
+) -> None:
+    prey = tmp_path / "prey"
+    prey.write_bytes(b"x" * 65536)
+    foreign = rig.folder / "foreign"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", prey, "-F", "raw", foreign], check=True)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", rig.folder / "plain", "1M"], check=True)
+    await rig.session.refresh_pool("p")
+    with pytest.raises(StorageFailed, match="nobody declared its format"):
+        await rig.session.clone_volume("p", volume("copy"), "p", "foreign")
+    assert (await rig.session.clone_volume("p", volume("copy"), "p", "plain")).capacity == MIB
+    os.setxattr(foreign, "trusted.frontinus.format", b"qcow2")
+    assert (await rig.session.clone_volume("p", volume("copy2"), "p", "foreign")).name == "copy2"
+
+
+async def test_a_job_that_is_aborted_leaves_nothing(rig: LinuxRig) -> None:
+    await rig.session.create_volume("p", volume("big", size=256 * MIB, allocation=0))
+    with (rig.folder / "big").open("r+b") as image:
+        for n in range(64):
+            image.seek(n * 4 * MIB)
+            image.write(os.urandom(MIB))
+    cloning = asyncio.create_task(rig.session.clone_volume("p", volume("copy", "qcow2"), "p", "big"))
+    while not (jobs := [job for job in await rig.session.jobs() if job.kind == "clone" and job.state == "running"]):
+        await asyncio.sleep(0.005)
+    await rig.session.abort_job(jobs[0].id)
+    with pytest.raises(Cancelled):
+        await cloning
+    assert rig.names() == ["big"]
+    assert [job.state for job in await rig.session.jobs() if job.kind == "clone"] == ["cancelled"]
+    assert not await asyncio.to_thread(_children_of_qemu_img, rig.folder)
+
+
+def _children_of_qemu_img(folder: Path) -> list[str]:
+    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in lines if line.startswith(("qemu-img", "/usr/bin/qemu-img")) and str(folder) in line]
+
+
+async def test_holes_stay_holes(rig: LinuxRig) -> None:
+    await rig.session.create_volume("p", volume("a", size=64 * MIB, allocation=0))
+    data = b"x" * 4096 + bytes(8 * MIB)
+    assert await put(await rig.session.upload_volume("p", "a", sparse=True), data) == b"\0"
+    assert (await rig.session.volume("p", "a")).allocation < 2 * MIB
+    await rig.session.clone_volume("p", volume("b", allocation=0), "p", "a")
+    assert (rig.folder / "b").stat().st_blocks * 512 < 2 * MIB
+
+
+# --- fs and disk, on files
+
+
+@pytest.mark.needs("mkfs.ext4", "losetup")
+async def test_a_pool_of_type_fs(rig: LinuxRig, tmp_path: Path) -> None:
+    device = tmp_path / "disk.img"
+    with device.open("wb") as file:
+        file.truncate(64 * MIB)
+    session, place = rig.session, tmp_path / "mnt"
+    source = f"<device path='{device}'/><format type='ext4'/>"
+    await session.define_pool(pool(place, "f", "fs", source))
+    with pytest.raises(StorageFailed):
+        await session.start_pool("f")  # there is no file system yet
+    await session.build_pool("f", ["no-overwrite"])
+    with pytest.raises(StorageFailed, match="an ext file system"):
+        await session.build_pool("f", ["no-overwrite"])
+    try:
+        started = await session.start_pool("f")
+        assert 0 < started.capacity < 64 * MIB
+        assert "nosuid" in Path("/proc/self/mountinfo").read_text().split(f" {place} ")[1].split("\n")[0]
+        await session.create_volume("f", volume("v", "qcow2"))
+        assert [one.name for one in await session.volumes("f")] == ["v"]  # not lost+found
+    finally:
+        await session.destroy_pool("f")
+    assert not os.path.ismount(place)
+    assert not list(place.iterdir())
+    await session.start_pool("f")
+    assert (await session.volume("f", "v")).format == "qcow2"
+    await session.destroy_pool("f")
+
+
+@pytest.mark.needs("sfdisk", "losetup")
+@pytest.mark.parametrize("label", ["gpt", "dos"])
+async def test_a_pool_of_type_disk(rig: LinuxRig, tmp_path: Path, label: str) -> None:
+    image = tmp_path / "disk.img"
+    with image.open("wb") as file:
+        file.truncate(64 * MIB)
+    done = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, text=True, check=True)
+    device, session = done.stdout.strip(), rig.session
+    try:
+        await session.define_pool(pool(Path("/dev"), "d", "disk", f"<device path='{device}'/><format type='{label}'/>"))
+        await session.build_pool("d")
+        with pytest.raises(StorageFailed, match=f"a {label.upper()} partition table"):
+            await session.build_pool("d")
+        await session.start_pool("d")
+        made = [
+            await session.create_volume("d", f"<volume><name>any</name><capacity>{n * MIB}</capacity></volume>")
+            for n in (8, 4)
+        ]
+        names = [f"{device.rpartition('/')[2]}p{n}" for n in (1, 2)]
+        assert [one.name for one in made] == names
+        assert [one.capacity for one in made] == [8 * MIB, 4 * MIB]
+        assert await put(await session.upload_volume("d", names[1]), b"second") == b"\0"
+        assert (await take(await session.download_volume("d", names[1], 0, 6))) == b"second"
+        with image.open("rb") as file:
+            assert b"second" in file.read()[9 * MIB :][: 5 * MIB]
+        with pytest.raises(AlreadyExists):
+            await session.create_pool(pool(Path("/dev"), "e", "disk", f"<device path='{device}'/>"))
+        with pytest.raises(StorageFailed, match="no free part"):
+            await session.create_volume("d", volume("x", "none", size=60 * MIB))
+        await session.delete_volume("d", names[0])
+        again = await session.create_volume("d", f"<volume><name>any</name><capacity>{MIB}</capacity></volume>")
+        assert again.name == names[0]
+        listed = subprocess.run(["sfdisk", "--dump", device], capture_output=True, text=True, check=True).stdout
+        assert listed.count("start=") == 2 and f"label: {label}" in listed
+        await session.destroy_pool("d")
+        standing = subprocess.run(
+            ["losetup", "-O", "BACK-FILE", "--noheadings"], capture_output=True, text=True, check=True
+        )
+        assert device not in standing.stdout.split()
+        await session.delete_pool("d")
+        with pytest.raises(StorageFailed, match="no partition table"):
+            await session.start_pool("d")
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
