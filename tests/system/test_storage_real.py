@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from contract.storage_contract import MIB, StorageContract, put, take, volume
 from frontinus.api.engine import Engine
 from frontinus.api.errors import AlreadyExists, Cancelled, StorageFailed
+from frontinus.api.events import HostJobEvent
 from frontinus.domain.host import HostFacts
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.world import World
@@ -51,7 +53,7 @@ class LinuxRig:
     folder: Path
 
     def names(self) -> list[str]:
-        return sorted(os.listdir(self.folder))
+        return sorted(path.name for path in self.folder.iterdir())
 
 
 @pytest.fixture
@@ -91,8 +93,8 @@ async def test_options_of_qcow2_reach_the_image(rig: LinuxRig) -> None:
         "<mode>0640</mode>",
     ):
         assert said in document
-    top = await rig.session.create_volume("p", f"<volume><name>b</name><target><format type='qcow2'/></target><backingStore>"
-                                               f"<path>{made.path}</path><format type='qcow2'/></backingStore></volume>")  # fmt: skip
+    below = f"<backingStore><path>{made.path}</path><format type='qcow2'/></backingStore>"
+    top = await rig.session.create_volume("p", volume("b", "qcow2").replace("</target>", f"</target>{below}"))
     assert (top.backing, top.capacity) == (made.path, MIB)
 
 
@@ -134,10 +136,12 @@ async def test_a_job_that_is_aborted_leaves_nothing(rig: LinuxRig) -> None:
         for n in range(64):
             image.seek(n * 4 * MIB)
             image.write(os.urandom(MIB))
-    cloning = asyncio.create_task(rig.session.clone_volume("p", volume("copy", "qcow2"), "p", "big"))
-    while not (jobs := [job for job in await rig.session.jobs() if job.kind == "clone" and job.state == "running"]):
-        await asyncio.sleep(0.005)
-    await rig.session.abort_job(jobs[0].id)
+    async with aclosing(rig.session.watch()) as news:
+        await anext(news)
+        cloning = asyncio.create_task(rig.session.clone_volume("p", volume("copy", "qcow2"), "p", "big"))
+        started = await asyncio.wait_for(anext(news), 60)
+    assert isinstance(started, HostJobEvent) and started.kind == "clone"
+    await rig.session.abort_job(started.job)
     with pytest.raises(Cancelled):
         await cloning
     assert rig.names() == ["big"]
@@ -204,10 +208,7 @@ async def test_a_pool_of_type_disk(rig: LinuxRig, tmp_path: Path, label: str) ->
         with pytest.raises(StorageFailed, match=f"a {label.upper()} partition table"):
             await session.build_pool("d")
         await session.start_pool("d")
-        made = [
-            await session.create_volume("d", f"<volume><name>any</name><capacity>{n * MIB}</capacity></volume>")
-            for n in (8, 4)
-        ]
+        made = [await session.create_volume("d", volume("any", "none", n * MIB)) for n in (8, 4)]
         names = [f"{device.rpartition('/')[2]}p{n}" for n in (1, 2)]
         assert [one.name for one in made] == names
         assert [one.capacity for one in made] == [8 * MIB, 4 * MIB]
