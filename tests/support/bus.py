@@ -13,10 +13,12 @@ from pathlib import Path
 
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
+from dbus_fast.auth import UID_NOT_SPECIFIED, AuthExternal
 
 from frontinus.api.engine import Engine
 from frontinus.daemon.server import Server
 from frontinus.domain.host import Paths
+from frontinus.engine.access import Policy
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.engine import ROOT, mock_engine
 from frontinus_dbus.presence import Presence
@@ -61,8 +63,14 @@ class Bus:
         (self.folder / "bus").unlink(missing_ok=True)
 
     @contextlib.asynccontextmanager
-    async def client(self, *, fds: bool = False) -> AsyncIterator[MessageBus]:
-        client = await MessageBus(bus_address=self.address, negotiate_unix_fd=fds).connect()
+    async def client(self, *, fds: bool = False, user: int = 0) -> AsyncIterator[MessageBus]:
+        """A client, of another user by the effective uid that its socket is connected with."""
+        os.seteuid(user)
+        try:
+            auth = AuthExternal(uid=user or UID_NOT_SPECIFIED)
+            client = await MessageBus(bus_address=self.address, negotiate_unix_fd=fds, auth=auth).connect()
+        finally:
+            os.seteuid(0)
         try:
             yield client
         finally:
@@ -175,12 +183,16 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def service(folder: Path, *, guests: int = 0) -> AsyncIterator[Rig]:
-    """A service that owns its names."""
+async def service(
+    folder: Path, *, guests: int = 0, policy: Callable[[str], Policy] | None = None
+) -> AsyncIterator[Rig]:
+    """A service that owns its names. `policy` makes the engine's from the bus's address."""
     folder.chmod(0o755)
     bus = Bus(folder)
     await bus.start()
-    local = await mock_engine(Paths(*[str(folder)] * 5), guests=guests)
+    local = await mock_engine(
+        Paths(*[str(folder)] * 5), guests=guests, policy=policy(bus.address) if policy is not None else None
+    )
     world = Remote(folder / "frontinus.sock", folder / "frontinus-ro.sock")
     rig = Rig(bus, local, world, [], folder)
     rig.open()

@@ -383,7 +383,7 @@ async def test_every_write_is_audited(local: LocalEngine, engine: Engine, caplog
     with pytest.raises(Denied):
         await local.session(Identity(uid=7, gid=7, pid=9, readonly=True)).start("a")
     assert [record.message for record in caplog.records] == [
-        "uid=0 pid=0 via=socket call=define guest=- uuid=- result=done",
+        "uid=0 pid=0 via=socket call=define guest=a uuid=- result=done",
         f"uid=0 pid=0 via=socket call=destroy guest=a uuid={view.uuid} result=wrong-state",
         f"uid=7 pid=9 via=socket call=start guest=a uuid={view.uuid} result=denied",
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-from collections.abc import Callable
+from typing import Protocol
 
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
@@ -14,7 +14,14 @@ from frontinus.api.errors import Denied
 from frontinus.api.identity import Identity
 
 BUS = "org.freedesktop.DBus"
-Manages = Callable[[int, tuple[int, ...]], bool]
+
+
+class Judge(Protocol):
+    """What is known of an engine, as far as it concerns callers."""
+
+    @property
+    def filtered(self) -> bool: ...
+    def manages(self, uid: int, groups: tuple[int, ...]) -> bool: ...
 
 
 class Callers:
@@ -32,17 +39,16 @@ class Callers:
     def ended(self, name: str) -> None:
         self._known.pop(name, None)
 
-    async def identity(self, sender: str, manages: Manages) -> Identity:
-        """The caller; read-only unless it `manages`. Raises Denied when the bus does not tell."""
+    async def identity(self, sender: str, world: Judge, *, interactive: bool = False) -> Identity:
+        """The caller; read-only unless it manages, or the engine decides that itself. Raises Denied when the bus does not tell."""
         task = self._known.get(sender)
         if task is None:
             task = self._known[sender] = asyncio.ensure_future(self._ask(sender))
             task.add_done_callback(lambda done: self._settle(sender, done))
         who = await asyncio.shield(task)
-        allowed = manages(who.uid, who.groups)
-        return Identity(
-            uid=who.uid, gid=who.gid, pid=who.pid, groups=who.groups, readonly=not allowed, on_behalf="dbus"
-        )
+        allowed = world.filtered or world.manages(who.uid, who.groups)
+        return Identity(uid=who.uid, gid=who.gid, pid=who.pid, groups=who.groups, readonly=not allowed, on_behalf="dbus",
+                        bus_name=sender, interactive=interactive)  # fmt: skip
 
     def _settle(self, sender: str, task: asyncio.Task[Identity]) -> None:
         if task.cancelled() or task.exception() is not None:

@@ -11,19 +11,19 @@ from dbus_fast import Variant
 from frontinus.api.events import ChangedEvent, Event, GuestEvent, JobEvent, LifecycleEvent
 from frontinus.api.views import GuestView
 from frontinus_dbus import api_native, table
+from frontinus_dbus.audiences import Emit
 from frontinus_dbus.native import ROOT, SHOWN, Native, path_of
 from frontinus_dbus.native import variants as properties
 from frontinus_dbus.picture import Picture
-from frontinus_dbus.service import Service
 
 HIDDEN = frozenset({"event", "uuid", "name", "generation", "guest"})
 
 
 class Changes:
-    """A listener of the world, for one service."""
+    """A listener of one picture."""
 
-    def __init__(self, realm: Native, service: Service, picture: Picture) -> None:
-        self._realm, self._service, self._picture = realm, service, picture
+    def __init__(self, picture: Picture, emit: Emit) -> None:
+        self._picture, self._emit = picture, emit
         self._told: dict[str, GuestView] = dict(picture.model.guests)
         self._touched: set[str] = set()
 
@@ -42,10 +42,10 @@ class Changes:
             self._job(event)
         if isinstance(event, LifecycleEvent):
             self._settle()
-            self._service.emit(path_of(event.uuid), api_native.GUEST, "Lifecycle", [event.kind, event.detail])
+            self._emit(path_of(event.uuid), api_native.GUEST, "Lifecycle", [event.kind, event.detail])
         elif not isinstance(event, ChangedEvent):
             kind = type(event).__name__.removesuffix("Event").lower()
-            self._service.emit(path_of(event.uuid), api_native.GUEST, "News", [kind, facts(event)])
+            self._emit(path_of(event.uuid), api_native.GUEST, "News", [kind, facts(event)])
 
     def _settle(self) -> None:
         """Tell what became of the guests that were touched since the last time."""
@@ -61,21 +61,21 @@ class Changes:
                 self._come(path_of(uuid), api_native.GUEST.name, properties(new))
             elif changed := differing(old, new):
                 body = [api_native.GUEST.name, changed, []]
-                self._service.emit(path_of(uuid), table.PROPERTIES, "PropertiesChanged", body)
+                self._emit(path_of(uuid), table.PROPERTIES, "PropertiesChanged", body)
 
     def _job(self, event: JobEvent) -> None:
         path = f"{ROOT}/job/{event.job}"
         if event.state == "running":
-            self._realm.jobs[event.job] = (event.kind, event.uuid)
-            self._come(path, api_native.JOB.name, self._realm.job_variants(event.job))
-        elif self._realm.jobs.pop(event.job, None):
+            self._picture.jobs[event.job] = (event.kind, event.uuid)
+            self._come(path, api_native.JOB.name, Native.job_variants(self._picture, event.job))
+        elif self._picture.jobs.pop(event.job, None):
             self._gone(path, api_native.JOB.name)
 
     def _come(self, path: str, interface: str, shown: dict[str, Variant]) -> None:
-        self._service.emit(ROOT, table.OBJECT_MANAGER, "InterfacesAdded", [path, {interface: shown}])
+        self._emit(ROOT, table.OBJECT_MANAGER, "InterfacesAdded", [path, {interface: shown}])
 
     def _gone(self, path: str, interface: str) -> None:
-        self._service.emit(ROOT, table.OBJECT_MANAGER, "InterfacesRemoved", [path, [interface]])
+        self._emit(ROOT, table.OBJECT_MANAGER, "InterfacesRemoved", [path, [interface]])
 
 
 def differing(old: GuestView, new: GuestView) -> dict[str, Variant]:

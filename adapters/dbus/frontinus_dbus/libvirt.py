@@ -5,7 +5,7 @@ from __future__ import annotations
 from frontinus_dbus import api_guests, api_objects, faults, names
 from frontinus_dbus.faults import NotSupported, Told
 from frontinus_dbus.missing import lacking
-from frontinus_dbus.model import Model
+from frontinus_dbus.picture import Picture
 from frontinus_dbus.served import NOTHING, SERVED
 from frontinus_dbus.service import Call, Found, Handler, Part
 from frontinus_dbus.table import Interface
@@ -62,13 +62,14 @@ class Libvirt:
     def root(self) -> str:
         return f"/org/libvirt/{self.world.driver}"
 
-    def find(self, path: str, model: Model) -> Found | None:
+    def find(self, path: str, picture: Picture) -> Found | None:
         if path == self.root:
             return Found((PARTS["Connect"],), children=sorted(names.KINDS))
         kind, _, name = path[len(self.root) + 1 :].partition("/")
         if kind not in names.KINDS or "/" in name:
             return None
         if not name:
+            model = picture.model
             found = model.guests if kind == "domain" else model.things.get(kind, {})
             return Found((), children=[names.of_uuid(uuid) for uuid in found])
         key = names.to_text(name) if kind in NAMED else names.to_uuid(name) or ""

@@ -13,7 +13,7 @@ from frontinus.api.errors import InvalidValue, NoSuchGuest
 from frontinus.api.views import GuestStats, GuestView, JobView, StatsGroup
 from frontinus_dbus import api_native, faults, names, table
 from frontinus_dbus.faults import Told
-from frontinus_dbus.model import Model
+from frontinus_dbus.picture import Picture
 from frontinus_dbus.raw import Entries, entry
 from frontinus_dbus.service import Call, Found, Getter, Handler, Part, Setter, get_all
 from frontinus_dbus.world import World
@@ -204,35 +204,38 @@ MANAGER_PART = Part(api_native.MANAGER, MANAGER, ABOUT)
 
 
 class Native:
-    """`/org/frontinus1`, its guests and its running jobs. `jobs`: kind and guest's UUID of each, by id."""
+    """`/org/frontinus1`, its guests and its running jobs."""
 
     told: Told = staticmethod(faults.as_native)
     root = ROOT
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.jobs: dict[str, tuple[str, str]] = {}
         self._made: dict[str, tuple[GuestView, bytes]] = {}
         objects = Part(table.OBJECT_MANAGER, {"GetManagedObjects": self.everything})
         self._top = (MANAGER_PART, objects)
-        self._job = Part(api_native.JOB, JOB, {"Kind": lambda call: self.jobs[call.key][0],
-                                               "Guest": lambda call: path_of(self.jobs[call.key][1])})  # fmt: skip
+        self._job = Part(api_native.JOB, JOB, {"Kind": lambda call: call.picture.jobs[call.key][0],
+                                               "Guest": lambda call: path_of(call.picture.jobs[call.key][1])})  # fmt: skip
 
-    def find(self, path: str, model: Model) -> Found | None:
+    def find(self, path: str, picture: Picture) -> Found | None:
         kind, _, name = path[len(ROOT) + 1 :].partition("/")
         if path == ROOT:
             return Found(self._top, children=["guest", "job"])
         if kind == "guest" and not name:
-            return Found((), children=[names.of_uuid(uuid) for uuid in model.guests])
+            return Found((), children=[names.of_uuid(uuid) for uuid in picture.model.guests])
         if kind == "job" and not name:
-            return Found((), children=list(self.jobs))
-        if kind == "guest" and (names.to_uuid(name) or "") in model.guests:
+            return Found((), children=list(picture.jobs))
+        if kind == "guest" and (names.to_uuid(name) or "") in picture.model.guests:
             return Found((GUEST_PART,), kind="domain", key=names.to_uuid(name) or "")
-        return Found((self._job,), key=name) if kind == "job" and name in self.jobs else None
+        return Found((self._job,), key=name) if kind == "job" and name in picture.jobs else None
 
-    def job_variants(self, job: str) -> dict[str, Variant]:
-        kind, uuid = self.jobs[job]
+    @staticmethod
+    def job_variants(picture: Picture, job: str) -> dict[str, Variant]:
+        kind, uuid = picture.jobs[job]
         return {"Kind": Variant("s", kind), "Guest": Variant("o", path_of(uuid))}
+
+    def _job_entry(self, picture: Picture, job: str) -> bytes:
+        return entry(f"{ROOT}/job/{job}", {api_native.JOB.name: self.job_variants(picture, job)})
 
     def everything(self, call: Call) -> Entries:
         """Every object with its properties. A guest's part is made anew when its view is another."""
@@ -240,8 +243,11 @@ class Native:
         for uuid, view in guests.items():
             if (made := self._made.get(uuid)) is None or made[0] is not view:
                 self._made[uuid] = (view, entry(path_of(uuid), {api_native.GUEST.name: variants(view)}))
-        if len(self._made) > len(guests):
+        if len(self._made) > len(self.world.model.guests) + len(guests):
             self._made = {uuid: made for uuid, made in self._made.items() if uuid in guests}
         top = entry(ROOT, {api_native.MANAGER.name: cast("dict[str, Variant]", get_all(MANAGER_PART, call))})
-        jobs = [entry(f"{ROOT}/job/{job}", {api_native.JOB.name: self.job_variants(job)}) for job in self.jobs]
-        return Entries([top, *(made for _, made in self._made.values()), *jobs])
+        jobs = [
+            entry(f"{ROOT}/job/{job}", {api_native.JOB.name: self.job_variants(call.picture, job)})
+            for job in call.picture.jobs
+        ]
+        return Entries([top, *(self._made[uuid][1] for uuid in guests), *jobs])

@@ -26,16 +26,26 @@ class Picture:
     def __init__(self) -> None:
         self.model = Model()
         self.listeners: list[Listener] = []
+        self.jobs: dict[str, tuple[str, str]] = {}
+        """Kind and guest's UUID of each running job, by its id."""
+        self._first: list[Callable[[], None]] = []
         self.ready = asyncio.Event()
         self._moved = asyncio.Event()
+
+    def when_ready(self, act: Callable[[], None]) -> None:
+        """Call once, when there is something to see: who is told from then on is not told of what was there before."""
+        self._first.append(act)
 
     async def follow(self, engine: Engine, first: Callable[[], None] = lambda: None) -> None:
         """Feed the model until the stream ends; `first` is called with its first item. Raises FrontinusError."""
         async with aclosing(cast("AsyncGenerator[Snapshot | AnyEvent, None]", engine.watch())) as stream:
             async for item in stream:
                 told = self.model.take(item)
-                first()
                 self.ready.set()
+                first()
+                while self._first:
+                    self._first.pop()()
+                    told = []
                 self._moved.set()
                 for listener in self.listeners if told else ():
                     listener(told)

@@ -10,11 +10,11 @@ from dbus_fast import NameFlag, RequestNameReply
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import AuthError, DBusError, InvalidAddressError
 
+from frontinus_dbus.audiences import Audiences
 from frontinus_dbus.callers import Callers
 from frontinus_dbus.changes import Changes
 from frontinus_dbus.libvirt import Libvirt
 from frontinus_dbus.native import Native
-from frontinus_dbus.picture import Listener
 from frontinus_dbus.service import Service
 from frontinus_dbus.signals import Herald
 from frontinus_dbus.world import World
@@ -57,14 +57,15 @@ class Presence:
 
     async def _be_there(self) -> None:
         bus = MessageBus(bus_address=self._address, negotiate_unix_fd=True)
-        heard: list[Listener] = []
+        audiences: Audiences | None = None
         await bus.connect()
         try:
             callers = Callers(bus)
             libvirt, native = Libvirt(self._world), Native(self._world)
             service = Service(bus, callers, [libvirt, native])
-            heard = [Herald(libvirt, service).tell, Changes(native, service, self._world.picture).tell]
-            self._world.picture.listeners += heard
+            audiences = service.audiences = Audiences(
+                self._world, callers, service.emit, service.emit_to,
+                lambda picture, emit: [Herald(libvirt, emit).tell, Changes(picture, emit).tell])  # fmt: skip
             bus.add_message_handler(service.handle)
             await callers.watch()
             owned = [name for name in NAMES if await self._own(bus, name)]
@@ -74,8 +75,8 @@ class Presence:
             with contextlib.suppress(OSError, EOFError):
                 await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
         finally:
-            for listener in heard:
-                self._world.picture.listeners.remove(listener)
+            if audiences is not None:
+                audiences.close()
             bus.disconnect()
 
     async def _own(self, bus: MessageBus, name: str) -> bool:

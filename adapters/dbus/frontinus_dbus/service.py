@@ -7,7 +7,7 @@ import contextlib
 import inspect
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
@@ -16,8 +16,9 @@ from dbus_fast import Message, MessageFlag, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import Disconnected, FrontinusError, InternalError
+from frontinus.api.errors import Disconnected, FrontinusError, InternalError, Unresponsive
 from frontinus_dbus import faults, names, table
+from frontinus_dbus.audiences import Audiences
 from frontinus_dbus.callers import BUS, Callers
 from frontinus_dbus.faults import Fault, Told
 from frontinus_dbus.model import Model
@@ -42,6 +43,7 @@ class Call:
     key: str
     sender: str
     callers: Callers
+    interactive: bool = False
 
     @property
     def model(self) -> Model:
@@ -50,7 +52,8 @@ class Call:
 
     async def engine(self) -> Engine:
         """The engine as the caller has it. Raises Denied, Disconnected."""
-        return self.world.session(await self.callers.identity(self.sender, self.world.manages))
+        who = await self.callers.identity(self.sender, self.world, interactive=self.interactive)
+        return self.world.session(who)
 
 
 Handler = Callable[..., object]
@@ -88,7 +91,7 @@ class Realm(Protocol):
 
     @property
     def root(self) -> str: ...
-    def find(self, path: str, model: Model) -> Found | None: ...
+    def find(self, path: str, picture: Picture) -> Found | None: ...
 
 
 class Service:
@@ -96,6 +99,7 @@ class Service:
 
     def __init__(self, bus: MessageBus, callers: Callers, realms: Sequence[Realm]) -> None:
         self._bus, self._callers, self._realms = bus, callers, realms
+        self.audiences: Audiences | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(UNDER_WAY)
 
@@ -104,55 +108,79 @@ class Service:
         if message.message_type is MessageType.SIGNAL and message.sender == BUS:
             if message.member == "NameOwnerChanged":
                 self._callers.ended(message.body[0])
+                if self.audiences is not None:
+                    self.audiences.left(message.body[0])
             return False
         if message.message_type is not MessageType.METHOD_CALL:
             return False
         for fd in message.unix_fds or ():  # nothing here takes descriptors, and the sender decides that they come
             os.close(fd)
-        try:
-            self._call(message)
-        except Fault as fault:
-            self._fail(message, fault)
+        assert self.audiences is not None, "whoever serves says to whom"
+        picture = self.audiences.picture(message.sender or "")
+        if picture is None:
+            self._spawn(self._join(message))
+        else:
+            self._dispatch(message, picture)
         return True
 
     def emit(self, path: str, interface: Interface, member: str, body: Sequence[object]) -> None:
         """Send a signal to all who listen."""
+        self.emit_to(None, path, interface, member, body)
+
+    def emit_to(self, client: str | None, path: str, interface: Interface, member: str, body: Sequence[object]) -> None:
+        """Send a signal to one client."""
         signature = interface.signal[member].signature
-        self._bus.send(Message(message_type=MessageType.SIGNAL, path=path, interface=interface.name, member=member,
-                               signature=signature, body=list(body)))  # fmt: skip
+        self._bus.send(Message(message_type=MessageType.SIGNAL, destination=client, path=path, interface=interface.name,
+                               member=member, signature=signature, body=list(body)))  # fmt: skip
+
+    async def _join(self, message: Message) -> None:
+        """The first call of a client, where each user has a picture of its own."""
+        assert self.audiences is not None
+        try:
+            picture = await self.audiences.join(message.sender or "")
+        except FrontinusError as error:
+            self._fail(message, faults.as_native(error))
+        except TimeoutError:
+            self._fail(message, faults.as_native(Unresponsive("the engine does not show what there is")))
+        else:
+            self._dispatch(message, picture)
+
+    def _dispatch(self, message: Message, picture: Picture) -> None:
+        try:
+            self._call(message, picture)
+        except Fault as fault:
+            self._fail(message, fault)
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # Finding
 
-    def _call(self, message: Message) -> None:
+    def _call(self, message: Message, picture: Picture) -> None:
         path = message.path or ""
         realm = next((r for r in self._realms if path == r.root or path.startswith(r.root + "/")), None)
-        picture = realm.world.picture if realm else None
-        found = realm.find(path, picture.model) if realm and picture else self._above(path)
+        found = realm.find(path, picture) if realm else self._above(path)
         if message.interface in STANDARD:
-            self._standard(message, realm, found)
+            self._standard(message, realm, found, picture)
             return
         if found is None or realm is None:
             raise Fault(faults.UNKNOWN_OBJECT, f"there is no object {path}")
         part, method = _member(found, message)
         if message.signature != method.signature:
             raise Fault(faults.INVALID_ARGS, f"{method.name} takes ({method.signature}), not ({message.signature})")
-        call = self._context(message, realm, found)
+        call = self._context(message, realm, found, picture)
         self._answer(
             message, method, realm.told, lambda: changing(call, method, part.methods[method.name](call, *message.body))
         )
 
-    def _context(self, message: Message, realm: Realm, found: Found) -> Call:
+    def _context(self, message: Message, realm: Realm, found: Found, picture: Picture) -> Call:
         if not realm.world.connected:
             raise realm.told(Disconnected("the engine cannot be reached; is frontinusd running?"))
-        return Call(
-            realm.world,
-            realm.world.picture,
-            message.path or "",
-            found.kind,
-            found.key,
-            message.sender or "",
-            self._callers,
-        )
+        asks = bool(message.flags & MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION)
+        return Call(realm.world, picture, message.path or "", found.kind, found.key, message.sender or "", self._callers,
+                    asks)  # fmt: skip
 
     def _above(self, path: str) -> Found | None:
         """A path on the way to the realms."""
@@ -162,7 +190,7 @@ class Service:
 
     # What every object has
 
-    def _standard(self, message: Message, realm: Realm | None, found: Found | None) -> None:
+    def _standard(self, message: Message, realm: Realm | None, found: Found | None, picture: Picture) -> None:
         member, signature = message.member or "", message.signature
         method = STANDARD[message.interface or ""].method.get(member)
         if method is None or method.signature != signature:
@@ -179,10 +207,10 @@ class Service:
             return
         if realm is None:
             raise Fault(faults.UNKNOWN_INTERFACE, f"{message.path} has no properties")
-        self._properties(message, method, found, realm)
+        self._properties(message, method, found, realm, picture)
 
-    def _properties(self, message: Message, method: Method, found: Found, realm: Realm) -> None:
-        call, told = self._context(message, realm, found), realm.told
+    def _properties(self, message: Message, method: Method, found: Found, realm: Realm, picture: Picture) -> None:
+        call, told = self._context(message, realm, found, picture), realm.told
         part = next((p for p in found.parts if p.interface.name == message.body[0]), None)
         if part is None:
             raise Fault(faults.UNKNOWN_INTERFACE, f"{message.path} has no interface {message.body[0]}")
@@ -211,9 +239,7 @@ class Service:
         except FrontinusError as error:
             raise told(error) from None
         if inspect.isawaitable(result):
-            task = asyncio.ensure_future(self._later(message, method, told, result))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._later(message, method, told, result))
         else:
             self._reply(message, method, result)
 

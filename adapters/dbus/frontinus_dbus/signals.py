@@ -12,9 +12,9 @@ from frontinus.api import events
 from frontinus.api.events import LIFECYCLE_DETAILS, Event, GuestEvent
 from frontinus_dbus import api_guests
 from frontinus_dbus.api_objects import STORAGEPOOL
+from frontinus_dbus.audiences import Emit
 from frontinus_dbus.figures import double
 from frontinus_dbus.libvirt import Libvirt
-from frontinus_dbus.service import Service
 
 Row = Callable[..., tuple[str, Sequence[object]]]
 
@@ -111,13 +111,13 @@ OTHERS: Mapping[type[Event], Other] = {
 
 
 class Herald:
-    """Emits for one realm."""
+    """Emits for one realm, to one audience."""
 
-    def __init__(self, realm: Libvirt, service: Service) -> None:
-        self._realm, self._service = realm, service
+    def __init__(self, realm: Libvirt, emit: Emit) -> None:
+        self._realm, self._emit = realm, emit
 
     def tell(self, told: Sequence[Event]) -> None:
-        """A listener of the world."""
+        """A listener of a picture."""
         for event in told:
             if not isinstance(event, GuestEvent):
                 self._tell_other(event)
@@ -125,9 +125,9 @@ class Herald:
             path = self._realm.path(event.uuid)
             if isinstance(event, events.LifecycleEvent):
                 numbers = [KINDS.index(event.kind), _index(LIFECYCLE_DETAILS[event.kind], event.detail)]
-                self._service.emit(self._realm.root, api_guests.CONNECT, "DomainEvent", [path, *numbers])
+                self._emit(self._realm.root, api_guests.CONNECT, "DomainEvent", [path, *numbers])
             for member, body in signals(event):
-                self._service.emit(path, api_guests.DOMAIN, member, body)
+                self._emit(path, api_guests.DOMAIN, member, body)
 
     def _tell_other(self, event: Event) -> None:
         row = OTHERS.get(type(event))
@@ -138,7 +138,7 @@ class Herald:
                 interface, place = (
                     (STORAGEPOOL, path) if member == "Refresh" else (api_guests.CONNECT, self._realm.root)
                 )
-                self._service.emit(place, interface, member, body)
+                self._emit(place, interface, member, body)
 
 
 NEVER = frozenset({"Connect.NodeDeviceEvent", "Domain.MigrationIteration", "Domain.Tunable"})

@@ -43,6 +43,11 @@ class World:
         return self.version.hypervisor if self.version else "QEMU"
 
     @property
+    def filtered(self) -> bool:
+        """Whether the engine decides caller by caller what they may see."""
+        return self.version is not None and self.version.access != "role"
+
+    @property
     def connected(self) -> bool:
         return self._sessions is not None
 

@@ -15,3 +15,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     readonly: bool = False
     on_behalf: str | None = None
     name: str | None = None
+    bus_name: str | None = None
+    """The unique name of a caller on the system bus, where it came that way."""
+    interactive: bool = False
+    """Whether the caller allows that a user is asked to authenticate meanwhile."""

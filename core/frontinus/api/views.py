@@ -39,6 +39,8 @@ class VersionView(View, frozen=True, kw_only=True):
     api: int
     hypervisor: str
     hypervisor_version: tuple[int, int, int]
+    access: str = "role"
+    """Who decides what callers may do: role (by socket) or polkit."""
 
 
 class HostView(View, frozen=True, kw_only=True):

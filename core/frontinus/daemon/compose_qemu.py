@@ -6,6 +6,7 @@ from pathlib import Path
 
 from frontinus.api.node import SecurityModel
 from frontinus.daemon.config import Config
+from frontinus.engine.access import Policy
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.world import World
 from frontinus.linux.audit import LinuxAudit
@@ -19,7 +20,7 @@ from frontinus.qemu.driver import QemuHypervisor
 from frontinus.state.store import FileStore
 
 
-async def qemu_engine(config: Config) -> LocalEngine:
+async def qemu_engine(config: Config, policy: Policy | None = None) -> LocalEngine:
     """An engine that manages this host's QEMU guests."""
     host = probe_facts(config.paths, session=config.session)
     world = World(
@@ -38,4 +39,4 @@ async def qemu_engine(config: Config) -> LocalEngine:
         limits=Cgroups(config.paths),
         security_model=SecurityModel(model="" if config.session else "dac", doi="" if config.session else "0"),
     )  # fmt: skip
-    return LocalEngine(world)
+    return LocalEngine(world, policy)

@@ -22,6 +22,7 @@ class Config:
     `hypervisor`: qemu or mock. `uid_range`: users for guests, one each. `group`: who may use the manage socket beside root;
     the monitor socket is open to all on the host. `adapters`: names to start, None for all that are installed
     (without a file, a trial under --root and a --session start none).
+    `access`: who decides what callers may do: role (the socket that they came through), or polkit.
     `adapter_arguments`: further words for an adapter's command, by its name.
     """
 
@@ -31,6 +32,7 @@ class Config:
     emulator: str = "/usr/bin/qemu-system-x86_64"
     uid_range: tuple[int, int] = (1_900_000_000, 1_900_065_535)
     group: str = "frontinus"
+    access: str = "role"
     adapters: tuple[str, ...] | None = None
     adapter_user: str = "frontinus"
     adapter_arguments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -87,12 +89,14 @@ KINDS: dict[str, tuple[type, str]] = {
     "mock_guests": (int, "a number"), "log_level": (str, f"one of {', '.join(LEVELS)}"),
     "log_format": (str, "text or json"), "autostart": (bool, "true or false"),
     "uid_range": (list, "two user ids, the lower one first"), "adapters": (list, "a list of names"),
+    "access": (str, "role or polkit"),
     "paths": (dict, "a table"), "adapter_arguments": (dict, "a table of lists"),
 }  # fmt: skip
 
 RULES: Mapping[str, Callable[[Any], bool]] = {
     "log_level": lambda level: level in LEVELS,
     "log_format": lambda style: style in ("text", "json"),
+    "access": lambda way: way in ("role", "polkit"),
     "mock_guests": lambda count: count >= 0,
     "uid_range": lambda ids: [type(uid) for uid in ids] == [int, int] and 0 < ids[0] <= ids[1],
     "adapters": lambda names: all(isinstance(name, str) for name in names),

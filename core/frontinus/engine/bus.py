@@ -74,6 +74,13 @@ class EventBus:
         """How many follow the stream."""
         return len(self._readers)
 
+    def resync(self) -> None:
+        """Have every reader begin anew with a snapshot: who may see what has changed."""
+        for reader in self._readers:
+            reader.queue.clear()
+            reader.lost = True
+            reader.ready.set()
+
     def close(self) -> None:
         """End every reader's stream after what it has."""
         for reader in self._readers:

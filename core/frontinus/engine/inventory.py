@@ -13,13 +13,13 @@ API_VERSION = 1
 class Inventory:
     """The use cases about what is here."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, world: World, access: str = "role") -> None:
+        self.world, self._access = world, access
 
     async def version(self) -> VersionView:
         caps = await self.world.hypervisor.capabilities(None)
         return VersionView(frontinus=__version__, api=API_VERSION, hypervisor=self.world.hypervisor.name,
-                           hypervisor_version=caps.version)  # fmt: skip
+                           hypervisor_version=caps.version, access=self._access)  # fmt: skip
 
     async def host(self) -> HostView:
         return self.world.host_view()

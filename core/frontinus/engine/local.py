@@ -11,6 +11,7 @@ from frontinus.api.identity import Identity
 from frontinus.api.permissions import PERMISSIONS
 from frontinus.api.views import JobView
 from frontinus.engine import pools
+from frontinus.engine.access import ByRole, Details, Policy, Sight, described, guest_details
 from frontinus.engine.addresses import Addresses
 from frontinus.engine.agent import AgentDesk
 from frontinus.engine.definitions import Definitions
@@ -30,7 +31,7 @@ from frontinus.engine.recovery import recover
 from frontinus.engine.saving import Saving
 from frontinus.engine.secretrights import secret_rights
 from frontinus.engine.secrets import Secrets, load_secrets
-from frontinus.engine.session import ByRole, Policy, Session, as_engine
+from frontinus.engine.session import Session, as_engine
 from frontinus.engine.stats import Statistics
 from frontinus.engine.storagedetails import stored_details
 from frontinus.engine.throttling import Throttling
@@ -61,13 +62,14 @@ class LocalEngine:
         self.policy = policy or ByRole()
         self.power = Power(world)
         services = (self.power, Definitions(world), Saving(world), Interaction(world), Tuning(world), Hotplug(world),
-                    Statistics(world), Inventory(world), JobDesk(world), Placement(world), Limiting(world),
+                    Statistics(world), Inventory(world, self.policy.name), JobDesk(world), Placement(world), Limiting(world),
                     Throttling(world), Inspection(world), AgentDesk(world), NodeDesk(world), Pools(world), Volumes(world),
                     Transfers(world), Secrets(world), Networks(world), Addresses(world))  # fmt: skip
         self._use_cases: dict[str, Callable[..., object]] = pending() | {
             name: getattr(service, name) for service in services for name in PERMISSIONS if hasattr(service, name)
         }
         self._use_cases["watch"] = world.bus.watch
+        self.policy.when_changed(world.bus.resync)
         missing = set(PERMISSIONS) - set(self._use_cases)
         assert not missing, f"the facade has no use case for {missing}"
 
@@ -99,22 +101,34 @@ class LocalEngine:
 
     def session(self, who: Identity) -> Engine:
         """The facade for one caller."""
-        return as_engine(Session(self._use_cases, who, self.policy, self._details, partial(secret_rights, self.world)))
+        sight = Sight(self.policy, who, self.world.hypervisor.name, self._name_of)
+        further = partial(secret_rights, self.world)
+        return as_engine(Session(self._use_cases, who, self.policy, self._about, sight, further))
 
-    def _details(self, given: Mapping[str, object]) -> Mapping[str, str]:
-        """Facts of the object that a permission is asked for."""
-        found = {**self._guest_details(given), **self._network_details(given), **stored_details(self.world, given)}
-        return {**found, "connect_driver": self.world.hypervisor.name} if found else {}
+    def _name_of(self, uuid: str) -> str | None:
+        record = self.world.guests.get(uuid)
+        return record.name if record else None
 
-    def _guest_details(self, given: Mapping[str, object]) -> dict[str, str]:
+    def _about(self, name: str, given: Mapping[str, object]) -> Details:
+        """Facts of the object that a call is about."""
+        found = {**self._guest(given), **self._network_details(given), **stored_details(self.world, given)}
+        if not found and "xml" in given:
+            found = dict(described(given["xml"], KINDS.get(PERMISSIONS[name].object, "domain")))
+        return {**found, "connect_driver": self.world.hypervisor.name} if found else found
+
+    def _guest(self, given: Mapping[str, object]) -> Details:
         key = given.get("guest")
-        if not isinstance(key, str):
-            return {}
-        try:
-            record = self.world.guests.find(key)
-        except NoSuchGuest:
-            return {}
-        return {"domain_name": record.name, "domain_uuid": record.uuid}
+        if isinstance(key, str):
+            try:
+                record = self.world.guests.find(key)
+            except NoSuchGuest:
+                return {}
+            return guest_details(record.uuid, record.name)
+        job = given.get("job")
+        for view in self.world.jobs.of(None) if job is not None else ():
+            if view.id == job and view.guest is not None:
+                return guest_details(view.guest, self._name_of(view.guest) or "")
+        return {}
 
     def _network_details(self, given: Mapping[str, object]) -> dict[str, str]:
         key = given.get("network")
@@ -125,3 +139,7 @@ class LocalEngine:
         except NoSuchNetwork:
             return {}
         return {"network_name": record.name, "network_uuid": record.uuid}
+
+
+KINDS = {"network": "network", "nwfilter": "nwfilter", "storage-pool": "pool", "secret": "secret"}
+"""How details call the objects of permissions; all others are guests."""

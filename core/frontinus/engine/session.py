@@ -7,31 +7,21 @@ import functools
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Denied, FrontinusError, InternalError, InvalidValue
 from frontinus.api.identity import Identity
 from frontinus.api.permissions import ASK_AGENT, PERMISSIONS, READ_SECURE, Permission
+from frontinus.api.views import Snapshot
+from frontinus.engine.access import Details, Policy, Sight
 
 log = logging.getLogger(__name__)
 audit = logging.getLogger("frontinus.audit")
 
 
-class Policy(Protocol):
-    """Decides what identities may do. The object's details come with the question."""
-
-    async def allows(self, who: Identity, permission: Permission, details: Mapping[str, str]) -> bool: ...
-
-
-class ByRole:
-    """The policy without polkit: whoever came through the manage socket may write, the monitor socket reads."""
-
-    async def allows(self, who: Identity, permission: Permission, details: Mapping[str, str]) -> bool:
-        return not (permission.write and who.readonly)
-
-
-Details = Callable[[Mapping[str, object]], Mapping[str, str]]
+About = Callable[[str, Mapping[str, object]], Details]
+"""The details of the object that a call with these arguments is about."""
 
 Further = Callable[[str, Mapping[str, object]], Iterable[tuple[Permission, Mapping[str, str]]]]
 """Permissions that a call needs on other objects, each with that object's details."""
@@ -45,8 +35,8 @@ class Session:
     """The facade for one identity; `use_cases` are the bound methods by facade name."""
 
     def __init__(self, use_cases: Mapping[str, Callable[..., object]], who: Identity, policy: Policy,
-                 details: Details, further: Further = nothing_further) -> None:  # fmt: skip
-        self._use_cases, self._who, self._policy, self._details = use_cases, who, policy, details
+                 about: About, sight: Sight, further: Further = nothing_further) -> None:  # fmt: skip
+        self._use_cases, self._who, self._policy, self._about, self._sight = use_cases, who, policy, about, sight
         self._further = further
 
     def __getattr__(self, name: str) -> Callable[..., object]:
@@ -63,6 +53,8 @@ class Session:
             subject = await self._admit(name, use_case, args, kwargs)
             try:
                 answer = await cast("Awaitable[object]", use_case(*args, **kwargs))
+                if isinstance(answer, list) and self._policy.filters(self._who):
+                    answer = await self._sight.items(answer)
                 self._record(name, subject, "done")
                 return answer
             except FrontinusError as error:
@@ -82,8 +74,14 @@ class Session:
         @functools.wraps(use_case)
         async def stream(*args: object, **kwargs: object) -> AsyncIterator[object]:
             await self._admit(name, use_case, args, kwargs)
+            filtered = self._policy.filters(self._who)
             async for item in cast("AsyncIterator[object]", use_case(*args, **kwargs)):
-                yield item
+                if not filtered:
+                    yield item
+                elif isinstance(item, Snapshot):
+                    yield await self._sight.snapshot(item)
+                elif await self._sight.sees(item):
+                    yield item
 
         return stream
 
@@ -94,7 +92,7 @@ class Session:
             given = inspect.signature(use_case).bind(*args, **kwargs).arguments
         except TypeError as error:
             raise InvalidValue(f"{name}: {error}", field="arguments") from None
-        details = self._details(given)
+        details = self._about(name, given)
         wanted = [(permission, details) for permission in (PERMISSIONS[name], *_more(name, given))]
         for permission, facts in (*wanted, *self._further(name, given)):
             if not await self._policy.allows(self._who, permission, facts):

@@ -8,6 +8,7 @@ import uuid
 from frontinus.api.identity import Identity
 from frontinus.api.views import HostView
 from frontinus.domain.host import HostFacts, Paths
+from frontinus.engine.access import Policy
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.world import World
 from frontinus.mock.audit import MemoryAudit
@@ -79,13 +80,14 @@ def host_view() -> HostView:
     )
 
 
-async def mock_engine(paths: Paths | None = None, *, guests: int = 0, fixture: bool = True) -> LocalEngine:
+async def mock_engine(paths: Paths | None = None, *, guests: int = 0, fixture: bool = True,
+                      policy: Policy | None = None) -> LocalEngine:  # fmt: skip
     """An engine on the mock: with the fixture's guest running, and `guests` more."""
     host = HostFacts(cpus=8, paths=paths or Paths())
     world = World(MockHypervisor(), MemoryResources(), MemoryStore(), host, host_view, MemoryAudit(),
                   MockNode(), MemoryStorage(), MemoryKeeper(), MemoryLimits(),
                   host_networks=MemoryNetworks())  # fmt: skip
-    engine = LocalEngine(world)
+    engine = LocalEngine(world, policy)
     session = engine.session(ROOT)
     if fixture:
         await session.define(FIRST)
