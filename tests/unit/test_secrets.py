@@ -17,6 +17,7 @@ from frontinus.api.errors import AlreadyExists, Denied, InvalidXML, NoSuchSecret
 from frontinus.api.events import SecretEvent
 from frontinus.api.identity import Identity
 from frontinus.api.permissions import PERMISSIONS, Permission
+from frontinus.engine.access import ByRole
 from frontinus.engine.local import LocalEngine
 from frontinus.linux.keeper import CREDENTIAL, HostKeeper
 from frontinus.mock.engine import ROOT, mock_engine
@@ -112,7 +113,7 @@ async def test_a_guest_starts_only_with_its_secret(session: Engine) -> None:
     assert (await session.start("g")).active
 
 
-class NotSecrets:
+class NotSecrets(ByRole):
     """A policy that grants everything but the values of secrets."""
 
     def __init__(self) -> None:
