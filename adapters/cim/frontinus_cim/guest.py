@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from frontinus.api.engine import Engine
+from frontinus.api.errors import Unsupported
+from frontinus.api.snapshots import SnapshotView
 from frontinus.api.views import GuestStats, GuestView
-from frontinus.client.details import EMPTY, Details, Device
+from frontinus.client.details import EMPTY, Details, Device, details
+
+if TYPE_CHECKING:
+    from frontinus_cim.mirror import Mirror
 
 
 @dataclass(eq=False)
 class Guest:
-    """One guest. `details` is what its XML said last; `stale`: the XML may say something else by now."""
+    """One guest. `details` is what its XML said last."""
 
     view: GuestView
-    host: str
+    mirror: Mirror
     details: Details = EMPTY
-    stale: bool = True
+    snapshots: tuple[SnapshotView, ...] = ()
     figures: GuestStats | None = None
     requested: int = 12
     """RequestedState: what was asked for last through this provider; 12 (Not Applicable) before."""
@@ -46,8 +54,14 @@ class Guest:
         self.cache.clear()
 
     def describe(self, details: Details) -> None:
-        self.details, self.stale, self._parts = details, False, None
+        self.details, self._parts = details, None
         self.cache.clear()
+
+    async def read(self, engine: Engine) -> None:
+        """What its definition and its snapshots say now."""
+        self.describe(details(await engine.guest_xml(self.view.uuid)))
+        with suppress(Unsupported):
+            self.snapshots = tuple(await engine.snapshots(self.view.uuid))
 
 
 @dataclass(frozen=True)
@@ -80,21 +94,25 @@ FAMILIES: Mapping[str, tuple[str, Callable[[Device], str]]] = {
 NOTHING = Device("", {})
 
 
-def _parts(guest: Guest) -> dict[str, Part]:
-    found = {"mem": Part(guest, "mem", "mem", NOTHING), "proc": Part(guest, "proc", "proc", NOTHING)}
-    for device in guest.details.devices:
+def named(devices: Sequence[Device]) -> Iterator[tuple[int, str, str]]:
+    """The devices that are parts: place among all, name within the guest, family. No two names are the same."""
+    taken: set[str] = {"mem", "proc"}
+    serial = any(device.tag == "serial" for device in devices)
+    for place, device in enumerate(devices):
         family, name_of = FAMILIES.get(device.tag, ("", None))
-        if name_of is None or (device.tag == "console" and _doubles_serial(guest, device)):
-            continue
+        if name_of is None or (device.tag == "console" and serial and device["target/@type"] in ("serial", "")):
+            continue  # a console may be only the first serial port's other name
         plain = name_of(device)
         name, number = plain, 1
-        while name in found:
+        while name in taken:
             number += 1
             name = f"{plain}#{number}"
-        found[name] = Part(guest, name, family, device, number - 1)
+        taken.add(name)
+        yield place, name, family
+
+
+def _parts(guest: Guest) -> dict[str, Part]:
+    found = {"mem": Part(guest, "mem", "mem", NOTHING), "proc": Part(guest, "proc", "proc", NOTHING)}
+    devices = guest.details.devices
+    found.update((name, Part(guest, name, family, devices[place])) for place, name, family in named(devices))
     return found
-
-
-def _doubles_serial(guest: Guest, device: Device) -> bool:
-    """Whether a console is only the first serial port's other name."""
-    return device["target/@type"] in ("serial", "") and any(d.tag == "serial" for d in guest.details.devices)

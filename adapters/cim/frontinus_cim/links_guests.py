@@ -11,6 +11,7 @@ from frontinus_cim.world import World
 
 DEVICE_CLASSES = tuple(devices.KINDS)
 RESOURCE_CLASSES = tuple(kind.cls for kind in settings.RESOURCES.values())
+RESOURCE_FAMILIES = frozenset(settings.RESOURCES)
 FAMILY_OF = {"KVM_Processor": "proc", "KVM_Memory": "mem", "KVM_LogicalDisk": "disk", "KVM_CDROMDrive": "disk",
              "KVM_NetworkPort": "net", "KVM_DisplayController": "video", "KVM_ConsoleDisplayController": "console",
              "KVM_PointingDevice": "input", "KVM_Controller": "controller"}  # fmt: skip

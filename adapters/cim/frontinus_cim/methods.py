@@ -44,6 +44,15 @@ class MethodCall:
         """The engine as the caller has it. Raises Disconnected, Denied."""
         return self.world.engine(self.who)
 
+    async def long(self, work: Awaitable[Result], guest: str | None = None) -> Result:
+        """Do what may take long: its result, or 4096 with the job that it has become."""
+        done = await self.world.jobs.run(
+            self.name, work, owner=self.who.name or "", service=self.node.kind.cls, guest=guest
+        )
+        if isinstance(done, Result):
+            return done
+        return Result(STARTED, {"Job": Path("KVM_ConcreteJob", (("InstanceID", done.id),))})
+
     def path(self, name: str) -> Path | None:
         found = self.arguments.get(name)
         return found if isinstance(found, Path) else None

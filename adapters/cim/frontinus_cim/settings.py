@@ -13,6 +13,7 @@ from frontinus.client.details import Facts
 from frontinus_cim.guest import Guest, Part
 from frontinus_cim.kinds import Kind
 from frontinus_cim.model import Path, Value
+from frontinus_cim.pools import pool_id
 from frontinus_cim.world import World
 from frontinus_cim.writer import Columns
 
@@ -47,12 +48,11 @@ ADDRESS = "address/@"
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of resource. `tag`: its element; `type`: DMTF's ResourceType; `pool`: the InstanceID of the pool it is from."""
+    """A kind of resource. `tag`: its element; `type`: DMTF's ResourceType."""
 
     cls: str
     tag: str
     type: int
-    pool: Callable[[Part], str]
     fields: Mapping[str, Field]
     words: str
     other: str | None = None
@@ -65,10 +65,6 @@ def _source(part: Part) -> str:
         (facts[f"source/@{name}"] for name in ("file", "dev", "dir", "name", "volume") if f"source/@{name}" in facts),
         "",
     )
-
-
-def _disk_pool(part: Part) -> str:
-    return f"DiskPool/{part.device['source/@pool'] or 'default'}"
 
 
 def _network(part: Part) -> str:
@@ -97,7 +93,7 @@ def address_values(part: Part) -> list[str] | None:
 PLACED: Mapping[str, Callable[[Part], Value]] = {"AddressProperties": address_names, "AddressValues": address_values}
 
 FAMILIES: Mapping[str, Family] = {
-    "disk": Family("KVM_DiskResourceAllocationSettingData", "disk", 17, _disk_pool, {
+    "disk": Family("KVM_DiskResourceAllocationSettingData", "disk", 17, {
         "VirtualDevice": Field("target/@dev"), "BusType": Field("target/@bus"), "DriverName": Field("driver/@name"),
         "DriverType": Field("driver/@type"), "DriverCache": Field("driver/@cache"), "readonly": Field("readonly", yes=""),
         "shareable": Field("shareable", yes=""), "rawio": Field("@rawio"), "sgio": Field("@sgio"),
@@ -105,7 +101,7 @@ FAMILIES: Mapping[str, Family] = {
         **PLACED, "Address": _source, "EmulatedType": _drive, "HostResource": lambda p: [_source(p)] if _source(p) else None,
         "AccessMode": lambda p: "read" if "readonly" in p.device.facts else "write",
     }),
-    "net": Family("KVM_NetResourceAllocationSettingData", "interface", 10, lambda p: f"NetworkPool/{_network(p) or 'default'}", {
+    "net": Family("KVM_NetResourceAllocationSettingData", "interface", 10, {
         "Address": Field("mac/@address"), "ResourceSubType": Field("model/@type"), "NetworkType": Field("@type"),
         "NetworkMode": Field("source/@mode"), "SourceDevice": Field("source/@dev"), "VirtualDevice": Field("target/@dev"),
         "FilterRef": Field("filterref/@filter"), "VSIType": Field("virtualport/@type"),
@@ -115,28 +111,28 @@ FAMILIES: Mapping[str, Family] = {
     }, "Virtual network interface", columns={
         **PLACED, "NetworkName": lambda p: _network(p) or None, "Connection": lambda p: [_network(p)] if _network(p) else None,
     }),
-    "mem": Family("KVM_MemResourceAllocationSettingData", "memory", 4, lambda p: "MemoryPool/0", {}, "Virtual memory", columns={
+    "mem": Family("KVM_MemResourceAllocationSettingData", "memory", 4, {}, "Virtual memory", columns={
         "VirtualQuantity": lambda p: p.guest.view.memory // KIB, "Reservation": lambda p: p.guest.view.memory // KIB,
         "Limit": lambda p: p.guest.view.max_memory // KIB,
         "AllocationUnits": lambda p: "byte*2^10", "VirtualQuantityUnits": lambda p: "byte*2^10",
         "dumpCore": lambda p: p.guest.details["memory/@dumpCore"] != "off",
     }),
-    "proc": Family("KVM_ProcResourceAllocationSettingData", "vcpu", 3, lambda p: "ProcessorPool/0", {}, "Virtual CPUs", columns={
+    "proc": Family("KVM_ProcResourceAllocationSettingData", "vcpu", 3, {}, "Virtual CPUs", columns={
         "VirtualQuantity": lambda p: p.guest.view.vcpus, "Limit": lambda p: p.guest.view.max_vcpus,
         "Reservation": lambda p: p.guest.view.vcpus, "Weight": lambda p: _number(p.guest.details["cputune/shares"]),
     }),
-    "graphics": Family("KVM_GraphicsResourceAllocationSettingData", "graphics", 24, lambda p: "GraphicsPool/0", {
+    "graphics": Family("KVM_GraphicsResourceAllocationSettingData", "graphics", 24, {
         "ResourceSubType": Field("@type"), "VirtualDevice": Field("@type"), "KeyMap": Field("@keymap"),
     }, "Virtual display", columns={
         "Address": lambda p: _listening(p), "IsIPv6Only": lambda p: ":" in (p.device["listen/@address"] or p.device["@listen"]),
     }),
-    "console": Family("KVM_ConsoleResourceAllocationSettingData", "console", 21, lambda p: "GraphicsPool/0", {
+    "console": Family("KVM_ConsoleResourceAllocationSettingData", "console", 21, {
         "SourceType": Field("@type"), "TargetType": Field("target/@type"), "SourcePath": Field("source/@path"),
     }, "Virtual console"),
-    "input": Family("KVM_InputResourceAllocationSettingData", "input", 13, lambda p: "InputPool/0", {
+    "input": Family("KVM_InputResourceAllocationSettingData", "input", 13, {
         "ResourceSubType": Field("@type"), "BusType": Field("@bus"),
     }, "Virtual input device"),
-    "controller": Family("KVM_ControllerResourceAllocationSettingData", "controller", 1, lambda p: "ControllerPool/0", {
+    "controller": Family("KVM_ControllerResourceAllocationSettingData", "controller", 1, {
         "ResourceSubType": Field("@type"), "Model": Field("@model"), "Index": Field("@index", number=True),
         "Ports": Field("@ports", number=True), "Vectors": Field("@vectors", number=True),
         "Queues": Field("driver/@queues", number=True),
@@ -162,7 +158,7 @@ def _columns(family: Family) -> Columns[Part]:
         "Caption": family.words,
         "ResourceType": family.type,
         "OtherResourceType": family.other,
-        "PoolID": family.pool,
+        "PoolID": lambda p: pool_id(p.guest.mirror, p),
         "ChangeableType": 2,
         "ConfigurationName": lambda p: p.guest.name,
         "ConsumerVisibility": 3,

@@ -1,4 +1,4 @@
-"""The engine as the provider knows it: guests kept from its stream, their definitions read when they changed."""
+"""The connection to the engine: the mirror of what it has, kept from its stream, and calls on behalf of users."""
 
 from __future__ import annotations
 
@@ -6,27 +6,24 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import cast
 
-from frontinus.api import events
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Denied, Disconnected, FrontinusError, NoSuchGuest
-from frontinus.api.events import AnyEvent, ChangedEvent, GuestEvent, LifecycleEvent
+from frontinus.api.events import AnyEvent, HostJobEvent, JobEvent
 from frontinus.api.identity import Identity
 from frontinus.api.views import GuestView, HostView, Snapshot, VersionView
-from frontinus.client.details import details
 from frontinus.client.reconnect import stay_connected
 from frontinus.client.remote import RemoteEngine, as_engine
 from frontinus_cim.guest import Guest
+from frontinus_cim.jobs import Jobs
+from frontinus_cim.mirror import Documented, Mirror
 
 log = logging.getLogger(__name__)
 
-CHANGES_XML = (LifecycleEvent, ChangedEvent, events.DeviceAddedEvent, events.DeviceRemovedEvent, events.DiskChangeEvent,
-               events.BlockJobEvent, events.BalloonChangeEvent, events.MetadataChangeEvent)  # fmt: skip
-"""Events after which a guest's XML may be another."""
 READERS = 8
 """Definitions that are read at once."""
 PATIENCE = 5.0
@@ -37,21 +34,22 @@ NOBODY = HostView(hostname="", uuid="", arch="", cpu_model="", cpus=0, sockets=0
 Listener = Callable[[Snapshot | AnyEvent, "Guest | None", GuestView | None], None]
 
 
-class World:
-    """What is known of the engine. `listeners` hear of each event, with the guest and its view before."""
+class World(Mirror):
+    """What is known of the engine. `listeners` hear of each event, with the guest and its view before; `read_listeners` of
+    what was read anew."""
 
     def __init__(self, manage: Path, monitor: Path, max_age: float = 5.0) -> None:
+        super().__init__()
         self.host, self.version = NOBODY, VersionView(frontinus="", api=0, hypervisor="", hypervisor_version=(0, 0, 0))
-        self.guests: dict[str, Guest] = {}
-        self.named: dict[str, Guest] = {}
-        self.generation = -1
         self.listeners: list[Listener] = []
+        self.read_listeners: list[Callable[[Documented], None]] = []
+        self.jobs = Jobs()
         self.max_age = max_age
         self.started = time.time()
         self._manage, self._monitor = manage, monitor
         self._remote: RemoteEngine | None = None
         self._trusted = False
-        self._stale: dict[str, Guest] = {}
+        self._reading = 0
         self._wanted, self._described, self._moved = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._taken = 0.0
         self._asking: asyncio.Task[None] | None = None
@@ -111,7 +109,7 @@ class World:
                     self._moved.clear()
                     await self._moved.wait()
         if (guest := self.guests.get(uuid)) is not None:
-            self._mark([guest])
+            self.mark(guest)
         await self.settled()
 
     def _view(self, uuid: str) -> GuestView | None:
@@ -144,75 +142,28 @@ class World:
         engine = as_engine(remote)
         try:
             self.version, self.host = await engine.version(), await engine.host()
+            self.hostname = self.host.hostname
             async with aclosing(cast("AsyncGenerator[Snapshot | AnyEvent, None]", engine.watch())) as stream:
                 async for item in stream:
-                    self.take(item)
                     self._remote, self._trusted = remote, trusted
+                    guest, before = self.take(item)
+                    if isinstance(item, JobEvent | HostJobEvent):
+                        name = item.name if isinstance(item, JobEvent) else None
+                        self.jobs.engine_job(item.job, item.kind, item.state, name)
                     self._moved.set()
+                    for listener in self.listeners:
+                        listener(item, guest, before)
         finally:
             self._remote, self._taken, self._asking = None, 0.0, None
 
-    def take(self, item: Snapshot | AnyEvent) -> None:
-        """One item of the stream."""
-        self.generation = item.generation
-        if isinstance(item, Snapshot):
-            self._replace(item)
-            self._tell(item, None, None)
-            return
-        if not isinstance(item, GuestEvent):
-            self._tell(item, None, None)
-            return
-        guest = self.guests.get(item.uuid)
-        before = guest.view if guest else None
-        if isinstance(item, LifecycleEvent | ChangedEvent):
-            if item.guest is not None:
-                guest = self._put(item.guest)
-            elif guest is not None:
-                self._forget(guest)
-        if guest is not None and isinstance(item, CHANGES_XML) and item.uuid in self.guests:
-            self._mark([guest])
-        self._tell(item, guest, before)
+    # --- documents
 
-    def _tell(self, item: Snapshot | AnyEvent, guest: Guest | None, before: GuestView | None) -> None:
-        for listener in self.listeners:
-            listener(item, guest, before)
-
-    def _replace(self, snapshot: Snapshot) -> None:
-        views = {view.uuid: view for view in snapshot.guests}
-        for guest in [guest for uuid, guest in self.guests.items() if uuid not in views]:
-            self._forget(guest)
-        self._mark([self._put(view) for view in views.values()])
-        self._settle()
-
-    def _put(self, view: GuestView) -> Guest:
-        guest = self.guests.get(view.uuid)
-        if guest is None:
-            guest = self.guests[view.uuid] = Guest(view, self.host.hostname)
-        elif self.named.get(guest.name) is guest:
-            del self.named[guest.name]
-        guest.host = self.host.hostname
-        guest.show(view)
-        self.named[view.name] = guest
-        return guest
-
-    def _forget(self, guest: Guest) -> None:
-        self.guests.pop(guest.view.uuid, None)
-        self._stale.pop(guest.view.uuid, None)
-        if self.named.get(guest.name) is guest:
-            del self.named[guest.name]
-
-    # --- definitions
-
-    def _mark(self, guests: Iterable[Guest]) -> None:
-        for guest in guests:
-            guest.stale = True
-            self._stale[guest.view.uuid] = guest
-        if self._stale:
+    def mark(self, *changed: Documented) -> None:
+        super().mark(*changed)
+        if self.stale:
             self._described.clear()
             self._wanted.set()
-
-    def _settle(self) -> None:
-        if not self._stale:
+        elif not self._reading:
             self._described.set()
 
     async def _describe(self) -> None:
@@ -220,26 +171,25 @@ class World:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            batch, self._stale = self._stale, {}
-            few = asyncio.Semaphore(READERS)
-            results = await asyncio.gather(
-                *[self._read(few, guest) for guest in batch.values()], return_exceptions=True
-            )
-            for problem in (result for result in results if isinstance(result, Exception)):
-                log.error("a definition could not be read: %s", problem)
-            self._settle()
+            batch, self.stale = list(self.stale.values()), {}
+            few, self._reading = asyncio.Semaphore(READERS), 1
+            await asyncio.gather(*[self._read(few, one) for one in batch])
+            self._reading = 0
+            if not self.stale:
+                self._described.set()
 
-    async def _read(self, few: asyncio.Semaphore, guest: Guest) -> None:
+    async def _read(self, few: asyncio.Semaphore, one: Documented) -> None:
         async with few:
-            view = guest.view
             if self._remote is None:
                 return
             try:
-                found = details(await self.reader.guest_xml(view.uuid))
-            except (NoSuchGuest, Disconnected):
-                return  # the stream tells of the former, and a new connection starts anew
-            if guest.view is view or view.uuid not in self._stale:
-                guest.describe(found)
+                await one.read(self.reader)
+            except FrontinusError as error:  # it is gone, which the stream tells, or the engine is
+                log.debug("a document could not be read: %s", error.message)
+            except Exception:
+                log.exception("a document could not be read")
+            for listener in self.read_listeners:
+                listener(one)
 
 
 async def _now(engine: Engine, uuid: str) -> GuestView | None:

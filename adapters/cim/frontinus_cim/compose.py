@@ -1,0 +1,288 @@
+"""From settings to a definition: domain XML's elements out of CIM instances, by the same table that reads them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from lxml import etree
+
+from frontinus.client.details import facts
+from frontinus_cim.errors import CimError, Status
+from frontinus_cim.model import Embedded, Value
+from frontinus_cim.settings import BY_CLASS, DRIVES, FAMILIES, SYSTEM_FIELDS, Family, Field
+
+Element = etree._Element
+UNITS = {"byte": 1, "bytes": 1, "kilobytes": 2**10, "megabytes": 2**20, "gigabytes": 2**30, "kib": 2**10, "mib": 2**20,
+         "gib": 2**30}  # fmt: skip
+POWER = re.compile(r"byte\s*\*\s*(2|10)\s*\^\s*(\d{1,2})", re.ASCII)
+BY_TYPE = {family.type: name for name, family in FAMILIES.items() if family.other is None}
+BY_TYPE |= {15: "disk", 16: "disk", 14: "disk", 31: "disk"}
+
+
+def invalid(message: str) -> CimError:
+    return CimError(Status.INVALID_PARAMETER, message)
+
+
+def family_of(settings: Embedded) -> tuple[str, Family]:
+    """What kind of resource settings are about: by their class, else by ResourceType. Raises CimError."""
+    name = BY_CLASS.get(settings.cls)
+    if name is None:
+        kind = settings.values.get("ResourceType")
+        name = BY_TYPE.get(kind) if isinstance(kind, int) else None
+    if name is None:
+        raise invalid(f"{settings.cls}: ResourceType {settings.values.get('ResourceType')} is not offered")
+    return name, FAMILIES[name]
+
+
+def quantity(settings: Embedded, name: str) -> int | None:
+    """An amount of memory in bytes, by AllocationUnits. Raises CimError."""
+    amount = settings.values.get(name)
+    if not isinstance(amount, int):
+        return None
+    unit = str(settings.values.get("AllocationUnits") or "byte*2^10").strip().lower()
+    power = POWER.fullmatch(unit)
+    if power is None and unit not in UNITS:
+        raise invalid(f"AllocationUnits '{unit[:40]}' is not known; byte*2^10 and the like are")
+    return amount * (int(power[1]) ** int(power[2]) if power else UNITS[unit])
+
+
+# --- elements
+
+
+def put(element: Element, path: str, text: str | None) -> None:
+    """Set what a path names, making the elements on the way; None takes it away."""
+    *way, last = path.split("/")
+    at: Element | None = element
+    for tag in way if last.startswith("@") else (*way, last):
+        assert at is not None
+        found = at.find(tag)
+        if found is None:
+            if text is None:
+                return
+            found = etree.SubElement(at, tag)
+        at = found
+    assert at is not None
+    if last.startswith("@"):
+        if text is None:
+            at.attrib.pop(last[1:], "")
+        else:
+            at.set(last[1:], text)
+    elif text is None:
+        parent = at.getparent()
+        assert parent is not None
+        parent.remove(at)
+    else:
+        at.text = text or None
+
+
+def write_field(element: Element, field: Field, value: Value) -> None:
+    """Set one property's place."""
+    if field.yes == "":
+        put(element, field.path, "" if value else None)
+    elif field.yes is not None:
+        put(element, field.path, field.yes if value else "no")
+    else:
+        put(element, field.path, str(value))
+
+
+def update(element: Element, name: str, settings: Embedded) -> None:
+    """Change a device's element by the properties that settings have. Raises CimError."""
+    for prop, field in FAMILIES[name].fields.items():
+        value = settings.values.get(prop)
+        if value is not None and value != field.read(facts(element)):
+            write_field(element, field, value)
+    if (special := SPECIAL.get(name)) is not None:
+        special(element, settings)
+
+
+def device(name: str, settings: Embedded) -> Element:
+    """A new device. Raises CimError."""
+    element = etree.Element(TAGS.get(name, FAMILIES[name].tag))
+    update(element, name, settings)
+    return element
+
+
+TAGS: Mapping[str, str] = {"console": "serial"}
+
+
+def _disk(disk: Element, settings: Embedded) -> None:
+    values, source = settings.values, settings.values.get("Address")
+    hosts = values.get("HostResource")
+    if not source and isinstance(hosts, list) and hosts:
+        source = hosts[0]
+    if isinstance(source, str) and source and not any(source in old.attrib.values() for old in disk.findall("source")):
+        kind = "block" if source.startswith("/dev/") else "file"
+        disk.set("type", kind)
+        if (old := disk.find("source")) is not None:
+            disk.remove(old)
+        etree.SubElement(disk, "source").set("dev" if kind == "block" else "file", source)
+    if disk.get("type") is None:
+        disk.set("type", "file")
+    drive = values.get("EmulatedType")
+    if isinstance(drive, int):
+        if not 0 <= drive < len(DRIVES):
+            raise invalid(f"EmulatedType {drive} is not known")
+        disk.set("device", DRIVES[drive])
+    elif values.get("ResourceType") in (15, 16):
+        disk.set("device", "cdrom")
+    elif values.get("ResourceType") == 14:
+        disk.set("device", "floppy")
+    if values.get("AccessMode") == "read" and disk.find("readonly") is None:
+        etree.SubElement(disk, "readonly")
+    if disk.find("target") is None:
+        raise invalid("a disk needs VirtualDevice, its name in the guest")
+
+
+def _interface(nic: Element, settings: Embedded) -> None:
+    values = settings.values
+    pool = str(values.get("PoolID") or "").partition("/")[2]
+    name = values.get("NetworkName") or (pool if pool not in ("", "0") else None)
+    if values.get("NetworkType") is None and nic.get("type") is None:
+        nic.set("type", "network" if name else "user")
+    kind = nic.get("type", "")
+    if isinstance(name, str) and kind in ("network", "bridge"):
+        put(nic, f"source/@{kind}", name)
+    if kind == "network" and nic.find("source") is None:
+        raise invalid("a network interface of type network needs NetworkName or PoolID")
+
+
+def _graphics(display: Element, settings: Embedded) -> None:
+    values = settings.values
+    if display.get("type") is None:
+        display.set("type", "vnc")
+    if isinstance(address := values.get("Address"), str) and address:
+        host, _, port = address.rpartition(":")
+        if not port.removeprefix("-").isdecimal():
+            raise invalid(f"Address '{address[:60]}' is no host and port")
+        host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+        display.set("autoport", "yes" if int(port) < 0 else "no")
+        display.set("port", port)
+        display.set("listen", host)
+        for listen in display.findall("listen"):
+            display.remove(listen)
+    if isinstance(password := values.get("Password"), str) and password:
+        display.set("passwd", password)
+    if values.get("IsIPv6Only") and not values.get("Address"):
+        display.set("listen", "::1")
+
+
+def _input(device: Element, settings: Embedded) -> None:
+    if device.get("type") is None:
+        raise invalid("an input device needs ResourceSubType: mouse, tablet or keyboard")
+
+
+def _console(console: Element, settings: Embedded) -> None:
+    if console.get("type") is None:
+        console.set("type", "pty")
+    target = settings.values.get("TargetType")
+    if isinstance(target, str) and target not in ("serial", "", "isa-serial", "usb-serial", "pci-serial"):
+        console.tag = "console"
+
+
+def _controller(controller: Element, settings: Embedded) -> None:
+    if controller.get("type") is None:
+        raise invalid("a controller needs ResourceSubType, such as scsi")
+
+
+SPECIAL: Mapping[str, Callable[[Element, Embedded], None]] = {
+    "disk": _disk, "net": _interface, "graphics": _graphics, "input": _input, "console": _console,
+    "controller": _controller,
+}  # fmt: skip
+"""What of a family's settings is more than one place in the element."""
+
+
+# --- the whole
+
+CRASH = {2: "destroy", 3: "restart"}
+MOST_BOOT_DEVICES = 8
+
+
+def system(domain: Element, settings: Embedded) -> None:
+    """Change a definition by the properties that a guest's settings have. Raises CimError."""
+    values = settings.values
+    for prop, path in (("VirtualSystemIdentifier", "name"), ("UUID", "uuid"), ("Description", "description"),
+                       ("Emulator", "devices/emulator")):  # fmt: skip
+        if isinstance(text := values.get(prop), str) and text:
+            put(domain, path, text)
+    if domain.find("name") is None and isinstance(name := values.get("ElementName"), str) and name:
+        put(domain, "name", name)
+    for prop, field in SYSTEM_FIELDS.items():
+        value = values.get(prop)
+        if value is not None and value != field.read(facts(domain)):
+            write_field(domain, field, value)
+    if isinstance(recovery := values.get("AutomaticRecoveryAction"), int):
+        if recovery not in CRASH:
+            raise invalid(f"AutomaticRecoveryAction {recovery} is not offered")
+        put(domain, "on_crash", CRASH[recovery])
+    if isinstance(boot := values.get("BootDevices"), list):
+        _boot(domain, [str(one) for one in boot[:MOST_BOOT_DEVICES]])
+
+
+def _boot(domain: Element, names: list[str]) -> None:
+    put(domain, "os", "")
+    os = domain.find("os")
+    assert os is not None
+    for old in os.findall("boot"):
+        os.remove(old)
+    for name in names:
+        etree.SubElement(os, "boot").set("dev", {"disk": "hd", "net": "network", "floppy": "fd"}.get(name, name))
+
+
+def resources(domain: Element, given: list[Embedded]) -> None:
+    """Put resources into a definition. Raises CimError."""
+    put(domain, "devices", "")
+    devices = domain.find("devices")
+    assert devices is not None
+    for settings in given:
+        name, _ = family_of(settings)
+        if name == "mem":
+            memory(domain, settings)
+        elif name == "proc":
+            processors(domain, settings)
+        else:
+            devices.append(device(name, settings))
+
+
+def memory(domain: Element, settings: Embedded) -> None:
+    now, most = quantity(settings, "VirtualQuantity"), quantity(settings, "Limit")
+    if now is None and most is None:
+        raise invalid("memory needs VirtualQuantity")
+    top = max(now or 0, most or 0)
+    for tag, size in (("memory", top), ("currentMemory", now or top)):
+        put(domain, tag, str(size))
+        put(domain, f"{tag}/@unit", "b")
+    if isinstance(dump := settings.values.get("dumpCore"), bool):
+        put(domain, "memory/@dumpCore", "on" if dump else "off")
+
+
+def processors(domain: Element, settings: Embedded) -> None:
+    now, most = settings.values.get("VirtualQuantity"), settings.values.get("Limit")
+    counts = [count for count in (now, most) if isinstance(count, int)]
+    if not counts:
+        raise invalid("processors need VirtualQuantity")
+    put(domain, "vcpu", str(max(counts)))
+    put(domain, "vcpu/@current", str(now) if isinstance(now, int) and now < max(counts) else None)
+    if isinstance(weight := settings.values.get("Weight"), int):
+        put(domain, "cputune/shares", str(weight))
+
+
+def definition(whole: Embedded, given: list[Embedded], reference: Element | None, *, kvm: bool) -> str:
+    """A new guest's definition. `reference`: one to begin with. Raises CimError."""
+    domain = reference if reference is not None else etree.Element("domain", type="kvm" if kvm else "qemu")
+    if reference is not None:
+        for path in ("uuid", "name", "os/nvram"):
+            put(domain, path, None)
+        for mac in domain.findall("devices/interface/mac"):
+            if (nic := mac.getparent()) is not None:
+                nic.remove(mac)
+    system(domain, whole)
+    if domain.find("name") is None:
+        raise invalid("VirtualSystemIdentifier or ElementName must name the guest")
+    put(domain, "os/type", "hvm")
+    if domain.find("features") is None and whole.values.get("EnableACPI") is None:
+        put(domain, "features/acpi", "")
+    resources(domain, given)
+    if domain.find("memory") is None:
+        raise invalid("a guest needs settings of its memory")
+    return etree.tostring(domain, encoding="unicode")
