@@ -55,8 +55,8 @@ SAMPLES: list[tuple[str, dict[str, object], str, dict[str, object]]] = [
      {"recipient": "guest", "action": "inject", "flags": {"recursive": False}}),
     ("NIC_RX_FILTER_CHANGED", {"name": "net0", "path": "/machine/peripheral/net0/virtio-backend"}, "nic-filter",
      {"device": "net0"}),
-    ("BLOCK_WRITE_THRESHOLD", {"node-name": "n", "amount-exceeded": 5, "write-threshold": 9}, "write-threshold",
-     {"node": "n", "excess": 5, "threshold": 9}),
+    ("BLOCK_WRITE_THRESHOLD", {"node-name": "frontinus-3-storage", "amount-exceeded": 5, "write-threshold": 9},
+     "write-threshold", {"layer": 3, "excess": 5, "threshold": 9}),
 ]  # fmt: skip
 
 

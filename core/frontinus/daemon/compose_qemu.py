@@ -12,6 +12,7 @@ from frontinus.engine.world import World
 from frontinus.linux.audit import LinuxAudit
 from frontinus.linux.cgroups import Cgroups
 from frontinus.linux.host import probe_facts, probe_view
+from frontinus.linux.imagefiles import LinuxImages
 from frontinus.linux.keeper import HostKeeper
 from frontinus.linux.node import LinuxNode
 from frontinus.linux.resources import LinuxResources
@@ -36,6 +37,7 @@ async def qemu_engine(config: Config, policy: Policy | None = None) -> LocalEngi
         node=LinuxNode(),
         storage=LinuxStorage(Path(config.paths.run)),
         keeper=HostKeeper(Path(config.paths.config)),
+        images=LinuxImages(),
         limits=Cgroups(config.paths),
         security_model=SecurityModel(model="" if config.session else "dac", doi="" if config.session else "0"),
     )  # fmt: skip

@@ -20,6 +20,7 @@ async def end(world: World, record: Record, running: Running) -> None:
     if record.running is running:
         record.running = None
     running.ended.set()
+    running.works.wake()
 
 
 async def kill(record: Record, *, graceful: bool, deadline: float = 15.0) -> None:

@@ -5,8 +5,7 @@ Both halves are worked out before either is touched: what the definition refuses
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 from frontinus.api.errors import NoSuchDevice, Unresponsive, WrongState
 from frontinus.api.events import DeviceAddedEvent, DiskChangeEvent
@@ -14,7 +13,6 @@ from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.disk import Disk, last_layer, number_layers
 from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest
-from frontinus.domain.plan import DevicePlan, Folder
 from frontinus.domain.plugging import (
     add_device,
     changed_device,
@@ -25,11 +23,11 @@ from frontinus.domain.plugging import (
     replace_device,
     user_of,
 )
-from frontinus.engine import netports, runstate, trail, unplugging
+from frontinus.engine import netports, trail, unplugging
 from frontinus.engine.halves import Halves
+from frontinus.engine.preparing import carry_out, prepared
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
-from frontinus.ports import Prepared
 
 Find = Callable[[Guest], Device]
 
@@ -77,37 +75,10 @@ class Hotplug:
     async def _plug_planned(self, record: Record, running: Running, after: Guest, device: Device) -> None:
         plan = self.world.hypervisor.plan_device(after, device, running.capabilities, self.world.host,
                                                 self.world.secrets.value)  # fmt: skip
-        prepared = await self._prepare(record, running, plan, after)
-        try:
-            if isinstance(device, Interface) and device.alias in prepared.names:
-                device.target = prepared.names[device.alias]
-            await running.process.plug(plan, prepared.fds)
-        except BaseException:
-            await self._give_back(running, prepared.undo)
-            raise
-        finally:
-            _close(prepared.fds)
-
-    async def _prepare(self, record: Record, running: Running, plan: DevicePlan, guest: Guest) -> Prepared:
-        """Set up a plan's resources; their undo records join those of the guest before anything is made."""
-        who = await self.world.resources.credentials(record.uuid)
-        known = len(running.undo)
-        there = {one.get("path") for one in running.undo if one.get("kind") == "folder"}
-        resources = netports.with_floors(self.world, guest, plan.resources)
-        wanted = [one for one in resources if not (isinstance(one, Folder) and one.path in there)]
-
-        async def journal(undo: Sequence[dict[str, object]]) -> None:
-            running.undo[known:] = [{**one, "alias": plan.alias} for one in undo]
-            await runstate.save_running(self.world.store, record)
-
-        prepared = await self.world.resources.set_up(wanted, who, journal)
-        prepared.undo = [{**one, "alias": plan.alias} for one in prepared.undo]
-        running.undo[known:] = prepared.undo
-        return prepared
-
-    async def _give_back(self, running: Running, undo: Sequence[dict[str, object]]) -> None:
-        await self.world.resources.tear_down(undo)
-        running.undo = [one for one in running.undo if one not in undo]
+        async with prepared(self.world, record, running, plan, after) as made:
+            if isinstance(device, Interface) and device.alias in made.names:
+                device.target = made.names[device.alias]
+            await running.process.plug(plan, made.fds)
 
     async def _with(self, definition: Guest, device: Device) -> Guest:
         caps = await self.world.hypervisor.capabilities(definition.devices.emulator)
@@ -171,14 +142,7 @@ class Hotplug:
             number_layers([new], last_layer(running.guest.devices.disks))
         plan = self.world.hypervisor.plan_update(running.guest, old, new, running.capabilities, self.world.host,
                                                 self.world.secrets.value)  # fmt: skip
-        prepared = await self._prepare(record, running, plan, running.guest)
-        try:
-            await running.process.update(plan, prepared.fds)
-        except BaseException:
-            await self._give_back(running, prepared.undo)
-            raise
-        finally:
-            _close(prepared.fds)
+        await carry_out(self.world, record, running, plan)
         replace_device(running.guest, old, new)
         if isinstance(old, Disk) and isinstance(new, Disk) and old.source_path != new.source_path:
             self.world.bus.publish(DiskChangeEvent(uuid=record.uuid, name=record.name, old=old.source_path,
@@ -190,9 +154,3 @@ def _refuse_used(half: Guest, device: Device) -> None:
     if user is not None:
         name = user.alias or getattr(user, "target", None) or ""
         raise WrongState(f"<{device.tag}> is in use: <{user.tag}> {name} hangs on it")
-
-
-def _close(fds: Mapping[int, int]) -> None:
-    """The child has them now."""
-    for fd in fds.values():
-        os.close(fd)

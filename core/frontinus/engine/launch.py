@@ -9,6 +9,7 @@ from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.prepare import prepare
 from frontinus.engine import netports, runstate, trail
+from frontinus.engine.chains import with_layers
 from frontinus.engine.enforcing import enforce
 from frontinus.engine.news import follow
 from frontinus.engine.record import Record, Running
@@ -23,7 +24,7 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
     `soon`: the state that the caller brings it to then, which the run state says already: it is written once.
     """
     caps = await world.hypervisor.capabilities(definition.devices.emulator)
-    firm = with_firmware(definition, caps, world.host)
+    firm = await with_layers(world, with_firmware(definition, caps, world.host))
     live = prepare(firm, caps, world.host, guest_id=world.guests.new_id(), free_port=world.ports.take)
     prepared = Prepared()
     process: RunningGuest | None = None

@@ -14,6 +14,7 @@ from frontinus.engine import pools
 from frontinus.engine.access import ByRole, Details, Policy, Sight, described, guest_details
 from frontinus.engine.addresses import Addresses
 from frontinus.engine.agent import AgentDesk
+from frontinus.engine.blockjobs import BlockJobs
 from frontinus.engine.definitions import Definitions
 from frontinus.engine.hotplug import Hotplug
 from frontinus.engine.inspection import Inspection
@@ -64,7 +65,7 @@ class LocalEngine:
         services = (self.power, Definitions(world), Saving(world), Interaction(world), Tuning(world), Hotplug(world),
                     Statistics(world), Inventory(world, self.policy.name), JobDesk(world), Placement(world), Limiting(world),
                     Throttling(world), Inspection(world), AgentDesk(world), NodeDesk(world), Pools(world), Volumes(world),
-                    Transfers(world), Secrets(world), Networks(world), Addresses(world))  # fmt: skip
+                    Transfers(world), Secrets(world), Networks(world), Addresses(world), BlockJobs(world))  # fmt: skip
         self._use_cases: dict[str, Callable[..., object]] = pending() | {
             name: getattr(service, name) for service in services for name in PERMISSIONS if hasattr(service, name)
         }

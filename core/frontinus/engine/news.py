@@ -10,7 +10,8 @@ from typing import Literal
 from frontinus.api import events
 from frontinus.api.events import AnyEvent, Lifecycle
 from frontinus.api.views import State
-from frontinus.engine import ending, trail, unplugging
+from frontinus.domain.snapshots.chain import layer_name
+from frontinus.engine import blockends, ending, trail, unplugging
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 from frontinus.ports import GuestFacts
@@ -113,8 +114,12 @@ class Follower:
         """One piece of news: the event that tells it, then the state that it leads to."""
         record, name = self.record, fact.name
         told = TOLD.get(name)
-        if told is not None:
+        if told is not None and not self._is_ours(fact):
             self.world.bus.publish(told(record, fact.data))
+        if name == "job":
+            blockends.told(self.world, record, self.running, _text(fact.data, "id"), _text(fact.data, "status"))
+        if name == "write-threshold":
+            self._written_beyond(fact.data)
         if name == "agent":
             self.running.agent_connected = bool(fact.data.get("open"))
         if name == "device-deleted":
@@ -131,6 +136,18 @@ class Follower:
             self._enter(name, transition)
         if name in ("shutdown", "crashed"):
             await self._end_of_life(name)
+
+    def _is_ours(self, fact: GuestFacts) -> bool:
+        """Of a block job that the engine knows it tells itself, once it has drawn the consequences."""
+        return fact.name == "block-job" and self.running.works.get(_text(fact.data, "job")) is not None
+
+    def _written_beyond(self, data: Mapping[str, object]) -> None:
+        layer = _number(data, "layer")
+        device, path = layer_name(self.running.guest, layer)
+        device = self.running.works.thresholds.pop(layer, device)
+        self.world.bus.publish(events.BlockThresholdEvent(
+            uuid=self.record.uuid, name=self.record.name, device=device, path=path,
+            threshold=_number(data, "threshold"), excess=_number(data, "excess")))  # fmt: skip
 
     async def _device_gone(self, alias: str) -> None:
         device = next((d for d in self.running.guest.devices.all() if d.alias == alias), None)
@@ -169,7 +186,7 @@ class Follower:
         reason = running.ending or ("crashed" if record.state != "shutdown" else "shutdown")
         guest = trail.audited(record)
         await ending.end(self.world, record, running)
-        if reason != "failed start":
+        if reason != "failed start" and not running.hidden:
             if reason == "crashed" and last.get("log"):
                 log.warning("guest %s ended unexpectedly: %s", record.name, last["log"])
             trail.ended(self.world, guest, reason)

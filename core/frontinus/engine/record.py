@@ -11,6 +11,7 @@ from frontinus.api.views import REASONS, GuestView, State
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.guest import Guest
 from frontinus.engine.jobs import JobLock
+from frontinus.engine.works import Works
 from frontinus.ports import RunningGuest
 
 
@@ -34,6 +35,9 @@ class Running:
     agent_connected: bool = False
     redefined: bool = False
     """The definition changed since the start."""
+    hidden: bool = False
+    """It is there only for work on the images of a guest that is off: nobody is told of it."""
+    works: Works = field(default_factory=Works)
 
 
 @dataclass

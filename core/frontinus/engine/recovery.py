@@ -10,10 +10,12 @@ from frontinus.api.views import REASONS, State
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.engine import netports, runstate, saving
+from frontinus.engine.blockends import relearn
 from frontinus.engine.halves import KIND
 from frontinus.engine.news import follow
 from frontinus.engine.record import Record, Running
 from frontinus.engine.runstate import RunState
+from frontinus.engine.works import Works
 from frontinus.engine.world import World
 from frontinus.ports import Stored
 
@@ -91,13 +93,15 @@ async def _attach(world: World, state: RunState, guest: Guest) -> None:
     status = await process.status()
     record = world.guests.get(state.uuid) or Record(state.uuid, state.name, starting=guest)
     caps = await world.hypervisor.capabilities(guest.devices.emulator)
-    running = Running(guest, process, caps, undo=state.undo, tainted=state.tainted, redefined=state.redefined)
+    running = Running(guest, process, caps, undo=state.undo, tainted=state.tainted, redefined=state.redefined,
+                      hidden=state.hidden, works=Works(state.works))  # fmt: skip
     record.running, record.unreachable = running, None
     world.guests.add(record)
     world.guests.taken_id(guest.id or 0)
     world.ports.adopt(guest)
     _place(record, state, status)
     running.news = world.spawn(follow(world, record, running), f"news of {record.name}")
+    world.spawn(relearn(world, record, running), f"block jobs of {record.name}")
 
 
 def _keep_trying(world: World, state: RunState, error: FrontinusError) -> None:

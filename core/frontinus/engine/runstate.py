@@ -10,6 +10,7 @@ from frontinus.api.views import State
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.engine.record import Record
+from frontinus.engine.works import Work
 from frontinus.ports import RunRecord, StateStore
 
 
@@ -28,6 +29,8 @@ class RunState(msgspec.Struct, kw_only=True):
     undo: list[dict[str, object]] = []
     tainted: tuple[str, ...] = ()
     redefined: bool = False
+    hidden: bool = False
+    works: list[Work] = []
 
     def guest(self) -> Guest:
         return parse_guest(self.xml)
@@ -51,7 +54,7 @@ async def save_running(store: StateStore, record: Record, *, soon: Soon | None =
         uuid=record.uuid, name=record.name, folder=running.process.record.folder,
         xml=format_guest(running.guest, active=True, secrets=True), state=name, reason=reason,
         since=time.time() if soon else record.since, process=running.process.record, undo=running.undo, tainted=running.tainted,
-        redefined=running.redefined,
+        redefined=running.redefined, hidden=running.hidden, works=running.works.to_keep(),
     )  # fmt: skip
     await write(store, state)
 

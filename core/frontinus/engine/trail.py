@@ -51,3 +51,8 @@ def unplugged(world: World, record: Record, device: Device) -> None:
         world.audit.resource(audited(record), "disk", "detach", device.source_path, None)
     elif isinstance(device, Interface):
         world.audit.resource(audited(record), "net", "detach", device.mac, None)
+
+
+def disk_changed(world: World, record: Record, reason: str, old: str | None, new: str | None) -> None:
+    """A disk got another image, or work began that gives it one: snapshot, mirror, commit, rebase."""
+    world.audit.resource(audited(record), "disk", reason, old, new)

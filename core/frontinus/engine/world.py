@@ -20,7 +20,7 @@ from frontinus.engine.record import Record
 from frontinus.engine.registry import Registry
 from frontinus.engine.secretbook import SecretBook
 from frontinus.engine.unlimited import Unlimited
-from frontinus.ports import AuditTrail, Hypervisor, Keeper, Resources, StateStore, StorageHost
+from frontinus.ports import AuditTrail, Hypervisor, Images, Keeper, Resources, StateStore, StorageHost
 from frontinus.ports.limits import Limits
 from frontinus.ports.networks import HostNetworks
 from frontinus.ports.node import Node
@@ -41,6 +41,7 @@ class World:
     node: Node
     storage: StorageHost
     keeper: Keeper
+    images: Images
     limits: Limits = field(default_factory=Unlimited)
     security_model: SecurityModel = SecurityModel(model="", doi="")
     guests: Registry = field(default_factory=Registry)

@@ -13,6 +13,7 @@ from frontinus.engine.local import LocalEngine
 from frontinus.engine.world import World
 from frontinus.mock.audit import MemoryAudit
 from frontinus.mock.hypervisor import MockHypervisor
+from frontinus.mock.images import MemoryImages
 from frontinus.mock.keeper import MemoryKeeper
 from frontinus.mock.limits import MemoryLimits
 from frontinus.mock.networks import MemoryNetworks
@@ -85,7 +86,7 @@ async def mock_engine(paths: Paths | None = None, *, guests: int = 0, fixture: b
     """An engine on the mock: with the fixture's guest running, and `guests` more."""
     host = HostFacts(cpus=8, paths=paths or Paths())
     world = World(MockHypervisor(), MemoryResources(), MemoryStore(), host, host_view, MemoryAudit(),
-                  MockNode(), MemoryStorage(), MemoryKeeper(), MemoryLimits(),
+                  MockNode(), MemoryStorage(), MemoryKeeper(), MemoryImages(), MemoryLimits(),
                   host_networks=MemoryNetworks())  # fmt: skip
     engine = LocalEngine(world, policy)
     session = engine.session(ROOT)

@@ -21,9 +21,11 @@ from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import DevicePlan, LaunchPlan, Tap
 from frontinus.domain.usedsecrets import used_secrets
+from frontinus.mock.blocks import MockBlocks, MockGraph
 from frontinus.mock.capabilities import capabilities
 from frontinus.mock.tending import MockTending
 from frontinus.ports import Credentials, GuestFacts, GuestFigures, RunRecord
+from frontinus.ports.blocks import GraphFacts, JobCommand, JobFacts
 from frontinus.ports.hypervisor import SecretValues
 from frontinus.xml import Model
 
@@ -43,6 +45,7 @@ class MockGuest(MockTending):
         self.answers = asyncio.Event()
         self.answers.set()
         self._news: asyncio.Queue[GuestFacts] = asyncio.Queue()
+        self.blocks = MockGraph(guest, self.tell)
         self._cpu_before = 0.0
         self.dirty_rate: tuple[float, float, int] | None = None
 
@@ -108,7 +111,7 @@ class MockGuest(MockTending):
         await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
         await asyncio.to_thread(target.write_bytes, PIXEL)
 
-    async def save(self, path: str, fd: int) -> None:
+    async def save(self, path: str, fd: int, *, live: bool = False) -> None:
         await self.pause()
         os.write(fd, b"mock state")
 
@@ -120,7 +123,28 @@ class MockGuest(MockTending):
         return True
 
     async def update(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
-        return None
+        self.blocks.obey(plan)
+
+    async def graph(self) -> GraphFacts:
+        return self.blocks.facts()
+
+    async def block_jobs(self) -> list[JobFacts]:
+        return list(self.blocks.jobs.values())
+
+    async def steer_job(self, job: str, command: JobCommand) -> None:
+        self.blocks.steer(job, command)
+
+    async def set_job_speed(self, job: str, bandwidth: int) -> None:
+        self.blocks.set_speed(job, bandwidth)
+
+    async def set_threshold(self, layer: int, size: int) -> None:
+        """The mock's guests write beyond any threshold at once."""
+        if size:
+            self.tell("write-threshold", layer=layer, threshold=size, excess=512)
+
+    async def attempt(self, plans: Sequence[DevicePlan]) -> None:
+        for plan in plans:
+            self.blocks.obey(plan)
 
     async def set_balloon(self, size: int) -> None:
         self.memory = size
@@ -236,6 +260,10 @@ class MockHypervisor:
     def plan_update(self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts,
                     secrets: SecretValues | None = None) -> DevicePlan:  # fmt: skip
         return DevicePlan(new.alias or "")
+
+    def blocks(self, guest: Guest, capabilities: Capabilities, host: HostFacts,
+               secrets: SecretValues | None = None) -> MockBlocks:  # fmt: skip
+        return MockBlocks()
 
     async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,
                      incoming: int | None = None, born: Callable[[int], None] | None = None) -> MockGuest:  # fmt: skip

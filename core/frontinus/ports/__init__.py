@@ -2,6 +2,7 @@
 
 from frontinus.ports.audit import Audited, AuditTrail
 from frontinus.ports.hypervisor import GuestFacts, GuestFigures, Hypervisor, RunningGuest, RunRecord
+from frontinus.ports.images import Images
 from frontinus.ports.keeper import Keeper
 from frontinus.ports.resources import Credentials, Journal, Prepared, Resources
 from frontinus.ports.state import StateStore, Stored
@@ -14,6 +15,7 @@ __all__ = [
     "GuestFacts",
     "GuestFigures",
     "Hypervisor",
+    "Images",
     "Journal",
     "Keeper",
     "Prepared",

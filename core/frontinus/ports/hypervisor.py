@@ -15,6 +15,7 @@ from frontinus.domain.devices.base import Device
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import DevicePlan, LaunchPlan
+from frontinus.ports.blocks import BlockPlanner, GraphFacts, JobCommand, JobFacts
 from frontinus.ports.resources import Credentials
 from frontinus.ports.tending import Tending
 
@@ -46,7 +47,8 @@ class GuestFacts:
 
     `name`: "stopped", "resumed", "powerdown", "reset", "shutdown" (detail: guest or host), "suspended", "woken",
     "suspended-disk", "crashed", "watchdog", "io-error", "balloon", "device-deleted", "tray", "agent", "graphics", "rtc",
-    "block-job", "nic-filter", "memory-failure", "job", "migration", "closed" (the process ended; always last).
+    "block-job", "write-threshold" (layer, threshold, excess), "nic-filter", "memory-failure", "job" (id, status),
+    "migration", "closed" (the process ended; always last).
     """
 
     name: str
@@ -103,8 +105,27 @@ class RunningGuest(Tending, Protocol):
     async def screenshot(self, path: str, display: str | None, head: int) -> None:
         """Write an image to a path inside the guest's private folder."""
 
-    async def save(self, path: str, fd: int) -> None:
-        """Stop the guest and write its state to a descriptor (device state and memory)."""
+    async def save(self, path: str, fd: int, *, live: bool = False) -> None:
+        """Stop the guest and write its state to a descriptor (device state and memory).
+
+        `live`: it runs while its memory is written, and is stopped only for the rest. It stays stopped.
+        """
+
+    async def graph(self) -> GraphFacts:
+        """What the block graph is now."""
+
+    async def block_jobs(self) -> list[JobFacts]:
+        """All jobs, those too that have ended (status "concluded") and were not dismissed."""
+
+    async def steer_job(self, job: str, command: JobCommand) -> None: ...
+    async def set_job_speed(self, job: str, bandwidth: int) -> None:
+        """Bytes a second; 0 for no limit."""
+
+    async def set_threshold(self, layer: int, size: int) -> None:
+        """Tell ("write-threshold") when a layer's file is written beyond a size in bytes; 0: no more."""
+
+    async def attempt(self, plans: Sequence[DevicePlan]) -> None:
+        """Take steps that may have been taken before: what is refused is passed over."""
 
     async def plug(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
         """Add a device. On failure what was added is taken back."""
@@ -184,6 +205,10 @@ class Hypervisor(Protocol):
 
         Raises Unsupported naming what cannot change while the guest runs.
         """
+
+    def blocks(self, guest: Guest, capabilities: Capabilities, host: HostFacts,
+               secrets: SecretValues | None = None) -> BlockPlanner:  # fmt: skip
+        """Plans of work on the block graph of a guest that runs. Pure."""
 
     async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,
                      incoming: int | None = None, born: Callable[[int], None] | None = None) -> RunningGuest:  # fmt: skip

@@ -21,6 +21,7 @@ from frontinus.ports.resources import Credentials
 from frontinus.qemu import hotplug, process
 from frontinus.qemu.argv.general import master_key_file
 from frontinus.qemu.argv.secrets import KEY_BYTES, Sealer, placeholder, sealer
+from frontinus.qemu.blocks import QemuBlocks
 from frontinus.qemu.caps import cache, replies, transcript, xml_capabilities, xml_domain
 from frontinus.qemu.guest import QemuGuest
 from frontinus.qemu.links import LinkCounters
@@ -85,6 +86,10 @@ class QemuHypervisor:
     def plan_update(self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts,
                     secrets: SecretValues | None = None) -> DevicePlan:  # fmt: skip
         return hotplug.plan_update(guest, old, new, capabilities, host, _sealer(guest, host, secrets))
+
+    def blocks(self, guest: Guest, capabilities: Capabilities, host: HostFacts,
+               secrets: SecretValues | None = None) -> QemuBlocks:  # fmt: skip
+        return QemuBlocks(guest, capabilities, host, _sealer(guest, host, secrets))
 
     async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,
                      incoming: int | None = None, born: Callable[[int], None] | None = None) -> QemuGuest:  # fmt: skip

@@ -12,9 +12,11 @@ import msgspec
 from frontinus.api.errors import AgentUnavailable, HypervisorFailed, Unresponsive, Unsupported
 from frontinus.domain.plan import DevicePlan
 from frontinus.domain.qapi import Schema
+from frontinus.ports.blocks import GraphFacts, JobCommand, JobFacts
 from frontinus.ports.hypervisor import JSON, GuestFacts, GuestFigures, RunRecord
 from frontinus.procfs import ProcessFigures
-from frontinus.qemu import migration, passthrough, plugging, vcpus
+from frontinus.qemu import blockgraph, migration, passthrough, plugging, vcpus
+from frontinus.qemu.blocks import storage_of
 from frontinus.qemu.figures import Sampler
 from frontinus.qemu.links import LinkCounters
 from frontinus.qemu.monitor.agent import agent_command, parse_command
@@ -249,9 +251,35 @@ class QemuGuest(QemuTending):
 
     # --- state and devices
 
-    async def save(self, path: str, fd: int) -> None:
-        await self.pause()
+    async def save(self, path: str, fd: int, *, live: bool = False) -> None:
+        if not live:
+            await self.pause()
         await migration.save(self.monitor, fd)
+
+    # --- the block graph
+
+    async def graph(self) -> GraphFacts:
+        return await blockgraph.graph(self.monitor)
+
+    async def block_jobs(self) -> list[JobFacts]:
+        return await blockgraph.jobs(self.monitor)
+
+    async def steer_job(self, job: str, command: JobCommand) -> None:
+        await blockgraph.steer(self.monitor, job, command)
+
+    async def set_job_speed(self, job: str, bandwidth: int) -> None:
+        await self.monitor.execute("block-job-set-speed", {"device": job, "speed": bandwidth})
+
+    async def set_threshold(self, layer: int, size: int) -> None:
+        await self.monitor.execute(
+            "block-set-write-threshold", {"node-name": storage_of(layer), "write-threshold": size}
+        )
+
+    async def attempt(self, plans: Sequence[DevicePlan]) -> None:
+        try:
+            await blockgraph.attempt(self.monitor, plans)
+        finally:
+            self._forget()
 
     async def set_balloon(self, size: int) -> None:
         await self.monitor.execute("balloon", {"value": size})

@@ -114,7 +114,7 @@ def plan_device(guest: Guest, device: Device, caps: Capabilities, host: HostFact
                 seal: Sealer = placeholder) -> DevicePlan:  # fmt: skip
     """The steps that plug a device; their undoing unplugs it. Raises Unsupported."""
     alias = alias_of(device)
-    ctx = _context(guest, alias, caps, host, seal)
+    ctx = context(guest, alias, caps, host, seal)
     emit = next((emit for kind, emit in EMITTERS.items() if isinstance(device, kind)), None)
     if emit is None:
         raise Unsupported(f"<{device.tag}> cannot be plugged or unplugged while the guest runs")
@@ -125,18 +125,20 @@ def plan_device(guest: Guest, device: Device, caps: Capabilities, host: HostFact
     return DevicePlan(alias, tuple(ctx.resources), steps)
 
 
-def _context(guest: Guest, alias: str, caps: Capabilities, host: HostFacts, seal: Sealer) -> Context:
+def context(guest: Guest, alias: str, caps: Capabilities, host: HostFacts, seal: Sealer) -> Context:
+    """The workbench for what is done to a running guest; `alias` keeps its descriptors apart from those of others."""
     folder = host.paths.guest(guest.id if guest.id is not None else -1, guest.name)
     number = FIRST_FD + FDS_EACH * (zlib.crc32(alias.encode()) % (1 << 20))
     return Context(guest, caps, host, folder, next_fd=number, seal=seal)
 
 
 def _steps(ctx: Context) -> tuple[Step, ...]:
-    made = [_step(ctx, item) for item in ctx.items]
+    made = [step(ctx, item) for item in ctx.items]
     return (*made, *(Step(name, arguments) for name, arguments in ctx.commands))
 
 
-def _step(ctx: Context, item: Item) -> Step:
+def step(ctx: Context, item: Item) -> Step:
+    """An item as a command to a running guest. Raises Unsupported."""
     if not isinstance(item.value, Mapping) or item.option not in STEPS:
         raise Unsupported(f"-{item.option} cannot be given to a running guest")
     return STEPS[item.option](ctx, item.value)
@@ -198,7 +200,7 @@ STEPS: Mapping[str, Callable[[Context, Props], Step]] = {
 def plan_update(guest: Guest, old: Device, new: Device, caps: Capabilities, host: HostFacts,
                 seal: Sealer = placeholder) -> DevicePlan:  # fmt: skip
     """The steps that change a device. Raises Unsupported for what cannot change while the guest runs."""
-    ctx = _context(guest, old.alias or old.tag, caps, host, seal)
+    ctx = context(guest, old.alias or old.tag, caps, host, seal)
     match old, new:
         case Disk(), Disk():
             return _change_disk(ctx, old, new)
@@ -248,11 +250,11 @@ def _change_medium(ctx: Context, old: Disk, new: Disk) -> list[Step]:
     leaving, _ = disks.medium_items(ctx, old)
     ctx.resources.clear()
     coming, node = disks.medium_items(ctx, new)
-    steps = [_step(ctx, item) for item in coming]
+    steps = [step(ctx, item) for item in coming]
     steps += [Step("blockdev-open-tray", {**drive, "force": True}), Step("blockdev-remove-medium", drive)]
     if node is not None:
         steps += [Step("blockdev-insert-medium", {**drive, "node-name": node}), Step("blockdev-close-tray", drive)]
-    undone = [_step(ctx, item).undo for item in reversed(leaving)]
+    undone = [step(ctx, item).undo for item in reversed(leaving)]
     return [*steps, *(Step(*undo) for undo in undone if undo is not None)]
 
 

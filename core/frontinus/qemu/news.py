@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from frontinus.ports.hypervisor import GuestFacts
+from frontinus.qemu.blocks import layer_of
 from frontinus.qemu.monitor.client import Event
 
 Data = Mapping[str, object]
@@ -98,6 +99,14 @@ def _block_job(t: Translator, name: str, data: Data) -> dict[str, object]:
             "error": data.get("error", "")}  # fmt: skip
 
 
+def _threshold(t: Translator, name: str, data: Data) -> dict[str, object] | None:
+    """Of layers of ours; nobody else sets one."""
+    layer = layer_of(str(data.get("node-name", "")))
+    if layer is None:
+        return None
+    return {"layer": layer, "excess": data.get("amount-exceeded", 0), "threshold": data.get("write-threshold", 0)}
+
+
 def _object(value: object) -> Data:
     return value if isinstance(value, Mapping) else {}
 
@@ -122,8 +131,7 @@ ROWS: Mapping[str, tuple[str, Make]] = {
     "GUEST_CRASHLOADED": ("crash-loaded", _members("action", "info")),
     "WATCHDOG": ("watchdog", _members("action")),
     "BLOCK_IO_ERROR": ("io-error", _io_error),
-    "BLOCK_WRITE_THRESHOLD": (
-        "write-threshold", _members(node="node-name", excess="amount-exceeded", threshold="write-threshold")),
+    "BLOCK_WRITE_THRESHOLD": ("write-threshold", _threshold),
     "BALLOON_CHANGE": ("balloon", _members("actual")),
     "MEMORY_DEVICE_SIZE_CHANGE": ("memory-device", _members("size", device="id")),
     "DEVICE_DELETED": ("device-deleted", _named_device),

@@ -1,0 +1,297 @@
+"""What work on the block graph of a running guest takes, as QMP steps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from frontinus.api.errors import Unsupported
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.devices.disk import BackingStore, Disk, Mirror
+from frontinus.domain.devices.image import Image
+from frontinus.domain.guest import Guest
+from frontinus.domain.host import HostFacts
+from frontinus.domain.plan import DevicePlan, Label, Listener, Resource, Step
+from frontinus.ports.blocks import CopyOptions, Marks, Overlaid, Saved, Service, StateVerb
+from frontinus.qemu import hotplug
+from frontinus.qemu.argv import disks as disk_family
+from frontinus.qemu.argv.blockdev import Access, below, emit_image, format_node, storage_node
+from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.secrets import Sealer, placeholder
+from frontinus.qemu.argv.tls import tls_credentials
+
+STEM = "frontinus-"
+TLS = "objbackup_tls0"
+KEEP = {"auto-finalize": True, "auto-dismiss": False}
+"""A job that has ended stays to be asked for, also by an engine that was not there when it did."""
+
+WAIT = {"auto-finalize": False, "auto-dismiss": False}
+"""A job that changes what headers say about lower layers waits until what it copied is on disk."""
+
+Action = dict[str, object]
+
+
+def node_of(layer: BackingStore | int | None) -> str:
+    """The format's node of a layer."""
+    index = layer if isinstance(layer, int) else layer.index if layer is not None else 0
+    return f"{STEM}{index or 0}-format"
+
+
+def storage_of(layer: int) -> str:
+    """The node of a layer's file."""
+    return f"{STEM}{layer}-storage"
+
+
+def top_node(disk: Disk) -> str:
+    return node_of(disk.source.index if disk.source is not None else 0)
+
+
+def layer_of(node: str) -> int | None:
+    """The index of the layer that a node of ours belongs to."""
+    number = node.removeprefix(STEM).partition("-")[0]
+    return int(number) if node.startswith(STEM) and number.isdigit() else None
+
+
+@dataclass(frozen=True)
+class QemuBlocks:
+    """BlockPlanner on QEMU."""
+
+    guest: Guest
+    caps: Capabilities
+    host: HostFacts
+    seal: Sealer = placeholder
+
+    # --- parts
+
+    def _context(self, name: str) -> Context:
+        return hotplug.context(self.guest, name, self.caps, self.host, self.seal)
+
+    def _need(self, *commands: str) -> None:
+        """Raises Unsupported for a command that this QEMU lacks."""
+        for command in commands:
+            if not self.caps.has_command(command):
+                raise Unsupported(f"this QEMU has no '{command}'")
+
+    def _open(self, ctx: Context, image: Image, access: Access, backing: str | None) -> list[Step]:
+        """Steps that open one layer on a node that is there, or on nothing."""
+        emit_image(ctx, replace(image, backing=None, terminated=True, read_only=False), access)
+        steps = [hotplug.step(ctx, item) for item in ctx.items]
+        ctx.items.clear()
+        if backing is not None:
+            last = steps[-1]
+            steps[-1] = replace(last, arguments={**last.arguments, "backing": backing})
+        return steps
+
+    @staticmethod
+    def _writable(layer: BackingStore | None) -> tuple[Resource, ...]:
+        """The guest's user must be able to write what was only read until now."""
+        path = layer.source.local_path if layer is not None and layer.source is not None else None
+        return (Label(path),) if path else ()
+
+    # --- snapshots
+
+    def overlay(self, disks: Sequence[Overlaid], internal: Sequence[Disk], name: str) -> DevicePlan:
+        self._need("transaction", "blockdev-snapshot" if disks else "blockdev-snapshot-internal-sync")
+        ctx = self._context("snapshot")
+        steps: list[Step] = []
+        actions: list[Action] = []
+        for one in disks:
+            image = one.new.image()
+            assert image is not None
+            steps += self._open(ctx, image, disk_family.access(one.new), None)
+            top = format_node(image)
+            actions.append(_action("blockdev-snapshot", node=top_node(one.old), overlay=top))
+            actions += [_add_bitmap(top, bitmap) for bitmap in one.bitmaps]
+        for disk in internal:
+            actions.append(_action("blockdev-snapshot-internal-sync", device=top_node(disk), name=name))
+        return DevicePlan("", tuple(ctx.resources), (*steps, Step("transaction", {"actions": actions})))
+
+    def drop_internal(self, disk: Disk, name: str) -> DevicePlan:
+        self._need("blockdev-snapshot-delete-internal-sync")
+        return _plan(disk, Step("blockdev-snapshot-delete-internal-sync", {"device": top_node(disk), "name": name}))
+
+    def state(self, verb: StateVerb, job: str, name: str, disks: Sequence[Disk]) -> DevicePlan:
+        command = f"snapshot-{verb}"
+        self._need(command)
+        nodes = [top_node(disk) for disk in disks]
+        arguments: dict[str, object] = {"job-id": job, "tag": name, "devices": nodes}
+        if verb != "delete":
+            arguments["vmstate"] = nodes[0]
+        return DevicePlan("", (), (Step(command, arguments),))
+
+    # --- jobs
+
+    def copy(self, job: str, disk: Disk, mirror: Mirror, options: CopyOptions) -> DevicePlan:
+        self._need("blockdev-mirror")
+        image = mirror.image()
+        assert image is not None
+        ctx = self._context(job)
+        store = disk.backing_store if options.shallow else None
+        backing = node_of(store) if store is not None and store.type is not None else None
+        steps = self._open(ctx, image, disk_family.access(disk), backing if image.is_backed else None)
+        arguments = {
+            "job-id": job, "device": top_node(disk), "target": format_node(image),
+            "sync": "top" if options.shallow else "full", "speed": options.bandwidth or None,
+            "granularity": options.granularity or None, "buf-size": options.buffer or None,
+            "copy-mode": "write-blocking" if options.synchronous else None, **KEEP,
+        }  # fmt: skip
+        return DevicePlan(disk.alias or "", tuple(ctx.resources), (*steps, _step("blockdev-mirror", arguments)))
+
+    def commit(self, job: str, disk: Disk, top: BackingStore, base: BackingStore, bandwidth: int,
+               backing_name: str | None) -> DevicePlan:  # fmt: skip
+        self._need("block-commit")
+        arguments = {
+            "job-id": job, "device": top_node(disk), "top-node": node_of(top), "base-node": node_of(base),
+            "speed": bandwidth or None, "backing-file": backing_name,
+            **(KEEP if top.index == (disk.source.index if disk.source else None) else WAIT),
+        }  # fmt: skip
+        above = _above(disk, top)
+        resources = (*self._writable(base), *(self._writable(above) if above is not None else ()))
+        return DevicePlan(disk.alias or "", resources, (_step("block-commit", arguments),))
+
+    def pull(self, job: str, disk: Disk, base: BackingStore | None, bandwidth: int,
+             backing_name: str | None) -> DevicePlan:  # fmt: skip
+        self._need("block-stream")
+        arguments = {
+            "job-id": job, "device": top_node(disk), "base-node": node_of(base) if base is not None else None,
+            "speed": bandwidth or None, "backing-file": backing_name, **WAIT,
+        }  # fmt: skip
+        return _plan(disk, _step("block-stream", arguments))
+
+    # --- bitmaps
+
+    def mark(self, marks: Marks) -> DevicePlan:
+        self._need("block-dirty-bitmap-add", "block-dirty-bitmap-remove")
+        return DevicePlan("", (), (Step("transaction", {"actions": _mark_actions(marks)}),))
+
+    def measure(self, disk: Disk, bitmap: str, layers: Sequence[int]) -> tuple[DevicePlan, str]:
+        self._need("block-dirty-bitmap-merge")
+        name = f"{STEM}measure-{bitmap}"
+        actions = _merged(top_node(disk), name, bitmap, layers)
+        return DevicePlan("", (), (Step("transaction", {"actions": actions}),)), name
+
+    # --- backups
+
+    def backup(self, disks: Sequence[Saved], marks: Marks, service: Service | None) -> DevicePlan:
+        self._need("blockdev-backup", "transaction")
+        ctx = self._context("backup")
+        steps: list[Step] = []
+        actions: list[Action] = _mark_actions(marks)
+        for one in disks:
+            image = one.layer.image()
+            assert image is not None
+            steps += self._open(ctx, image, below(Access()), top_node(one.disk) if service else None)
+            if one.bitmap is not None:
+                actions += _merged(top_node(one.disk), one.mark, one.bitmap, one.since)
+            actions.append(self._backup_action(one, pull=service is not None))
+        served = self._serve(ctx, service) if service is not None else ()
+        exports = [_export(one) for one in disks] if service is not None else []
+        at_once = Step("transaction", {"actions": actions})
+        return DevicePlan("backup", tuple(ctx.resources), (*steps, *served, at_once, *exports))
+
+    def _backup_action(self, one: Saved, *, pull: bool) -> Action:
+        target = node_of(one.layer)
+        arguments: dict[str, object] = {"device": top_node(one.disk), "job-id": one.job, "target": target, **KEEP}
+        if pull:
+            return _action("blockdev-backup", **arguments, sync="none")
+        if one.bitmap is not None:
+            return _action("blockdev-backup", **arguments, sync="incremental", bitmap=one.mark)
+        return _action("blockdev-backup", **arguments, sync="full")
+
+    def _serve(self, ctx: Context, service: Service) -> tuple[Step, ...]:
+        """Credentials, and the server."""
+        self._need("nbd-server-start", "block-export-add")
+        steps = []
+        if service.tls:
+            tls_credentials(ctx, "backup", TLS, server=True)
+            steps += [hotplug.step(ctx, item) for item in ctx.items]
+            ctx.items.clear()
+        address, fds = self._address(ctx, service)
+        arguments = {"addr": address, "tls-creds": TLS if service.tls else None}
+        steps.append(replace(_step("nbd-server-start", arguments), undo=("nbd-server-stop", {}), fds=fds))
+        return tuple(steps)
+
+    def _address(self, ctx: Context, service: Service) -> tuple[dict[str, object], tuple[tuple[str, int], ...]]:
+        """A unix socket is made by the engine, which may where the guest's user may not."""
+        if service.path is None:
+            return {"type": "inet", "data": {"host": service.host, "port": str(service.port)}}, ()
+        number = ctx.fd()
+        ctx.need(Listener(service.path, number))
+        return {"type": "fd", "data": {"str": f"backup{number}"}}, ((f"backup{number}", number),)
+
+    def end_backup(self, disks: Sequence[Saved], service: Service | None) -> Sequence[DevicePlan]:
+        steps = []
+        if service is not None:
+            steps += [Step("block-export-del", {"id": one.job, "mode": "hard"}) for one in disks]
+            steps.append(Step("nbd-server-stop", {}))
+            steps += [Step("object-del", {"id": name}) for name in (TLS, f"{TLS}-secret0")] if service.tls else []
+        for one in disks:
+            if one.bitmap is not None:
+                steps.append(Step("block-dirty-bitmap-remove", {"node": top_node(one.disk), "name": one.mark}))
+        closing = [plan for one in disks for plan in self.close([one.layer])]
+        return [*(DevicePlan("backup", (), (step,)) for step in steps), *closing]
+
+    def close(self, layers: Sequence[BackingStore]) -> Sequence[DevicePlan]:
+        plans = []
+        for layer in layers:
+            image = layer.image()
+            if image is None:
+                continue
+            for node in (
+                format_node(image),
+                f"{image.name}-slice" if image.source.slices else None,
+                storage_node(image),
+            ):
+                if node is not None:
+                    plans.append(DevicePlan("", (), (Step("blockdev-del", {"node-name": node}),)))
+        return plans
+
+
+def _above(disk: Disk, layer: BackingStore) -> BackingStore | None:
+    """The layer whose header names `layer`; None when that is the disk's top."""
+    store, previous = disk.backing_store, None
+    while store is not None and store.type is not None:
+        if store.index == layer.index:
+            return previous
+        store, previous = store.backing_store, store
+    return None
+
+
+def _action(kind: str, **data: object) -> Action:
+    return {"type": kind, "data": data}
+
+
+def _add_bitmap(node: str, name: str) -> Action:
+    return _action("block-dirty-bitmap-add", node=node, name=name, persistent=True)
+
+
+def _mark_actions(marks: Marks) -> list[Action]:
+    return [
+        *(_action("block-dirty-bitmap-remove", node=node_of(index), name=name) for index, name in marks.remove),
+        *(_add_bitmap(node_of(index), name) for index, name in marks.add),
+    ]
+
+
+def _merged(node: str, name: str, bitmap: str, layers: Sequence[int]) -> list[Action]:
+    """A bitmap that does not record and is not kept, of all that others have recorded."""
+    sources = [{"node": node_of(index), "name": bitmap} for index in layers]
+    return [
+        _action("block-dirty-bitmap-add", node=node, name=name, persistent=False, disabled=True),
+        _action("block-dirty-bitmap-merge", node=node, target=name, bitmaps=sources),
+    ]
+
+
+def _export(one: Saved) -> Step:
+    arguments = {
+        "type": "nbd", "id": one.job, "node-name": node_of(one.layer), "name": one.export, "writable": False,
+        "bitmaps": [one.mark] if one.bitmap is not None else None,
+    }  # fmt: skip
+    return replace(_step("block-export-add", arguments), undo=("block-export-del", {"id": one.job, "mode": "hard"}))
+
+
+def _step(command: str, arguments: Mapping[str, object]) -> Step:
+    return Step(command, {name: value for name, value in arguments.items() if value is not None})
+
+
+def _plan(disk: Disk, *steps: Step) -> DevicePlan:
+    return DevicePlan(disk.alias or "", (), steps)
