@@ -86,3 +86,12 @@ def test_ids_of_io_threads_that_nobody_names_are_the_lowest_free() -> None:
     guest = parse_guest(text("<iothreads>4</iothreads><iothreadids><iothread id='2'/></iothreadids>"))
     assert [thread.id for thread in guest.all_iothreads()] == [2, 1, 3, 4]
     assert [thread.id for thread in parse_guest(text("<iothreads>2</iothreads>")).all_iothreads()] == [1, 2]
+
+
+def test_an_empty_element_of_a_template_says_nothing() -> None:
+    empty = "<uuid></uuid><on_crash/><vcpu/><iothreads></iothreads><title/>"
+    document = f"<domain type='qemu'><name>a</name>{empty}<memory>1024</memory></domain>"
+    guest = parse_guest(document)
+    assert (guest.uuid, guest.on_crash, guest.vcpus, guest.iothreads) == (None, None, None, None)
+    assert guest.title == "" and not guest.kept
+    assert parse_guest(document.replace(">1024<", "><")).memory is None, "which the check misses"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from frontinus.api.errors import InvalidXML
-from support.guests import completed
+from frontinus.api.errors import InvalidXML, Unsupported
+from frontinus.domain.complete import complete
+from frontinus.domain.definition import parse_guest
+from support.guests import completed, document, host, qemu72
 
 NIC = "<interface type='user'><mac address='52:54:00:00:00:{0:02x}'/>{1}</interface>"
 
@@ -51,3 +53,23 @@ def test_a_console_and_its_serial_port_do_not_collide() -> None:
     serial = "<serial type='pty'><target type='pci-serial'/><boot order='1'/><alias name='ua-s'/></serial>"
     guest = completed(serial + "<console type='pty'/>")
     assert guest.devices.consoles[0].alias == guest.devices.serials[0].alias == "ua-s"
+
+
+def test_a_refusal_names_what_was_not_understood() -> None:
+    text = document("<disk typ='block'><source dev='/dev/x'/><target dev='vda'/></disk>").replace("memory", "memroy")
+    with pytest.raises(
+        InvalidXML, match=r"<memory> is missing.*not understood: <memroy> in line \d+, attribute typ in line \d+$"
+    ):
+        complete(parse_guest(text), qemu72(), host())
+
+
+def test_a_feature_that_no_cpu_of_this_qemu_has_is_told() -> None:
+    def defined(policy: str, name: str) -> None:
+        cpu = f"<cpu><model>qemu64</model><feature policy='{policy}' name='{name}'/></cpu>"
+        complete(parse_guest(document("", "q35", cpu)), qemu72(), host())
+
+    for name in ("avx2", "sse4.1", "sse4_1", "pclmuldq", "lahf_lm", "invtsc"):
+        defined("require", name)
+    defined("disable", "sse9")
+    with pytest.raises(Unsupported, match="'sse9'"):
+        defined("require", "sse9")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.cpu import Cpu
-from frontinus.domain.cpu_models import named_models
+from frontinus.domain.cpu_models import named_models, qemu_feature
 from frontinus.domain.guest import Guest
 from frontinus.domain.host_cpu import known_models
 from frontinus.domain.reasons import Lacking
@@ -22,7 +22,7 @@ def check_cpu(guest: Guest, caps: Capabilities) -> Iterator[str]:
         return
     yield from _mode(guest, cpu, caps)
     yield from _model(cpu)
-    yield from _features(cpu)
+    yield from _features(cpu, caps)
     yield from _cache(cpu)
     yield from _addresses(cpu)
     topology = cpu.topology
@@ -57,7 +57,12 @@ def _model(cpu: Cpu) -> Iterator[str]:
         yield "<model vendor_id>: not 12 characters without a comma"
 
 
-def _features(cpu: Cpu) -> Iterator[str]:
+def _features(cpu: Cpu, caps: Capabilities) -> Iterator[str]:
+    known = caps.properties.get(f"max-{caps.arch}-cpu", {})
+    for feature in cpu.features if known else ():
+        wanted = feature.policy in ("require", "force", None)
+        if wanted and not {feature.name, qemu_feature(feature.name)} & known.keys():
+            yield Lacking(f"<feature name='{feature.name}'>: the CPUs of this QEMU have no such feature")
     names = [feature.name for feature in cpu.features]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"<feature name='{name}'>: said more than once"

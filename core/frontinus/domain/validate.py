@@ -33,10 +33,18 @@ def validate(guest: Guest, caps: Capabilities, host: HostFacts, *, stored: bool 
             break
     if wrong:
         told = list({**wrong, **lacking}.items())[:MAX_REASONS]
-        raise InvalidXML("; ".join(reason for reason, _ in told), element=told[0][1])
+        raise InvalidXML("; ".join([*(reason for reason, _ in told), *_not_understood(guest)]), element=told[0][1])
     if lacking and not stored:
         told = list(lacking.items())[:MAX_REASONS]
         raise Unsupported("; ".join(reason for reason, _ in told), element=told[0][1])
+
+
+def _not_understood(guest: Guest) -> Iterator[str]:
+    """What may be the cause: an element that is spelled wrongly is kept, and then missed."""
+    unknown = [f"{f'attribute {one.name}' if one.is_attribute else f'<{one.name}>'} in line {one.line}"
+               for one in guest.unknown()]  # fmt: skip
+    if unknown:
+        yield f"not understood: {', '.join(unknown[:MAX_REASONS])}"
 
 
 def _reasons(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[tuple[str, str]]:

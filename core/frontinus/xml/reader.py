@@ -81,7 +81,7 @@ def _walk(node: Node, element: Element, path: tuple[str, ...], values: dict[str,
     if node.text is not None:
         name, spec = node.text
         text = (element.text or "").strip()
-        if text or not node.attributes:
+        if text or (not node.attributes and _may_be_empty(spec)):
             values[name] = _convert(spec.codec.parse, text, element)
     for attribute, word in cast(list[tuple[str, str]], element.items()):
         known = node.attributes.get(attribute)
@@ -91,6 +91,15 @@ def _walk(node: Node, element: Element, path: tuple[str, ...], values: dict[str,
             values["kept"].append(Unknown(path, attribute, word, line_of(element), is_attribute=True))
     if len(element):
         _children(node, element, path, values)
+
+
+def _may_be_empty(spec: Spec) -> bool:
+    """Whether no text is a value; else an empty element says nothing, as templates write it for what they leave open."""
+    try:
+        spec.codec.parse("")
+    except ValueError:
+        return False
+    return True
 
 
 def _children(node: Node, element: Element, path: tuple[str, ...], values: dict[str, Any]) -> None:
