@@ -63,6 +63,20 @@ CROWD = """
 """A member of the crowd that load tests ask for."""
 
 
+NETWORK = """
+<network>
+  <name>default</name>
+  <uuid>dd8fe884-6c02-601e-7551-cca97df1c5df</uuid>
+  <forward mode='nat'/>
+  <bridge name='virbr0' stp='on' delay='0'/>
+  <ip address='192.168.122.1' netmask='255.255.255.0'>
+    <dhcp><range start='192.168.122.2' end='192.168.122.254'/></dhcp>
+  </ip>
+</network>
+"""
+"""The network that is there, active, at every start of a mock."""
+
+
 def host_view() -> HostView:
     """A host of eight CPUs and 16 GiB."""
     return HostView(
@@ -95,6 +109,8 @@ async def mock_engine(paths: Paths | None = None, *, guests: int = 0, fixture: b
         await session.start("test")
         await session.create_pool(POOL, build=())
         await session.define_pool(POOL)
+        await session.define_network(NETWORK)
+        await session.start_network("default")
     for number in range(guests):
         name = uuid.uuid5(uuid.NAMESPACE_OID, str(number))
         view = await session.define(CROWD.format(number=number, uuid=name, a=number >> 8 & 255, b=number & 255))

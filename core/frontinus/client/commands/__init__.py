@@ -14,10 +14,15 @@ FILES: Mapping[str, str] = {
     "devices": "attach-device detach-device update-device detach-device-alias attach-disk detach-disk attach-interface"
     " detach-interface change-media setmem setmaxmem setvcpus blockresize",
     "figures": "domstats domdirtyrate-calc dommemstat domblkstat domifstat domblklist domiflist vcpuinfo",
-    "saved": "managedsave managedsave-remove save restore save-image-dumpxml",
+    "saved": "managedsave managedsave-remove save restore save-image-dumpxml save-image-define",
     "interaction": "screenshot send-key inject-nmi console ttyconsole qemu-monitor-command qemu-agent-command event"
     " domjobinfo domjobabort",
-    "host": "version nodeinfo hostname capabilities domcapabilities",
+    "host": "version nodeinfo hostname capabilities domcapabilities nodecpustats nodememstats nodecpumap freecell sysinfo"
+    " node-memory-tune cpu-models cpu-compare cpu-baseline",
+    "tuning": "vcpupin emulatorpin iothreadinfo iothreadpin iothreadadd iothreaddel schedinfo memtune blkiotune numatune"
+    " domiftune blkdeviotune perf",
+    "inside": "dump domcontrol domblkerror domlabels domhostname domtime domfsinfo domfsfreeze domfsthaw domfstrim"
+    " guestvcpus set-user-password guestinfo",
     "offline": "argv xml dnsmasq firewall abi-check completion",
 }
 """The commands of each file: a command imports its own file alone, so that it starts fast."""

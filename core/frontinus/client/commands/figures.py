@@ -10,7 +10,7 @@ from lxml import etree
 
 from frontinus.api.engine import Engine
 from frontinus.api.views import REASONS, STATES, STATS_GROUPS, GuestStats, StatsGroup
-from frontinus.client.commands.base import GUEST, Command, Output, arg, flag
+from frontinus.client.commands.base import CONFIG, GUEST, LIVE, Command, Output, arg, flag
 
 BLOCK = {
     "read_requests": "rd.reqs", "read_bytes": "rd.bytes", "read_time": "rd.times", "write_requests": "wr.reqs",
@@ -162,6 +162,9 @@ async def _dirty_rate(engine: Engine, options: argparse.Namespace, out: Output) 
 
 
 async def _memory(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    if options.period is not None:
+        await engine.set_memory_stats_period(options.guest, options.period, options.live, options.config)
+        return
     stats = (await _one(engine, options, "balloon")).memory
     pairs = list(_named("", stats, {**BALLOON, "current": "actual"}, lambda n, v: v // COUNTS.get(n, 1024)))
     out.value({name[1:]: value for name, value in pairs})
@@ -241,7 +244,8 @@ COMMANDS = (
     Command("domdirtyrate-calc", "measure how fast a guest changes its memory; domstats --dirtyrate shows it", (
         GUEST, arg("--seconds", type=int, default=1, help="1 to 60; default: 1"),
         arg("--mode", choices=["page-sampling", "dirty-bitmap", "dirty-ring"], default="page-sampling")), _dirty_rate),
-    Command("dommemstat", "show a guest's memory figures", (GUEST,), _memory),
+    Command("dommemstat", "show a guest's memory figures, or set how often they come", (
+        GUEST, arg("--period", type=int, help="seconds, 0: never"), LIVE, CONFIG), _memory),
     Command("domblkstat", "show figures of a guest's disks", (GUEST, arg("device", nargs="?")), _block),
     Command("domifstat", "show figures of a guest's NICs", (GUEST, arg("device", nargs="?")), _interface),
     Command("domblklist", "list a guest's disks", (GUEST, INACTIVE), _blklist),

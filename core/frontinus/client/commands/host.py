@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from frontinus.api.engine import Engine
-from frontinus.client.commands.base import Command, Output, arg
+from frontinus.client.commands.base import Command, Output, arg, flag, read
 
 
 async def _version(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -37,6 +37,82 @@ async def _domcapabilities(engine: Engine, options: argparse.Namespace, out: Out
     out.text(await engine.domain_capabilities(options.emulatorbin, options.arch, options.machine, options.virttype))
 
 
+async def _nodecpustats(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    found = await engine.node_cpu_stats(options.cpu)
+    out.value(found)
+    rows = [("user", found.user), ("system", found.kernel), ("idle", found.idle), ("iowait", found.iowait)]
+    total = sum(value for _, value in rows) or 1
+    for name, value in rows:
+        out.line(f"{name}:".ljust(15) + (f"{value * 100 / total:5.1f}%" if options.percent else f"{value:>20}"))
+
+
+async def _nodememstats(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    found = await engine.node_memory_stats(options.cell)
+    out.value(found)
+    for name in ("total", "free", "buffers", "cached"):
+        if (value := getattr(found, name)) is not None:
+            out.line(f"{name.ljust(7)}: {value // 1024:>20} KiB")
+
+
+async def _nodecpumap(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    found = await engine.node_cpu_map()
+    out.value(found)
+    bits = "".join("y" if number in found.online else "-" for number in range(found.present))
+    out.pairs([("CPUs present", found.present), ("CPUs online", len(found.online)), ("CPU map", bits)])
+
+
+async def _freecell(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    found = await engine.node_memory_stats(options.cellno)
+    out.value(found.free)
+    out.line(f"{'Total' if options.cellno is None else options.cellno}: {found.free // 1024} KiB")
+
+
+async def _sysinfo(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    out.text(await engine.node_sysinfo())
+
+
+async def _memory_tune(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    from frontinus.api.node import NodeMemoryParameters
+
+    given = {
+        name: value for name in ("pages_to_scan", "sleep_millisecs") if (value := getattr(options, name)) is not None
+    }
+    if options.merge_across_nodes is not None:
+        given["merge_across_nodes"] = bool(options.merge_across_nodes)
+    if given:
+        await engine.set_node_memory_parameters(NodeMemoryParameters(**given))
+        return
+    found = await engine.node_memory_parameters()
+    out.value(found)
+    for name in found.__struct_fields__:
+        if (value := getattr(found, name)) is not None:
+            out.line(f"shm_{name}".ljust(24) + f"{int(value)}")
+
+
+async def _cpu_models(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    found = await engine.cpu_models(options.arch)
+    out.value(found)
+    for name in found:
+        out.line(name)
+
+
+async def _cpu_compare(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    result = await engine.compare_cpu(read(options.file))
+    words = {"incompatible": "CPU described in {} is incompatible with host CPU", "identical": "CPU described in {} is identical "
+             "to host CPU", "superset": "Host CPU is a superset of CPU described in {}"}  # fmt: skip
+    out.value(result)
+    out.line(words[result].format(options.file))
+
+
+async def _cpu_baseline(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    from lxml import etree
+
+    text = read(options.file)
+    root = etree.fromstring(f"<all>{text.partition('?>')[2] if text.startswith('<?xml') else text}</all>".encode())
+    cpus = [etree.tostring(cpu, encoding="unicode") for cpu in root.iter("cpu")]
+    out.text(await engine.baseline_cpu(cpus, options.features, options.migratable))
+
+
 COMMANDS = (
     Command("version", "show versions", (), _version),
     Command("nodeinfo", "show what the host is", (), _nodeinfo),
@@ -44,4 +120,18 @@ COMMANDS = (
     Command("capabilities", "print the host's capabilities as XML", (), _capabilities),
     Command("domcapabilities", "print what guests can have as XML", (
         arg("--emulatorbin", complete="file"), arg("--arch"), arg("--machine"), arg("--virttype")), _domcapabilities),
+    Command("nodecpustats", "show the time of the host's CPUs", (
+        arg("cpu", nargs="?", type=int), flag("--percent")), _nodecpustats),
+    Command("nodememstats", "show the host's memory", (arg("cell", nargs="?", type=int),), _nodememstats),
+    Command("nodecpumap", "show which CPUs of the host are online", (), _nodecpumap),
+    Command("freecell", "show the host's free memory", (arg("cellno", nargs="?", type=int),), _freecell),
+    Command("sysinfo", "print the host's SMBIOS data as XML", (), _sysinfo),
+    Command("node-memory-tune", "show or set the merging of same pages", (
+        arg("--shm-pages-to-scan", dest="pages_to_scan", type=int),
+        arg("--shm-sleep-millisecs", dest="sleep_millisecs", type=int),
+        arg("--shm-merge-across-nodes", dest="merge_across_nodes", type=int, help="0 or 1")), _memory_tune),
+    Command("cpu-models", "list the CPU models of an architecture", (arg("arch"),), _cpu_models),
+    Command("cpu-compare", "compare a CPU with the host's", (arg("file", complete="file"),), _cpu_compare),
+    Command("cpu-baseline", "what CPUs have in common", (
+        arg("file", complete="file"), flag("--features"), flag("--migratable")), _cpu_baseline),
 )  # fmt: skip

@@ -44,6 +44,11 @@ async def _show(engine: Engine, options: argparse.Namespace, out: Output) -> Non
     out.text(await engine.saved_xml(options.file))
 
 
+async def _define(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    await engine.redefine_saved(options.file, read(options.xml), _paused(options))
+    out.line(f"State file {options.file} updated.")
+
+
 def _absolute(text: str) -> str:
     """The engine has another working folder than we."""
     return str(Path(text).absolute())
@@ -57,4 +62,10 @@ COMMANDS = (
     Command("save", "save a guest to a file and stop it", (GUEST, SAVED, XML, RUNNING, PAUSED), _save),
     Command("restore", "bring a guest back from a file", (SAVED, XML, RUNNING, PAUSED), _restore),
     Command("save-image-dumpxml", "print the XML inside a saved state", (SAVED,), _show),
+    Command(
+        "save-image-define",
+        "change the XML inside a saved state",
+        (SAVED, arg("xml", complete="file"), RUNNING, PAUSED),
+        _define,
+    ),
 )

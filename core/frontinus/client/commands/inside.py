@@ -1,0 +1,150 @@
+"""Looking into a guest, and what its agent tells and does."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import time
+from pathlib import Path
+
+from frontinus.api.engine import Engine
+from frontinus.api.inspection import DumpFormat
+from frontinus.client.commands.base import GUEST, Command, Output, arg, flag, size
+from frontinus.client.commands.tuning import listed, numbers
+
+FORMATS: dict[str, DumpFormat] = {"elf": "raw", "kdump-zlib": "kdump-zlib", "kdump-lzo": "kdump-lzo",
+                                  "kdump-snappy": "kdump-snappy", "win-dmp": "win-dmp"}  # fmt: skip
+
+
+def absolute(text: str) -> str:
+    """An argparse type: the engine has another working folder than we."""
+    return str(Path(text).absolute())
+
+
+async def _dump(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    file = options.file
+    await engine.core_dump(options.guest, file, options.memory_only, FORMATS[options.format], options.live, options.crash,
+                           options.reset)  # fmt: skip
+    out.line(f"Guest '{options.guest}' dumped to {file}")
+
+
+async def _domcontrol(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    found = await engine.control_info(options.guest)
+    out.value(found)
+    words = {"ok": "ok", "job": "background job", "occupied": "occupied", "error": f"error ({found.reason})"}
+    out.line(words[found.state] + (f" ({found.since / 1000:.3f}s)" if found.state != "ok" else ""))
+
+
+async def _domblkerror(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    found = await engine.disk_errors(options.guest)
+    out.value(found)
+    for one in found:
+        out.line(f"{one.disk}: {one.error}")
+    if not found:
+        out.line("No errors found")
+
+
+async def _dominfo_labels(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    found = await engine.security_labels(options.guest)
+    out.value(found)
+    out.table(
+        ["Model", "Label", "Enforced"], [[one.model, one.label, "yes" if one.enforcing else "no"] for one in found]
+    )
+
+
+async def _domhostname(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    out.text(await engine.guest_hostname(options.guest))
+
+
+async def _domtime(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    if options.sync or options.now or options.time is not None:
+        seconds = int(time.time()) if options.now else options.time or 0
+        await engine.set_guest_time(options.guest, seconds, 0, options.sync)
+        return
+    now = await engine.guest_time(options.guest)
+    out.value(now)
+    out.line(
+        "Time: "
+        + (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now.seconds)) if options.pretty else str(now.seconds))
+    )
+
+
+async def _domfsinfo(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    found = await engine.guest_filesystems(options.guest)
+    out.value(found)
+    out.table(
+        ["Mountpoint", "Name", "Type", "Target"], [[f.mountpoint, f.name, f.type, ",".join(f.disks)] for f in found]
+    )
+
+
+async def _domfsfreeze(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    count = await engine.freeze(options.guest, options.mountpoint or ())
+    out.value(count)
+    out.line(f"Froze {count} filesystem(s)")
+
+
+async def _domfsthaw(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    count = await engine.thaw(options.guest, options.mountpoint or ())
+    out.value(count)
+    out.line(f"Thawed {count} filesystem(s)")
+
+
+async def _domfstrim(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    await engine.trim(options.guest, options.minimum)
+
+
+async def _guestvcpus(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    if options.cpulist is not None and (options.enable or options.disable):
+        await engine.set_guest_vcpus(options.guest, options.cpulist, options.enable)
+        return
+    found = await engine.guest_vcpus(options.guest)
+    out.value(found)
+    for name in ("vcpus", "online", "offlinable"):
+        out.line(f"{name.ljust(15)}: {listed(getattr(found, name))}")
+
+
+async def _password(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    password = options.password if options.password is not None else getpass.getpass()
+    await engine.set_user_password(options.guest, options.user, password, options.encrypted)
+    out.line(f"Password set successfully for {options.user} in {options.guest}")
+
+
+async def _guestinfo(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    system = await engine.guest_os(options.guest)
+    users, zone = await engine.guest_users(options.guest), await engine.guest_zone(options.guest)
+    name = await engine.guest_hostname(options.guest)
+    out.value({"os": system, "users": users, "timezone": zone, "hostname": name})
+    for member in system.__struct_fields__:
+        if value := getattr(system, member):
+            out.line(f"os.{member.replace('_', '-').ljust(20)}: {value}")
+    out.line(f"{'user.count'.ljust(23)}: {len(users)}")
+    for index, user in enumerate(users):
+        out.line(f"{f'user.{index}.name'.ljust(23)}: {user.name}")
+    out.line(f"{'timezone.name'.ljust(23)}: {zone.name}")
+    out.line(f"{'timezone.offset'.ljust(23)}: {zone.offset}")
+    out.line(f"{'hostname'.ljust(23)}: {name}")
+
+
+MOUNTS = arg("--mountpoint", action="append", help="one of them; may be said several times")
+COMMANDS = (
+    Command("dump", "write a guest's memory to a file", (
+        GUEST, arg("file", complete="file", type=absolute), flag("--memory-only", help="as a core that debuggers read"),
+        arg("--format", choices=list(FORMATS), default="elf"), flag("--live", help="while it runs"),
+        flag("--crash", help="end it after"), flag("--reset", help="reset it after")), _dump),
+    Command("domcontrol", "show the state of the way to a guest's hypervisor", (GUEST,), _domcontrol),
+    Command("domblkerror", "show disks that an error stopped", (GUEST,), _domblkerror),
+    Command("domlabels", "show what confines a guest", (GUEST,), _dominfo_labels),
+    Command("domhostname", "print the guest's own name", (GUEST,), _domhostname),
+    Command("domtime", "show or set the guest's clock", (
+        GUEST, flag("--now", help="to the time here"), flag("--pretty"), flag("--sync", help="from its hardware clock"),
+        arg("--time", type=int, help="Unix time")), _domtime),
+    Command("domfsinfo", "show mounted file systems", (GUEST,), _domfsinfo),
+    Command("domfsfreeze", "freeze file systems", (GUEST, MOUNTS), _domfsfreeze),
+    Command("domfsthaw", "thaw file systems", (GUEST, MOUNTS), _domfsthaw),
+    Command("domfstrim", "discard unused blocks", (GUEST, arg("--minimum", type=size("b"), default=0)), _domfstrim),
+    Command("guestvcpus", "show or switch vCPUs in the guest's system", (
+        GUEST, arg("cpulist", nargs="?", type=numbers), flag("--enable"), flag("--disable")), _guestvcpus),
+    Command("set-user-password", "set a user's password in the guest", (
+        GUEST, arg("user"), arg("password", nargs="?", help="asked for without it"), flag("--encrypted")), _password),
+    Command("guestinfo", "show what the guest's agent tells", (GUEST,), _guestinfo),
+)  # fmt: skip
