@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from frontinus.api.node import SecurityModel
@@ -14,6 +15,7 @@ from frontinus.linux.cgroups import Cgroups
 from frontinus.linux.host import probe_facts, probe_view
 from frontinus.linux.imagefiles import LinuxImages
 from frontinus.linux.keeper import HostKeeper
+from frontinus.linux.networks import LinuxNetworks
 from frontinus.linux.node import LinuxNode
 from frontinus.linux.resources import LinuxResources
 from frontinus.linux.storage.host import LinuxStorage
@@ -39,6 +41,18 @@ async def qemu_engine(config: Config, policy: Policy | None = None) -> LocalEngi
         keeper=HostKeeper(Path(config.paths.config)),
         images=LinuxImages(),
         limits=Cgroups(config.paths),
+        host_networks=LinuxNetworks(config.paths, _no_networks(config)),
+        default_network=config.default_network,
         security_model=SecurityModel(model="" if config.session else "dac", doi="" if config.session else "0"),
     )  # fmt: skip
     return LocalEngine(world, policy)
+
+
+def _no_networks(config: Config) -> str | None:
+    """Why an engine can have no virtual networks."""
+    if config.session or os.geteuid() != 0:
+        return (
+            "an engine that is not root's can make no virtual networks: use <interface type='user'>, with"
+            " <backend type='passt'/> where passt is installed"
+        )
+    return None

@@ -23,6 +23,7 @@ class Config:
     the monitor socket is open to all on the host. `adapters`: names to start, None for all that are installed
     (without a file, a trial under --root and a --session start none).
     `access`: who decides what callers may do: role (the socket that they came through), or polkit.
+    `default_network`: whether the first start makes one; a trial under --root only does if its file says so.
     `adapter_arguments`: further words for an adapter's command, by its name.
     """
 
@@ -40,6 +41,7 @@ class Config:
     log_level: str = "INFO"
     log_format: str = "text"
     autostart: bool = True
+    default_network: bool = True
 
     @property
     def socket(self) -> Path:
@@ -74,12 +76,14 @@ def load(file: Path | None, *, session: bool = False, root: Path | None = None) 
     chosen = file or (SYSTEM_FILE if not session and not root and SYSTEM_FILE.exists() else None)
     if chosen is None:
         # a trial or a user's own engine opens no ports beside the system's unless its file asks for it
-        return Config(paths=paths, session=session, adapters=() if session or root else None)
+        return Config(
+            paths=paths, session=session, adapters=() if session or root else None, default_network=root is None
+        )
     try:
         document = tomllib.loads(chosen.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise InvalidValue(f"{chosen}: {error}", field="file") from None
-    return _config(document, paths, session, chosen)
+    return _config(document, paths, session, chosen, default_network=root is None)
 
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -88,6 +92,7 @@ KINDS: dict[str, tuple[type, str]] = {
     "emulator": (str, "a path"), "group": (str, "a group's name"), "adapter_user": (str, "a user's name"),
     "mock_guests": (int, "a number"), "log_level": (str, f"one of {', '.join(LEVELS)}"),
     "log_format": (str, "text or json"), "autostart": (bool, "true or false"),
+    "default_network": (bool, "true or false"),
     "uid_range": (list, "two user ids, the lower one first"), "adapters": (list, "a list of names"),
     "access": (str, "role or polkit"),
     "paths": (dict, "a table"), "adapter_arguments": (dict, "a table of lists"),
@@ -103,8 +108,8 @@ RULES: Mapping[str, Callable[[Any], bool]] = {
 }
 
 
-def _config(document: dict[str, object], paths: Paths, session: bool, file: Path) -> Config:
-    values: dict[str, object] = {}
+def _config(document: dict[str, object], paths: Paths, session: bool, file: Path, *, default_network: bool) -> Config:
+    values: dict[str, object] = {"default_network": default_network}
     for name, value in document.items():
         if name not in KINDS:
             raise InvalidValue(f"{file}: unknown field '{name}'", field=name)

@@ -39,19 +39,13 @@ class OpenFile:
     mode: int = 0o600
 
 
-Rate = tuple[int, int, int]
-"""Average and peak in KiB/s, burst in KiB; 0 is none."""
-
-
 @dataclass(frozen=True)
-class Shape:
-    """How fast packets go: `inbound` to the guest, `outbound` from it. `floor`, in KiB/s: what the guest's class of
-    its network's bridge always gets."""
+class Floor:
+    """What a port of a bridge always gets, and what it may get at most, in kilobytes a second. `class_id` names it there."""
 
-    inbound: Rate | None = None
-    outbound: Rate | None = None
-    floor: int | None = None
-    class_id: int | None = None
+    class_id: int
+    rate: int
+    most: int
 
 
 @dataclass(frozen=True)
@@ -85,7 +79,7 @@ class Tap:
     """Addresses of the host's end: address, prefix, peer."""
     routes: tuple[tuple[str, int | None, str | None, int | None], ...] = ()
     """Routes by way of it: destination, prefix, gateway, metric."""
-    shape: Shape | None = None
+    floor: Floor | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from frontinus.engine.record import Record
 from frontinus.engine.world import World, log
 from frontinus.network.allocate import allocated, plugged, requested
 from frontinus.network.model import Network
-from frontinus.network.plan import plan, shape
+from frontinus.network.plan import floor, plan
 from frontinus.network.port import NetworkPort
 from frontinus.ports.networks import Lease
 
@@ -130,9 +130,7 @@ def with_floors(world: World, live: Guest, resources: Sequence[Resource]) -> tup
     def told(resource: Resource) -> Resource:
         card = cards.get(resource.alias) if isinstance(resource, Tap) else None
         port = ports.get(card.source.port_id or "") if card is not None and card.source else None
-        if not isinstance(resource, Tap) or port is None or port.class_id is None:
-            return resource
-        return replace(resource, shape=shape(port.inbound, port.outbound, port.class_id))
+        return replace(resource, floor=floor(port)) if isinstance(resource, Tap) and port is not None else resource
 
     return tuple(told(resource) for resource in resources)
 

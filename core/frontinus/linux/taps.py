@@ -17,6 +17,7 @@ from pathlib import Path
 
 from frontinus.api.errors import HostFailed
 from frontinus.domain.plan import Tap
+from frontinus.linux import floors
 from frontinus.linux.failing import failing
 from frontinus.linux.links import Links
 from frontinus.linux.setup import Maker, Setup, Undo, text
@@ -37,7 +38,7 @@ _IFREQ_NUMBER = struct.Struct("=16si20x")
 class Taps(Maker[Tap]):
     """Makes taps and macvtap links, and connects them. A tap needs no undoing: it goes with its last holder."""
 
-    kinds = ("link", "script")
+    kinds = ("link", "script", floors.KIND)
 
     def __init__(self) -> None:
         self._links = Links()
@@ -52,11 +53,14 @@ class Taps(Maker[Tap]):
             raise HostFailed(f"'{resource.name}' is too long for the name of a link", what=resource.name)
         if resource.network is not None and resource.bridge is None:
             raise HostFailed(f"network '{resource.network}' is not active: it has no bridge", what=resource.network)
+        records: list[Undo] = []
         if resource.lower is not None:
-            return [{"kind": "link", "name": self._reserve(resource), "alias": resource.alias}]
-        if resource.down_script is not None:
-            return [{"kind": "script", "path": resource.down_script, "name": resource.name, "alias": resource.alias}]
-        return []
+            records.append({"kind": "link", "name": self._reserve(resource), "alias": resource.alias})
+        elif resource.down_script is not None:
+            records.append(
+                {"kind": "script", "path": resource.down_script, "name": resource.name, "alias": resource.alias}
+            )
+        return records + floors.intend(resource)
 
     def make(self, resource: Tap, records: list[Undo], setup: Setup) -> None:
         if resource.lower is not None:
@@ -66,20 +70,26 @@ class Taps(Maker[Tap]):
         try:
             if resource.managed and resource.lower is None:
                 self._connect(resource, name)
+            floors.make(resource)
             for _ in resource.vhost_fds:
                 opened.append(_open(resource.vhost_device))
         except BaseException:
             _close(opened)
-            if resource.lower is not None:
-                self.undo(records[0])
+            for record in records:
+                if record["kind"] != "script":
+                    self.undo(record)
             raise
         for record in records:
-            record["name"] = name
+            if record["kind"] in ("link", "script"):
+                record["name"] = name
         setup.fds.update(zip((*resource.fds, *resource.vhost_fds), opened, strict=True))
         if resource.alias:
             setup.names[resource.alias] = name
 
     def undo(self, record: Mapping[str, object]) -> None:
+        if record["kind"] == floors.KIND:
+            floors.undo(record)
+            return
         name = text(record, "name")
         if record["kind"] == "script":
             if name:

@@ -20,9 +20,9 @@ class DnsmasqFiles:
     names: str
 
 
-def file_name(network: Network) -> str:
+def file_name(name: str) -> str:
     """A network's part in names of files."""
-    return network.name.replace('"', "&quot;").replace("%", "&#37;")
+    return name.replace('"', "&quot;").replace("%", "&#37;")
 
 
 def needs_dnsmasq(network: Network) -> bool:
@@ -118,7 +118,7 @@ def _dhcp(network: Network, folder: str) -> Iterator[str]:
             yield "dhcp-no-override"
             yield "dhcp-authoritative"
             yield from _boot(ip)
-    place = f"{folder}/{file_name(network)}"
+    place = f"{folder}/{file_name(network.name)}"
     if count := sum(one.size for ip in served for one in ip.ranges):
         yield f"dhcp-lease-max={count}"
     if served:

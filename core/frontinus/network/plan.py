@@ -6,12 +6,17 @@ from dataclasses import dataclass
 
 from frontinus.domain.devices.netparts import Rate
 from frontinus.domain.host import Paths
-from frontinus.domain.plan import Shape
+from frontinus.domain.plan import Floor
 from frontinus.network.dnsmasq import DnsmasqFiles, dnsmasq_files, file_name, needs_dnsmasq
 from frontinus.network.model import Net, Network
+from frontinus.network.port import NetworkPort
 
 FIRST_CLASS = 3
 """Traffic classes of a bridge: 1 is all of it, 2 what no port has a floor for, ports count from here."""
+
+
+Speed = tuple[int, int, int]
+"""Average and peak in kilobytes a second, burst in KiB; 0 is none."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,8 @@ class Bridge:
     ipv6: bool = False
     addresses: tuple[tuple[str, int], ...] = ()
     routes: tuple[tuple[str, int | None, str | None, int | None], ...] = ()
-    shape: Shape | None = None
+    inbound: Speed | None = None
+    outbound: Speed | None = None
     zone: str | None = None
 
 
@@ -73,23 +79,26 @@ def _bridge(network: Network, name: str) -> Bridge:
         ipv6=bool(network.ipv6) or any(ip.is_ipv6 for ip in network.ips),
         addresses=tuple((ip.address, ip.prefix_length) for ip in network.ips),
         routes=tuple((r.address, r.prefix_length, r.gateway, r.metric) for r in network.routes),
-        shape=shape(network.inbound, network.outbound), zone=network.zone,
+        inbound=_rate(network.inbound), outbound=_rate(network.outbound), zone=network.zone,
     )  # fmt: skip
 
 
 def _dnsmasq(network: Network, bridge: str, paths: Paths) -> Dnsmasq:
     folder = f"{paths.state}/dnsmasq"
-    place = f"{folder}/{file_name(network)}"
+    place = f"{folder}/{file_name(network.name)}"
     return Dnsmasq(
         config=f"{place}.conf", hosts=f"{place}.hostsfile", names=f"{place}.addnhosts", leases=f"{place}.leases",
-        pid=f"{paths.run}/dnsmasq/{file_name(network)}.pid", files=dnsmasq_files(network, bridge, folder),
+        pid=f"{paths.run}/dnsmasq/{file_name(network.name)}.pid", files=dnsmasq_files(network, bridge, folder),
     )  # fmt: skip
 
 
-def shape(inbound: Rate | None, outbound: Rate | None, class_id: int | None = None) -> Shape | None:
-    """Rates as a tap or a bridge gets them; None without any. `class_id`: the port's class for its floor."""
-    if inbound is None and outbound is None:
+def _rate(rate: Rate | None) -> Speed | None:
+    return (rate.average or 0, rate.peak or 0, rate.burst or 0) if rate else None
+
+
+def floor(port: NetworkPort) -> Floor | None:
+    """What a port is promised of its bridge."""
+    if port.class_id is None or port.inbound is None or not port.inbound.floor:
         return None
-    rates = tuple((r.average or 0, r.peak or 0, r.burst or 0) if r else None for r in (inbound, outbound))
-    floor = inbound.floor if inbound else None
-    return Shape(inbound=rates[0], outbound=rates[1], floor=floor, class_id=class_id if floor else None)
+    most = max(port.inbound.floor, port.inbound.average or 0, port.inbound.peak or 0)
+    return Floor(port.class_id, port.inbound.floor, most)

@@ -9,7 +9,7 @@ from frontinus.domain.devices.base import PciAddress
 from frontinus.domain.devices.chardev import CharEnd, CharSource
 from frontinus.domain.devices.interface import QUEUED, TAPS, Interface, InterfaceSource
 from frontinus.domain.devices.netparts import Ip, Route
-from frontinus.domain.plan import Shape, Tap
+from frontinus.domain.plan import Tap
 from frontinus.qemu.argv.address import address_props, alias_of
 from frontinus.qemu.argv.boot import boot_index
 from frontinus.qemu.argv.chardev import chardev, fd_set
@@ -115,16 +115,7 @@ def _resource(card: Interface, fds: tuple[int, ...], vhost: tuple[int, ...]) -> 
         vhost_device=card.vhost_path or Tap.vhost_device,
         addresses=tuple(_address(ip) for ip in source.ips),
         routes=tuple(_route(route) for route in source.routes),
-        shape=_shape(card),
     )
-
-
-def _shape(card: Interface) -> Shape | None:
-    """The rates of the card's host side."""
-    inbound, outbound = (
-        (rate.average or 0, rate.peak or 0, rate.burst or 0) if rate else None for rate in (card.inbound, card.outbound)
-    )
-    return Shape(inbound, outbound) if inbound or outbound else None
 
 
 def _address(ip: Ip) -> tuple[str, int | None, str | None]:
