@@ -46,6 +46,7 @@ class HostSide:
         self._volumes.clear()
         self._leases.clear()
         self._state.host, self._state.nodes, self._state.jobs = None, (), ()
+        self._state.places.keep("job", set())  # a new engine counts its jobs anew
 
     async def measure(self, engine: Engine) -> None:
         """What changes without news: the host's memory, the progress of jobs, what a network's leases are."""
@@ -61,6 +62,7 @@ class HostSide:
     async def _jobs(self, engine: Engine) -> None:
         with suppress(FrontinusError):
             found = await engine.jobs()
+            self._state.places.keep("job", {job.id for job in found})
             self._state.jobs = _in_order((self._state.places.number("job", job.id), job) for job in found)
             self._model.stale_jobs = any(job.state == "running" for job in found)
 
@@ -73,6 +75,9 @@ class HostSide:
             await asyncio.to_thread(self._numbers.learn, [*fabric.pools, *fabric.networks])
         except OSError as error:
             log.error("new pools and networks are not shown, for their numbers cannot be kept: %s", error)
+        for pool in (await _each(sorted(pools), lambda uuid: _alone(engine.pool(uuid)))).values():
+            for view in pool:  # its figures change with its volumes, without news of its own
+                self._model.seen(view)
         active = [uuid for uuid in pools if fabric.pools[uuid].active]
         up = [uuid for uuid in networks if fabric.networks[uuid].active]
         for uuid in pools:
@@ -101,6 +106,10 @@ class HostSide:
 
 def _in_order(rows: Iterable[tuple[K, T]]) -> list[tuple[K, T]]:
     return sorted(rows, key=lambda row: row[0])
+
+
+async def _alone(wanted: Awaitable[T]) -> list[T]:
+    return [await wanted]
 
 
 async def _each(uuids: Sequence[str], ask: Callable[[str], Awaitable[list[T]]]) -> Mapping[str, list[T]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -152,6 +152,13 @@ class Places:
             self.last[kind] += 1
             found = self.taken[name] = self.last[kind]
         return found
+
+    def keep(self, kind: str, keys: Set[str]) -> None:
+        """Forget the others of a kind; their numbers are not given again."""
+        start = f"{kind}/"
+        gone = [name for name in self.taken if name.startswith(start) and name[len(start) :] not in keys]
+        for name in gone:
+            del self.taken[name]
 
 
 @dataclass(frozen=True, slots=True)
