@@ -38,7 +38,7 @@ class Bench:
         counters: Counter[str] = Counter()
         authority = Authority(ENGINE, 1, {b"u": self.user}, counters, 8192)
         self.manager = Authority(ENGINE, 1, {}, Counter(), 8192)
-        link = SimpleNamespace(fresh=True, tree=Tree(State(description="d", counters=counters), MODULES))
+        link = SimpleNamespace(usable=lambda: True, tree=Tree(State(description="d", counters=counters), MODULES))
         settings = Settings(v2c=V2c(b"community", (ip_network("127.0.0.0/8"),), "everything"))
         control = Control(link.tree, counters, Manage(None), lambda generation: asyncio.sleep(0))
         self.agent = Agent(cast(Link, link), authority, settings, counters, control)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import hmac
 import ipaddress
 import logging
@@ -19,7 +21,7 @@ from frontinus_snmp.ber import Malformed
 from frontinus_snmp.control import Control
 from frontinus_snmp.link import Link
 from frontinus_snmp.pdu import Pdu
-from frontinus_snmp.settings import NOTHING, Address, Settings
+from frontinus_snmp.settings import MOST_MESSAGE, NOTHING, Address, Settings
 from frontinus_snmp.tree import View
 from frontinus_snmp.usm import V3, Authority, Refused
 
@@ -29,6 +31,8 @@ Source = tuple[str, int]
 WAIT = 1.0
 """Seconds that a request waits for new figures before it is answered with those of before."""
 MOST_WAITING = 256
+AT_ONCE = 8
+"""Packets that are taken from a socket before others have their turn."""
 REPORTS_A_SECOND, MOST_SOURCES = 20.0, 1024
 COMMUNITY_OVERHEAD = 24
 ORDINARY = ("usmStatsUnknownEngineIDs", "usmStatsNotInTimeWindows")
@@ -90,22 +94,18 @@ class Agent:
         self._control, self._stranger = control, stranger
         self._counters, self._limiter, self._quiet = counters, Limiter(), Quiet()
         self._waiting: set[asyncio.Task[None]] = set()
-        self._transports: list[asyncio.DatagramTransport] = []
+        self._ports: list[_Port] = []
 
     async def listen(self, addresses: Sequence[Address]) -> list[int]:
         """Open the ports; returns them. Raises OSError."""
-        loop, ports = asyncio.get_running_loop(), []
         for host, port in addresses:
-            family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-            transport, _ = await loop.create_datagram_endpoint(lambda: _Protocol(self), (host, port), family=family)
-            self._transports.append(transport)
-            ports.append(int(transport.get_extra_info("sockname")[1]))
-        return ports
+            self._ports.append(_Port(self, host, port))
+        return [port.number for port in self._ports]
 
     async def close(self) -> None:
-        for transport in self._transports:
-            transport.close()
-        self._transports.clear()
+        for port in self._ports:
+            port.close()
+        self._ports.clear()
         for task in self._waiting:
             task.cancel()
         await asyncio.gather(*self._waiting, return_exceptions=True)
@@ -169,14 +169,14 @@ class Agent:
         self._serve(request, asker, room, lambda response: send(pdu.write_community(version, community, response)))
 
     def _serve(self, request: Pdu, asker: Asker, room: int, send: Callable[[bytes], None]) -> None:
-        """Answer now, or after new figures; who comes while too many wait is answered with those that there are."""
+        """Answer with the figures that there are while these are not old, and new ones are on their way; else with those."""
         if request.kind == pdu.SET and not asker.write.included:
             status, index = (pdu.NO_ACCESS, 1) if request.names else (pdu.NO_ERROR, 0)
             self._send(failed(request, status, index, room, asker.version), send)
         elif request.kind == pdu.SET:
             if len(self._waiting) < MOST_WAITING:  # or it is dropped: its manager asks again
                 self._wait(self._set(request, asker, room, send))
-        elif self.link.fresh or len(self._waiting) >= MOST_WAITING:
+        elif self.link.usable() or len(self._waiting) >= MOST_WAITING:
             self._answer(request, asker, room, send)
         else:
             self._wait(self._later(request, asker, room, send))
@@ -206,21 +206,42 @@ class Agent:
             send(response)
 
 
-class _Protocol(asyncio.DatagramProtocol):
-    """A port. An answer leaves from where the request came in, if it is bound to one address."""
+class _Port:
+    """A socket. An answer leaves from where the request came in, if it is bound to one address.
 
-    def __init__(self, agent: Agent) -> None:
+    Without asyncio's transports: they cost as much again as a GET does.
+    """
+
+    def __init__(self, agent: Agent, host: str, port: int) -> None:
+        """Raises OSError."""
+        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
         self._agent = agent
-        self._transport: asyncio.DatagramTransport | None = None
+        self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        try:
+            self._socket.bind((host, port))
+        except OSError:
+            self._socket.close()
+            raise
+        self.number = int(self._socket.getsockname()[1])
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket.fileno(), self._readable)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.DatagramTransport", transport)
+    def close(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
 
-    def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
-        transport = self._transport
-        assert transport is not None
-        self._agent.receive(data, (str(addr[0]), int(addr[1])), lambda answer: self._send(transport, answer, addr))
+    def _readable(self) -> None:
+        """Some packets at most, so that all that waits besides has its turn too."""
+        for _ in range(AT_ONCE):
+            try:
+                data, source = self._socket.recvfrom(MOST_MESSAGE + 1)
+            except OSError:  # nothing more, or word that a packet of ours reached nobody
+                return
+            self._agent.receive(data, (source[0], source[1]), functools.partial(self._send, source))
+            if self._socket.fileno() < 0:
+                return
 
-    def _send(self, transport: asyncio.DatagramTransport, data: bytes, addr: tuple[str | int, ...]) -> None:
-        if not transport.is_closing():
-            transport.sendto(data, addr)
+    def _send(self, to: tuple[object, ...], data: bytes) -> None:
+        with contextlib.suppress(OSError):  # a full buffer, an address that cannot be reached: as if lost on the way
+            self._socket.sendto(data, cast("tuple[str, int]", to))

@@ -42,6 +42,10 @@ def head(data: bytes, pos: int, end: int) -> tuple[int, int, int]:
 
 def expect(data: bytes, pos: int, end: int, tag: int) -> tuple[int, int]:
     """Start and end of the content of a value that must have this tag."""
+    if pos + 2 <= end and data[pos] == tag and data[pos + 1] < 0x80:  # nearly all are short: without a call for each
+        stop = pos + 2 + data[pos + 1]
+        if stop <= end:
+            return pos + 2, stop
     found, start, stop = head(data, pos, end)
     if found != tag:
         raise Malformed(f"tag {found:#x} where {tag:#x} belongs")

@@ -75,18 +75,29 @@ class Link:
             group.create_task(self._publish())
             group.create_task(stay_connected(self.path, self._follow))
 
-    @property
-    def fresh(self) -> bool:
-        """Whether the figures are young enough to answer from."""
-        return self._engine is None or time.monotonic() - self._taken <= self.max_age / 2
+    def usable(self) -> bool:
+        """Whether the figures are young enough to answer from. Those that are not quite young any more are asked for anew.
+
+        Of `max_age` a quarter may pass in the engine, a quarter before new ones are wanted, and half until they must be here.
+        """
+        age = time.monotonic() - self._taken
+        if self._engine is None or age <= self.max_age / 4:
+            return True
+        if age > self.max_age * 3 / 4:
+            return False
+        self._begin(self._engine)
+        return True
 
     async def refresh(self, seconds: float) -> None:
         """New figures, in a round that all who ask at once share; past the deadline those of before are shown."""
-        if self._engine is None:
-            return
+        if self._engine is not None:
+            await asyncio.wait([self._begin(self._engine)], timeout=seconds)
+
+    def _begin(self, engine: Engine) -> asyncio.Task[None]:
+        """The round that is under way, or a new one."""
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask(self._engine))
-        await asyncio.wait([self._asking], timeout=seconds)
+            self._asking = asyncio.create_task(self._ask(engine))
+        return self._asking
 
     async def shows(self, generation: int) -> None:
         """Wait until the tree shows what the engine told up to there, or long enough."""
@@ -97,7 +108,7 @@ class Link:
     async def _ask(self, engine: Engine) -> None:
         asked = time.monotonic()
         try:
-            found = await engine.stats(max_age=self.max_age / 2)  # the other half may pass here
+            found = await engine.stats(max_age=self.max_age / 4)
         except FrontinusError as error:
             log.warning("no figures: %s", error.message)
             return

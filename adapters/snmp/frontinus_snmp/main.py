@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -53,6 +54,9 @@ def main(given: Sequence[str] | None = None) -> int:
     if options.command is not None:
         return users.run(options, places(options).state)
     logging.basicConfig(level=logging.INFO, format="frontinus-snmp: %(message)s")
+    gc.set_threshold(
+        50_000, 20, 100
+    )  # figures of thousands of guests come and go: what lives long is not looked at for each
     asyncio.run(serve(options))
     return 0
 

@@ -32,6 +32,8 @@ VIEWS: Mapping[str, View] = {
 }  # fmt: skip
 """The views that are there: `all` but who may do what, and `everything`."""
 NOTHING = View()
+MOST_JUDGED = 1024
+"""Addresses of which it is remembered whether they may ask."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,17 @@ class V2c:
     v1: bool = False
     """Whether SNMPv1 is served too."""
 
+    _judged: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
+
     def allows(self, host: str) -> bool:
+        found = self._judged.get(host)
+        if found is None:
+            if len(self._judged) >= MOST_JUDGED:
+                self._judged.clear()
+            found = self._judged[host] = self._within(host)
+        return found
+
+    def _within(self, host: str) -> bool:
         address = ipaddress.ip_address(host.partition("%")[0])
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
             address = address.ipv4_mapped

@@ -179,7 +179,7 @@ class Subagent:
     async def _answer(self, packet: Packet) -> Answer:
         fields = Reader(packet.payload)
         if packet.kind in (agentx.GET, agentx.GET_NEXT, agentx.GET_BULK):
-            if not self._link.fresh:
+            if not self._link.usable():
                 await self._link.refresh(WAIT)
             return agentx.NO_ERROR, 0, self._look(packet.kind, fields)
         if packet.kind == agentx.TEST:

@@ -5,6 +5,7 @@ Only authentication with privacy is served; everything else is refused before it
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import os
@@ -187,6 +188,7 @@ class Authority:
         self._counters = counters
         self.started = time.monotonic()
         self._salt = int.from_bytes(os.urandom(8), "big")
+        self._context = ber.tlv(ber.OCTETS, engine_id) + ber.tlv(ber.OCTETS, b"")
 
     @property
     def time(self) -> int:
@@ -245,11 +247,7 @@ class Authority:
     def write(self, engine: Engine, msg_id: int, user: User | None, body: bytes, flags: int) -> bytes:
         """A message for which `engine` is the authority: ours, or a receiver's of informs."""
         engine_id, boots, seconds = engine
-        scoped, salt, size = (
-            ber.tlv(ber.SEQUENCE, ber.tlv(ber.OCTETS, self.engine_id) + ber.tlv(ber.OCTETS, b"") + body),
-            b"",
-            0,
-        )
+        scoped, salt, size = ber.tlv(ber.SEQUENCE, self._context + body), b"", 0
         if user is not None and flags & PRIV:
             self._salt = (self._salt + 1) & 0xFFFFFFFFFFFFFFFF
             salt = self._salt.to_bytes(8, "big")
@@ -259,12 +257,10 @@ class Authority:
             size = AUTHS[user.auth].size
         name = user.name.encode() if user is not None else b""
         tail = ber.tlv(ber.OCTETS, salt)
-        security = ber.tlv(ber.SEQUENCE, ber.tlv(ber.OCTETS, engine_id) + ber.number(ber.INTEGER, boots)
-                           + ber.number(ber.INTEGER, seconds) + ber.tlv(ber.OCTETS, name)
-                           + ber.tlv(ber.OCTETS, bytes(size)) + tail)  # fmt: skip
-        header = ber.tlv(ber.SEQUENCE, ber.number(ber.INTEGER, msg_id) + ber.number(ber.INTEGER, self.max_size)
-                         + ber.tlv(ber.OCTETS, bytes((flags,))) + ber.number(ber.INTEGER, USM_MODEL))  # fmt: skip
-        whole = ber.tlv(ber.SEQUENCE, ber.number(ber.INTEGER, V3) + header + ber.tlv(ber.OCTETS, security) + scoped)
+        security = ber.tlv(ber.SEQUENCE, _octets(engine_id) + ber.number(ber.INTEGER, boots) + ber.number(ber.INTEGER, seconds)
+                           + _octets(name) + _octets(bytes(size)) + tail)  # fmt: skip
+        header = ber.tlv(ber.SEQUENCE, ber.number(ber.INTEGER, msg_id) + _header(self.max_size, flags))
+        whole = ber.tlv(ber.SEQUENCE, VERSION + header + ber.tlv(ber.OCTETS, security) + scoped)
         if user is None:
             return whole
         at = len(whole) - len(scoped) - len(tail) - size
@@ -292,5 +288,26 @@ def read_scoped(data: bytes) -> tuple[bytes, bytes, Pdu]:
     return context, name, pdu.read_pdu(data, pos, stop)
 
 
+VERSION = ber.number(ber.INTEGER, V3)
+
+
+@functools.lru_cache(256)
+def _octets(content: bytes) -> bytes:
+    """A name or an engine, which are the same in message after message."""
+    return ber.tlv(ber.OCTETS, content)
+
+
+@functools.lru_cache(16)
+def _header(max_size: int, flags: int) -> bytes:
+    """What follows the message's number."""
+    return (ber.number(ber.INTEGER, max_size) + ber.tlv(ber.OCTETS, bytes((flags,)))
+            + ber.number(ber.INTEGER, USM_MODEL))  # fmt: skip
+
+
+@functools.lru_cache(64)
+def _algorithm(key: bytes) -> AES:
+    return AES(key)
+
+
 def _cipher(user: User, boots: int, seconds: int, salt: bytes) -> Cipher[CFB]:
-    return Cipher(AES(user.priv_key), CFB(boots.to_bytes(4, "big") + seconds.to_bytes(4, "big") + salt))
+    return Cipher(_algorithm(user.priv_key), CFB(boots.to_bytes(4, "big") + seconds.to_bytes(4, "big") + salt))
