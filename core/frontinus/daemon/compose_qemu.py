@@ -12,6 +12,7 @@ from frontinus.engine.local import LocalEngine
 from frontinus.engine.world import World
 from frontinus.linux.audit import LinuxAudit
 from frontinus.linux.cgroups import Cgroups
+from frontinus.linux.filters import BridgeFilters
 from frontinus.linux.host import probe_facts, probe_view
 from frontinus.linux.imagefiles import LinuxImages
 from frontinus.linux.keeper import HostKeeper
@@ -19,6 +20,7 @@ from frontinus.linux.networks import LinuxNetworks
 from frontinus.linux.node import LinuxNode
 from frontinus.linux.resources import LinuxResources
 from frontinus.linux.storage.host import LinuxStorage
+from frontinus.network.firewall import table_name
 from frontinus.qemu.driver import QemuHypervisor
 from frontinus.state.store import FileStore
 
@@ -26,11 +28,12 @@ from frontinus.state.store import FileStore
 async def qemu_engine(config: Config, policy: Policy | None = None) -> LocalEngine:
     """An engine that manages this host's QEMU guests."""
     host = probe_facts(config.paths, session=config.session)
+    filters = BridgeFilters(table_name(config.paths))
     world = World(
         hypervisor=QemuHypervisor(config.emulator, config.paths),
         resources=LinuxResources(
             config.paths, uid_range=None if config.session else config.uid_range,
-            secret_of=lambda uuid: world.secrets.value("vtpm", uuid, None),
+            secret_of=lambda uuid: world.secrets.value("vtpm", uuid, None), filters=filters,
         ),
         store=FileStore(config.paths, exclusive=True),
         host=host,
@@ -43,6 +46,7 @@ async def qemu_engine(config: Config, policy: Policy | None = None) -> LocalEngi
         limits=Cgroups(config.paths),
         host_networks=LinuxNetworks(config.paths, _no_networks(config)),
         default_network=config.default_network,
+        firewall=filters,
         security_model=SecurityModel(model="" if config.session else "dac", doi="" if config.session else "0"),
     )  # fmt: skip
     return LocalEngine(world, policy)

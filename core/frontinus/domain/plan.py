@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from frontinus.filter.instance import Filtered, FilterUse
+
 FIRST_FD = 3
 
 
@@ -80,6 +82,9 @@ class Tap:
     routes: tuple[tuple[str, int | None, str | None, int | None], ...] = ()
     """Routes by way of it: destination, prefix, gateway, metric."""
     floor: Floor | None = None
+    filter: FilterUse | None = None
+    filtered: Filtered | None = None
+    """What the filter comes to; the engine, which knows the filters, adds it."""
 
 
 @dataclass(frozen=True)

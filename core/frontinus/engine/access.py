@@ -141,6 +141,6 @@ def described(xml: object, kind: str) -> Details:
         root = document(xml)
     except (DocumentError, FrontinusError):
         return {}
-    found = {f"{kind}_name": root.findtext("name"), f"{kind}_uuid": root.findtext("uuid")}
+    found = {f"{kind}_name": root.findtext("name") or root.get("name"), f"{kind}_uuid": root.findtext("uuid")}
     known = {name: value.strip() for name, value in found.items() if value}
     return {name: value for name, value in known.items() if value.isprintable() and len(value) <= LONGEST}

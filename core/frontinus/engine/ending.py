@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from frontinus.api.errors import HostFailed
-from frontinus.engine import netports, runstate
+from frontinus.engine import filtering, netports, runstate
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 
 
 async def end(world: World, record: Record, running: Running) -> None:
     """The process is gone: give everything back and forget the run state. Idempotent."""
+    await filtering.leave(world, record.uuid)
     await world.resources.tear_down(running.undo)
     await world.limits.remove(running.process.record.folder)
     await world.store.delete(runstate.KIND, record.uuid)

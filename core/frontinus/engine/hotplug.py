@@ -23,7 +23,7 @@ from frontinus.domain.plugging import (
     replace_device,
     user_of,
 )
-from frontinus.engine import netports, trail, unplugging
+from frontinus.engine import filtering, netports, trail, unplugging
 from frontinus.engine.halves import Halves
 from frontinus.engine.preparing import carry_out, prepared
 from frontinus.engine.record import Record, Running
@@ -75,10 +75,12 @@ class Hotplug:
     async def _plug_planned(self, record: Record, running: Running, after: Guest, device: Device) -> None:
         plan = self.world.hypervisor.plan_device(after, device, running.capabilities, self.world.host,
                                                 self.world.secrets.value)  # fmt: skip
+        edition = self.world.filters.edition
         async with prepared(self.world, record, running, plan, after) as made:
             if isinstance(device, Interface) and device.alias in made.names:
                 device.target = made.names[device.alias]
-            await running.process.plug(plan, made.fds)
+            async with filtering.joined(self.world, record, device, edition):
+                await running.process.plug(plan, made.fds)
 
     async def _with(self, definition: Guest, device: Device) -> Guest:
         caps = await self.world.hypervisor.capabilities(definition.devices.emulator)
@@ -137,12 +139,14 @@ class Hotplug:
         new = device.clone(alias=old.alias, address=old.address)
         if isinstance(old, Interface) and isinstance(new, Interface):
             netports.stay(old, new)
+            new.target = new.target or old.target
         new.complete(running.guest, running.capabilities, self.world.host)
         if isinstance(new, Disk):
             number_layers([new], last_layer(running.guest.devices.disks))
         plan = self.world.hypervisor.plan_update(running.guest, old, new, running.capabilities, self.world.host,
                                                 self.world.secrets.value)  # fmt: skip
-        await carry_out(self.world, record, running, plan)
+        async with filtering.changed(self.world, record, running, old, new):
+            await carry_out(self.world, record, running, plan)
         replace_device(running.guest, old, new)
         if isinstance(old, Disk) and isinstance(new, Disk) and old.source_path != new.source_path:
             self.world.bus.publish(DiskChangeEvent(uuid=record.uuid, name=record.name, old=old.source_path,

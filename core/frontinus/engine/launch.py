@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.prepare import prepare
-from frontinus.engine import netports, runstate, trail
+from frontinus.engine import filtering, netports, runstate, trail
 from frontinus.engine.chains import with_layers
 from frontinus.engine.enforcing import enforce
 from frontinus.engine.news import follow
@@ -33,15 +33,16 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
         await netports.plug(world, record, live)
         plan = world.hypervisor.plan(live, caps, world.host, incoming=incoming is not None,
                                       secrets=world.secrets.value)  # fmt: skip
+        edition = world.filters.edition
+        resources = filtering.with_filters(world, record, netports.with_floors(world, live, plan.resources))
         who = await world.resources.credentials(record.uuid)
-        prepared = await world.resources.set_up(
-            netports.with_floors(world, live, plan.resources), who, _journal(world, record, plan.folder)
-        )
+        prepared = await world.resources.set_up(resources, who, _journal(world, record, plan.folder))
         process = await world.hypervisor.launch(
             plan, prepared.fds, who, incoming, born=lambda pid: world.limits.enter(plan.folder, pid)
         )
         running = Running(live, process, caps, prepared.undo)
         await _learn(running, prepared)
+        await filtering.join(world, record, live.devices.interfaces, edition)
         await enforce(world, running)
         record.running = running
         await runstate.save_running(world.store, record, soon=soon)
@@ -52,6 +53,7 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
         if process is not None:
             await process.quit(graceful=False, deadline=5.0)
         await world.limits.remove(folder)
+        await filtering.leave(world, record.uuid)
         await world.resources.tear_down(prepared.undo)
         await world.store.delete(runstate.KIND, record.uuid)
         await netports.release(world, record.uuid)

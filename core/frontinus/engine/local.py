@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import NoSuchGuest, NoSuchNetwork
+from frontinus.api.errors import NoSuchFilter, NoSuchGuest, NoSuchNetwork
 from frontinus.api.identity import Identity
 from frontinus.api.permissions import PERMISSIONS
 from frontinus.api.views import JobView
@@ -16,6 +16,8 @@ from frontinus.engine.addresses import Addresses
 from frontinus.engine.agent import AgentDesk
 from frontinus.engine.blockjobs import BlockJobs
 from frontinus.engine.definitions import Definitions
+from frontinus.engine.filtering import load_filters
+from frontinus.engine.filters import Filters
 from frontinus.engine.hotplug import Hotplug
 from frontinus.engine.inspection import Inspection
 from frontinus.engine.interaction import Interaction
@@ -65,7 +67,8 @@ class LocalEngine:
         services = (self.power, Definitions(world), Saving(world), Interaction(world), Tuning(world), Hotplug(world),
                     Statistics(world), Inventory(world, self.policy.name), JobDesk(world), Placement(world), Limiting(world),
                     Throttling(world), Inspection(world), AgentDesk(world), NodeDesk(world), Pools(world), Volumes(world),
-                    Transfers(world), Secrets(world), Networks(world), Addresses(world), BlockJobs(world))  # fmt: skip
+                    Transfers(world), Secrets(world), Networks(world), Addresses(world), BlockJobs(world),
+                    Filters(world))  # fmt: skip
         self._use_cases: dict[str, Callable[..., object]] = pending() | {
             name: getattr(service, name) for service in services for name in PERMISSIONS if hasattr(service, name)
         }
@@ -78,6 +81,7 @@ class LocalEngine:
         """Find what an earlier engine left, then start what is marked for it."""
         await load_secrets(self.world)
         await load_pools(self.world)
+        await load_filters(self.world)
         await recover_networks(self.world)
         await recover(self.world)
         await start_networks(self.world, autostart=autostart)
@@ -99,6 +103,7 @@ class LocalEngine:
                 await record.running.process.detach()
         if self.world.host_networks is not None:
             await self.world.host_networks.close()
+        await self.world.firewall.close()
 
     def session(self, who: Identity) -> Engine:
         """The facade for one caller."""
@@ -112,7 +117,10 @@ class LocalEngine:
 
     def _about(self, name: str, given: Mapping[str, object]) -> Details:
         """Facts of the object that a call is about."""
-        found = {**self._guest(given), **self._network_details(given), **stored_details(self.world, given)}
+        found = {
+            **self._guest(given), **self._network_details(given), **self._filter_details(given),
+            **stored_details(self.world, given),
+        }  # fmt: skip
         if not found and "xml" in given:
             found = dict(described(given["xml"], KINDS.get(PERMISSIONS[name].object, "domain")))
         return {**found, "connect_driver": self.world.hypervisor.name} if found else found
@@ -130,6 +138,20 @@ class LocalEngine:
             if view.id == job and view.guest is not None:
                 return guest_details(view.guest, self._name_of(view.guest) or "")
         return {}
+
+    def _filter_details(self, given: Mapping[str, object]) -> dict[str, str]:
+        """Of a filter, or of the one that is bound to a link."""
+        key, link = given.get("filter"), given.get("link")
+        try:
+            if isinstance(key, str):
+                found = self.world.filters.find(key)
+            elif isinstance(link, str):
+                found = self.world.filters.find(self.world.filters.nic(link).use.filter)
+            else:
+                return {}
+        except NoSuchFilter:
+            return {}
+        return {"nwfilter_name": found.name, "nwfilter_uuid": found.uuid or ""}
 
     def _network_details(self, given: Mapping[str, object]) -> dict[str, str]:
         key = given.get("network")

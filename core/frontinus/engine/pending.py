@@ -6,11 +6,10 @@ import inspect
 from collections.abc import Callable
 
 from frontinus.api.errors import Unsupported
-from frontinus.api.filters import FilterCalls
 from frontinus.api.snapshots import SnapshotCalls
 
 CONCERNS: tuple[type, ...] = (
-    FilterCalls, SnapshotCalls,
+    SnapshotCalls,
 )  # fmt: skip
 """Those of which the engine lacks something; a use case that it has takes the place of the one here."""
 

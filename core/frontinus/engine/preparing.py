@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from frontinus.domain.guest import Guest
 from frontinus.domain.plan import DevicePlan, Folder, Label
-from frontinus.engine import netports, runstate
+from frontinus.engine import filtering, netports, runstate
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 from frontinus.ports import Prepared
@@ -19,7 +19,8 @@ async def prepare(world: World, record: Record, running: Running, plan: DevicePl
     who = await world.resources.credentials(record.uuid)
     known = len(running.undo)
     there = {kind: {one.get("path") for one in running.undo if one.get("kind") == kind} for kind in ("folder", "owner")}
-    wanted = [one for one in netports.with_floors(world, guest, plan.resources) if not (
+    resources = filtering.with_filters(world, record, netports.with_floors(world, guest, plan.resources))
+    wanted = [one for one in resources if not (
         (isinstance(one, Folder) and one.path in there["folder"])
         or (isinstance(one, Label) and one.path in there["owner"]))]  # fmt: skip
 

@@ -11,6 +11,7 @@ from frontinus.domain.definition import parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.engine import netports, runstate, saving
 from frontinus.engine.blockends import relearn
+from frontinus.engine.filtering import leave, restore_filters
 from frontinus.engine.halves import KIND
 from frontinus.engine.news import follow
 from frontinus.engine.record import Record, Running
@@ -41,6 +42,7 @@ async def recover(world: World) -> None:
     states = [await _decode(world, stored) for stored in await world.store.load(runstate.KIND)]
     found = [state for state in states if state is not None]
     alive = await asyncio.gather(*(_revive(world, state) for state in found))
+    await restore_filters(world, [state for state, lives in zip(found, alive, strict=True) if lives])
     living = [state.folder for state, lives in zip(found, alive, strict=True) if lives]
     await world.resources.sweep(living)
     await world.limits.sweep(living)
@@ -146,6 +148,7 @@ async def _bury(world: World, state: RunState, why: Exception) -> None:
     """A guest that died while nobody watched, or never started: give back what it held and say so."""
     log.warning("guest %s does not run any more: %s", state.name, why)
     await world.hypervisor.end_strays(state.folder)
+    await leave(world, state.uuid)
     await world.resources.tear_down(state.undo)
     await netports.release(world, state.uuid)
     await world.limits.remove(state.folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.interface import Interface
 from frontinus.domain.plugging import remove_device
-from frontinus.engine import netports, runstate, trail
+from frontinus.engine import filtering, netports, runstate, trail
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 
@@ -17,6 +17,8 @@ async def gone(world: World, record: Record, running: Running, device: Device) -
     remove_device(running.guest, device)
     trail.unplugged(world, record, device)
     held = [one for one in running.undo if one.get("alias") == device.alias]
+    if isinstance(device, Interface):
+        await filtering.leave(world, record.uuid, device.target)
     await world.resources.tear_down(held)
     running.undo = [one for one in running.undo if one not in held]
     if isinstance(device, Interface):

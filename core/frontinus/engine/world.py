@@ -13,14 +13,16 @@ from frontinus.api.views import HostView, Snapshot
 from frontinus.domain.host import HostFacts
 from frontinus.engine.bus import EventBus
 from frontinus.engine.displays import DisplayPorts
+from frontinus.engine.filterbook import FilterBook
 from frontinus.engine.jobs import Job, Jobs
 from frontinus.engine.netrecord import NetworkRegistry
 from frontinus.engine.poolbook import PoolBook
 from frontinus.engine.record import Record
 from frontinus.engine.registry import Registry
 from frontinus.engine.secretbook import SecretBook
+from frontinus.engine.unfiltered import Unfiltered
 from frontinus.engine.unlimited import Unlimited
-from frontinus.ports import AuditTrail, Hypervisor, Images, Keeper, Resources, StateStore, StorageHost
+from frontinus.ports import AuditTrail, Firewall, Hypervisor, Images, Keeper, Resources, StateStore, StorageHost
 from frontinus.ports.limits import Limits
 from frontinus.ports.networks import HostNetworks
 from frontinus.ports.node import Node
@@ -43,6 +45,7 @@ class World:
     keeper: Keeper
     images: Images
     limits: Limits = field(default_factory=Unlimited)
+    firewall: Firewall = field(default_factory=Unfiltered)
     security_model: SecurityModel = SecurityModel(model="", doi="")
     guests: Registry = field(default_factory=Registry)
     host_networks: HostNetworks | None = None
@@ -56,6 +59,7 @@ class World:
         self.ports = DisplayPorts()
         self.pools = PoolBook()
         self.secrets = SecretBook(self.keeper)
+        self.filters = FilterBook()
         self.restarts: Mapping[str, int] = {}
         """Of adapters by name; the supervisor's own count."""
         self.guarding = asyncio.Lock()
@@ -68,6 +72,7 @@ class World:
             generation=self.bus.generation,
             guests=self.guests.views(),
             networks=self.networks.views(),
+            filters=self.filters.views(),
             pools=self.pools.views(),
             secrets=self.secrets.views(),
         )

@@ -63,6 +63,18 @@ class Filtered:
     addresses: Mapping[str, float | None] = field(default_factory=dict)
 
 
+BLOCKED = Filtered(Instance("", "00:00:00:00:00:00", (FlatRule("root", "drop", "inout", 500, None, {}),), {}))
+"""Nothing passes: for a NIC whose filter is lost."""
+
+
+@dataclass(frozen=True)
+class FilterUse:
+    """A filter that a NIC asks for, with values of its variables."""
+
+    filter: str
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
 def instantiate(name: str, lookup: Lookup, parameters: Variables, mac: str) -> Instance:
     """A filter for a NIC. Raises NoSuchFilter, InvalidValue for variables without a value or with one that does not fit."""
     known: Variables = {MAC: (mac,), **parameters}

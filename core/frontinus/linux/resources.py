@@ -26,6 +26,7 @@ from frontinus.domain.plan import (
     Tap,
 )
 from frontinus.linux.files import Copies, OpenFiles, SecretFiles
+from frontinus.linux.filters import BridgeFilters
 from frontinus.linux.folders import Folders
 from frontinus.linux.helpers import END_SECONDS, Helpers, end
 from frontinus.linux.labels import Labels
@@ -50,15 +51,16 @@ class LinuxResources:
 
     `uid_range`: one user for each guest. `user`: one for all, where there is no range. With neither, and whenever the
     engine is not root, guests run as the engine itself. `secret_of`: values of secrets by UUID, for helpers.
+    `filters`: what puts filters of NICs in force.
     """
 
     def __init__(self, paths: Paths, uid_range: tuple[int, int] | None = None, user: str | None = None,
-                 secret_of: Callable[[str], bytes] | None = None) -> None:  # fmt: skip
+                 secret_of: Callable[[str], bytes] | None = None, filters: BridgeFilters | None = None) -> None:  # fmt: skip
         roots = (paths.state, paths.run, paths.log, paths.nvram, paths.ram)
         self._root = paths.state
         self._users = Users(Path(paths.run, "users"), uid_range, user)
         self._folders = Folders(paths.state, self._users)
-        self._taps = Taps()
+        self._taps = Taps(filters)
         self._makers: Mapping[type[Resource], Maker[Any]] = {
             Folder: self._folders, Listener: Listeners(roots), OpenFile: OpenFiles(roots), SecretFile: SecretFiles(),
             CopyOnce: Copies(roots), Overlay: Overlays(), Tap: self._taps, Helper: Helpers(secret_of), Label: Labels(self._users),

@@ -19,6 +19,7 @@ from frontinus.api.errors import HostFailed
 from frontinus.domain.plan import Tap
 from frontinus.linux import floors
 from frontinus.linux.failing import failing
+from frontinus.linux.filters import BridgeFilters
 from frontinus.linux.links import Links
 from frontinus.linux.setup import Maker, Setup, Undo, text
 
@@ -38,10 +39,12 @@ _IFREQ_NUMBER = struct.Struct("=16si20x")
 class Taps(Maker[Tap]):
     """Makes taps and macvtap links, and connects them. A tap needs no undoing: it goes with its last holder."""
 
-    kinds = ("link", "script", floors.KIND)
+    kinds = ("link", "script", "filter", floors.KIND)
 
-    def __init__(self) -> None:
+    def __init__(self, filters: BridgeFilters | None = None) -> None:
+        """`filters`: without it, NICs that have a filter are refused."""
         self._links = Links()
+        self._filters = filters
         self._reserved: set[str] = set()
         self._lock = threading.Lock()
 
@@ -53,6 +56,7 @@ class Taps(Maker[Tap]):
             raise HostFailed(f"'{resource.name}' is too long for the name of a link", what=resource.name)
         if resource.network is not None and resource.bridge is None:
             raise HostFailed(f"network '{resource.network}' is not active: it has no bridge", what=resource.network)
+        filtered = [self._intend_filter(resource)] if resource.filter is not None else []
         records: list[Undo] = []
         if resource.lower is not None:
             records.append({"kind": "link", "name": self._reserve(resource), "alias": resource.alias})
@@ -60,7 +64,18 @@ class Taps(Maker[Tap]):
             records.append(
                 {"kind": "script", "path": resource.down_script, "name": resource.name, "alias": resource.alias}
             )
-        return records + floors.intend(resource)
+        return records + filtered + floors.intend(resource)
+
+    def _intend_filter(self, resource: Tap) -> Undo:
+        """The rules go after the tap. Where its name is known only then, a restart finds them by looking."""
+        if resource.lower is not None:
+            raise HostFailed(
+                f"a filter needs a bridge: there is none between a guest and {resource.lower}", what="filter"
+            )
+        if resource.filtered is None or self._filters is None:
+            raise HostFailed("this engine can put no filter in force", what="filter")
+        name = "" if "%" in resource.name else resource.name
+        return {"kind": "filter", "name": name, "alias": resource.alias}
 
     def make(self, resource: Tap, records: list[Undo], setup: Setup) -> None:
         if resource.lower is not None:
@@ -68,6 +83,9 @@ class Taps(Maker[Tap]):
         else:
             name, opened = self._make_tap(resource)
         try:
+            if self._filters is not None and resource.filtered is not None:
+                _named(records, "filter", name)
+                self._filters.put_now(name, resource.filtered)
             if resource.managed and resource.lower is None:
                 self._connect(resource, name)
             floors.make(resource)
@@ -79,9 +97,8 @@ class Taps(Maker[Tap]):
                 if record["kind"] != "script":
                     self.undo(record)
             raise
-        for record in records:
-            if record["kind"] in ("link", "script"):
-                record["name"] = name
+        _named(records, "link", name)
+        _named(records, "script", name)
         setup.fds.update(zip((*resource.fds, *resource.vhost_fds), opened, strict=True))
         if resource.alias:
             setup.names[resource.alias] = name
@@ -94,6 +111,10 @@ class Taps(Maker[Tap]):
         if record["kind"] == "script":
             if name:
                 _run(text(record, "path"), name)
+            return
+        if record["kind"] == "filter":
+            if self._filters is not None:
+                self._filters.drop_now(name)
             return
         with self._lock:
             self._reserved.discard(name)
@@ -216,6 +237,13 @@ def _open_macvtap(name: str, resource: Tap) -> list[int]:
         _close(opened)
         raise
     return opened
+
+
+def _named(records: list[Undo], kind: str, name: str) -> None:
+    """A record gets the name that is known now."""
+    for record in records:
+        if record["kind"] == kind:
+            record["name"] = name
 
 
 def _close(fds: list[int]) -> None:

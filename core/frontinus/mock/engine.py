@@ -12,6 +12,7 @@ from frontinus.engine.access import Policy
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.world import World
 from frontinus.mock.audit import MemoryAudit
+from frontinus.mock.firewall import MemoryFirewall
 from frontinus.mock.hypervisor import MockHypervisor
 from frontinus.mock.images import MemoryImages
 from frontinus.mock.keeper import MemoryKeeper
@@ -99,9 +100,10 @@ async def mock_engine(paths: Paths | None = None, *, guests: int = 0, fixture: b
                       policy: Policy | None = None) -> LocalEngine:  # fmt: skip
     """An engine on the mock: with the fixture's guest running, and `guests` more."""
     host = HostFacts(cpus=8, paths=paths or Paths())
-    world = World(MockHypervisor(), MemoryResources(), MemoryStore(), host, host_view, MemoryAudit(),
+    firewall = MemoryFirewall()
+    world = World(MockHypervisor(), MemoryResources(firewall), MemoryStore(), host, host_view, MemoryAudit(),
                   MockNode(), MemoryStorage(), MemoryKeeper(), MemoryImages(), MemoryLimits(),
-                  host_networks=MemoryNetworks())  # fmt: skip
+                  host_networks=MemoryNetworks(), firewall=firewall)  # fmt: skip
     engine = LocalEngine(world, policy)
     session = engine.session(ROOT)
     if fixture:

@@ -17,6 +17,7 @@ from frontinus.api.errors import AgentUnavailable, HypervisorFailed, NoSuchProce
 from frontinus.api.figures import MonitorFigures
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.devices.base import Device
+from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import DevicePlan, LaunchPlan, Tap
@@ -247,15 +248,15 @@ class MockHypervisor:
         folder = host.paths.guest(guest.id or 0, guest.name)
         self._planned = guest
         taps = tuple(
-            Tap(mac=card.mac or "", fds=(), alias=card.alias or "", bridge=card.source.bridge)
-            for card in guest.devices.interfaces if card.type in ("network", "bridge") and card.source
+            _tap(card) for card in guest.devices.interfaces if card.type in ("network", "bridge") and card.source
         )  # fmt: skip
         return LaunchPlan((capabilities.emulator, "-name", guest.name), {}, taps, folder, f"{folder}/monitor.sock")
 
     def plan_device(self, guest: Guest, device: Device, capabilities: Capabilities, host: HostFacts,
                     secrets: SecretValues | None = None) -> DevicePlan:  # fmt: skip
         _look_up(device, secrets)
-        return DevicePlan(device.alias or "")
+        taps = (_tap(device),) if isinstance(device, Interface) and device.type in ("network", "bridge") else ()
+        return DevicePlan(device.alias or "", taps)
 
     def plan_update(self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts,
                     secrets: SecretValues | None = None) -> DevicePlan:  # fmt: skip
@@ -285,3 +286,8 @@ class MockHypervisor:
         for guest in list(self.guests.values()):
             if guest.record.folder == folder:
                 await guest.quit(graceful=False, deadline=1.0)
+
+
+def _tap(card: Interface) -> Tap:
+    bridge = card.source.bridge if card.source else None
+    return Tap(mac=card.mac or "", fds=(), alias=card.alias or "", bridge=bridge, filter=card.filter_use)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from frontinus.api.errors import HostFailed
 from frontinus.domain.plan import Resource, Tap
+from frontinus.mock.firewall import MemoryFirewall
 from frontinus.ports import Credentials, Journal, Prepared
 
 
 class MemoryResources:
     """`held` lists the undo records of all that is set up now."""
 
-    def __init__(self) -> None:
+    def __init__(self, firewall: MemoryFirewall | None = None) -> None:
+        self._firewall = firewall
         self.held: list[Mapping[str, object]] = []
         self._taps = 0
 
@@ -26,11 +29,22 @@ class MemoryResources:
             if isinstance(resource, Tap) and resource.alias:
                 names[resource.alias] = resource.name or f"vnet{self._taps}"
                 self._taps += 1
+                undo += await self._filter(resource, names[resource.alias])
         self.held += undo
         return Prepared(undo=undo, names=names)
 
+    async def _filter(self, tap: Tap, link: str) -> list[dict[str, object]]:
+        if tap.filter is None:
+            return []
+        if tap.filtered is None or self._firewall is None:
+            raise HostFailed("this engine can put no filter in force", what="filter")
+        await self._firewall.put({link: tap.filtered})
+        return [{"kind": "filter", "name": link, "alias": tap.alias}]
+
     async def tear_down(self, undo: Sequence[Mapping[str, object]]) -> None:
         for record in undo:
+            if record.get("kind") == "filter" and self._firewall is not None:
+                await self._firewall.drop([str(record["name"])])
             if record in self.held:
                 self.held.remove(record)
 

@@ -1,6 +1,7 @@
 """What the engine needs from the world, as Protocols. The edges (qemu, linux, state, mock) implement them."""
 
 from frontinus.ports.audit import Audited, AuditTrail
+from frontinus.ports.firewall import Firewall
 from frontinus.ports.hypervisor import GuestFacts, GuestFigures, Hypervisor, RunningGuest, RunRecord
 from frontinus.ports.images import Images
 from frontinus.ports.keeper import Keeper
@@ -12,6 +13,7 @@ __all__ = [
     "AuditTrail",
     "Audited",
     "Credentials",
+    "Firewall",
     "GuestFacts",
     "GuestFigures",
     "Hypervisor",

@@ -205,7 +205,7 @@ def plan_update(guest: Guest, old: Device, new: Device, caps: Capabilities, host
         case Disk(), Disk():
             return _change_disk(ctx, old, new)
         case Interface(), Interface():
-            _only(old, new, "link")
+            _only(old, new, "link", "filter", "filter_parameters")
             up = new.link != "down"
             return DevicePlan(alias_of(old), (), (Step("set_link", {"name": alias_of(old), "up": up}),))
         case Graphics(), Graphics():

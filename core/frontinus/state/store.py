@@ -54,6 +54,9 @@ KINDS: Mapping[str, Kind] = {
     "networks": Kind("config", "networks", ".xml"),
     "networks-autostart": Kind("config", "networks-autostart", ""),
     "networks-running": Kind("run", "networks", ".json"),
+    "filters": Kind("config", "filters", ".xml"),
+    "filter-bindings": Kind("run", "filter-bindings", ".xml"),
+    "filter-leases": Kind("run", "filter-leases", ".json"),
     "marks": Kind("state", "marks", ""),
 }
 

@@ -23,6 +23,8 @@ FILES: Mapping[str, str] = {
     " domiftune blkdeviotune perf",
     "inside": "dump domcontrol domblkerror domlabels domhostname domtime domfsinfo domfsfreeze domfsthaw domfstrim"
     " guestvcpus set-user-password guestinfo",
+    "filters": "nwfilter-list nwfilter-dumpxml nwfilter-define nwfilter-undefine nwfilter-edit nwfilter-binding-list"
+    " nwfilter-binding-dumpxml nwfilter-binding-create nwfilter-binding-delete",
     "offline": "argv xml dnsmasq firewall abi-check completion",
 }
 """The commands of each file: a command imports its own file alone, so that it starts fast."""

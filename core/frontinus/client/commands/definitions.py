@@ -27,7 +27,7 @@ async def _undefine(engine: Engine, options: argparse.Namespace, out: Output) ->
 
 async def _edit(engine: Engine, options: argparse.Namespace, out: Output) -> int:
     before = await engine.guest_xml(options.guest, ["inactive", "secure"])
-    after = _in_editor(before)
+    after = in_editor(before)
     if after == before:
         out.line(f"Guest '{options.guest}' XML configuration not changed")
         return 0
@@ -36,7 +36,7 @@ async def _edit(engine: Engine, options: argparse.Namespace, out: Output) -> int
     return 0
 
 
-def _in_editor(text: str) -> str:
+def in_editor(text: str) -> str:
     """The text as the user's editor leaves it."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     with tempfile.NamedTemporaryFile("w+", suffix=".xml") as file:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device, PciAddress, Rom, VirtioOptions
 from frontinus.domain.devices.netparts import Ip, Parameter, Rate, Route, VirtualPort, Vlan
+from frontinus.filter.instance import FilterUse
 from frontinus.xml import Model, many, one, xml
 from frontinus.xml.codecs import Mac, OnOff, UInt32, YesNo, integer, one_of
 
@@ -154,6 +155,13 @@ class Interface(Device, VirtioOptions, tag="interface"):
     def queue_count(self) -> int:
         """Pairs of queues."""
         return self.queues or 1
+
+    @property
+    def filter_use(self) -> FilterUse | None:
+        """The filter that the card asks for, with the values of its variables."""
+        if self.filter is None:
+            return None
+        return FilterUse(self.filter, tuple((one.name, one.value) for one in self.filter_parameters))
 
     def forget(self, host: HostFacts) -> None:
         """Drop names and identifiers that the host gave to a run."""

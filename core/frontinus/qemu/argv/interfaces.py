@@ -115,6 +115,7 @@ def _resource(card: Interface, fds: tuple[int, ...], vhost: tuple[int, ...]) -> 
         vhost_device=card.vhost_path or Tap.vhost_device,
         addresses=tuple(_address(ip) for ip in source.ips),
         routes=tuple(_route(route) for route in source.routes),
+        filter=card.filter_use,
     )
 
 
