@@ -196,3 +196,5 @@ class DevicePlan:
     alias: str
     resources: tuple[Resource, ...] = ()
     steps: tuple[Step, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """rlimits that the process must have before, by name."""

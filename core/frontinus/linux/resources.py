@@ -24,6 +24,7 @@ from frontinus.domain.plan import (
     Resource,
     SecretFile,
     Tap,
+    Vfio,
 )
 from frontinus.linux.files import Copies, OpenFiles, SecretFiles
 from frontinus.linux.filters import BridgeFilters
@@ -35,6 +36,7 @@ from frontinus.linux.overlays import Overlays
 from frontinus.linux.setup import Maker, Setup, Undo
 from frontinus.linux.taps import Taps
 from frontinus.linux.users import Users
+from frontinus.linux.vfio import Passed
 from frontinus.ports.resources import Credentials, Journal, Prepared
 
 log = logging.getLogger(__name__)
@@ -61,9 +63,11 @@ class LinuxResources:
         self._users = Users(Path(paths.run, "users"), uid_range, user)
         self._folders = Folders(paths.state, self._users)
         self._taps = Taps(filters)
+        labels = Labels(self._users)
         self._makers: Mapping[type[Resource], Maker[Any]] = {
             Folder: self._folders, Listener: Listeners(roots), OpenFile: OpenFiles(roots), SecretFile: SecretFiles(),
-            CopyOnce: Copies(roots), Overlay: Overlays(), Tap: self._taps, Helper: Helpers(secret_of), Label: Labels(self._users),
+            CopyOnce: Copies(roots), Overlay: Overlays(), Tap: self._taps, Helper: Helpers(secret_of), Label: labels,
+            Vfio: Passed(labels),
         }  # fmt: skip
         self._undoers = {kind: maker for maker in self._makers.values() for kind in maker.kinds}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="resources")

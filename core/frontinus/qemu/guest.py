@@ -23,7 +23,7 @@ from frontinus.qemu.monitor.agent import agent_command, parse_command
 from frontinus.qemu.monitor.client import DEADLINE, Command, Event, Monitor
 from frontinus.qemu.monitor.meter import Meter
 from frontinus.qemu.news import Translator
-from frontinus.qemu.process import Process, describe
+from frontinus.qemu.process import Process, describe, raise_limits
 from frontinus.qemu.tending import QemuTending
 
 GRACE = 0.05
@@ -291,6 +291,8 @@ class QemuGuest(QemuTending):
         await self.monitor.execute("block_resize", {"node-name": node, "size": size})
 
     async def plug(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
+        if plan.limits:
+            raise_limits(self.record.pid, plan.limits)
         try:
             await plugging.plug(self.monitor, plan, fds)
         finally:
@@ -304,6 +306,8 @@ class QemuGuest(QemuTending):
         return gone
 
     async def update(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
+        if plan.limits:
+            raise_limits(self.record.pid, plan.limits)
         try:
             await plugging.plug(self.monitor, plan, fds)
         finally:

@@ -58,6 +58,7 @@ from frontinus.qemu.argv.context import Context, Item, Props
 from frontinus.qemu.argv.controllers import controller_props, is_built_in
 from frontinus.qemu.argv.graphics import expiry
 from frontinus.qemu.argv.secrets import Sealer, placeholder
+from frontinus.qemu.limits import dma_limits
 
 FIRST_FD = 10_000
 """Above every number that a start uses: they also name sets of descriptors inside QEMU, which must not meet."""
@@ -122,7 +123,7 @@ def plan_device(guest: Guest, device: Device, caps: Capabilities, host: HostFact
     steps = _steps(ctx)
     if not any(step.command == "device_add" for step in steps):
         raise Unsupported(f"<{device.tag}> '{alias}' is part of the machine: it cannot come and go")
-    return DevicePlan(alias, tuple(ctx.resources), steps)
+    return DevicePlan(alias, tuple(ctx.resources), steps, dma_limits(guest, ctx.resources))
 
 
 def context(guest: Guest, alias: str, caps: Capabilities, host: HostFacts, seal: Sealer) -> Context:

@@ -24,6 +24,12 @@ def limits(guest: Guest, resources: Iterable[Resource]) -> Mapping[str, int]:
     return {}
 
 
+def dma_limits(guest: Guest, resources: Iterable[Resource]) -> Mapping[str, int]:
+    """rlimits that a running guest must have before devices of the host that reach its memory are plugged in."""
+    resources = tuple(resources)
+    return limits(guest, resources) if _passes(resources) else {}
+
+
 def needs_lock(guest: Guest) -> bool:
     """Whether all memory must stay in RAM."""
     return bool(guest.memory_backing and guest.memory_backing.locked)

@@ -70,6 +70,19 @@ def with_limits(argv: Sequence[str], limits: Mapping[str, int]) -> tuple[list[st
     return ([tool("prlimit"), *options, *argv] if options else list(argv)), refused
 
 
+def raise_limits(pid: int, limits: Mapping[str, int]) -> None:
+    """Raise limits of a running process; they are never lowered. Raises HostFailed where this engine may not."""
+    for name, value in limits.items():
+        wanted = resource.RLIM_INFINITY if value < 0 else value
+        try:
+            soft, hard = resource.prlimit(pid, LIMITS[name])
+            if soft != resource.RLIM_INFINITY and (value < 0 or soft < wanted):
+                high = hard if hard == resource.RLIM_INFINITY or (value >= 0 and hard > wanted) else wanted
+                resource.prlimit(pid, LIMITS[name], (wanted, high))
+        except OSError as error:
+            raise HostFailed(f"cannot raise {name} of process {pid}: {error.strerror}") from error
+
+
 def _may_raise_limits() -> bool:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
