@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import uuid
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_nodes_cpus_and_memory(tmp_path: Path) -> None:
     )
     assert facts.hugepages == {2 * MIB: "/dev/huge pages/frontinus", 1024 * MIB: "/mnt/1g/frontinus"}
     assert (facts.default_hugepage, facts.cpu_vendor) == (2 * MIB, "GenuineIntel")
-    assert (facts.kvm, facts.vhost_net, facts.usb, facts.sysinfo, facts.firmware) == (False, False, (), None, ())
+    assert (facts.kvm, facts.vhost_net, facts.now().usb, facts.sysinfo, facts.firmware) == (False, False, (), None, ())
 
 
 def test_the_view_shows_what_people_know_of_their_machine(tmp_path: Path) -> None:
@@ -128,8 +129,10 @@ def test_devices(tmp_path: Path) -> None:
     tree(server(tmp_path), files)
     (tmp_path / "sys/class/scsi_generic/sg3/device").symlink_to(tmp_path / "sys/devices/h/2:0:0:1")
     facts = probe_facts(Paths(), root=tmp_path)
-    assert facts.usb == (UsbDevice(1, 12, 0x0951, 0x16AE),)
-    assert facts.scsi_generic == {"2:0:0:1": "sg3"}
+    assert facts.now().usb == (UsbDevice(1, 12, 0x0951, 0x16AE),)
+    assert facts.now().scsi_generic == {"2:0:0:1": "sg3"}
+    shutil.rmtree(tmp_path / "sys/bus/usb")
+    assert facts.now().usb == (), "what is pulled out is gone"
     assert facts.cdroms == {"/dev/sr0"}
     assert facts.render_nodes == ("/dev/dri/renderD128", "/dev/dri/renderD129")
     assert (facts.users, facts.groups) == ({"root": 0, "qemu": 107}, {"kvm": 106})

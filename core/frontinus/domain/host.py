@@ -90,6 +90,15 @@ class UsbDevice:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """What changes at a host while the engine runs, as HostFacts has it: devices come and go, summer time does too."""
+
+    usb: tuple[UsbDevice, ...] | None = None
+    scsi_generic: Mapping[str, str] = field(default_factory=dict)
+    utc_offset: int = 0
+
+
+@dataclass(frozen=True)
 class HostFacts:
     """What `plan` and `complete` need to know of the host."""
 
@@ -154,7 +163,13 @@ class HostFacts:
     """Debug level of gluster's client, 0 to 9."""
     rig: Mapping[str, object] = field(default_factory=dict)
     """Whatever else a test's host file says, for the one module that reads it."""
+    look: Callable[[], Moment] | None = None
+    """Looks anew at what changes; without it what is said here stands."""
     time: Callable[[], float] = time.time
     """The present, in seconds of the epoch."""
     entropy: Callable[[int], bytes] = secrets.token_bytes
     """Random bytes for addresses and identifiers that nobody chose."""
+
+    def now(self) -> Moment:
+        """What is so at this moment."""
+        return self.look() if self.look is not None else Moment(self.usb, self.scsi_generic, self.utc_offset)

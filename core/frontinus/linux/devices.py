@@ -1,4 +1,4 @@
-"""Devices of the host that a plan may speak of. Looked at once: what is plugged in later is not seen until a restart."""
+"""Devices of the host that a plan may speak of."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from frontinus.api.views import HostView
-from frontinus.domain.host import HostFacts, Paths
+from frontinus.domain.host import HostFacts, Moment, Paths
 from frontinus.linux import devices, topology
 from frontinus.linux.dmi import read_sysinfo, read_uuid
 from frontinus.linux.firmware import FOLDERS, read_firmware
@@ -35,14 +35,12 @@ def probe_facts(paths: Paths, *, session: bool = False, root: Path = ROOT) -> Ho
         nodes=topology.read_nodes(root),
         hugepages={page: f"{place}/{HUGE_FOLDER}" for page, place in topology.read_hugepages(root).items()},
         default_hugepage=memory.get("Hugepagesize"),
-        utc_offset=time.localtime().tm_gmtoff,
         cpu_vendor=cpuinfo.get("vendor_id"),
         paths=paths,
         firmware=read_firmware([*(root / folder for folder in FOLDERS), *([_user_firmware()] if session else [])]),
         render_nodes=devices.read_render_nodes(root),
         sysinfo=read_sysinfo(root),
-        usb=devices.read_usb(root),
-        scsi_generic=devices.read_scsi_generic(root),
+        look=lambda: _moment(root),
         cdroms=devices.read_cdroms(root),
         virtiofsd=devices.first_program(*VIRTIOFSD),
         vhost_user_gpu=devices.first_program(*VHOST_USER_GPU),
@@ -50,6 +48,10 @@ def probe_facts(paths: Paths, *, session: bool = False, root: Path = ROOT) -> Ho
         users=devices.read_accounts(root / "etc/passwd"),
         groups=devices.read_accounts(root / "etc/group"),
     )
+
+
+def _moment(root: Path) -> Moment:
+    return Moment(devices.read_usb(root), devices.read_scsi_generic(root), time.localtime().tm_gmtoff)
 
 
 def probe_view(root: Path = ROOT) -> HostView:

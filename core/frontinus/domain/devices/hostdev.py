@@ -140,13 +140,15 @@ class UsbHostdev(Hostdev, tag="hostdev"):
 
     def matches(self, host: HostFacts) -> list[UsbDevice]:
         """The host's devices that are meant: by vendor and product, and among several by place."""
-        found = [there for there in host.usb or () if (there.vendor, there.product) == (self.vendor, self.product)]
+        found = [
+            there for there in host.now().usb or () if (there.vendor, there.product) == (self.vendor, self.product)
+        ]
         if len(found) > 1 and self.bus is not None:
             found = [there for there in found if (there.bus, there.device) == (self.bus, self.device)]
         return found
 
     def prepare(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
-        if not self.vendor or host.usb is None:
+        if not self.vendor or host.now().usb is None:
             return
         found = self.matches(host)
         if len(found) == 1:

@@ -104,7 +104,7 @@ def rtc_base(ctx: Context, clock: Clock) -> str:
     if clock.offset == "absolute":
         return moment(datetime.fromtimestamp(clock.start or 0, UTC))
     if clock.offset == "variable":
-        shift = int(clock.adjustment or 0) + (ctx.host.utc_offset if clock.basis == "localtime" else 0)
+        shift = int(clock.adjustment or 0) + (ctx.host.now().utc_offset if clock.basis == "localtime" else 0)
         return moment(datetime.fromtimestamp(ctx.host.time() + shift, UTC))
     return "utc"
 

@@ -88,7 +88,7 @@ def usb(ctx: Context, device: UsbHostdev) -> None:
 
 def _usb_source(ctx: Context, device: UsbHostdev) -> Props:
     """What tells QEMU which device it is; nothing for one that is missing and may be."""
-    if device.vendor and ctx.host.usb is not None:
+    if device.vendor and ctx.host.now().usb is not None:
         found = device.matches(ctx.host)
         name = f"{device.vendor:04x}:{device.product or 0:04x}"
         if len(found) > 1:
@@ -137,7 +137,8 @@ def scsi_generic(ctx: Context, device: ScsiHostdev) -> str:
     if number is None:
         raise InvalidXML(f"<adapter>: '{device.adapter}' is not of the form scsi_host0", element="adapter")
     place = f"{number[1]}:{device.bus or 0}:{device.target or 0}:{device.unit or 0}"
-    name = ctx.host.scsi_generic.get(place) or ctx.host.scsi_generic.get("*")
+    there = ctx.host.now().scsi_generic
+    name = there.get(place) or there.get("*")
     if name is None:
         raise Unsupported(f"<hostdev>: the host has no SCSI device {place}")
     return f"/dev/{name}"
