@@ -43,6 +43,8 @@ PACKAGES = {
     "acl": ("setfacl and getfacl, which judge access control lists", "ci"),
     "openssl": ("certificates for tests of TLS", "ci"),
     "systemd": ("busctl, which judges the D-Bus service", "ci"),
+    "polkitd": ("decides who may do what, where an administrator asks for it", "ci"),
+    "python3-dbus": ("a client in another language binding, untyped", "ci"),
     "libglib2.0-bin": ("gdbus, which judges it too", "ci"),
     "prometheus": ("promtool and Prometheus, which judge the exporter", "ci"),
     "snmpd": ("the master agent that the SNMP subagent joins", "ci"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -171,3 +173,23 @@ async def test_an_authority_that_goes_and_comes(rig: Rig, place: Path) -> None:
                 except CallFailed:
                     await asyncio.sleep(0.1)
         fake.stop()
+
+
+@pytest.mark.needs("pkcheck", "unshare", "setpriv")
+async def test_the_real_polkit_reads_what_install_service_writes(place: Path) -> None:
+    """In a mount namespace of its own, with one rule in libvirt's names: it opens one guest and hides another."""
+    nobody = await asyncio.create_subprocess_exec(
+        "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sleep", "120")  # fmt: skip
+    script = Path(__file__).parents[1] / "support/polkit_host.py"
+    judge = await asyncio.create_subprocess_exec(
+        "unshare", "--mount", "--propagation", "private", sys.executable, str(script), str(place), str(nobody.pid),
+        stdout=asyncio.subprocess.PIPE)  # fmt: skip
+    try:
+        said, _ = await asyncio.wait_for(judge.communicate(), 120)
+    finally:
+        nobody.kill()
+        await nobody.wait()
+    assert judge.returncode == 0
+    assert json.loads(said.splitlines()[-1]) == {
+        "guest web1": True, "guest db1": False, "suspend web1": True, "suspend db1": False, "destroy web1": False,
+        "destroy db1": False}  # fmt: skip

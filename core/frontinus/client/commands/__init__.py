@@ -25,7 +25,7 @@ FILES: Mapping[str, str] = {
     " guestvcpus set-user-password guestinfo",
     "filters": "nwfilter-list nwfilter-dumpxml nwfilter-define nwfilter-undefine nwfilter-edit nwfilter-binding-list"
     " nwfilter-binding-dumpxml nwfilter-binding-create nwfilter-binding-delete",
-    "offline": "argv xml dnsmasq firewall abi-check completion",
+    "offline": "argv xml dnsmasq firewall abi-check completion install-service",
 }
 """The commands of each file: a command imports its own file alone, so that it starts fast."""
 

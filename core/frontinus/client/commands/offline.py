@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from frontinus.client.commands.base import Command, Output, arg, read
+from frontinus.client.commands.base import Command, Output, arg, flag, read
 
 FILES = arg("files", nargs="+", complete="file")
 REPLIES = arg("--capabilities", complete="file", help="a recorded QMP probe; default: this host's emulator")
@@ -133,6 +133,13 @@ def _completion(options: argparse.Namespace) -> int:
     return 0
 
 
+def _install(options: argparse.Namespace) -> int:
+    from frontinus.client.install import Place, install
+
+    place = Place(options.root, options.programs or Path(sys.executable).parent, options.group)
+    return install(place, dry_run=options.dry_run, yes=options.yes)
+
+
 COMMANDS = (
     Command("argv", "print the command lines of domain XML files, one JSON line a file", (REPLIES, HOST, FILES), offline=_argv),
     Command("xml", "print canonical XML, one JSON line a file", (
@@ -149,4 +156,9 @@ COMMANDS = (
         arg("new", complete="file", help="another")), offline=_abi_check),
     Command("completion", "print a completion script for a shell", (arg("shell", choices=["bash", "zsh"]),),
             offline=_completion),
+    Command("install-service", "install the files for systemd, the system bus and polkit; asks before it writes", (
+        flag("--dry-run", help="print them instead"), flag("--yes", help="do not ask"),
+        arg("--root", type=Path, default=Path("/"), complete="file", help="stage them under this folder"),
+        arg("--programs", type=Path, complete="file", help="where frontinusd is; default: beside this program"),
+        arg("--group", default="frontinus", help="whose members manage")), offline=_install),
 )  # fmt: skip
