@@ -240,6 +240,26 @@ async def test_a_client_that_does_not_read_is_let_go(tmp_path: Path, monkeypatch
     await server.close()
 
 
+async def test_an_unhurried_reader_gets_all_before_the_end(tmp_path: Path) -> None:
+    async def large(_: httpd.Request) -> httpd.Response:
+        return httpd.Response(b"x" * 3_000_000)
+
+    server = httpd.Server(large, lambda reason: None)
+    (port,) = await server.listen("127.0.0.1", 0)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(client, ("127.0.0.1", port))
+    await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+    got = 0
+    while data := await loop.sock_recv(client, 65536):
+        got += data.count(b"x")
+    assert got >= 3_000_000
+    client.close()
+    await server.close()
+
+
 async def test_connections_are_limited(rig: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(httpd, "MAX_CONNECTIONS", 2)
     held = [await asyncio.open_connection("127.0.0.1", rig.port) for _ in range(2)]

@@ -168,5 +168,7 @@ class Server:
         data = memoryview(response.body if body else b"")
         for start in range(0, max(len(data), 1), CHUNK):
             writer.write(data[start : start + CHUNK])
+            if not keep and start + CHUNK >= len(data):
+                writer.transport.set_write_buffer_limits(high=0)  # the last chunk too is taken before the end comes
             async with asyncio.timeout(CHUNK_TIME):
                 await writer.drain()
