@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from frontinus.procfs import ProcessFigures, tap_name
-from frontinus.qemu.figures import UNKNOWN, Sampler
+from frontinus.qemu.figures import SLOW_AGE, UNKNOWN, Sampler
 from frontinus.qemu.links import LinkCounters
 from frontinus.qemu.monitor.client import Answer, Command, Fault, Monitor
 
@@ -66,9 +66,19 @@ async def test_a_round_is_one_write() -> None:
     figures = await taker.take(groups, 1)
     asked = ["query-balloon", "qom-get", "query-blockstats", "query-block", "query-iothreads"]
     assert monitor.batches[1] == asked
-    assert monitor.batches[2] == [*asked[:2], "block-latency-histogram-set", *asked[2:]]  # for the disk that has none
+    assert monitor.batches[2] == [
+        "qom-get",
+        "block-latency-histogram-set",
+        "query-blockstats",
+    ]  # for the disk that has none
+    again = await taker.take(groups, 1)
+    assert monitor.batches[3] == ["qom-get", "query-blockstats"]  # all else changes by events, by us, or slowly
+    assert (again.blocks, again.iothreads) == (figures.blocks, figures.iothreads)
+    taker.ballooned(99)
+    assert (await taker.take(groups, 1)).memory["current"] == 99
+    taker.forget()
     await taker.take(groups, 1)
-    assert monitor.batches[3] == asked
+    assert monitor.batches[5:] == [["qom-list", "query-cpus-fast", "query-block"], asked]
     assert figures.blocks == {"virtio-disk0": {
         "read_bytes": 1, "read_requests": 2, "read_time": 3, "read_errors": 4, "write_bytes": 5, "write_requests": 6,
         "write_time": 7, "write_errors": 8, "flush_requests": 9, "flush_time": 10, "allocation": 11, "capacity": 100,
@@ -101,6 +111,24 @@ async def test_the_dirty_rate_is_asked_for_while_there_may_be_one(monkeypatch: p
     assert (await taker.take(["dirtyrate"], 1)).dirty_rate is None
     await taker.take(["dirtyrate"], 1)
     assert monitor.batches[-1] == []
+
+
+async def test_sizes_and_silent_balloons_are_asked_for_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setitem(ANSWERS, "qom-get", {"stats": {}, "last-update": 0})
+    monitor = Recorded()
+    taker = sampler(monitor)
+    await taker.take(["block", "memory"], 1)
+    await taker.take(["memory"], 1)
+    assert monitor.batches[2] == []
+    now += SLOW_AGE + 1
+    await taker.take(["block", "memory"], 1)
+    assert [name for name in monitor.batches[3] if "latency" not in name] == [
+        "query-blockstats",
+        "query-block",
+        "qom-get",
+    ]
 
 
 async def test_nothing_is_asked_for_groups_of_proc() -> None:

@@ -116,6 +116,8 @@ BLOCKS = Command("query-block")
 BLOCK_STATS = Command("query-blockstats")
 BALLOON_SIZE = Command("query-balloon")
 IOTHREADS = Command("query-iothreads")
+SLOW_AGE = 10.0
+"""Seconds that sizes of images may be old, and that a balloon is left alone whose guest tells nothing."""
 LATENCY_BOUNDS = (100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000,
                   100_000_000, 250_000_000, 500_000_000, 1_000_000_000, 2_500_000_000)  # fmt: skip
 """Bounds of the histograms that QEMU is asked to keep of each disk, ns."""
@@ -150,8 +152,21 @@ class DirtyRates:
 
 
 @dataclass
+class Kept:
+    """Figures that need not be asked for at every round: they change by events, by us, or slowly."""
+
+    sizes: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Of disks by alias; the space that an image takes grows while nothing tells."""
+    sizes_told: float = float("-inf")
+    balloon: int | None = None
+    iothreads: dict[int, dict[str, int]] | None = None
+    silence_told: float = float("-inf")
+    """When a balloon last said that its guest tells nothing."""
+
+
+@dataclass
 class Sampler:
-    """Takes figures of one guest. It remembers what rarely changes: threads of CPUs, the balloon, nodes of disks."""
+    """Takes figures of one guest. It remembers what rarely changes: threads of CPUs, the balloon, nodes and sizes of disks."""
 
     monitor: Monitor
     process: ProcessFigures
@@ -161,6 +176,7 @@ class Sampler:
     """Device alias by block node; shared with the translator of events."""
     cpus: Sequence[Cpu] | None = None
     dirty: DirtyRates = field(default_factory=DirtyRates)
+    _kept: Kept = field(default_factory=Kept)
     _balloon: str | None = None
     _untimed: list[Command] = field(default_factory=list)
     """What makes QEMU keep histograms of disks that have none; sent with the next round."""
@@ -180,8 +196,13 @@ class Sampler:
         self._learn_nodes(blocks.value(list[_Block]))
 
     def forget(self) -> None:
-        """Devices or CPUs came or went: ask again at the next round."""
+        """Devices or CPUs came or went, or somebody changed something: ask again at the next round."""
         self.cpus = None
+        self._kept = Kept()
+
+    def ballooned(self, actual: int) -> None:
+        """The guest's memory changed, by an event."""
+        self._kept.balloon = actual
 
     async def take(self, groups: Sequence[str], deadline: float) -> GuestFigures:
         """One round. Raises Unresponsive past the deadline."""
@@ -199,20 +220,32 @@ class Sampler:
     def _questions(self, group: str) -> list[tuple[Command, Callable[[GuestFigures, Answer], None]]]:
         if group == "block":
             begin, self._untimed = [(command, _nothing) for command in self._untimed], []
-            return [*begin, (BLOCK_STATS, self._block_counters), (BLOCKS, self._block_sizes)]
+            sizes = time.monotonic() - self._kept.sizes_told > SLOW_AGE
+            return [*begin, (BLOCK_STATS, self._block_counters), *([(BLOCKS, self._block_sizes)] if sizes else [])]
         if group == "dirtyrate" and self.dirty.measured is not False:
             return [(DIRTY_RATE, self.dirty.take)]
         if group == "memory" and self._balloon is not None:
             path = f"/machine/peripheral/{self._balloon}"
-            return [(BALLOON_SIZE, _balloon_size),
-                    (Command("qom-get", {"path": path, "property": "guest-stats"}), _guest_stats)]  # fmt: skip
-        if group == "iothread":
-            return [(IOTHREADS, _iothreads)]
+            stats = (Command("qom-get", {"path": path, "property": "guest-stats"}), self._guest_stats)
+            heard = time.monotonic() - self._kept.silence_told > SLOW_AGE
+            return [
+                *([(BALLOON_SIZE, self._balloon_size)] if self._kept.balloon is None else []),
+                *([stats] if heard else []),
+            ]
+        if group == "iothread" and self._kept.iothreads is None:
+            return [(IOTHREADS, self._iothreads)]
         return []
 
     def _measure(self, figures: GuestFigures, groups: Sequence[str]) -> None:
         if "cpu" in groups:
             figures.cpu = self.process.cpu()
+        if "block" in groups:
+            for alias, sizes in self._kept.sizes.items():
+                figures.blocks.setdefault(alias, {}).update(sizes)
+        if "memory" in groups and self._kept.balloon is not None:
+            figures.memory["current"] = self._kept.balloon
+        if "iothread" in groups:
+            figures.iothreads = self._kept.iothreads or {}
         if "memory" in groups and (rss := self.process.rss()) is not None:
             figures.memory["rss"] = rss
         if "vcpu" in groups:
@@ -240,6 +273,8 @@ class Sampler:
     def _block_sizes(self, figures: GuestFigures, answer: Answer) -> None:
         blocks = answer.value(list[_Block])
         self._learn_nodes(blocks)
+        self._kept.sizes.clear()
+        self._kept.sizes_told = time.monotonic()
         for block in blocks:
             if block.inserted is None:
                 continue
@@ -248,7 +283,25 @@ class Sampler:
                      "physical": image.virtual_size if image.actual_size is None else image.actual_size}  # fmt: skip
             if block.inserted.write_threshold:
                 sizes["threshold"] = block.inserted.write_threshold
-            figures.blocks.setdefault(_alias(block.qdev, block.device), {}).update(sizes)
+            self._kept.sizes[_alias(block.qdev, block.device)] = sizes
+
+    def _balloon_size(self, figures: GuestFigures, answer: Answer) -> None:
+        self._kept.balloon = answer.value(_Balloon).actual
+
+    def _guest_stats(self, figures: GuestFigures, answer: Answer) -> None:
+        told = answer.value(_GuestStats)
+        figures.memory |= {BALLOON[n]: v for n, v in told.stats.items() if n in BALLOON and 0 <= v != UNKNOWN}
+        if told.last_update:
+            figures.memory["last_update"] = told.last_update
+        else:
+            self._kept.silence_told = time.monotonic()
+
+    def _iothreads(self, figures: GuestFigures, answer: Answer) -> None:
+        numbered = ((re.fullmatch(r"iothread(\d+)", one.id), one) for one in answer.value(list[_Iothread]))
+        self._kept.iothreads = {
+            int(number.group(1)): {"poll_max": one.poll_max_ns, "poll_grow": one.poll_grow, "poll_shrink": one.poll_shrink}
+            for number, one in numbered if number
+        }  # fmt: skip
 
     def _learn_nodes(self, blocks: Sequence[_Block]) -> None:
         self.nodes.clear()
@@ -282,22 +335,3 @@ def _latencies(stats: _Counters) -> dict[str, tuple[tuple[int, ...], tuple[int, 
         "flush": stats.flush_latency_histogram,
     }
     return {name: (tuple(kept.boundaries), tuple(kept.bins)) for name, kept in found.items() if kept is not None}
-
-
-def _balloon_size(figures: GuestFigures, answer: Answer) -> None:
-    figures.memory["current"] = answer.value(_Balloon).actual
-
-
-def _guest_stats(figures: GuestFigures, answer: Answer) -> None:
-    told = answer.value(_GuestStats)
-    figures.memory |= {BALLOON[n]: v for n, v in told.stats.items() if n in BALLOON and 0 <= v != UNKNOWN}
-    if told.last_update:
-        figures.memory["last_update"] = told.last_update
-
-
-def _iothreads(figures: GuestFigures, answer: Answer) -> None:
-    for thread in answer.value(list[_Iothread]):
-        if number := re.fullmatch(r"iothread(\d+)", thread.id):
-            figures.iothreads[int(number.group(1))] = {
-                "poll_max": thread.poll_max_ns, "poll_grow": thread.poll_grow, "poll_shrink": thread.poll_shrink,
-            }  # fmt: skip

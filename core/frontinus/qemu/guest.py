@@ -34,6 +34,10 @@ START_SECONDS = 60.0
 TAIL = 4096
 
 
+CHANGES_DEVICES = frozenset({"DEVICE_DELETED", "DEVICE_TRAY_MOVED", "BLOCK_JOB_COMPLETED", "BLOCK_WRITE_THRESHOLD"})
+"""Events after which what is known of disks and CPUs may be wrong."""
+
+
 class _Status(msgspec.Struct):
     status: str
 
@@ -131,8 +135,11 @@ class QemuGuest(QemuTending):
                 return
 
     def _event(self, event: Event) -> None:
-        if event.name == "DEVICE_DELETED" and self._sampler is not None:
-            self._sampler.forget()
+        if self._sampler is not None:
+            if event.name in CHANGES_DEVICES:
+                self._sampler.forget()
+            elif event.name == "BALLOON_CHANGE":
+                self._sampler.ballooned(int(str(event.data["actual"])))
         fact = self._translator.news(event)
         if fact is not None:
             self._news.put_nowait(fact)
@@ -289,6 +296,7 @@ class QemuGuest(QemuTending):
         if node is None:
             raise HypervisorFailed(f"no block node belongs to '{alias}'")
         await self.monitor.execute("block_resize", {"node-name": node, "size": size})
+        self._forget()
 
     async def plug(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
         if plan.limits:
