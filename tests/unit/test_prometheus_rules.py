@@ -14,7 +14,7 @@ from frontinus_prometheus.native import NATIVE
 
 FOLDER = Path(__file__).resolve().parents[2] / "adapters/prometheus"
 RULES = FOLDER / "rules/frontinus.rules.yml"
-NAMES = {metric.name for metric in NATIVE.metrics()}
+NAMES = {m.name + "_bucket" * (m.kind == "histogram") for m in NATIVE.metrics()}
 
 
 def asked(words: str) -> set[str]:

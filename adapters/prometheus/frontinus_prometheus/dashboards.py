@@ -41,6 +41,11 @@ def rate(name: str, sign: str = "") -> str:
     return f"{sign}rate({name}{{{GUEST}}}{RATE})"
 
 
+def quantile(share: str, buckets: str, by: str) -> str:
+    """The time within which so many percent were done."""
+    return f"histogram_quantile(0.{share}, sum by ({by}) ({buckets}))"
+
+
 OVERVIEW = (
     Panel("Engine", "bool_on_off", [("", f"frontinus_up{{{HERE}}}")], "stat", 4, 4),
     Panel("Running guests", "short", [("", f'frontinus_guests{{{HERE},state="running"}}')], "stat", 4, 4),
@@ -67,6 +72,15 @@ OVERVIEW = (
     Panel("Network", "Bps", [("received", total("frontinus_guest_network_receive_bytes_total")),
                              ("sent", total("frontinus_guest_network_transmit_bytes_total"))]),
     Panel("Dropped packets", "pps", [("{{name}}", top("frontinus_guest_network_receive_drops_total"))]),
+    Panel("Storage pools in use", "percentunit", [
+        ("{{name}}", f"frontinus_pool_allocation_bytes{{{HERE}}} / frontinus_pool_capacity_bytes{{{HERE}}}")]),
+    Panel("Networks", "short", [("{{name}} ports", f"frontinus_network_ports{{{HERE}}}"),
+                                ("{{name}} leases", f"frontinus_network_leases{{{HERE}}}")]),
+    Panel("Pressure on the host", "percentunit", [
+        ("{{resource}}", f"rate(frontinus_host_pressure_waiting_seconds_total{{{HERE}}}{RATE})")]),
+    Panel("Answers of the hypervisors' monitors", "s", [
+        (f"{share} %", quantile(share, f"rate(frontinus_engine_monitor_seconds_bucket{{{HERE}}}{RATE})", "le"))
+        for share in ("50", "99")]),
     Panel("Age of the figures", "s", [("oldest", f"frontinus_stats_age_seconds{{{HERE}}}")]),
 )  # fmt: skip
 
@@ -96,6 +110,12 @@ ONE_GUEST = (
                             f"{rate('frontinus_guest_block_read_requests_total')}"),
         ("{{device}} write", f"{rate('frontinus_guest_block_write_seconds_total')} / "
                              f"{rate('frontinus_guest_block_write_requests_total')}")]),
+    Panel("Latency of reads and writes", "s", [
+        (f"{{{{device}}}} {what} 99 %", quantile("99", rate(f"frontinus_guest_block_{what}_latency_seconds_bucket"), "le, device"))
+        for what in ("read", "write")]),
+    Panel("File systems in use", "percentunit", [
+        ("{{mountpoint}}", f"frontinus_guest_filesystem_used_bytes{{{GUEST}}} / "
+                           f"frontinus_guest_filesystem_size_bytes{{{GUEST}}}")]),
     Panel("Space of disks", "bytes", [("{{device}} capacity", f"frontinus_guest_block_capacity_bytes{{{GUEST}}}"),
                                       ("{{device}} on the host", f"frontinus_guest_block_physical_bytes{{{GUEST}}}")]),
     Panel("Network throughput", "Bps", [("{{device}} received", rate("frontinus_guest_network_receive_bytes_total")),
