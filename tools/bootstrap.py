@@ -40,6 +40,7 @@ PACKAGES = {
     "fdisk": ("sfdisk writes partition tables of storage pools", "test"),
     "nftables": ("packet filters, NAT", "run"),
     "dnsmasq-base": ("DHCP and DNS of virtual networks", "run"),
+    "cryptsetup-bin": ("cryptsetup, which judges encrypted volumes", "ci"),
     "acl": ("setfacl and getfacl, which judge access control lists", "ci"),
     "openssl": ("certificates for tests of TLS", "ci"),
     "systemd": ("busctl, which judges the D-Bus service", "ci"),

@@ -235,3 +235,28 @@ async def test_a_pool_of_type_disk(rig: LinuxRig, tmp_path: Path, label: str) ->
             await session.start_pool("d")
     finally:
         subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@pytest.mark.needs("cryptsetup")
+async def test_an_encrypted_volume_gets_another_secret(rig: LinuxRig) -> None:
+    """The image is made with a quick key, as it takes seconds to derive an honest one."""
+    session, path = rig.session, rig.folder / "v"
+    quick = ["-o", "key-secret=a,iter-time=10", "--object", "secret,id=a,data=first-key"]
+    subprocess.run(["qemu-img", "create", "-q", "-f", "luks", *quick, path, "1M"], check=True)
+    uuids = []
+    for name, value in ((str(path), b"first-key"), ("other", b"second key")):
+        secret = await session.define_secret(f"<secret><usage type='volume'><volume>{name}</volume></usage></secret>")
+        await session.set_secret_value(secret.uuid, value)
+        uuids.append(secret.uuid)
+    await session.refresh_pool("p")
+    assert (await session.volume("p", "v")).encrypted
+    await session.resize_volume("p", "v", 2 * MIB)  # by the secret that is for a volume at this place
+    assert (await session.volume("p", "v")).capacity == 2 * MIB
+    await session.set_volume_secret("p", "v", uuids[1])
+    assert opens(str(path), b"second key") and not opens(str(path), b"first-key")
+    assert uuids[1] in await session.volume_xml("p", "v")
+
+
+def opens(path: str, key: bytes) -> bool:
+    command = ["cryptsetup", "open", "--test-passphrase", "--type", "luks1", "--key-file", "-", path]
+    return subprocess.run(command, input=key, check=False, capture_output=True).returncode == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
+import resource
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from frontinus.api.events import SecretEvent
 from frontinus.api.identity import Identity
 from frontinus.api.permissions import PERMISSIONS, Permission
 from frontinus.engine.access import ByRole
+from frontinus.daemon.main import keep_out_of_cores
 from frontinus.engine.local import LocalEngine
 from frontinus.linux.keeper import CREDENTIAL, HostKeeper
 from frontinus.mock.engine import ROOT, mock_engine
@@ -176,3 +179,21 @@ def test_what_qemu_gets_opens_with_its_key(value: bytes) -> None:
     decryptor = Cipher(algorithms.AES(key), modes.CBC(base64.b64decode(sealed.iv))).decryptor()
     plain = decryptor.update(base64.b64decode(sealed.data)) + decryptor.finalize()
     assert plain[: -plain[-1]] == value
+
+
+def _dumps_core(folder: Path, guard: bool) -> bool:
+    """Whether a process of ours that aborts in this folder leaves a core file, by the kernel's own word."""
+    pid = os.fork()
+    if pid == 0:
+        os.chdir(folder)
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+        if guard:
+            keep_out_of_cores()
+        os.abort()
+    return os.WCOREDUMP(os.waitpid(pid, 0)[1])
+
+
+def test_the_daemon_leaves_no_core_file(tmp_path: Path) -> None:
+    if not _dumps_core(tmp_path, guard=False):
+        pytest.skip("this machine writes no core files at all")
+    assert not _dumps_core(tmp_path, guard=True)

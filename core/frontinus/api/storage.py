@@ -114,4 +114,10 @@ class StorageCalls(Protocol):
                               sparse: bool = False) -> Descriptor:  # fmt: skip
         """A descriptor to read the volume's content from. Bytes; length 0: to the end."""
 
+    async def set_volume_secret(self, pool: str, volume: str, secret: str) -> None:
+        """Let another secret, by its UUID, open an encrypted volume, and no longer the present one. A job.
+
+        Raises WrongState for a secret without value, Unsupported for a volume that is not encrypted.
+        """
+
     async def delete_volume(self, pool: str, volume: str) -> None: ...

@@ -31,6 +31,7 @@ from frontinus.engine.placement import Placement
 from frontinus.engine.pools import Pools, load_pools
 from frontinus.engine.power import Power
 from frontinus.engine.recovery import recover
+from frontinus.engine.rekeying import Rekeying
 from frontinus.engine.saving import Saving
 from frontinus.engine.secretrights import secret_rights
 from frontinus.engine.secrets import Secrets, load_secrets
@@ -68,7 +69,7 @@ class LocalEngine:
                     Statistics(world), Inventory(world, self.policy.name), JobDesk(world), Placement(world), Limiting(world),
                     Throttling(world), Inspection(world), AgentDesk(world), NodeDesk(world), Pools(world), Volumes(world),
                     Transfers(world), Secrets(world), Networks(world), Addresses(world), BlockJobs(world),
-                    Filters(world))  # fmt: skip
+                    Filters(world), Rekeying(world))  # fmt: skip
         self._use_cases: dict[str, Callable[..., object]] = pending() | {
             name: getattr(service, name) for service in services for name in PERMISSIONS if hasattr(service, name)
         }

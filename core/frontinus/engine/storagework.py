@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from frontinus.api.errors import Cancelled, FrontinusError
+from frontinus.api.errors import Cancelled, FrontinusError, WrongState
 from frontinus.engine import scripts
 from frontinus.engine.jobs import Job
 from frontinus.engine.poolbook import PoolRecord
@@ -31,14 +31,16 @@ T = TypeVar("T")
 
 
 class Work(msgspec.Struct, kw_only=True):
-    """A document of the journal. `make`: the volume and where it is made; `wipe`: path and algorithm; `stage`: a copy."""
+    """A document of the journal. `make`: the volume and where it is made; `wipe`: path and algorithm; `stage`: a copy;
+    `rekey`: the volume as it was, and the UUID of its new secret."""
 
-    what: Literal["make", "wipe", "stage"]
+    what: Literal["make", "wipe", "stage", "rekey"]
     pool: str
     xml: str = ""
     reserved: str = ""
     path: str = ""
     algorithm: str = "zero"
+    secret: str = ""
 
 
 @asynccontextmanager
@@ -54,6 +56,21 @@ async def journalled(world: World, work: Work) -> AsyncIterator[None]:
 
 def making(record: PoolRecord, volume: Volume, reserved: str) -> Work:
     return Work(what="make", pool=record.uuid, xml=format_volume(volume), reserved=reserved)
+
+
+@asynccontextmanager
+async def at_work(record: PoolRecord, volume: Volume, what: str) -> AsyncIterator[None]:
+    """Nobody else changes the volume meanwhile. Raises WrongState while somebody does."""
+    name = volume.name or ""
+    async with record.lock.hold(f"begin {what}"):
+        record.need_running()
+        if name in record.busy:
+            raise WrongState(f"volume '{name}': {record.busy[name]} is under way", state=record.state)
+        record.busy[name] = what
+    try:
+        yield
+    finally:
+        record.busy.pop(name, None)
 
 
 async def as_job(world: World, kind: str, work: Callable[[Job], Awaitable[T]]) -> T:
@@ -103,6 +120,10 @@ async def _settle(world: World, work: Work) -> None:
     elif work.what == "wipe":
         log.warning("wiping %s was broken off: it is wiped again", work.path)
         await as_job(world, "wipe", lambda job: scripts.run(world, ask(Wipe(work.path, work.algorithm)), meter(job)))
+    elif work.what == "rekey":
+        from frontinus.engine import rekeying
+
+        await rekeying.settle(world, work)
     else:
         await _unmake(world, work)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 
-from frontinus.api.errors import AlreadyExists, InvalidValue, NoSuchVolume, StorageFailed, Unsupported, WrongState
+from frontinus.api.errors import AlreadyExists, InvalidValue, NoSuchVolume, StorageFailed, Unsupported
 from frontinus.api.events import VolumeEvent
 from frontinus.api.storage import ResizeFlag, VolumeFlag, VolumeView, WipeAlgorithm
 from frontinus.engine import pools, scripts
 from frontinus.engine.jobs import Job
 from frontinus.engine.poolbook import PoolRecord
-from frontinus.engine.storagework import Work, as_job, journalled, making, meter
+from frontinus.engine.storagework import Work, as_job, at_work, journalled, making, meter
 from frontinus.engine.world import World
 from frontinus.storage import imaging, wiping
 from frontinus.storage.definition import format_volume, parse_volume
@@ -80,7 +79,7 @@ class Volumes:
             return list(imaging.convert(volume, path, origin, origin.path, preallocate="prealloc-metadata" in flags))
 
         content("/")
-        async with self._at_work(other, origin, "cloning"):
+        async with at_work(other, origin, "cloning"):
             return await as_job(self.world, "clone", lambda job: self._make(record, volume, content, job))
 
     async def _trusted(self, volume: Volume) -> Volume:
@@ -141,7 +140,7 @@ class Volumes:
             raise InvalidValue(
                 f"volume '{found.name}' has {before} bytes: to make it smaller, say shrink", field="capacity"
             )
-        async with self._at_work(record, found, "resizing"):
+        async with at_work(record, found, "resizing"):
             await as_job(self.world, "resize", lambda job: self._resize(record, found, size, flags, job))
         self._tell(record, found, "changed")
 
@@ -164,7 +163,7 @@ class Volumes:
         if found.type not in ("file", "block"):
             raise Unsupported(f"volumes of type '{found.type}' cannot be wiped")
         work = Work(what="wipe", pool=record.uuid, path=found.path, algorithm=algorithm)
-        async with self._at_work(record, found, "wiping"), journalled(self.world, work):
+        async with at_work(record, found, "wiping"), journalled(self.world, work):
             await as_job(self.world, "wipe",
                          lambda job: scripts.run(self.world, ask(Wipe(found.path, algorithm)), meter(job)))  # fmt: skip
         await self._look_again(record, found)
@@ -173,24 +172,10 @@ class Volumes:
     async def delete_volume(self, pool: str, volume: str) -> None:
         record = self.book.find(pool)
         found = record.volume(volume)
-        async with self._at_work(record, found, "deleting"):
+        async with at_work(record, found, "deleting"):
             await scripts.run(self.world, record.kind.remove(record.need_running(), found))
         await self._look_again(record, found)
         self._tell(record, found, "deleted")
-
-    @asynccontextmanager
-    async def _at_work(self, record: PoolRecord, volume: Volume, what: str) -> AsyncIterator[None]:
-        """Nobody else changes the volume meanwhile. Raises WrongState while somebody does."""
-        name = volume.name or ""
-        async with record.lock.hold(f"begin {what} a volume"):
-            record.need_running()
-            if name in record.busy:
-                raise WrongState(f"volume '{name}': {record.busy[name]} is under way", state=record.state)
-            record.busy[name] = what
-        try:
-            yield
-        finally:
-            record.busy.pop(name, None)
 
     async def _look_again(self, record: PoolRecord, volume: Volume) -> None:
         """See the pool as it is after a change of one volume."""

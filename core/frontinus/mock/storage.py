@@ -29,6 +29,7 @@ class Entry:
     place: Place
     header: Header = field(default_factory=Header)
     declared: str | None = None
+    secret: str | None = None
     content: bytes = b""
 
 
@@ -81,7 +82,7 @@ class MemoryStorage:
 
     async def stage(self, source: str, target: str, length: int) -> None:
         entry = self._at(source)
-        self.entries[target] = Entry(entry.place, entry.header, entry.declared, entry.content)
+        self.entries[target] = Entry(entry.place, entry.header, entry.declared, entry.secret, entry.content)
 
     async def replace(self, staged: str, path: str) -> None:
         self._at(path)
@@ -129,7 +130,7 @@ class MemoryStorage:
 
     def _inspect(self, step: steps.Inspect) -> Found:
         entry = self._at(step.path)
-        return Found(step.path.rpartition("/")[2], step.path, entry.place, entry.header, entry.declared)
+        return Found(step.path.rpartition("/")[2], step.path, entry.place, entry.header, entry.declared, entry.secret)
 
     def _space(self, step: steps.Space) -> tuple[int, int]:
         stem = step.path.rstrip("/") + "/"
@@ -189,8 +190,11 @@ class MemoryStorage:
         if step.path in self.entries:
             raise AlreadyExists(f"{step.path} is there already", volume=step.path)
         entry = self.entries[step.path] = self.entries.pop(step.temporary)
-        entry.declared = step.format or None
+        entry.declared, entry.secret = step.format or None, step.secret
         self._give(step.path, step.permissions)
+
+    def _note(self, step: steps.Note) -> None:
+        self._at(step.path).secret = step.secret
 
     def _overwrite(self, step: steps.Overwrite) -> None:
         entry = self._at(step.path)

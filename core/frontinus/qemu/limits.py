@@ -1,4 +1,5 @@
-"""How much memory QEMU may lock: all of a guest that asks for it, and the guest's own where devices reach it by DMA."""
+"""Limits of QEMU. How much memory it may lock: all of a guest that asks for it, and the guest's own where devices reach it
+by DMA. No core file of a guest whose keys are in QEMU's memory."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from frontinus.domain.guest import Guest
 from frontinus.domain.plan import Resource, Vfio
+from frontinus.domain.usedsecrets import used_secrets
 
 UNLIMITED = -1
 DEVICE_SPACE = 2**30
@@ -14,6 +16,10 @@ DEVICE_SPACE = 2**30
 
 def limits(guest: Guest, resources: Iterable[Resource]) -> Mapping[str, int]:
     """rlimits of QEMU by name; empty where the host's own do."""
+    return {**_locking(guest, resources), **({"core": 0} if any(used_secrets(guest)) else {})}
+
+
+def _locking(guest: Guest, resources: Iterable[Resource]) -> Mapping[str, int]:
     tune = guest.mem_tune
     if tune is not None and tune.hard_limit and (needs_lock(guest) or _passes(resources)):
         return {"memlock": tune.hard_limit}

@@ -6,7 +6,7 @@ A passphrase never stands in an argument: an option names a file, `{key:ID}`, in
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from frontinus.api.errors import InvalidXML, Unsupported
@@ -47,16 +47,16 @@ def is_luks(encryption: Encryption | None) -> bool:
 
 
 def key_of(volume: Volume, stem: str | None = None) -> Key | None:
-    """The key of an encrypted volume. Raises InvalidXML where it names no secret."""
+    """The key of an encrypted volume."""
     encryption = volume.encryption
     if encryption is None:
         return None
     if encryption.format != "luks":
         raise Unsupported(f"<encryption>: format '{encryption.format}' is not supported for volumes, only luks")
-    if not encryption.secrets:
-        raise InvalidXML(f"<encryption> of volume '{volume.name}': <secret> is missing", element="encryption")
-    secret = encryption.secrets[0]
-    return Key(f"{object_id(stem or volume.name or 'volume')}_encrypt0", secret.uuid, secret.usage)
+    name = f"{object_id(stem or volume.name or 'volume')}_encrypt0"
+    if not encryption.secrets:  # then it is the one for a volume at this place
+        return Key(name, None, volume.path)
+    return Key(name, encryption.secrets[0].uuid, encryption.secrets[0].usage)
 
 
 def object_id(name: str) -> str:
@@ -107,31 +107,25 @@ def resize(volume: Volume, size: int, *, preallocate: bool = False, shrink: bool
     return Image((*argv, *_objects([key]), "--image-opts", _graph(kind, volume.path, key), str(size)), _keys([key]))
 
 
-def amend_key(volume: Volume, new: Key, *, slot: int | None = None) -> Image:
-    """Give an encrypted image one more passphrase, in a slot or the first free one."""
-    old = _known(volume)
-    where = [f"keyslot={slot}"] if slot is not None else []
-    stem = "" if driver(volume) == "luks" else "encrypt."
-    options = [f"{stem}{word}" for word in ("state=active", f"new-secret={new.id}", *where)]
-    argv = ["amend", *_objects([old, new]), "--image-opts", "-o", ",".join(options),
-            _graph(driver(volume), volume.path, old)]  # fmt: skip
-    return Image(tuple(argv), _keys([old, new]))
+def add_key(volume: Volume, new: Key, *, opened_by: Key) -> Image:
+    """Give an encrypted image one more passphrase, in the first free slot."""
+    return _amend(volume, {"state": "active", "new-secret": new.id}, opened_by, new)
 
 
-def erase_key(volume: Volume, old: Key, *, with_key: Key) -> Image:
+def erase_key(volume: Volume, old: Key, *, opened_by: Key) -> Image:
     """Take a passphrase from an encrypted image, which is opened by another."""
-    stem = "" if driver(volume) == "luks" else "encrypt."
-    options = f"{stem}state=inactive,{stem}old-secret={old.id}"
-    argv = ["amend", *_objects([with_key, old]), "--image-opts", "-o", options,
-            _graph(driver(volume), volume.path, with_key)]  # fmt: skip
-    return Image(tuple(argv), _keys([with_key, old]))
+    return _amend(volume, {"state": "inactive", "old-secret": old.id}, opened_by, old)
 
 
-def _known(volume: Volume) -> Key:
-    key = key_of(volume)
-    if key is None:
-        raise Unsupported(f"volume '{volume.name}' is not encrypted")
-    return key
+def _amend(volume: Volume, options: Mapping[str, str], opened_by: Key, other: Key) -> Image:
+    kind = driver(volume)
+    stem = "" if kind == "luks" else "encrypt."
+    words = ([] if kind == "luks" else ["encrypt.format=luks"]) + [
+        f"{stem}{name}={value}" for name, value in options.items()
+    ]
+    keys = [opened_by, other]
+    argv = ("amend", *_objects(keys), "-o", ",".join(words), "--image-opts", _graph(kind, volume.path, opened_by))
+    return Image(argv, _keys(keys))
 
 
 def _options(volume: Volume, kind: str, key: Key | None, *, preallocate: bool, backing: str | None) -> list[str]:

@@ -102,13 +102,14 @@ class Inspect(Step):
 
 @dataclass(frozen=True)
 class Found:
-    """A volume as it is found. `declared`: the format that its maker noted beside its content."""
+    """A volume as it is found. `declared`, `secret`: the format and the secret that its maker noted beside its content."""
 
     name: str
     path: str
     place: Place
     header: Header = Header()
     declared: str | None = None
+    secret: str | None = None
     times: tuple[str, str, str] = ("0", "0", "0")
 
 
@@ -186,7 +187,7 @@ class Allocate(Step):
 
 @dataclass(frozen=True)
 class Settle(Step):
-    """Give a new file its owner and mode, note its format beside its content, make it durable, and then its name.
+    """Give a new file its owner and mode, note its format and secret beside its content, make it durable, and then its name.
 
     Raises AlreadyExists where the name is taken; nothing is ever overwritten.
     """
@@ -195,6 +196,15 @@ class Settle(Step):
     path: str
     format: str
     permissions: Permissions = field(default_factory=Permissions)
+    secret: str | None = None
+
+
+@dataclass(frozen=True)
+class Note(Step):
+    """Note beside a volume which secret opens it."""
+
+    path: str
+    secret: str
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from frontinus.api.errors import Cancelled, StorageFailed
 from frontinus.linux.storage.devices import discard, size_of
 from frontinus.linux.storage.files import FILE_MODE, telling
-from frontinus.linux.storage.notes import note_format, noted_format
+from frontinus.linux.storage.notes import note, noted
 from frontinus.ports.storage import Progress
 from frontinus.storage import wiping
 from frontinus.storage.steps import Overwrite
@@ -124,9 +124,7 @@ def stage(source: str, target: str, length: int, stop: Stop) -> None:
                 os.ftruncate(writing, size)
                 for start, end in data_spans(reading, size):
                     _copy(reading, writing, max(start, length), end, stop)
-                noted = noted_format(reading)
-                if noted is not None:
-                    note_format(writing, noted)
+                note(writing, **noted(reading))
             finally:
                 os.close(writing)
         finally:

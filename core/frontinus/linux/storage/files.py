@@ -13,13 +13,14 @@ from pathlib import Path
 
 from frontinus.api.errors import AlreadyExists, StorageFailed
 from frontinus.linux.storage.devices import device_size
-from frontinus.linux.storage.notes import note_format
+from frontinus.linux.storage.notes import note
 from frontinus.storage.parts import Permissions
 from frontinus.storage.steps import (
     Allocate,
     Look,
     MakeFolder,
     Mounted,
+    Note,
     Own,
     Place,
     Remove,
@@ -139,13 +140,23 @@ def settle(step: Settle) -> None:
         fd = os.open(step.temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             _give(step.temporary, step.permissions, None)
-            if step.format and step.format != "dir":
-                note_format(fd, step.format)
+            if step.format != "dir":
+                note(fd, format=step.format, secret=step.secret)
             os.fsync(fd)
         finally:
             os.close(fd)
         move_new(step.temporary, step.path)
         sync_folder(Path(step.path).parent)
+
+
+def note_secret(step: Note) -> None:
+    with telling(step.path):
+        fd = os.open(step.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            note(fd, secret=step.secret)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def move_new(source: str, target: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from frontinus.api.errors import StorageFailed
 from frontinus.linux.storage.files import place_of, telling
-from frontinus.linux.storage.notes import noted_format
+from frontinus.linux.storage.notes import noted
 from frontinus.storage import headers
 from frontinus.storage.headers import Header
 from frontinus.storage.steps import Found, Inspect, Scan
@@ -50,19 +50,19 @@ def _found(name: str, path: str) -> Found:
     )
     if not stat.S_ISREG(status.st_mode):
         return Found(name, path, place, times=times)  # type: ignore[arg-type]
-    header, declared = _header(path, status)
-    return Found(name, path, place, header, declared, times)  # type: ignore[arg-type]
+    header, notes = _header(path, status)
+    return Found(name, path, place, header, notes.get("format"), notes.get("secret"), times)  # type: ignore[arg-type]
 
 
-def _header(path: str, status: os.stat_result) -> tuple[Header, str | None]:
-    """What a file's first bytes say, and the format that was noted for it."""
+def _header(path: str, status: os.stat_result) -> tuple[Header, dict[str, str]]:
+    """What a file's first bytes say, and what was noted for it."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except PermissionError:
-        return Header(), None
+        return Header(), {}
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return Header(), None
+            return Header(), {}
         head = os.pread(fd, headers.HEAD, 0)
         span = headers.name_span(head)
         name = os.pread(fd, span[1], span[0]) if span else b""
@@ -70,7 +70,7 @@ def _header(path: str, status: os.stat_result) -> tuple[Header, str | None]:
         header = headers.parse(head, name, far)
         if header.format == "luks":
             header = _without_header(header, head, status.st_size)
-        return header, noted_format(fd)
+        return header, noted(fd)
     finally:
         os.close(fd)
 

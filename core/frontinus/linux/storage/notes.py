@@ -1,4 +1,4 @@
-"""The format of a volume, noted beside its content where no guest can write: in an extended attribute.
+"""The format of a volume, and which secret opens it, noted where no guest can write: in extended attributes.
 
 `trusted` attributes are root's alone; an engine without root has only `user` ones, which the owner of the file can change.
 A file system without such attributes keeps no note, and then only a header that refers to nothing else is believed.
@@ -9,18 +9,23 @@ from __future__ import annotations
 import contextlib
 import os
 
-NAME = "trusted.frontinus.format" if os.geteuid() == 0 else "user.frontinus.format"
-LONGEST = 16
+STEM = "trusted.frontinus" if os.geteuid() == 0 else "user.frontinus"
+NAMES = ("format", "secret")
+LONGEST = 1024
 
 
-def note_format(fd: int, kind: str) -> None:
-    with contextlib.suppress(OSError):
-        os.setxattr(fd, NAME, kind.encode())
+def note(fd: int, **notes: str | None) -> None:
+    """Write what is given of `format` and `secret`."""
+    for name, text in notes.items():
+        if text:
+            with contextlib.suppress(OSError):
+                os.setxattr(fd, f"{STEM}.{name}", text.encode())
 
 
-def noted_format(fd: int) -> str | None:
-    try:
-        value = os.getxattr(fd, NAME)
-    except OSError:
-        return None
-    return value[:LONGEST].decode("ascii", errors="replace")
+def noted(fd: int) -> dict[str, str]:
+    """What was noted, by name."""
+    found = {}
+    for name in NAMES:
+        with contextlib.suppress(OSError):
+            found[name] = os.getxattr(fd, f"{STEM}.{name}")[:LONGEST].decode(errors="replace")
+    return found

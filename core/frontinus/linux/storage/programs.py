@@ -33,6 +33,8 @@ WORDS = 500
 PERCENT = re.compile(rb"\((\d+)\.(\d\d)/100%\)")
 KEY = re.compile(r"\{key:([A-Za-z0-9._-]+)\}")
 FILESYSTEMS = Path("/proc/filesystems")
+UNMEASURED = b"Unable to get accurate CPU usage"
+TRIES = 4
 LONG = frozenset({"convert", "create", "resize", "amend"})
 
 
@@ -70,6 +72,17 @@ async def run(argv: Sequence[str], text: str, accept: Sequence[int]) -> str:
 async def image(step: Image, values: Mapping[str, bytes], progress: Progress | None) -> str:
     """qemu-img's output; keys reach it through pipes that are empty once they were read."""
     need(Need(("qemu-img", "prlimit", "setpriv")))
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(_Again):
+            return await _image(step, values, progress)
+    return await _image(step, values, progress)
+
+
+class _Again(StorageFailed):
+    """QEMU measures how many rounds of a key's derivation take a second, and gives up where a busy machine disturbs it."""
+
+
+async def _image(step: Image, values: Mapping[str, bytes], progress: Progress | None) -> str:
     verb = step.argv[0]
     with contextlib.ExitStack() as stack:
         fds = {name: stack.enter_context(_pipe(values[name])) for name in step.keys}
@@ -79,7 +92,7 @@ async def image(step: Image, values: Mapping[str, bytes], progress: Progress | N
         deadline = None if verb in LONG else SECONDS
         output, errors, code = await _communicate(argv, b"", deadline, tuple(fds.values()), progress if told else None)
     if code != 0:
-        raise _failed("qemu-img", errors or output, code)
+        raise (_Again if UNMEASURED in errors else StorageFailed)(_failed("qemu-img", errors or output, code).message)
     return output.decode(errors="replace")
 
 

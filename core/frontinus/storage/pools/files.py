@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import ClassVar
 
-from frontinus.domain.devices.source import Encryption
-from frontinus.storage.headers import luks_payload as luks_payload
+from frontinus.domain.devices.source import Encryption, EncryptionSecret
+from frontinus.storage.imaging import is_luks
 from frontinus.storage.parts import Permissions
 from frontinus.storage.pool import Pool
 from frontinus.storage.pools.base import FILE_FORMATS, Listing, PoolKind
@@ -83,7 +83,9 @@ class Files(PoolKind):
 
     def settle(self, pool: Pool, volume: Volume, reserved: str) -> Script[None]:
         target = self.volume_path(pool, volume.name or "")
-        return tell(Settle(reserved, target, volume.format, volume.place.permissions or Permissions()))
+        kind = "luks" if volume.format == "raw" and is_luks(volume.encryption) else volume.format
+        permissions = volume.place.permissions or Permissions()
+        return tell(Settle(reserved, target, kind, permissions, note_of(volume.encryption)))
 
     def remove(self, pool: Pool, volume: Volume) -> Script[None]:
         return tell(Remove(volume.path, tree=volume.type == "dir"))
@@ -119,7 +121,7 @@ def file_volume(found: Found) -> Volume:
             path=found.path, format="raw" if kind == "luks" else kind,
             permissions=Permissions(mode=place.mode, owner=place.owner, group=place.group),
             times=Times(accessed=found.times[0], modified=found.times[1], changed=found.times[2]),
-            encryption=Encryption(format=looked.encryption or "luks") if looked is not None and encrypted else None,
+            encryption=_encryption(looked.encryption or "luks", found.secret) if looked is not None and encrypted else None,
             compat=looked.compat if looked else None,
             cluster_size=looked.cluster_size if looked else None,
             lazy_refcounts=looked.lazy_refcounts if looked else False,
@@ -127,6 +129,21 @@ def file_volume(found: Found) -> Volume:
         ),
         backing=BackingStore(path=looked.backing, format=looked.backing_format) if looked and looked.backing else None,
     )  # fmt: skip
+
+
+def note_of(encryption: Encryption | None) -> str | None:
+    """Which secret opens a volume, as it is noted beside it."""
+    if encryption is None or not encryption.secrets:
+        return None
+    secret = encryption.secrets[0]
+    return f"uuid:{secret.uuid}" if secret.uuid else f"usage:{secret.usage}"
+
+
+def _encryption(kind: str, note: str | None) -> Encryption:
+    """What a header tells of an encryption, with the noted secret."""
+    by, _, name = (note or "").partition(":")
+    secret = EncryptionSecret(type="passphrase", **{by: name}) if by in ("uuid", "usage") else None
+    return Encryption(format=kind, secrets=[secret] if secret else [])
 
 
 def folder_exists(path: str) -> Script[bool]:

@@ -1,0 +1,121 @@
+"""A real guest on encrypted volumes of a pool: it starts only with its secrets, and nobody else gets to see them."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from frontinus.api.engine import Engine
+from frontinus.api.errors import Denied, HypervisorFailed, NoSuchSecret, WrongState
+from guest_image import GuestImage
+from system.test_guest_life import Watcher, boot, expect, guest_xml
+from trial import Daemon
+
+MIB = 2**20
+KEY = b"A-passphrase-that-nobody-else-uses:7261"
+PATTERN = "what-the-guest-wrote"
+SECRET = "<secret private='yes'><uuid>{uuid}</uuid><usage type='volume'><volume>{use}</volume></usage></secret>"
+ENCRYPTION = "<encryption format='luks'><secret type='passphrase' uuid='{uuid}'/></encryption>"
+UUIDS = ("6695eb01-f6a4-8304-79aa-97f2502e1930", "6695eb01-f6a4-8304-79aa-97f2502e1931")
+
+
+def volume(name: str, kind: str, uuid: str) -> str:
+    target = f"<target><format type='{kind}'/>{ENCRYPTION.format(uuid=uuid)}</target>"
+    return f"<volume><name>{name}</name><capacity>{4 * MIB}</capacity><allocation>0</allocation>{target}</volume>"
+
+
+def disk(name: str, kind: str, target: str, uuid: str) -> str:
+    return (f"<disk type='volume' device='disk'><driver name='qemu' type='{kind}'/><source pool='p' volume='{name}'>"
+            f"{ENCRYPTION.format(uuid=uuid)}</source><target dev='{target}' bus='virtio'/></disk>")  # fmt: skip
+
+
+@pytest.mark.needs("root", "cryptsetup")
+async def test_a_guest_runs_on_encrypted_volumes_only_with_their_secrets(
+    daemon: Daemon, place: Path, guest_image: GuestImage
+) -> None:
+    async with daemon.engine() as engine:
+        watcher = await Watcher(engine).ready()
+        await engine.define_pool(f"<pool type='dir'><name>p</name><target><path>{place}/images</path></target></pool>")
+        await engine.start_pool("p", build=[])
+        await engine.define_secret(SECRET.format(uuid=UUIDS[0], use="one"))
+        with pytest.raises(WrongState):  # it has no value yet
+            await engine.create_volume("p", volume("one", "raw", UUIDS[0]))
+        await engine.set_secret_value(UUIDS[0], KEY)
+        await engine.define_secret(SECRET.format(uuid=UUIDS[1], use="two"))
+        await engine.set_secret_value(UUIDS[1], KEY[::-1])
+        made = [await engine.create_volume("p", volume("one", "raw", UUIDS[0])),
+                await engine.create_volume("p", volume("two", "qcow2", UUIDS[1]))]  # fmt: skip
+        assert [one.encrypted for one in made] == [True, True]
+        assert [one.capacity for one in made] == [4 * MIB, 4 * MIB]
+        _opens(Path(made[0].path), KEY)
+
+        xml = guest_xml(place, guest_image)
+        plain = xml[xml.index("<disk ") : xml.index("</disk>") + 7]
+        await engine.define(xml.replace(plain, disk("one", "raw", "vda", UUIDS[0])))
+        await _refused_without_the_right_secret(engine)
+
+        await engine.start("real")
+        await boot(engine, "real")
+        await engine.attach_device("real", disk("two", "qcow2", "vdb", UUIDS[1]), live=True)
+        for device in ("/dev/vda", "/dev/vdb"):
+            write = f"while [ ! -b {device} ]; do usleep 100000; done; echo {PATTERN} | dd of={device} conv=fsync 2>/dev/null"
+            say = f"\n{write}; head -c {len(PATTERN)} {device}; echo; echo all-$((40+2))-of{device}\n"
+            await expect(engine, "real", f"{PATTERN}\r\nall-42-of{device}", say)
+        for one in made:
+            content = Path(one.path).read_bytes()
+            assert PATTERN.encode() not in content and KEY not in content
+        _nowhere(place, watcher)
+        await engine.destroy("real")
+        with pytest.raises(Denied):
+            await engine.secret_value(UUIDS[0])
+        watcher.close()
+
+
+def _opens(path: Path, key: bytes) -> None:
+    """By a tool that has nothing to do with QEMU."""
+    command = ["cryptsetup", "open", "--test-passphrase", "--type", "luks1", "--key-file", "-", path]
+    subprocess.run(command, input=key, check=True)
+    assert subprocess.run(command, input=b"wrong", check=False, capture_output=True).returncode != 0
+
+
+async def _refused_without_the_right_secret(engine: Engine) -> None:
+    await engine.undefine_secret(UUIDS[0])
+    with pytest.raises(NoSuchSecret):
+        await engine.start("real")
+    await engine.define_secret(SECRET.format(uuid=UUIDS[0], use="one"))
+    with pytest.raises(WrongState):
+        await engine.start("real")
+    await engine.set_secret_value(UUIDS[0], b"another passphrase")
+    with pytest.raises(HypervisorFailed, match="[Ii]nvalid password"):
+        await engine.start("real")
+    await engine.set_secret_value(UUIDS[0], KEY)
+    assert not (await engine.guest("real")).active
+
+
+def _nowhere(place: Path, watcher: Watcher) -> None:
+    """Neither key is in what processes show, in any file of the engine's, in its log, or in its news."""
+    forms = [form for key in (KEY, KEY[::-1]) for form in (key, base64.b64encode(key), key.hex().encode())]
+    shown = [
+        subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, check=True).stdout,
+        repr(watcher.seen).encode(),
+    ]
+    cores = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and str(place).encode() in _read(folder / "cmdline"):
+            shown += [_read(folder / "cmdline"), _read(folder / "environ")]
+            if b"qemu-system" in _read(folder / "cmdline"):
+                cores += [line for line in _read(folder / "limits").decode().splitlines() if "core file" in line]
+    shown += [_read(path) for path in place.rglob("*") if path.is_file() and path.name not in ("kernel", "initrd")]
+    for text in shown:
+        assert not [form for form in forms if form in text]
+    assert cores and all(line.split()[4:6] == ["0", "0"] for line in cores)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
