@@ -19,8 +19,8 @@ from frontinus.api.errors import AlreadyExists, Denied, InvalidXML, NoSuchSecret
 from frontinus.api.events import SecretEvent
 from frontinus.api.identity import Identity
 from frontinus.api.permissions import PERMISSIONS, Permission
-from frontinus.engine.access import ByRole
 from frontinus.daemon.main import keep_out_of_cores
+from frontinus.engine.access import ByRole
 from frontinus.engine.local import LocalEngine
 from frontinus.linux.keeper import CREDENTIAL, HostKeeper
 from frontinus.mock.engine import ROOT, mock_engine

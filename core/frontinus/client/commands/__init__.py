@@ -25,6 +25,12 @@ FILES: Mapping[str, str] = {
     " guestvcpus set-user-password guestinfo",
     "filters": "nwfilter-list nwfilter-dumpxml nwfilter-define nwfilter-undefine nwfilter-edit nwfilter-binding-list"
     " nwfilter-binding-dumpxml nwfilter-binding-create nwfilter-binding-delete",
+    "pools": "pool-list pool-info pool-dumpxml pool-define pool-define-as pool-create pool-create-as pool-build pool-start"
+    " pool-refresh pool-destroy pool-delete pool-undefine pool-autostart pool-edit pool-uuid pool-name pool-capabilities"
+    " find-storage-pool-sources find-storage-pool-sources-as",
+    "volumes": "vol-list vol-info vol-dumpxml vol-create vol-create-as vol-create-from vol-clone vol-resize vol-wipe"
+    " vol-upload vol-download vol-delete vol-set-secret vol-path vol-key vol-name vol-pool",
+    "secrets": "secret-list secret-info secret-define secret-dumpxml secret-set-value secret-get-value secret-undefine",
     "offline": "argv xml dnsmasq firewall abi-check completion install-service",
 }
 """The commands of each file: a command imports its own file alone, so that it starts fast."""

@@ -107,6 +107,23 @@ def read(file: str) -> str:
         raise StorageFailed(f"cannot read '{file}': {error}", path=file) from None
 
 
+def in_editor(text: str) -> str:
+    """The text as the user's editor leaves it. Raises InvalidValue when the editor fails."""
+    import os
+    import subprocess
+    import tempfile
+
+    from frontinus.api.errors import InvalidValue
+
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    with tempfile.NamedTemporaryFile("w+", suffix=".xml") as file:
+        file.write(text)
+        file.flush()
+        if subprocess.run([*editor.split(), file.name], check=False).returncode != 0:
+            raise InvalidValue(f"the editor '{editor}' failed", field="editor")
+        return Path(file.name).read_text()
+
+
 SIZES = {"b": 1, "k": 2**10, "kib": 2**10, "m": 2**20, "mib": 2**20, "g": 2**30, "gib": 2**30, "t": 2**40, "tib": 2**40,
          "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}  # fmt: skip
 

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import tempfile
-from pathlib import Path
 
 from frontinus.api.engine import Engine, MetadataKind
-from frontinus.api.errors import InvalidValue
-from frontinus.client.commands.base import CONFIG, FILE, GUEST, LIVE, Command, Output, arg, flag, read
+from frontinus.client.commands.base import CONFIG, FILE, GUEST, LIVE, Command, Output, arg, flag, in_editor, read
 
 
 async def _define(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -34,17 +29,6 @@ async def _edit(engine: Engine, options: argparse.Namespace, out: Output) -> int
     guest = await engine.define(after, validate=not options.skip_validate)
     out.line(f"Guest '{guest.name}' XML configuration edited")
     return 0
-
-
-def in_editor(text: str) -> str:
-    """The text as the user's editor leaves it."""
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    with tempfile.NamedTemporaryFile("w+", suffix=".xml") as file:
-        file.write(text)
-        file.flush()
-        if subprocess.run([*editor.split(), file.name], check=False).returncode != 0:
-            raise InvalidValue(f"the editor '{editor}' failed", field="editor")
-        return Path(file.name).read_text()
 
 
 async def _autostart(engine: Engine, options: argparse.Namespace, out: Output) -> None:

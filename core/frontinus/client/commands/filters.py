@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from frontinus.api.engine import Engine
-from frontinus.client.commands.base import FILE, Command, Output, arg, flag, read
-from frontinus.client.commands.definitions import in_editor
+from frontinus.client.commands.base import FILE, Command, Output, arg, flag, in_editor, read
 
 FILTER = arg("filter", help="name or UUID of a network filter")
 LINK = arg("link", help="the network device that a filter is bound to")

@@ -69,10 +69,16 @@ def _binding_xml(options: argparse.Namespace) -> Iterable[str]:
     return binding_lines(options.files)
 
 
+def _storage_xml(options: argparse.Namespace) -> Iterable[str]:
+    from frontinus.client.offline_storage import storage_lines
+
+    return storage_lines(options.kind, options.files, options.pool)
+
+
 XML: Mapping[str, Callable[[argparse.Namespace], Iterable[str]]] = {
     "domain": _domain_xml, "network": _network_xml, "networkport": _port_xml, "nwfilter": _filter_xml,
     "nwfilterbinding": _binding_xml, "snapshot": _document_xml,
-    "checkpoint": _document_xml, "backup": _document_xml,
+    "checkpoint": _document_xml, "backup": _document_xml, "pool": _storage_xml, "volume": _storage_xml, "secret": _storage_xml,
 }  # fmt: skip
 """What `frontinus xml KIND` prints."""
 
@@ -144,6 +150,7 @@ COMMANDS = (
     Command("argv", "print the command lines of domain XML files, one JSON line a file", (REPLIES, HOST, FILES), offline=_argv),
     Command("xml", "print canonical XML, one JSON line a file", (
         arg("kind", choices=list(XML)), arg("--view", choices=["inactive", "active"], default="inactive"), REPLIES, HOST,
+        arg("--pool", complete="file", help="volumes as they would be of this pool"),
         arg("--domain", complete="file", help="a snapshot, checkpoint or backup as it would be of this guest"),
         arg("--time", type=int, help="and made at this time, in seconds of the epoch"), FILES), offline=_xml),
     Command("dnsmasq", "print the dnsmasq configuration of network XML files, one JSON line a file", (HOST, FILES),
