@@ -19,11 +19,11 @@ from frontinus_snmp.control import Control
 from frontinus_snmp.link import Link
 from frontinus_snmp.manage import Manage
 from frontinus_snmp.objects import MODULES
-from frontinus_snmp.objects.vm import VM_MIB
 from frontinus_snmp.rows import State
 from frontinus_snmp.settings import Settings, V2c
 from frontinus_snmp.tree import Tree
 from frontinus_snmp.usm import AUTH, PRIV, REPORTABLE, Authority, make_user
+from support.mutants import body, mutated
 
 ENGINE = b"\x80\x00\x1f\x88\x05fuzzed"
 PACKETS = 4000
@@ -59,43 +59,6 @@ class Bench:
 @pytest.fixture(scope="module")
 def bench() -> Bench:
     return Bench()
-
-
-NAMES = [(1, 3), (1, 3, 6, 1, 2, 1, 1, 1, 0), (*VM_MIB, 1, 2, 0), (2, 39, *[2**32 - 1] * 100), (0, 0)]
-BINDINGS = [ber.varbind(ber.encode_oid(name), b"\x05\x00") for name in NAMES]
-
-
-def names(chance: random.Random) -> bytes:
-    return b"".join(chance.choices(BINDINGS, (9, 9, 9, 1, 9), k=chance.choice((0, 1, 1, 2, 2, 5, 5, 60, 256, 257))))
-
-
-def body(chance: random.Random) -> bytes:
-    number = [0, 1, -1, 10, 2**31 - 1, -(2**31), 2**31, 2**63, -(2**40)]
-    kind = chance.choice([*range(0xA0, 0xA9), pdu.GET, pdu.GET_NEXT, pdu.GET_BULK])
-    return pdu.write_pdu(kind, chance.choice(number), chance.choice(number), chance.choice(number), names(chance))
-
-
-def mutated(data: bytes, chance: random.Random) -> bytes:
-    """One to four changes: octets flipped, lost, doubled, inserted; lengths falsified."""
-    changed = bytearray(data)
-    for _ in range(chance.randint(1, 4)):
-        if not changed:
-            break
-        place = chance.randrange(len(changed))
-        match chance.randrange(6):
-            case 0:
-                changed[place] ^= 1 << chance.randrange(8)
-            case 1:
-                changed[place] = chance.choice((0, 1, 0x7F, 0x80, 0x81, 0x82, 0x84, 0x88, 0xFF))
-            case 2:
-                del changed[place : place + chance.randint(1, 20)]
-            case 3:
-                changed[place:place] = chance.randbytes(chance.randint(1, 20))
-            case 4:
-                changed[place:place] = changed[place : place + 30]
-            case _:
-                del changed[place:]
-    return bytes(changed)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -158,7 +121,7 @@ def test_a_stranger_gets_no_answer(bench: Bench) -> None:
 
 def test_no_mutated_packet_is_kept(tmp_path: Path) -> None:
     """Memory does not grow with the addresses that strangers come from."""
-    from frontinus_snmp.agent import MOST_SOURCES, Limiter
+    from frontinus_snmp.limits import MOST_SOURCES, Limiter
 
     limiter = Limiter()
     for number in range(3 * MOST_SOURCES):

@@ -9,7 +9,6 @@ import hmac
 import ipaddress
 import logging
 import socket
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from frontinus_snmp import pdu
 from frontinus_snmp.answer import answer, failed
 from frontinus_snmp.ber import Malformed
 from frontinus_snmp.control import Control
+from frontinus_snmp.limits import Limiter, Quiet
 from frontinus_snmp.link import Link
 from frontinus_snmp.pdu import Pdu
 from frontinus_snmp.settings import MOST_MESSAGE, NOTHING, Address, Settings
@@ -33,45 +33,9 @@ WAIT = 1.0
 MOST_WAITING = 256
 AT_ONCE = 8
 """Packets that are taken from a socket before others have their turn."""
-REPORTS_A_SECOND, MOST_SOURCES = 20.0, 1024
 COMMUNITY_OVERHEAD = 24
 ORDINARY = ("usmStatsUnknownEngineIDs", "usmStatsNotInTimeWindows")
 """Refusals by which every manager learns who and when this engine is."""
-
-
-class Limiter:
-    """So many reports a second to one address: what is not authentic must not make this agent a reflector."""
-
-    def __init__(self, rate: float = REPORTS_A_SECOND, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate, self._clock = rate, clock
-        self._sources: dict[str, tuple[float, float]] = {}
-
-    def allows(self, host: str) -> bool:
-        now = self._clock()
-        left, since = self._sources.pop(host, (self._rate, now))
-        left = min(self._rate, left + (now - since) * self._rate)
-        if len(self._sources) >= MOST_SOURCES:
-            self._sources.pop(next(iter(self._sources)))
-        allowed = left >= 1
-        self._sources[host] = (left - allowed, now)
-        return allowed
-
-
-class Quiet:
-    """A line a minute for each kind of trouble, with the number of those that were left out."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._last: dict[str, float] = {}
-        self._left_out: Counter[str] = Counter()
-
-    def warn(self, kind: str, source: Source) -> None:
-        now = self._clock()
-        if now - self._last.get(kind, float("-inf")) < 60:
-            self._left_out[kind] += 1
-            return
-        self._last[kind] = now
-        log.warning("%s, from %s (%d more of the kind before)", kind, source[0], self._left_out.pop(kind, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +93,14 @@ class Agent:
 
     def _refuse(self, counter: str, words: str, source: Source) -> None:
         self._counters[counter] += 1
-        self._quiet.warn(words, source)
+        self._quiet.warn(words, source[0])
 
     def _v3(self, data: bytes, pos: int, source: Source, send: Callable[[bytes], None]) -> None:
         try:
             request = self.authority.open(data, pos)
         except Refused as refused:
             if str(refused) not in ORDINARY:
-                self._quiet.warn(f"a message was refused ({refused})", source)
+                self._quiet.warn(f"a message was refused ({refused})", source[0])
                 self._stranger()
             if refused.report is not None and self._limiter.allows(source[0]):
                 send(refused.report)

@@ -17,6 +17,7 @@ from frontinus.api.errors import FrontinusError
 from frontinus_snmp import ber, pdu
 from frontinus_snmp.ber import Oid
 from frontinus_snmp.change import Refusal, Step, Wish
+from frontinus_snmp.limits import Quiet
 from frontinus_snmp.manage import Manage
 from frontinus_snmp.objects.kinds import Column, Scalar, Syntax, Table
 from frontinus_snmp.pdu import Pdu
@@ -129,7 +130,7 @@ class Control:
     def __init__(self, tree: Tree, counters: Counter[str], manage: Manage,
                  shown: Callable[[int], Awaitable[None]]) -> None:  # fmt: skip
         self._tree, self._counters, self._manage, self._shown = tree, counters, manage, shown
-        self._turn = asyncio.Lock()
+        self._turn, self._quiet = asyncio.Lock(), Quiet()
         self._results: OrderedDict[tuple[object, ...], tuple[float, asyncio.Future[Result]]] = OrderedDict()
 
     async def set(self, request: Pdu, view: View, who: str, key: tuple[object, ...]) -> Result:
@@ -162,7 +163,7 @@ class Control:
             try:
                 steps = await self.plan(pdu.variables(request), view)
             except Refusal as refusal:
-                log.info("SET by %s refused: %s", who, refusal)
+                self._quiet.warn(f"a SET was refused ({refusal})", who)
                 return refusal.status, refusal.place
             status, index, done = await self.commit(steps, who)
             if status and not await self.undo(done):

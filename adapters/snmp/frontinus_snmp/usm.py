@@ -219,11 +219,14 @@ class Authority:
         return self._request(message, user)
 
     def _request(self, message: Message, user: User) -> Request:
-        try:
-            context, name, found = read_scoped(decrypted(message, user))
-        except Malformed:
-            raise self._refusal("usmStatsDecryptionErrors", message, user) from None
-        if context != self.engine_id or found.kind not in pdu.REQUESTS:
+        if len(message.salt) != 8:
+            raise self._refusal("usmStatsDecryptionErrors", message, user)
+        context, name, found = read_scoped(decrypted(message, user))
+        if found.kind not in pdu.REQUESTS:
+            raise self._refusal(
+                "snmpUnknownPDUHandlers"
+            )  # no report for what is no request: two agents could go on for ever
+        if context != self.engine_id:
             raise self._refusal("snmpUnknownPDUHandlers", message, user)
         if name:
             raise self._refusal("snmpUnknownContexts", message, user)
@@ -267,11 +270,11 @@ class Authority:
         digest = hmac.digest(user.auth_key, whole, AUTHS[user.auth].digest)[:size]
         return whole[:at] + digest + whole[at + size :]
 
-    def _refusal(self, counter: str, message: Message, user: User | None = None) -> Refused:
+    def _refusal(self, counter: str, message: Message | None = None, user: User | None = None) -> Refused:
         """Count; a report only if it is asked for, signed if the request was authentic."""
         self._counters[counter] += 1
         oid = REPORTS.get(counter)
-        if oid is None or not message.flags & REPORTABLE:
+        if oid is None or message is None or not message.flags & REPORTABLE:
             return Refused(counter)
         value = ber.number(ber.COUNTER32, self._counters[counter] & 0xFFFFFFFF)
         body = pdu.write_pdu(pdu.REPORT, 0, 0, 0, ber.varbind(ber.encode_oid(oid), value))
