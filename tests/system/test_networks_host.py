@@ -25,6 +25,7 @@ from frontinus.network.firewall import firewall, table_name
 from frontinus.network.model import Network
 from frontinus.network.plan import NetworkPlan, plan
 from support.namespaces import own_network
+from support.waiting import until
 
 pytestmark = pytest.mark.needs("ip", "nft", "dnsmasq", "tc")
 
@@ -170,8 +171,7 @@ async def test_the_end_of_a_server_and_new_leases_are_told() -> None:
         await port.set_up(wanted)
         assert wanted.dnsmasq is not None
         async with asyncio.timeout(20):
-            while port._inotify < 0:  # noqa: ASYNC110  # it begins to watch
-                await asyncio.sleep(0.01)
+            await until(lambda: port._inotify >= 0)
             Path(wanted.dnsmasq.leases).write_text("2000000000 52:54:00:00:00:0a 10.7.7.7 guest 01:52:54:00:00:00:0a\n")
             told = await waiting
             assert (told.kind, told.network) == ("leases", 'net "one"')

@@ -30,6 +30,7 @@ from frontinus.engine.world import World
 from frontinus.mock.engine import ROOT, mock_engine
 from frontinus.mock.networks import MemoryNetworks
 from frontinus.ports.networks import HostRoute, Lease, NetworkNews, PoolDevice
+from support.waiting import until
 
 NAT = """<network><name>{name}</name><forward mode='nat'/>
 <bandwidth><inbound average='1000'/></bandwidth><portgroup name='web' default='yes'>
@@ -246,9 +247,7 @@ async def test_news_is_followed(local: LocalEngine, engine: Engine) -> None:
     host(local).up.clear()
     host(local).happen(NetworkNews("dnsmasq", "n1"))
     host(local).happen(NetworkNews("rules"))
-    async with asyncio.timeout(5):
-        while not host(local).rules or not host(local).up:  # noqa: ASYNC110  # the mock tells nobody
-            await asyncio.sleep(0.01)
+    await until(lambda: host(local).rules and host(local).up)
 
 
 async def test_a_new_engine_takes_over_what_was_active(local: LocalEngine, engine: Engine) -> None:

@@ -19,7 +19,10 @@ SCRIPT = """# completion for frontinus; load it with: source <(frontinus complet
 }}
 complete -o default -F _frontinus frontinus
 """
-GUESTS = "$(frontinus list --all --name 2>/dev/null)"
+NAMES = {
+    "guest": "$(frontinus list --all --name 2>/dev/null)", "network": "$(frontinus net-list --all --name 2>/dev/null)",
+}  # fmt: skip
+"""What lists the names of each kind of object."""
 
 
 def script(shell: str) -> str:
@@ -33,6 +36,5 @@ def script(shell: str) -> str:
 def _case(command: Command) -> str:
     words = [name for argument in command.arguments for name in argument.names if name.startswith("--")]
     words += [choice for argument in command.arguments for choice in argument.options.get("choices", ())]
-    if any(argument.complete == "guest" for argument in command.arguments):
-        words.append(GUESTS)
+    words += [NAMES[kind] for kind in dict.fromkeys(a.complete for a in command.arguments) if kind in NAMES]
     return f'    {command.name}) COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$current")) ;;'

@@ -31,6 +31,9 @@ FILES: Mapping[str, str] = {
     "volumes": "vol-list vol-info vol-dumpxml vol-create vol-create-as vol-create-from vol-clone vol-resize vol-wipe"
     " vol-upload vol-download vol-delete vol-set-secret vol-path vol-key vol-name vol-pool",
     "secrets": "secret-list secret-info secret-define secret-dumpxml secret-set-value secret-get-value secret-undefine",
+    "networks": "net-list net-info net-dumpxml net-define net-undefine net-create net-start net-destroy net-autostart"
+    " net-edit net-update net-uuid net-name net-dhcp-leases net-port-list net-port-dumpxml net-port-create"
+    " net-port-delete net-event domifaddr",
     "offline": "argv xml dnsmasq firewall abi-check completion install-service",
 }
 """The commands of each file: a command imports its own file alone, so that it starts fast."""
