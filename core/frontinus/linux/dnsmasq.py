@@ -70,8 +70,9 @@ def end_all(config: str) -> None:
 
 def clean(server: Dnsmasq) -> None:
     """Remove the files of a server that was torn down, but for its leases."""
-    for path in (server.config, server.hosts, server.names, server.pid):
-        Path(path).unlink(missing_ok=True)
+    for path in map(Path, (server.config, server.hosts, server.names, server.pid)):
+        path.unlink(missing_ok=True)
+        _new(path).unlink(missing_ok=True)
 
 
 def forget(server: Dnsmasq) -> None:
@@ -141,9 +142,14 @@ def _write(server: Dnsmasq) -> bool:
     return changed
 
 
+def _new(path: Path) -> Path:
+    """Where a file is written before it has its name."""
+    return path.with_name(f".{path.name}.new")
+
+
 def _replace(path: Path, text: str) -> None:
     """There whole or not at all, and for dnsmasq's user to read; after a power failure all of it is written anew."""
-    new = path.with_name(f".{path.name}.new")
+    new = _new(path)
     new.unlink(missing_ok=True)
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     with os.fdopen(fd, "w") as file:
