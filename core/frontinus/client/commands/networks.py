@@ -10,8 +10,7 @@ from typing import get_args
 from frontinus.api.engine import Engine
 from frontinus.api.events import LeaseEvent, NetworkEvent
 from frontinus.api.networks import AddressSource, NetworkView, UpdateSection
-from frontinus.client.commands.base import CONFIG, FILE, GUEST, LIVE, Command, Output, arg, flag, read
-from frontinus.client.commands.definitions import in_editor
+from frontinus.client.commands.base import CONFIG, FILE, GUEST, LIVE, Command, Output, arg, flag, in_editor, read
 
 NETWORK = arg("network", complete="network", help="name or UUID of a network")
 PORT = arg("port", help="UUID of a port")
