@@ -295,6 +295,12 @@ async def _tidy(
         log.warning("after %s: %s", work.job, error.message)
 
 
+def raise_failed(facts: JobFacts) -> None:
+    """Raises HypervisorFailed for a job that ended with an error."""
+    if facts.error:
+        raise HypervisorFailed(facts.error)
+
+
 def tell(world: World, record: Record, work: Work, status: str) -> None:
     kind: BlockJobKind = work.kind
     world.bus.publish(BlockJobEvent(uuid=record.uuid, name=record.name, device=work.disk, kind=kind, status=status))
@@ -302,14 +308,13 @@ def tell(world: World, record: Record, work: Work, status: str) -> None:
 
 async def relearn(world: World, record: Record, running: Running) -> None:
     """After a restart of the engine: what jobs there still are, and what is left to do for those that ended."""
-    async with record.lock.hold("find block jobs again", wait=FOREVER):
-        for work in running.works:
-            if work.kind == "backup":
-                continue
-            try:
-                await _resume(world, record, running, work)
-            except FrontinusError as error:
-                log.error("%s of guest %s: %s", work.job, record.name, error.message)
+    for work in running.works:
+        if work.kind == "backup":
+            continue
+        try:
+            await _resume(world, record, running, work)
+        except FrontinusError as error:
+            log.error("%s of guest %s: %s", work.job, record.name, error.message)
 
 
 async def _resume(world: World, record: Record, running: Running, work: Work) -> None:

@@ -85,6 +85,7 @@ class Definitions:
                 raise WrongState(
                     f"guest '{record.name}' has a managed save: remove it too, or first", state=record.state
                 )
+            _refuse_with_snapshots(record)
             store = await self._nvram(definition)
             if store and nvram is None and await asyncio.to_thread(store.exists):
                 raise WrongState(f"guest '{record.name}' has a variable store: say whether to keep it (nvram)",
@@ -163,6 +164,14 @@ class Definitions:
                     setattr(target, kind, value)
             await halves.commit(self.world)
         self.world.bus.publish(MetadataChangeEvent(uuid=record.uuid, name=record.name, kind=kind, uri=uri))
+
+
+def _refuse_with_snapshots(record: Record) -> None:
+    """Raises WrongState for a guest whose snapshots or checkpoints nobody would know any more."""
+    for what, count in (("snapshots", len(record.books.snapshots)), ("checkpoints", len(record.books.checkpoints))):
+        if count:
+            raise WrongState(f"guest '{record.name}' has {count} {what}: delete them first, or what is known of them",
+                             state=record.state)  # fmt: skip
 
 
 def _uri(uri: str | None) -> str:

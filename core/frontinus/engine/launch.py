@@ -18,7 +18,7 @@ from frontinus.ports import Journal, Prepared, RunningGuest
 
 
 async def launch(world: World, record: Record, definition: Guest, *, soon: runstate.Soon,
-                 incoming: int | None = None) -> Running:  # fmt: skip
+                 incoming: int | None = None, hidden: bool = False) -> Running:  # fmt: skip
     """Bring a guest to life with its CPUs stopped. On failure nothing is left and the error says why.
 
     `soon`: the state that the caller brings it to then, which the run state says already: it is written once.
@@ -40,7 +40,7 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
         process = await world.hypervisor.launch(
             plan, prepared.fds, who, incoming, born=lambda pid: world.limits.enter(plan.folder, pid)
         )
-        running = Running(live, process, caps, prepared.undo)
+        running = Running(live, process, caps, prepared.undo, hidden=hidden)
         await _learn(running, prepared)
         await filtering.join(world, record, live.devices.interfaces, edition)
         await enforce(world, running)

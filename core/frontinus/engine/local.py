@@ -36,6 +36,7 @@ from frontinus.engine.saving import Saving
 from frontinus.engine.secretrights import secret_rights
 from frontinus.engine.secrets import Secrets, load_secrets
 from frontinus.engine.session import Session, as_engine
+from frontinus.engine.snapshots import Snapshots
 from frontinus.engine.stats import Statistics
 from frontinus.engine.storagedetails import stored_details
 from frontinus.engine.throttling import Throttling
@@ -69,7 +70,7 @@ class LocalEngine:
                     Statistics(world), Inventory(world, self.policy.name), JobDesk(world), Placement(world), Limiting(world),
                     Throttling(world), Inspection(world), AgentDesk(world), NodeDesk(world), Pools(world), Volumes(world),
                     Transfers(world), Secrets(world), Networks(world), Addresses(world), BlockJobs(world),
-                    Filters(world), Rekeying(world))  # fmt: skip
+                    Filters(world), Rekeying(world), Snapshots(world))  # fmt: skip
         self._use_cases: dict[str, Callable[..., object]] = pending() | {
             name: getattr(service, name) for service in services for name in PERMISSIONS if hasattr(service, name)
         }

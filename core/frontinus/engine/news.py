@@ -86,6 +86,9 @@ TOLD: Mapping[str, Make] = {
     "lost": lambda r, d: events.ControlErrorEvent(uuid=r.uuid, name=r.name, reason=_text(d, "reason")),
 }  # fmt: skip
 
+STOPPED = {"from snapshot": "snapshot"}
+"""What the event of an end says where the reason of the state says it otherwise."""
+
 OnEnd = Literal["destroy", "restart", "preserve", "rename-restart", "coredump-destroy", "coredump-restart"]
 
 
@@ -193,4 +196,5 @@ class Follower:
             record.become("shutoff", reason)
             if record.definition is None:
                 self.world.guests.remove(record)
-            self.world.lifecycle(record, "stopped", reason, gone=record.definition is None)
+                await record.books.forget(self.world.store, record.uuid)
+            self.world.lifecycle(record, "stopped", STOPPED.get(reason, reason), gone=record.definition is None)

@@ -10,6 +10,7 @@ from frontinus.api.errors import Unresponsive, WrongState
 from frontinus.api.views import REASONS, GuestView, State
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.guest import Guest
+from frontinus.engine.books import Books
 from frontinus.engine.jobs import JobLock
 from frontinus.engine.works import Works
 from frontinus.ports import RunningGuest
@@ -59,6 +60,7 @@ class Record:
     """The private folder of a guest whose process lives but does not answer a new engine."""
     lock: JobLock = field(default_factory=JobLock)
     job: str | None = None
+    books: Books = field(default_factory=Books)
 
     def become(self, state: State, reason: str) -> None:
         """Enter a state; the reason must be one of those that the state has."""
@@ -102,7 +104,7 @@ class Record:
         return GuestView(
             uuid=self.uuid, name=self.name, state=self.state, reason=self.reason,
             id=guest.id if self.running else None,
-            active=self.running is not None or self.unreachable is not None,
+            active=(self.running is not None and not self.running.hidden) or self.unreachable is not None,
             persistent=self.definition is not None, autostart=self.autostart, managed_save=self.managed_save,
             updated=self.running is not None and self.definition is not None and self.running.redefined,
             title=guest.title, description=guest.description, vcpus=current_vcpus(guest), max_vcpus=guest.vcpus or 1,

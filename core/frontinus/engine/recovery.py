@@ -9,8 +9,9 @@ from frontinus.api.errors import FrontinusError, InvalidXML, NoSuchProcess
 from frontinus.api.views import REASONS, State
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.guest import Guest
+from frontinus.engine import books as bookkeeping
 from frontinus.engine import netports, runstate, saving
-from frontinus.engine.blockends import relearn
+from frontinus.engine.aftermath import settle
 from frontinus.engine.filtering import leave, restore_filters
 from frontinus.engine.halves import KIND
 from frontinus.engine.news import follow
@@ -38,6 +39,7 @@ REASON = {"io-error": "I/O error", "watchdog": "watchdog", "guest-panicked": "pa
 
 async def recover(world: World) -> None:
     """Load all definitions, then all run states; re-attach to what lives, clean up after what died, sweep the rest."""
+    world.books = await bookkeeping.load(world.store)
     await _load_definitions(world)
     states = [await _decode(world, stored) for stored in await world.store.load(runstate.KIND)]
     found = [state for state in states if state is not None]
@@ -46,6 +48,9 @@ async def recover(world: World) -> None:
     living = [state.folder for state, lives in zip(found, alive, strict=True) if lives]
     await world.resources.sweep(living)
     await world.limits.sweep(living)
+    for record in world.guests:
+        if record.running is None and record.unreachable is None and record.books.pending is not None:
+            world.spawn(settle(world, record), f"work on images of {record.name}")
 
 
 async def _load_definitions(world: World) -> None:
@@ -60,7 +65,8 @@ async def _load_definitions(world: World) -> None:
             place = await world.store.set_aside(KIND, stored.key, str(error))
             log.error("definition %s does not load and was set aside as %s: %s", stored.key, place, error)
             continue
-        record = Record(stored.key, guest.name, definition=guest, autostart=stored.key in marked)
+        record = Record(stored.key, guest.name, definition=guest, autostart=stored.key in marked,
+                        books=world.books_of(stored.key))  # fmt: skip
         record.managed_save = saving.managed_path(world, record.uuid).exists()
         world.guests.add(record)
 
@@ -93,7 +99,9 @@ async def _attach(world: World, state: RunState, guest: Guest) -> None:
     assert state.process is not None
     process = await world.hypervisor.attach(state.process)
     status = await process.status()
-    record = world.guests.get(state.uuid) or Record(state.uuid, state.name, starting=guest)
+    record = world.guests.get(state.uuid) or Record(
+        state.uuid, state.name, starting=guest, books=world.books_of(state.uuid)
+    )
     caps = await world.hypervisor.capabilities(guest.devices.emulator)
     running = Running(guest, process, caps, undo=state.undo, tainted=state.tainted, redefined=state.redefined,
                       hidden=state.hidden, works=Works(state.works))  # fmt: skip
@@ -103,14 +111,16 @@ async def _attach(world: World, state: RunState, guest: Guest) -> None:
     world.ports.adopt(guest)
     _place(record, state, status)
     running.news = world.spawn(follow(world, record, running), f"news of {record.name}")
-    world.spawn(relearn(world, record, running), f"block jobs of {record.name}")
+    world.spawn(settle(world, record), f"work on images of {record.name}")
 
 
 def _keep_trying(world: World, state: RunState, error: FrontinusError) -> None:
     """A process that lives but does not answer is neither lost nor started a second time: it is asked again."""
     log.error("guest %s lives, but does not answer: %s", state.name, error)
     guest = state.guest()
-    record = world.guests.get(state.uuid) or Record(state.uuid, state.name, starting=guest)
+    record = world.guests.get(state.uuid) or Record(
+        state.uuid, state.name, starting=guest, books=world.books_of(state.uuid)
+    )
     record.unreachable = state.folder
     record.become("nostate", "unknown")
     world.guests.add(record)

@@ -11,6 +11,7 @@ from frontinus.api.events import ChangedEvent, HostJobEvent, JobEvent, Lifecycle
 from frontinus.api.node import SecurityModel
 from frontinus.api.views import HostView, Snapshot
 from frontinus.domain.host import HostFacts
+from frontinus.engine.books import Books
 from frontinus.engine.bus import EventBus
 from frontinus.engine.displays import DisplayPorts
 from frontinus.engine.filterbook import FilterBook
@@ -60,6 +61,8 @@ class World:
         self.pools = PoolBook()
         self.secrets = SecretBook(self.keeper)
         self.filters = FilterBook()
+        self.books: dict[str, Books] = {}
+        """Of guests that are not known yet, by UUID."""
         self.restarts: Mapping[str, int] = {}
         """Of adapters by name; the supervisor's own count."""
         self.guarding = asyncio.Lock()
@@ -76,6 +79,10 @@ class World:
             pools=self.pools.views(),
             secrets=self.secrets.views(),
         )
+
+    def books_of(self, uuid: str) -> Books:
+        """What is kept of a guest's snapshots, as it was loaded."""
+        return self.books.pop(uuid, None) or Books()
 
     def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
         """Run in the background, kept alive; a failure is logged."""

@@ -31,6 +31,9 @@ class LinuxImages:
     async def remove(self, paths: Sequence[str]) -> None:
         await asyncio.to_thread(_remove, paths)
 
+    async def present(self, paths: Sequence[str]) -> list[str]:
+        return await asyncio.to_thread(_present, paths)
+
     async def sync(self, paths: Sequence[str]) -> None:
         for path in paths:
             await asyncio.to_thread(_sync, path)
@@ -97,6 +100,10 @@ def _sync(path: str) -> None:
                 os.close(fd)
         except OSError as error:
             raise StorageFailed(f"cannot write {path}: {error.strerror}", path=path) from None
+
+
+def _present(paths: Sequence[str]) -> list[str]:
+    return [path for path in paths if os.path.lexists(path) and not Path(path).is_block_device()]
 
 
 def _remove(paths: Sequence[str]) -> None:

@@ -42,6 +42,9 @@ class MemoryImages:
             self.files.pop(path, None)
             self.removed.append(path)
 
+    async def present(self, paths: Sequence[str]) -> list[str]:
+        return [path for path in paths if path in self.files]
+
     async def sync(self, paths: Sequence[str]) -> None:
         return None
 

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from frontinus.domain.devices.disk import BackingStore, Disk, Mirror
 from frontinus.domain.plan import DevicePlan
+from frontinus.domain.snapshots.deciding import Overlaid as Overlaid
 
 JobCommand = Literal["cancel", "finish", "complete", "finalize", "dismiss"]
 """cancel: give up at once. finish: end a mirror that is in step, without going over to it. complete: go over to it.
@@ -41,15 +42,6 @@ class BitmapFacts:
     recording: bool = True
     persistent: bool = True
     sound: bool = True
-
-
-@dataclass(frozen=True)
-class Overlaid:
-    """A disk that gets a new layer: as it is, and with it. `bitmaps`: go on recording under these names."""
-
-    old: Disk
-    new: Disk
-    bitmaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,9 @@ class Images(Protocol):
     async def remove(self, paths: Sequence[str]) -> None:
         """Remove files; absent ones are fine, what is no regular file is left."""
 
+    async def present(self, paths: Sequence[str]) -> list[str]:
+        """Which of them are there. Block devices do not count: they are there to be overwritten."""
+
     async def sync(self, paths: Sequence[str]) -> None:
         """Have what was written to files on disk."""
 

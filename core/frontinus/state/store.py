@@ -44,6 +44,8 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "definitions": Kind("config", "guests", ".xml"),
     "autostart": Kind("config", "autostart", ""),
+    "snapshots": Kind("state", "snapshots", ".json"),
+    "checkpoints": Kind("state", "checkpoints", ".json"),
     "running": Kind("run", "running", ".json"),
     "pools": Kind("config", "pools", ".xml"),
     "pools-autostart": Kind("config", "pools-autostart", ""),

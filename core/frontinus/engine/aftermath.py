@@ -1,0 +1,121 @@
+"""What an engine that died left of work on images is finished or undone by the next one, guest by guest.
+
+A guest that lives is asked what became of the work; of one that does not, its definition and its images tell.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from frontinus.api.errors import FrontinusError
+from frontinus.domain.definition import parse_guest
+from frontinus.domain.devices.disk import Disk
+from frontinus.domain.snapshots.chain import Chain
+from frontinus.domain.snapshots.deciding import layer_of
+from frontinus.domain.snapshots.snapshot import DomainSnapshot, find_disk, parse_snapshot
+from frontinus.engine import blockends, hidden, snapshot_create, snapshot_delete, snapshot_revert
+from frontinus.engine.backups import resume_backup
+from frontinus.engine.books import Pending
+from frontinus.engine.record import Record, Running
+from frontinus.engine.world import World
+
+log = logging.getLogger(__name__)
+
+
+async def settle(world: World, record: Record) -> None:
+    """Find block jobs again, finish or undo what was under way, end a process that was there for it alone."""
+    async with record.lock.hold("finish what an earlier engine began", wait=blockends.FOREVER):
+        running = record.running
+        if running is not None:
+            await blockends.relearn(world, record, running)
+            await resume_backup(world, record, running)
+        pending = record.books.pending
+        try:
+            if pending is not None:
+                await _finish_or_undo(world, record, pending)
+            await hidden.dismiss(record)
+        except FrontinusError as error:
+            what = f"the {pending.op} of snapshot {pending.name}" if pending is not None else "work on images"
+            log.error("guest %s: %s is neither finished nor undone: %s", record.name, what, error.message)
+
+
+async def _finish_or_undo(world: World, record: Record, pending: Pending) -> None:
+    log.warning("guest %s: %s of snapshot %s was cut off", record.name, pending.op, pending.name)
+    if pending.op == "create":
+        await _create(world, record, pending)
+    elif pending.op == "revert":
+        await _revert(world, record, pending)
+    else:
+        await _delete(world, record, pending)
+
+
+async def _create(world: World, record: Record, pending: Pending) -> None:
+    wanted = parse_snapshot(pending.xml or "")
+    running = record.running
+    if running is None:
+        done = bool(pending.tops) and _defined(record, pending)
+    elif pending.tops:
+        done = await _switched(world, record, running, wanted, pending)
+    else:
+        done = await _saved(running)
+    if not done:
+        await snapshot_create.undo(world, record, None, pending)
+        return
+    await snapshot_create.adopt(world, record, wanted, pending, keep=True)
+    if running is not None and pending.resume and await running.process.status() != "running":
+        await snapshot_create.resume(record, running)
+
+
+def _defined(record: Record, pending: Pending) -> bool:
+    """Whether the definition has the new layers."""
+    now = record.definition
+    return now is not None and all(find_disk(now, target).source_path == path for target, path in pending.tops.items())
+
+
+async def _switched(world: World, record: Record, running: Running, wanted: DomainSnapshot, pending: Pending) -> bool:
+    """Whether QEMU has the new layers; then the running guest's model gets them too."""
+    tops = (await running.process.graph()).tops
+    disks = [find_disk(running.guest, target) for target in pending.tops]
+    if not all(tops.get(disk.alias or "") == pending.indexes.get(disk.target or "") for disk in disks):
+        return False
+    stale = [disk for disk in disks if disk.source_path != pending.tops[disk.target or ""]]
+    new = [_with_layer(disk, wanted, pending) for disk in stale]
+    await snapshot_create.switched(world, record, running, new, _defined(record, pending))
+    return True
+
+
+def _with_layer(disk: Disk, wanted: DomainSnapshot, pending: Pending) -> Disk:
+    target = disk.target or ""
+    mine = next(one for one in wanted.disks if one.name == target)
+    layer = layer_of(mine, pending.indexes[target])
+    return Chain.of(disk).with_top(layer).on(disk)
+
+
+async def _saved(running: Running) -> bool:
+    """Whether QEMU has the memory inside an image: its job tells, which stays until it is dismissed."""
+    facts = await blockends.until(running, snapshot_create.JOB, blockends.ENDED)
+    if facts is None:
+        return False
+    await running.process.steer_job(snapshot_create.JOB, "dismiss")
+    return not facts.error
+
+
+async def _revert(world: World, record: Record, pending: Pending) -> None:
+    books = record.books
+    snapshot = books.snapshots.get(pending.name)
+    if record.running is not None or snapshot is None or pending.definition is None:
+        await world.images.remove(pending.files)  # the guest had not been ended yet: nothing was changed
+        books.pending = None
+        await books.save_snapshots(world.store, record.uuid)
+        return
+    await snapshot_revert.change_images(world, snapshot, pending)
+    await snapshot_revert.settle(world, record, pending, parse_guest(pending.definition))
+
+
+async def _delete(world: World, record: Record, pending: Pending) -> None:
+    snapshot = record.books.snapshots.get(pending.name)
+    if snapshot is not None:
+        await snapshot_delete.delete(world, record, snapshot, metadata_only=False, begun=pending)
+    else:
+        record.books.pending = None
+        await record.books.save_snapshots(world.store, record.uuid)

@@ -1,0 +1,123 @@
+"""What is kept of a guest's snapshots and checkpoints: one document of each kind a guest, with what was under way."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from frontinus.api.errors import FrontinusError
+from frontinus.domain.snapshots.checkpoint import DomainCheckpoint, parse_checkpoint
+from frontinus.domain.snapshots.snapshot import DomainSnapshot, parse_snapshot
+from frontinus.domain.snapshots.tree import Tree
+from frontinus.ports import StateStore
+from frontinus.xml import format_document
+
+log = logging.getLogger(__name__)
+
+SNAPSHOTS, CHECKPOINTS = "snapshots", "checkpoints"
+
+
+class Merge(msgspec.Struct, frozen=True):
+    """Of one disk: the layer that goes into the one below it, by their paths."""
+
+    target: str
+    above: str
+    below: str
+
+
+class Pending(msgspec.Struct, kw_only=True):
+    """A change of a guest's images under way, as a later engine must know it to finish or undo it.
+
+    `xml`: the snapshot that comes to be. `definition`: what was defined before. `files`: what it makes, to be removed if it
+    is undone. `tops`: of a change of chains, the new top layers by target. `resume`: the guest was stopped for it.
+    """
+
+    op: Literal["create", "revert", "delete"]
+    name: str
+    xml: str | None = None
+    definition: str | None = None
+    files: list[str] = []
+    tops: dict[str, str] = {}
+    indexes: dict[str, int] = {}
+    resume: bool = False
+    internal: dict[str, str] = {}
+    """Images by path, and their formats, inside which a snapshot is made or gone back to."""
+    merges: list[Merge] = []
+
+
+class _Book(msgspec.Struct, kw_only=True):
+    documents: list[str] = []
+    current: str | None = None
+    made: list[str] = []
+    pending: Pending | None = None
+
+
+@dataclass
+class Books:
+    """The snapshots and checkpoints of one guest. `made`: files that the engine made and may delete when nobody needs them."""
+
+    snapshots: Tree[DomainSnapshot] = field(default_factory=Tree)
+    checkpoints: Tree[DomainCheckpoint] = field(default_factory=Tree)
+    made: set[str] = field(default_factory=set)
+    pending: Pending | None = None
+
+    async def save_snapshots(self, store: StateStore, uuid: str) -> None:
+        """Write durably; nothing is kept of a guest without any. Raises StorageFailed."""
+        tree = self.snapshots
+        if not len(tree) and self.pending is None and not self.made:
+            await store.delete(SNAPSHOTS, uuid)
+            return
+        documents = [format_document(one, secrets=True) for one in tree]
+        await _write(store, SNAPSHOTS, uuid, _Book(documents=documents, current=tree.current, made=sorted(self.made),
+                                                   pending=self.pending))  # fmt: skip
+
+    async def save_checkpoints(self, store: StateStore, uuid: str) -> None:
+        tree = self.checkpoints
+        if not len(tree):
+            await store.delete(CHECKPOINTS, uuid)
+            return
+        documents = [format_document(one, secrets=True) for one in tree]
+        await _write(store, CHECKPOINTS, uuid, _Book(documents=documents, current=tree.current))
+
+    async def forget(self, store: StateStore, uuid: str) -> None:
+        """The guest is gone."""
+        await store.delete(SNAPSHOTS, uuid)
+        await store.delete(CHECKPOINTS, uuid)
+
+
+async def _write(store: StateStore, kind: str, uuid: str, book: _Book) -> None:
+    await store.save(kind, uuid, msgspec.json.format(msgspec.json.encode(book)).decode())
+
+
+async def load(store: StateStore) -> dict[str, Books]:
+    """The books of every guest by UUID. A document that does not load is set aside, and stops nobody."""
+    found: dict[str, Books] = {}
+    for stored in await store.load(SNAPSHOTS):
+        books = found.setdefault(stored.key, Books())
+        try:
+            book = msgspec.json.decode(stored.text, type=_Book)
+            for text in book.documents:
+                books.snapshots.add(parse_snapshot(text))
+            books.snapshots.current, books.made, books.pending = book.current, set(book.made), book.pending
+        except (FrontinusError, ValueError) as error:
+            await _set_aside(store, SNAPSHOTS, stored.key, error)
+            found[stored.key] = Books()
+    for stored in await store.load(CHECKPOINTS):
+        books = found.setdefault(stored.key, Books())
+        try:
+            book = msgspec.json.decode(stored.text, type=_Book)
+            for text in book.documents:
+                books.checkpoints.add(parse_checkpoint(text))
+            books.checkpoints.current = book.current
+        except (FrontinusError, ValueError) as error:
+            await _set_aside(store, CHECKPOINTS, stored.key, error)
+            books.checkpoints = Tree()
+    return found
+
+
+async def _set_aside(store: StateStore, kind: str, key: str, error: Exception) -> None:
+    place = await store.set_aside(kind, key, str(error))
+    log.error("%s of guest %s do not load and were set aside as %s: %s", kind, key, place, error)

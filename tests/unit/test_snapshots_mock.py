@@ -1,0 +1,308 @@
+"""Snapshots on the mock hypervisor: decisions, books, and what a later engine makes of work that was cut off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from frontinus.api.engine import Engine
+from frontinus.api.errors import (
+    AlreadyExists,
+    Busy,
+    HypervisorFailed,
+    InvalidValue,
+    InvalidXML,
+    NoSuchSnapshot,
+    StorageFailed,
+    WrongState,
+)
+from frontinus.api.events import GuestSnapshotEvent
+from frontinus.domain.host import Paths
+from frontinus.domain.snapshots.chain import paths
+from frontinus.domain.snapshots.snapshot import DomainSnapshot
+from frontinus.domain.snapshots.tree import Tree
+from frontinus.engine.local import LocalEngine
+from frontinus.engine.recovery import recover
+from frontinus.engine.registry import Registry
+from frontinus.mock.engine import ROOT, mock_engine
+from frontinus.mock.hypervisor import MockGuest
+from frontinus.mock.images import MemoryImages
+from support.guests import document
+
+DISK = "<disk type='file'><driver name='qemu' type='qcow2'/><source file='/a.qcow2'/><target dev='vda' bus='virtio'/></disk>"
+EXTERNAL = "<disks><disk name='vda' snapshot='external'/></disks>"
+
+
+def named(name: str, inside: str = "") -> str:
+    return f"<domainsnapshot><name>{name}</name>{inside}</domainsnapshot>"
+
+
+@pytest.fixture
+async def local(tmp_path: Path) -> AsyncIterator[LocalEngine]:
+    engine = await mock_engine(
+        Paths(*(str(tmp_path / n) for n in ("config", "state", "run", "log", "cache"))), fixture=False
+    )
+    yield engine
+    await engine.stop()
+
+
+@pytest.fixture
+async def engine(local: LocalEngine) -> Engine:
+    session = local.session(ROOT)
+    await session.define(document(DISK))
+    return session
+
+
+def images(local: LocalEngine) -> MemoryImages:
+    assert isinstance(local.world.images, MemoryImages)
+    return local.world.images
+
+
+def mock(local: LocalEngine) -> MockGuest:
+    process = local.world.guests.find("test").need_running().process
+    assert isinstance(process, MockGuest)
+    return process
+
+
+def files(local: LocalEngine, *, live: bool = False) -> list[str]:
+    record = local.world.guests.find("test")
+    half = record.guest if live else record.need_definition()
+    return paths(half.devices.disks[0])
+
+
+async def again(local: LocalEngine) -> LocalEngine:
+    """Another engine that finds what this one left."""
+    record = local.world.guests.find("test")
+    if record.running is not None and record.running.news is not None:
+        record.running.news.cancel()
+    later = LocalEngine(replace(local.world, guests=Registry()))
+    await recover(later.world)
+    await asyncio.sleep(0)  # what is left to do takes the lock first
+    async with asyncio.timeout(5), later.world.guests.find("test").lock.hold("wait for what is finished or undone"):
+        await asyncio.sleep(0)
+    return later
+
+
+async def test_a_tree_is_told(local: LocalEngine, engine: Engine) -> None:
+    told: list[tuple[str, str]] = []
+
+    async def watch() -> None:
+        async for event in engine.watch():
+            if isinstance(event, GuestSnapshotEvent):
+                told.append((event.kind, event.snapshot))
+
+    task = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    for name in ("a", "b", "c"):
+        await engine.create_snapshot("test", named(name))
+    with pytest.raises(AlreadyExists):
+        await engine.create_snapshot("test", named("a"))
+    await engine.revert_snapshot("test", "a")
+    await engine.create_snapshot("test", named("d"))
+    assert [(s.name, s.parent, s.children, s.current) for s in await engine.snapshots("test")] == [
+        ("a", None, 2, False), ("b", "a", 1, False), ("c", "b", 0, False), ("d", "a", 0, True)]  # fmt: skip
+    await engine.delete_snapshot("test", "b", ["children"])
+    await engine.delete_snapshot("test", "a", ["children-only"])
+    assert (await engine.current_snapshot("test")).name == "a"
+    assert images(local).files["/a.qcow2"].snapshots == ["a"]
+    await asyncio.sleep(0)
+    assert told == [("created", "a"), ("created", "b"), ("created", "c"), ("reverted", "a"), ("created", "d"),
+                    ("deleted", "c"), ("deleted", "b"), ("deleted", "d")]  # fmt: skip
+    task.cancel()
+
+
+@pytest.mark.parametrize(("inside", "flags", "error"), [
+    ("<memory snapshot='internal'/>", [], InvalidXML),
+    ("<disks><disk name='vda' snapshot='no'/></disks>", [], InvalidXML),
+    ("", ["quiesce"], InvalidValue),
+    ("", ["redefine", "halt"], InvalidXML),
+    ("", ["current"], InvalidValue),
+    ("<memory snapshot='internal'/>", ["disk-only"], InvalidXML),
+])  # fmt: skip
+async def test_refusals_of_a_guest_that_is_off(engine: Engine, inside: str, flags: list[str], error: type) -> None:
+    with pytest.raises(error):
+        await engine.create_snapshot("test", named("s", inside), flags)  # type: ignore[arg-type]
+    assert await engine.snapshots("test") == []
+
+
+async def test_memory_and_disks_are_alike(engine: Engine) -> None:
+    await engine.start("test")
+    with pytest.raises(InvalidXML, match="alike"):
+        await engine.create_snapshot("test", named("s", "<memory snapshot='internal'/>" + EXTERNAL))
+    await engine.block_copy("test", "vda", "<disk type='file'><driver type='raw'/><source file='/c'/></disk>")
+    with pytest.raises(Busy):
+        await engine.create_snapshot("test", named("s"))
+
+
+async def test_books_outlive_the_engine(local: LocalEngine, engine: Engine) -> None:
+    await engine.create_snapshot("test", named("a"))
+    await engine.create_snapshot("test", named("b", EXTERNAL))
+    later = (await again(local)).session(ROOT)
+    assert [(s.name, s.disks, s.current) for s in await later.snapshots("test")] == [
+        ("a", "internal", False), ("b", "external", True)]  # fmt: skip
+    assert await later.snapshot_xml("test", "b") == await engine.snapshot_xml("test", "b")
+
+
+async def test_a_damaged_book_is_set_aside(local: LocalEngine, engine: Engine) -> None:
+    await engine.create_snapshot("test", named("a"))
+    uuid = (await engine.guest("test")).uuid
+    await local.world.store.save("snapshots", uuid, "{torn")
+    later = await again(local)
+    assert await later.session(ROOT).snapshots("test") == [] and (await later.session(ROOT).guests())[0].name == "test"
+    assert local.world.store.aside  # type: ignore[attr-defined]
+
+
+async def test_an_image_that_snapshots_lie_over_is_not_torn(engine: Engine) -> None:
+    await engine.create_snapshot("test", named("inside"))
+    await engine.create_snapshot("test", named("over", EXTERNAL))
+    await engine.create_snapshot("test", named("higher", EXTERNAL))
+    with pytest.raises(WrongState, match="higher"):
+        await engine.revert_snapshot("test", "inside")
+    await engine.revert_snapshot("test", "inside", ["force"])
+
+
+async def test_what_is_there_is_left(local: LocalEngine, engine: Engine) -> None:
+    await images(local).create("/a.s", "qcow2", 1)
+    with pytest.raises(StorageFailed):
+        await engine.create_snapshot("test", named("s", EXTERNAL))
+    assert "/a.s" in images(local).files and images(local).removed == []
+
+
+class Dies(Exception):
+    """Stands for the end of the engine."""
+
+
+def die_at(local: LocalEngine, thing: object, method: str, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> None:
+    """Have a method end the engine: what it walks back afterwards is not done either."""
+    real: Callable[..., object] = getattr(thing, method)
+
+    async def dies(*args: object, **kwargs: object) -> None:
+        if after:
+            await real(*args, **kwargs)  # type: ignore[misc]
+        raise Dies
+
+    async def nothing(*_: object, **__: object) -> None:
+        return None
+
+    monkeypatch.setattr(thing, method, dies)
+    monkeypatch.setattr("frontinus.engine.snapshot_create.undo", nothing)
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_cut_off_at_the_switch(
+    local: LocalEngine, engine: Engine, after: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The definition has the new layer already. QEMU tells whether it does."""
+    await engine.start("test")
+    with monkeypatch.context() as patch:
+        die_at(local, mock(local), "update", patch, after=after)
+        with pytest.raises(Exception, match="unexpectedly"):
+            await engine.create_snapshot("test", named("s"), ["disk-only"])
+    assert files(local) == ["/a.s", "/a.qcow2"]
+    later = await again(local)
+    layers = ["/a.s", "/a.qcow2"] if after else ["/a.qcow2"]
+    assert files(later) == files(later, live=True) == layers
+    assert [s.name for s in await later.session(ROOT).snapshots("test")] == (["s"] if after else [])
+    assert ("/a.s" in images(local).files) is after
+
+
+@pytest.mark.parametrize("created", [False, True])
+async def test_cut_off_while_off(
+    local: LocalEngine, engine: Engine, created: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a guest that is off the definition tells: a layer that it does not name is taken back."""
+    with monkeypatch.context() as patch:
+        die_at(local, images(local) if not created else local.world.store, "create" if not created else "delete", patch,
+               after=True)  # fmt: skip
+        if created:
+            await engine.create_snapshot("test", named("s", EXTERNAL))
+        else:
+            with pytest.raises(Exception, match="unexpectedly"):
+                await engine.create_snapshot("test", named("s", EXTERNAL))
+    later = await again(local)
+    assert files(later) == (["/a.s", "/a.qcow2"] if created else ["/a.qcow2"])
+    assert ("/a.s" in images(local).files) is created
+
+
+async def test_cut_off_going_back(local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guest had been ended: the next engine goes back all the way."""
+    await engine.create_snapshot("test", named("s", EXTERNAL))
+    await engine.start("test")
+    with monkeypatch.context() as patch:
+        die_at(local, images(local), "create", patch, after=True)
+        with pytest.raises(Exception, match="unexpectedly"):
+            await engine.revert_snapshot("test", "s")
+    later = await again(local)
+    top, base = files(later)
+    assert base == "/a.qcow2" and top.startswith("/a.s-") and top in images(local).files
+    assert "/a.s" not in images(local).files, "what was given up stays for ever"
+    assert later.world.guests.find("test").books.pending is None
+
+
+async def test_cut_off_deleting(local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    await engine.create_snapshot("test", named("s", EXTERNAL))
+    await engine.start("test")
+    with monkeypatch.context() as patch:
+
+        async def stuck(*_: object) -> None:
+            raise asyncio.CancelledError
+
+        patch.setattr("frontinus.engine.snapshot_delete._forget", stuck)
+        call = asyncio.ensure_future(engine.delete_snapshot("test", "s"))
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert files(local) == ["/a.qcow2"] and "/a.s" in images(local).files
+    later = await again(local)
+    assert await later.session(ROOT).snapshots("test") == [] and files(later) == ["/a.qcow2"]
+    assert "/a.s" not in images(local).files and not later.world.guests.find("test").books.made
+
+
+async def test_a_refused_switch_is_taken_back(
+    local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine.start("test")
+
+    async def refuses(*_: object) -> None:
+        raise HypervisorFailed("no")
+
+    monkeypatch.setattr(mock(local), "update", refuses)
+    with pytest.raises(HypervisorFailed):
+        await engine.create_snapshot("test", named("s"), ["disk-only"])
+    assert files(local) == files(local, live=True) == ["/a.qcow2"] and images(local).removed == ["/a.s"]
+    assert local.world.guests.find("test").books.pending is None
+    with pytest.raises(NoSuchSnapshot):
+        await engine.current_snapshot("test")
+
+
+async def test_a_hidden_process_merges_for_a_guest_that_is_off(local: LocalEngine, engine: Engine) -> None:
+    await engine.create_snapshot("test", named("s", EXTERNAL))
+    await engine.delete_snapshot("test", "s")
+    assert files(local) == ["/a.qcow2"] and "/a.s" not in images(local).files
+    assert [(g.state, g.active) for g in await engine.guests()] == [("shutoff", False)]
+
+
+# --- trees
+
+
+def node(name: str, parent: str | None = None) -> DomainSnapshot:
+    return DomainSnapshot(name=name, parent=parent)
+
+
+def test_trees() -> None:
+    tree: Tree[DomainSnapshot] = Tree()
+    for name, parent in (("a", None), ("b", "a"), ("c", "b"), ("d", "a"), ("lost", "nobody")):
+        tree.add(node(name, parent))
+    tree.current = "c"
+    assert [one.name for one in tree] == ["a", "b", "c", "d", "lost"]
+    assert tree.is_below("c", "a") and not tree.is_below("d", "b")
+    tree.remove("b")
+    assert [(one.name, one.parent) for one in tree][:2] == [("a", None), ("c", "a")] and tree.current == "c"
+    tree.remove("c")
+    assert tree.current == "a"
+    tree.add(node("x", "y"))
+    tree.add(node("y", "x"))
+    assert len(tree.branch(node("x"))) == 2, "a ring ends"
