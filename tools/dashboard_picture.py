@@ -30,6 +30,7 @@ STYLE = """body{margin:0;background:#f4f5f7;font:12px sans-serif;color:#222}h1{f
 .p{position:absolute;background:#fff;border:1px solid #ddd;border-radius:4px;box-sizing:border-box;padding:6px 8px;overflow:hidden}
 .t{font-weight:bold;margin-bottom:2px}.v{font-size:30px;text-align:center;margin-top:14px;color:#2e6f40}
 .l{white-space:nowrap;color:#444;font-size:11px}.l i{display:inline-block;width:10px;height:3px;margin:0 4px 3px 8px}
+svg{overflow:visible}
 text{font-size:10px;fill:#666}"""
 
 Series = tuple[str, list[tuple[float, float]]]

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from frontinus.api.engine import Engine
 from frontinus_prometheus import httpd
+from frontinus_prometheus.dashboards import ONE_GUEST, OVERVIEW
 from support.exporter import Exporter, exporter, until
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1"
@@ -334,6 +335,10 @@ async def test_prometheus_scrapes_it(rig: Exporter, tmp_path: Path) -> None:
         said = json.loads(await says(api + quote(question), "guest-00001"))
         assert {r["metric"]["name"]: r["value"][1] for r in said["data"]["result"]} == dict.fromkeys(rig.mocks, "1")
         await says(api + quote("rate(frontinus_guest_cpu_seconds_total[10s]) > 0"), "guest-00000")
+        for panel in (panel for panel in (*OVERVIEW, *ONE_GUEST) if panel.kind == "stat"):
+            for _, query in panel.queries:
+                asked = query.replace("$instance", f"127.0.0.1:{rig.port}").replace("$guest", "guest-00001")
+                await says(api + quote(asked), '"value":')
     finally:
         process.terminate()
         await process.wait()

@@ -389,6 +389,15 @@ async def test_every_write_is_audited(local: LocalEngine, engine: Engine, caplog
     ]
 
 
+async def test_the_audit_log_names_what_is_no_guest(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "frontinus.audit"):
+        view = await engine.define_network("<network><name>lab</name></network>")
+        await engine.start_network("lab")
+    assert [r.getMessage() for r in caplog.records][-1] == (
+        f'uid=0 pid=0 via=socket call=start_network guest=- uuid=- network_name="lab" network_uuid="{view.uuid}" result=done'
+    )
+
+
 async def test_the_audit_trail_tells_starts_and_ends(local: LocalEngine, engine: Engine) -> None:
     disk = "<devices><disk type='file'><source file='/a.img'/><target dev='vda'/></disk></devices></domain>"
     await engine.create(XML.format(name="a").replace("</domain>", disk))

@@ -54,11 +54,11 @@ OVERVIEW = (
              'state="paused",reason="I/O error"}) or vector(0))')], "stat", 4, 4),
     Panel("Figures that are stale", "short", [("", f"sum(frontinus_guest_stats_stale{{{HERE}}}) or vector(0)")], "stat", 4, 4),
     Panel("vCPUs for each CPU", "short", [
-        ("", f"sum(frontinus_guest_vcpus{{{HERE}}} * frontinus_guest_active{{{HERE}}}) / frontinus_host_cpus{{{HERE}}}")],
+        ("", f"sum(frontinus_guest_vcpus{{{HERE}}} * frontinus_guest_active{{{HERE}}}) / sum(frontinus_host_cpus{{{HERE}}})")],
         "stat", 4, 4),
     Panel("Memory promised to guests", "percentunit", [
         ("", f"sum(frontinus_guest_memory_bytes{{{HERE}}} * frontinus_guest_active{{{HERE}}}) / "
-             f"frontinus_host_memory_bytes{{{HERE}}}")], "stat", 4, 4),
+             f"sum(frontinus_host_memory_bytes{{{HERE}}})")], "stat", 4, 4),
     Panel("Guests by state", "short", [("{{state}}", f"frontinus_guests{{{HERE}}} > 0")]),
     Panel("CPU time of all guests", "short", [("cores", total("frontinus_guest_cpu_seconds_total"))]),
     Panel("Busiest guests", "short", [("{{name}}", top("frontinus_guest_cpu_seconds_total"))]),
@@ -124,7 +124,7 @@ ONE_GUEST = (
                                   ("{{device}} sent, dropped", rate("frontinus_guest_network_transmit_drops_total")),
                                   ("{{device}} receive errors", rate("frontinus_guest_network_receive_errors_total")),
                                   ("{{device}} transmit errors", rate("frontinus_guest_network_transmit_errors_total"))]),
-    Panel("Events", "short", [("{{event}}", f"increase(frontinus_guest_events_total{{{GUEST}}}[$__interval])")], width=24),
+    Panel("Events", "short", [("{{event}}", f"increase(frontinus_guest_events_total{{{GUEST}}}{RATE})")], width=24),
 )  # fmt: skip
 
 JSON = Mapping[str, object]

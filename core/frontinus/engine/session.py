@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, cast
@@ -102,12 +103,18 @@ class Session:
         return details
 
     def _record(self, name: str, details: Mapping[str, str], result: str) -> None:
-        """One line for each call that writes, or is denied: who, what, on which guest, how it ended."""
+        """One line for each call that writes, or is denied: who, what, on which object, how it ended."""
         if PERMISSIONS[name].write or result == "denied":
             who = self._who
-            audit.info("uid=%d pid=%d via=%s call=%s guest=%s uuid=%s result=%s", who.uid, who.pid,
+            audit.info("uid=%d pid=%d via=%s call=%s guest=%s uuid=%s%s result=%s", who.uid, who.pid,
                        who.on_behalf or "socket", name, details.get("domain_name", "-"),
-                       details.get("domain_uuid", "-"), result)  # fmt: skip
+                       details.get("domain_uuid", "-"), _others(details), result)  # fmt: skip
+
+
+def _others(details: Mapping[str, str]) -> str:
+    """What is no guest, quoted: a name may hold what looks like another line."""
+    shown = {name: value for name, value in details.items() if not name.startswith(("domain_", "connect_"))}
+    return "".join(f" {name}={json.dumps(value)}" for name, value in shown.items())
 
 
 def _more(name: str, given: Mapping[str, object]) -> list[Permission]:
