@@ -22,9 +22,12 @@ from frontinus_cim.access import Access
 from frontinus_cim.catalogue import registry
 from frontinus_cim.compile import load
 from frontinus_cim.config import Config
+from frontinus_cim.delivery import Delivery
 from frontinus_cim.httpd import Front
+from frontinus_cim.indications import Indications
 from frontinus_cim.schema import Schema
 from frontinus_cim.service import Service
+from frontinus_cim.subscriptions import Subscriptions
 from frontinus_cim.world import World
 
 PASSWORD = "opensesame-4"
@@ -57,6 +60,7 @@ class Provider:
     service: Service
     front: Front
     port: int
+    delivery: Delivery
 
     def url(self, user: str = "admin") -> str:
         return f"https://{user}:{PASSWORD}@127.0.0.1:{self.port}"
@@ -113,8 +117,11 @@ async def provider(folder: Path, manage: Path, *, max_age: float = 0.0, known: M
     """A provider over TLS that has found its engine."""
     state = folder / "cim"
     state.mkdir(mode=0o700, exist_ok=True)
-    world = World(manage, manage.with_name("frontinus-ro.sock"), max_age)
+    kept = Subscriptions(schema(), state)
+    world = World(manage, manage.with_name("frontinus-ro.sock"), kept, max_age)
     service = Service(world, registry(schema()))
+    delivery = Delivery(schema(), interval=0.2)
+    Indications(world, service.registry, kept, delivery)
     front = Front(service, Access(USERS if known is None else known), connections=connections)
     (port,) = await front.listen([("127.0.0.1", 0)], tls.context(Config(), state, "localhost"))
     following = asyncio.create_task(world.run())
@@ -124,11 +131,12 @@ async def provider(folder: Path, manage: Path, *, max_age: float = 0.0, known: M
         with patch.dict(os.environ):
             for name in OVERRIDING:
                 os.environ.pop(name, None)
-            yield Provider(folder, world, service, front, port)
+            yield Provider(folder, world, service, front, port, delivery)
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         await front.close()
+        await delivery.close()
 
 
 @contextlib.asynccontextmanager
@@ -138,7 +146,7 @@ async def rig(folder: Path, *, guests: int = 2, **more: Any) -> AsyncIterator[Ri
     server = Socket(folder / "frontinus.sock", local.session, readonly=False, mode=0o600)
     try:
         async with provider(folder, folder / "frontinus.sock", **more) as made:
-            found = Rig(made.folder, made.world, made.service, made.front, made.port, local, [server])
+            found = Rig(made.folder, made.world, made.service, made.front, made.port, made.delivery, local, [server])
             await found.settled()
             yield found
     finally:

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from frontinus_cim import (
+    consoles,
     devices,
+    filters,
+    interop,
     jobkinds,
     links_guests,
     links_host,
     method_define,
+    method_pools,
     method_state,
+    metrics,
+    migration,
     pool_settings,
+    profiles,
     services,
     settings,
+    snapshots,
+    subscriptions,
     systems,
 )
-from frontinus_cim.kinds import Registry
+from frontinus_cim.kinds import Kind, Link, Registry
 from frontinus_cim.schema import Schema
 
-BODIES = (jobkinds, method_define, method_state)
+BODIES = (consoles, jobkinds, method_define, method_pools, method_state, metrics, migration, profiles, snapshots)
 """The modules whose methods are registered by being imported."""
+KINDS: Iterable[Kind[Any]] = (
+    *systems.KINDS, *devices.KINDS.values(), *settings.KINDS, *pool_settings.ALL, *services.ALL, *jobkinds.KINDS,
+    *subscriptions.KINDS, *interop.KINDS, *profiles.KINDS, *metrics.KINDS, *snapshots.KINDS, *consoles.KINDS, *filters.KINDS,
+)  # fmt: skip
+LINKS: Iterable[Link] = (
+    *links_guests.LINKS, *links_host.LINKS, *jobkinds.LINKS, *subscriptions.LINKS, *interop.LINKS, *metrics.LINKS,
+    *snapshots.LINKS, *consoles.LINKS, *filters.LINKS, *profiles.LINKS,
+)  # fmt: skip
 
 
 def registry(schema: Schema) -> Registry:
     """The model, checked against the schema as it is put together."""
     made = Registry(schema)
-    for kinds in (
-        systems.KINDS,
-        devices.KINDS.values(),
-        settings.KINDS,
-        pool_settings.ALL,
-        services.ALL,
-        jobkinds.KINDS,
-    ):
-        made.add(*kinds)
-    for links in (links_guests.LINKS, links_host.LINKS, jobkinds.LINKS):
-        made.associate(*links)
+    made.add(*KINDS)
+    made.associate(*LINKS)
     return made

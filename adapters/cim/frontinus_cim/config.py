@@ -23,7 +23,7 @@ class Config:
 
     `certificate` and `key`: PEM files, None for one that the provider makes; `client_ca`: whose certificates name users.
     `max_age`: seconds that figures may be old. `connections`: how many clients at once. `destinations`: networks that
-    indications may be sent to.
+    indications may be sent to, any if there are none; `destination_ca`: whose certificates receivers may have.
     """
 
     listen: Sequence[Address] = LISTEN
@@ -33,6 +33,7 @@ class Config:
     max_age: float = 5.0
     connections: int = 128
     destinations: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = ()
+    destination_ca: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def places(socket: Path) -> Places:
 
 FIELDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "listen": (list, "a list of addresses such as 127.0.0.1:5989"), "certificate": (str, "a path"), "key": (str, "a path"),
-    "client_ca": (str, "a path"), "max_age": ((int, float), "a number of seconds, at most 3600"),
+    "client_ca": (str, "a path"), "destination_ca": (str, "a path"), "max_age": ((int, float), "a number of seconds, at most 3600"),
     "connections": (int, "a number from 1 to 4096"), "destinations": (list, "a list of networks such as 192.0.2.0/24"),
 }  # fmt: skip
 
@@ -81,7 +82,8 @@ def load(path: Path) -> Config:
     config = Config(
         listen=tuple(_address(path, text) for text in document.get("listen", ())) or LISTEN,
         certificate=_path(document.get("certificate")), key=_path(document.get("key")),
-        client_ca=_path(document.get("client_ca")), max_age=float(document.get("max_age", Config.max_age)),
+        client_ca=_path(document.get("client_ca")), destination_ca=_path(document.get("destination_ca")),
+        max_age=float(document.get("max_age", Config.max_age)),
         connections=document.get("connections", Config.connections),
         destinations=tuple(_network(path, text) for text in document.get("destinations", ())),
     )  # fmt: skip

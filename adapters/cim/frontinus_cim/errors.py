@@ -9,7 +9,7 @@ from frontinus.api.errors import FrontinusError
 
 
 class Status(IntEnum):
-    """DSP0200 5.2.3, table of CIM status codes."""
+    """DSP0200 5.2.3, CIM status codes."""
 
     FAILED = 1
     ACCESS_DENIED = 2

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Guest:
-    """One guest. `details` is what its XML said last."""
+    """One guest. `details` is what its XML said last, `before` what it said the time before that."""
 
     view: GuestView
     mirror: Mirror
     details: Details = EMPTY
+    before: Details = EMPTY
     snapshots: tuple[SnapshotView, ...] = ()
     figures: GuestStats | None = None
     requested: int = 12
@@ -54,7 +55,7 @@ class Guest:
         self.cache.clear()
 
     def describe(self, details: Details) -> None:
-        self.details, self._parts = details, None
+        self.before, self.details, self._parts = self.details, details, None
         self.cache.clear()
 
     async def read(self, engine: Engine) -> None:

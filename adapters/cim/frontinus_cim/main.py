@@ -87,14 +87,22 @@ async def _open(
     from frontinus_cim.access import Access
     from frontinus_cim.catalogue import registry
     from frontinus_cim.compile import load
+    from frontinus_cim.delivery import Delivery
     from frontinus_cim.httpd import Front
+    from frontinus_cim.indications import Indications
     from frontinus_cim.service import Service
+    from frontinus_cim.subscriptions import Subscriptions
     from frontinus_cim.world import World
 
     context = tls.context(config, where.state, platform.node())
     monitor = options.monitor_socket or options.socket.with_name("frontinus-ro.sock")
-    world = World(options.socket, monitor, config.max_age)
-    service = Service(world, registry(load(where.state)))
+    schema = load(where.state)
+    kept = Subscriptions(schema, where.state)
+    world = World(options.socket, monitor, kept, config.max_age)
+    service = Service(world, registry(schema))
+    delivery = Delivery(schema, allowed=config.destinations, trust=tls.trust(config))
+    stack.push_async_callback(delivery.close)
+    Indications(world, service.registry, kept, delivery)
     front = Front(service, Access(known), connections=config.connections)
     stack.push_async_callback(front.close)
     ports = await front.listen(config.listen, context)

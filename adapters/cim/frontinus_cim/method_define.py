@@ -1,4 +1,4 @@
-"""CIM_VirtualSystemManagementService (DSP1042 8.2): making, changing and removing guests by settings."""
+"""CIM_VirtualSystemManagementService (DSP1042): making, changing and removing guests by settings."""
 
 from __future__ import annotations
 

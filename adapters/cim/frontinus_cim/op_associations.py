@@ -1,4 +1,4 @@
-"""Associators and references, of instances and of classes (DSP0200 5.3.2.13 to 16)."""
+"""Associators and references, of instances and of classes (DSP0200 5.3.2)."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ async def get_class(call: Call) -> str:
 
 
 def _wanted(call: Call) -> Class:
-    """A class that is not there is CIM_ERR_NOT_FOUND here (DSP0200 5.3.2.1)."""
+    """A class that is not there is CIM_ERR_NOT_FOUND here (DSP0200 5.3.2)."""
     try:
         return call.given.cls("ClassName")
     except CimError as error:

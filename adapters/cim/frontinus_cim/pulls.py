@@ -1,4 +1,4 @@
-"""Enumerations that are pulled (DSP0200 5.3.2.24): contexts that cannot be guessed, bounded in number, size and time."""
+"""Enumerations that are pulled (DSP0200 5.3.2): contexts that cannot be guessed, bounded in number, size and time."""
 
 from __future__ import annotations
 

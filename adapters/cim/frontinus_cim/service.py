@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from frontinus.api.errors import FrontinusError
 from frontinus.api.identity import Identity
-from frontinus_cim import errors, op_associations, op_classes, op_instances, pulls, typed, writer
+from frontinus_cim import errors, op_associations, op_changes, op_classes, op_instances, pulls, typed, writer
 from frontinus_cim.call import Call
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.kinds import FIGURES, Node, Registry
@@ -36,7 +36,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "GetInstance": Operation(op_instances.get_instance),
     "EnumerateInstances": Operation(op_instances.enumerate_instances),
     "EnumerateInstanceNames": Operation(op_instances.enumerate_instance_names),
+    "CreateInstance": Operation(op_changes.create_instance, write=True),
+    "ModifyInstance": Operation(op_changes.modify_instance, write=True),
+    "DeleteInstance": Operation(op_changes.delete_instance, write=True),
     "GetProperty": Operation(op_instances.get_property),
+    "SetProperty": Operation(op_changes.set_property, write=True),
     "ExecQuery": Operation(op_instances.exec_query),
     "Associators": Operation(op_associations.associators),
     "AssociatorNames": Operation(op_associations.associator_names),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from frontinus import __version__
 from frontinus_cim import pools
@@ -167,4 +168,11 @@ MIGRATION_SETTINGS: Kind[World] = Kind(
     },
     _the_host, lambda world, path: world, (VIRT, CIMV2),
 )  # fmt: skip
-ALL = (*KINDS.values(), *CAPABILITIES.values(), STATES, SNAPSHOT_CAPABILITIES, ALLOCATION, MIGRATION_SETTINGS)
+ALL: Sequence[Kind[Any]] = (
+    *KINDS.values(),
+    *CAPABILITIES.values(),
+    STATES,
+    SNAPSHOT_CAPABILITIES,
+    ALLOCATION,
+    MIGRATION_SETTINGS,
+)

@@ -6,8 +6,9 @@ so the two views cannot disagree (DSP1057, DSP1059).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from frontinus.client.details import Facts
 from frontinus_cim.guest import Guest, Part
@@ -244,4 +245,4 @@ SYSTEMS: Kind[Guest] = Kind(
     every=lambda world: world.guests.values(), find=_find_system,
 )  # fmt: skip
 RESOURCES: Mapping[str, Kind[Part]] = {name: _resource_kind(name, family) for name, family in FAMILIES.items()}
-KINDS = (SYSTEMS, *RESOURCES.values())
+KINDS: Sequence[Kind[Any]] = (SYSTEMS, *RESOURCES.values())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from frontinus_cim import values
 from frontinus_cim.guest import Guest
 from frontinus_cim.kinds import Kind
@@ -77,4 +80,4 @@ HOSTS: Kind[World] = Kind(
     find=lambda world, path: world,
     namespaces=(VIRT, INTEROP, CIMV2),
 )
-KINDS = (GUESTS, HOSTS)
+KINDS: Sequence[Kind[Any]] = (GUESTS, HOSTS)

@@ -34,6 +34,16 @@ def context(config: Config, state: Path, hostname: str) -> ssl.SSLContext:
     return made
 
 
+def trust(config: Config) -> ssl.SSLContext | None:
+    """Whom indications are sent to over TLS; None for those that the host trusts. Raises BadConfig."""
+    if config.destination_ca is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(config.destination_ca))
+    except (ssl.SSLError, OSError) as error:
+        raise BadConfig(f"{config.destination_ca} cannot be used: {error}") from None
+
+
 def make(folder: Path, hostname: str) -> None:
     """A key and a certificate for this host that it signed itself."""
     from cryptography import x509

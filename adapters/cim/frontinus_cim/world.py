@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Denied, Disconnected, FrontinusError, NoSuchGuest
@@ -21,6 +21,9 @@ from frontinus.client.remote import RemoteEngine, as_engine
 from frontinus_cim.guest import Guest
 from frontinus_cim.jobs import Jobs
 from frontinus_cim.mirror import Documented, Mirror
+
+if TYPE_CHECKING:
+    from frontinus_cim.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +41,13 @@ class World(Mirror):
     """What is known of the engine. `listeners` hear of each event, with the guest and its view before; `read_listeners` of
     what was read anew."""
 
-    def __init__(self, manage: Path, monitor: Path, max_age: float = 5.0) -> None:
+    def __init__(self, manage: Path, monitor: Path, subscriptions: Subscriptions, max_age: float = 5.0) -> None:
         super().__init__()
         self.host, self.version = NOBODY, VersionView(frontinus="", api=0, hypervisor="", hypervisor_version=(0, 0, 0))
         self.listeners: list[Listener] = []
         self.read_listeners: list[Callable[[Documented], None]] = []
         self.jobs = Jobs()
+        self.subscriptions = subscriptions
         self.max_age = max_age
         self.started = time.time()
         self._manage, self._monitor = manage, monitor

@@ -12,7 +12,7 @@ from frontinus_cim.schema import Class, Method, Parameter, Property, Qualifier, 
 
 @dataclass(frozen=True)
 class ClassLook:
-    """How a class is shown (DSP0200 5.3.2.1, GetClass). `wanted` names properties in lower case."""
+    """How a class is shown (DSP0200 5.3.2, GetClass). `wanted` names properties in lower case."""
 
     local_only: bool = True
     qualifiers: bool = True

@@ -1,0 +1,228 @@
+"""From the engine's news to indications, and to those who subscribed to them (DSP1042, DSP1054)."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+
+from frontinus.api.events import AnyEvent, GuestEvent, PoolEvent
+from frontinus.api.views import GuestView, Snapshot
+from frontinus.client.details import EMPTY
+from frontinus_cim import alerts, jobkinds, pools, settings, systems, values
+from frontinus_cim.alerts import Alert
+from frontinus_cim.delivery import Delivery
+from frontinus_cim.errors import CimError
+from frontinus_cim.guest import Guest, Part
+from frontinus_cim.jobs import Job
+from frontinus_cim.kinds import Node, Registry
+from frontinus_cim.mirror import Documented
+from frontinus_cim.model import VIRT, Embedded, Value
+from frontinus_cim.schema import Class
+from frontinus_cim.subscriptions import DISABLE, DISABLED, IGNORE, REMOVE, SUBSCRIPTION, Subscriptions
+from frontinus_cim.world import World
+
+log = logging.getLogger(__name__)
+
+CREATED, MODIFIED, DELETED = "Created", "Modified", "Deleted"
+BASES = {CREATED: "CIM_InstCreation", MODIFIED: "CIM_InstModification", DELETED: "CIM_InstDeletion"}
+OWN = {
+    "system": "KVM_ComputerSystem",
+    "resource": "KVM_ResourceAllocationSettingData",
+    "migration": "KVM_ComputerSystemMigrationJob",
+}
+"""What our own classes of indications are about: their names are these with CreatedIndication and so on."""
+
+
+class Indications:
+    """Listens to the world; makes an indication only if somebody may want it."""
+
+    def __init__(self, world: World, registry: Registry, kept: Subscriptions, delivery: Delivery) -> None:
+        self._world, self._registry, self._kept, self._delivery = world, registry, kept, delivery
+        self._host = secrets.token_hex(4)
+        self._number = 0
+        self._full: set[str] = set()
+        self._failing: dict[tuple[str, str], float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        delivery.ended = self._ended
+        kept.changed = lambda: delivery.keep_only(set(kept.destinations))
+        world.listeners.append(self._event)
+        world.read_listeners.append(self._read)
+        world.jobs.listeners.append(self._job)
+
+    # --- what happened
+
+    def _event(self, item: Snapshot | AnyEvent, guest: Guest | None, before: GuestView | None) -> None:
+        if not self._kept.subscriptions:
+            return
+        if isinstance(item, PoolEvent):
+            self._pool(item)
+        if isinstance(item, GuestEvent) and guest is not None:
+            if (alert := alerts.alert_of(item)) is not None:
+                self._alert(alert, item, Node(systems.GUESTS, guest))
+            self._guest(guest, before)
+
+    def _guest(self, guest: Guest, before: GuestView | None) -> None:
+        """A guest came, went, or looks different."""
+        node = Node(systems.GUESTS, guest)
+        if guest.view.uuid not in self._world.guests:
+            self._instance("system", DELETED, node)
+        elif before is None:
+            self._instance("system", CREATED, node)
+        elif before != guest.view:
+            old = dataclasses.replace(guest, view=before, _parts=None)
+            self._instance("system", MODIFIED, node, Node(systems.GUESTS, old))
+            for name in ("mem", "proc"):
+                self._instance("resource", MODIFIED, _resource(guest.parts[name]), _resource(old.parts[name]))
+
+    def _read(self, one: Documented) -> None:
+        """A guest's definition was read anew: which of its resources are new, others, gone?"""
+        if not isinstance(one, Guest) or not self._kept.subscriptions or one.before is EMPTY:
+            return
+        old = dataclasses.replace(one, details=one.before, _parts=None)
+        was, now = old.parts, one.parts
+        for name in [*was, *(name for name in now if name not in was)]:
+            if (now.get(name) or was[name]).family not in settings.RESOURCES:
+                continue
+            if name not in now:
+                self._instance("resource", DELETED, _resource(was[name]))
+            elif name not in was:
+                self._instance("resource", CREATED, _resource(now[name]))
+            elif was[name].device.facts != now[name].device.facts:
+                self._instance("resource", MODIFIED, _resource(now[name]), _resource(was[name]))
+
+    def _job(self, job: Job) -> None:
+        if not self._kept.subscriptions:
+            return
+        about = "migration" if jobkinds.node(job).kind is jobkinds.MIGRATIONS else ""
+        self._instance(about, CREATED if job.ended is None else MODIFIED, jobkinds.node(job))
+
+    def _pool(self, item: PoolEvent) -> None:
+        """A pool becomes full once, until it no longer is."""
+        if item.pool is None or not alerts.full(item.pool):
+            self._full.discard(item.uuid)
+        elif item.uuid not in self._full:
+            self._full.add(item.uuid)
+            pool = pools.Pool(self._world, "disk", item.name, storage=self._world.pools.get(item.uuid))
+            self._alert(alerts.POOL_FULL, item, Node(pools.KINDS["disk"], pool))
+
+    # --- indications
+
+    def _wanted(self, cls: str) -> bool:
+        """Whether a subscription could be to indications of a class."""
+        return any(self._registry.schema.is_a(cls, query.cls.name) for _, query, _ in self._kept.active())
+
+    def _instance(self, about: str, what: str, node: Node, before: Node | None = None) -> None:
+        cls = f"{OWN[about]}{what}Indication" if about else BASES[what]
+        if not self._wanted(cls):
+            return
+        now = self.embedded(node)
+        found: dict[str, Value] = {"SourceInstance": now, "SourceInstanceHost": self._world.hostname,
+                                   "SourceInstanceModelPath": self._path(node)}  # fmt: skip
+        if before is not None:
+            old = self.embedded(before)
+            changed = sorted(
+                name for name in now.values.keys() | old.values.keys() if now.values.get(name) != old.values.get(name)
+            )
+            if not changed:
+                return
+            found |= {"PreviousInstance": old, "ChangedPropertyNames": changed}
+        self._send(cls, found)
+
+    def _alert(self, alert: Alert, item: AnyEvent, node: Node) -> None:
+        cls = "KVM_AlertIndication"
+        if self._wanted(cls):
+            words = alert.words(item)
+            self._send(cls, {
+                "AlertingManagedElement": self._path(node), "AlertingElementFormat": 2, "AlertType": alert.type,
+                "PerceivedSeverity": alert.severity, "ProbableCause": self._cause(alert.cause),
+                "ProbableCauseDescription": alert.cause, "EventID": alert.id, "EventTime": values.moment(item.time or time.time()),
+                "SystemCreationClassName": systems.HOST, "SystemName": self._world.hostname, "ProviderName": "Frontinus",
+                "Message": words, "Description": words, "OwningEntity": "Frontinus", "MessageID": alert.id,
+            })  # fmt: skip
+
+    def _cause(self, words: str) -> int:
+        """The number of a probable cause: the schema's table has it."""
+        declared = self._registry.schema["CIM_AlertIndication"].by_name["probablecause"]
+        names, numbers = declared.qualifier("Values"), declared.qualifier("ValueMap")
+        assert isinstance(names, list) and isinstance(numbers, list)
+        return int(numbers[names.index(words)])
+
+    def embedded(self, node: Node) -> Embedded:
+        """An instance with the properties that are not NULL."""
+        columns = node.kind.columns
+        found = {name: value for name in columns if (value := node.value(name)) is not None}
+        return Embedded(node.kind.cls, found)
+
+    def _path(self, node: Node) -> str:
+        """A path in the form that people read (DSP0207)."""
+        path = self._registry.path(node, VIRT)
+        keys = ",".join(f'{name}="{_quoted(value)}"' for name, value in path.keys)
+        return f"{path.namespace}:{path.cls}.{keys}"
+
+    def _send(self, cls: str, found: Mapping[str, Value]) -> None:
+        """Give an indication to all whose filter it passes."""
+        self._number += 1
+        stamped: dict[str, Value] = {
+            **found, "IndicationTime": values.moment(time.time()),
+            "IndicationIdentifier": f"Frontinus:{self._host}-{self._number}",
+        }  # fmt: skip
+        made = Embedded(cls, stamped)
+        read = reader(self._registry.schema[cls], made)
+        for subscription, query, destination in list(self._kept.active()):
+            places = self._kept.filters[subscription.filter].namespaces
+            if places and VIRT not in [place.strip("/").lower() for place in places]:
+                continue
+            with suppress(CimError):  # a condition that does not fit this class is not met
+                if self._registry.schema.is_a(cls, query.cls.name) and query.takes(read):
+                    self._delivery.send(subscription.filter, destination, made)
+
+    # --- how deliveries ended
+
+    def _ended(self, filter_name: str, destination: str, arrived: bool) -> None:
+        key = (filter_name, destination)
+        subscription = self._kept.subscriptions.get(key)
+        if arrived or subscription is None:
+            self._failing.pop(key, None)
+            return
+        since = self._failing.setdefault(key, time.monotonic())
+        if subscription.policy != IGNORE and time.monotonic() - since >= subscription.trigger:
+            self._failing.pop(key, None)
+            log.warning("%s does not take indications: its subscription is given up", destination)
+            task = asyncio.get_running_loop().create_task(self._give_up(key, subscription.policy))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _give_up(self, key: tuple[str, str], policy: int) -> None:
+        with suppress(CimError):
+            if policy == REMOVE:
+                await self._kept.remove(SUBSCRIPTION, key)
+            elif policy == DISABLE and (subscription := self._kept.subscriptions.get(key)) is not None:
+                await self._kept.change_subscription(subscription, {"SubscriptionState": DISABLED})
+
+
+def _resource(part: Part) -> Node:
+    return Node(settings.RESOURCES[part.family], part)
+
+
+def _quoted(value: Value) -> str:
+    return str(value).replace("\\", "\\\\").replace('"', '\\"')
+
+
+def reader(cls: Class, indication: Embedded) -> Callable[[Sequence[str]], Value]:
+    """The properties of an indication and, by further names, of the instances in it."""
+
+    def read(names: Sequence[str]) -> Value:
+        plain: Iterable[str] = names[1:] if len(names) > 1 and names[0].lower() == cls.name.lower() else names
+        at: Value = indication
+        for name in plain:
+            if not isinstance(at, Embedded):
+                return None
+            at = next((value for known, value in at.values.items() if known.lower() == name.lower()), None)
+        return at
+
+    return read

@@ -1,0 +1,170 @@
+"""Creating, changing and deleting instances (DSP0200 5.3.2): what of the model can be changed that way, by class."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from frontinus_cim import jobkinds, method_define, settings, typed, writer
+from frontinus_cim import subscriptions as kept
+from frontinus_cim.call import Call
+from frontinus_cim.errors import CimError, Status
+from frontinus_cim.kinds import Found, Node, Pair
+from frontinus_cim.methods import MethodCall
+from frontinus_cim.model import INTEROP, Embedded, Path, Value
+from frontinus_cim.subscriptions import DESTINATION, FILTER, SUBSCRIPTION, Subscription
+
+
+def _only_interop(call: Call) -> None:
+    if call.namespace != INTEROP:
+        raise CimError(Status.INVALID_NAMESPACE, f"filters, receivers and subscriptions are in {INTEROP}")
+
+
+async def _create_filter(call: Call, given: Embedded) -> Found:
+    _only_interop(call)
+    table = call.world.subscriptions
+    return Node(kept.FILTERS, table.filters[await table.add_filter(given, call.world.hostname)])
+
+
+async def _create_destination(call: Call, given: Embedded) -> Found:
+    _only_interop(call)
+    table = call.world.subscriptions
+    return Node(kept.DESTINATIONS, table.destinations[await table.add_destination(given, call.world.hostname)])
+
+
+async def _create_subscription(call: Call, given: Embedded) -> Found:
+    _only_interop(call)
+    ends: list[Node] = []
+    for prop in ("Filter", "Handler"):
+        path = given.values.get(prop)
+        found = call.registry.find(call.world, path) if isinstance(path, Path) else None
+        if found is None:
+            raise CimError(Status.INVALID_PARAMETER, f"{prop} is not there")
+        ends.append(found)
+    await call.world.subscriptions.add_subscription(given, ends[0].subject.name, ends[1].subject.name)
+    return Pair(kept.LINKS[0], ends[0], ends[1])
+
+
+Create = Callable[[Call, Embedded], Awaitable[Found]]
+CREATE: Mapping[str, Create] = {
+    FILTER: _create_filter, DESTINATION: _create_destination, SUBSCRIPTION: _create_subscription,
+    "CIM_ListenerDestination": _create_destination,
+}  # fmt: skip
+
+
+async def create_instance(call: Call) -> str:
+    given, _ = call.given.instance("NewInstance")
+    call.given.done()
+    body = CREATE.get(given.cls)
+    if body is None:
+        raise CimError(
+            Status.NOT_SUPPORTED,
+            f"instances of {given.cls} are made by methods of the services",
+        )
+    found = await body(call, given)
+    return writer.instance_name(call.registry.path(found, call.namespace))
+
+
+# --- deleting
+
+
+async def _delete_kept(call: Call, found: Found) -> None:
+    table = call.world.subscriptions
+    if isinstance(found, Pair):
+        await table.remove(SUBSCRIPTION, (found.first.subject.name, found.second.subject.name))
+    else:
+        await table.remove(found.kind.cls, found.subject.name)
+
+
+async def _delete_job(call: Call, found: Found) -> None:
+    assert isinstance(found, Node)
+    call.world.jobs.remove(found.subject)
+
+
+DELETE: Mapping[str, Callable[[Call, Found], Awaitable[None]]] = {
+    FILTER: _delete_kept, DESTINATION: _delete_kept, SUBSCRIPTION: _delete_kept,
+    **dict.fromkeys(jobkinds.CLASSES, _delete_job),
+}  # fmt: skip
+
+
+async def delete_instance(call: Call) -> None:
+    path = call.given.path("InstanceName")
+    call.given.done()
+    found = await call.find(path)
+    body = DELETE.get(path.cls)
+    if body is None:
+        raise CimError(
+            Status.NOT_SUPPORTED,
+            f"instances of {path.cls} are removed by methods of the services",
+        )
+    await body(call, found)
+
+
+# --- changing
+
+
+async def _modify_subscription(call: Call, found: Found, changes: Mapping[str, Value]) -> None:
+    assert isinstance(found, Pair)
+    table = call.world.subscriptions
+    subscription: Subscription = table.subscriptions[found.first.subject.name, found.second.subject.name]
+    await table.change_subscription(subscription, changes)
+
+
+def _method_call(call: Call, node: Node, name: str) -> MethodCall:
+    return MethodCall(call.service, call.who, node, name, {}, call.namespace)
+
+
+async def _modify_system(call: Call, found: Found, changes: Mapping[str, Value]) -> None:
+    assert isinstance(found, Node)
+    method = _method_call(call, found, "ModifyInstance")
+    await method_define.modify_system(method, method.engine, found.subject, Embedded(found.kind.cls, changes))
+
+
+async def _modify_resource(call: Call, found: Found, changes: Mapping[str, Value]) -> None:
+    assert isinstance(found, Node)
+    method, part = _method_call(call, found, "ModifyInstance"), found.subject
+    try:
+        await method_define.modify_part(method.engine, part.guest, part.name, Embedded(found.kind.cls, changes))
+    finally:
+        await call.world.caught_up(method.engine, part.guest.view.uuid)
+
+
+MODIFY: Mapping[str, Callable[[Call, Found, Mapping[str, Value]], Awaitable[None]]] = {
+    SUBSCRIPTION: _modify_subscription, settings.VSSD: _modify_system,
+    **dict.fromkeys((kind.cls for kind in settings.RESOURCES.values()), _modify_resource),
+}  # fmt: skip
+
+
+async def modify_instance(call: Call) -> None:
+    given, path = call.given.instance("ModifiedInstance")
+    names = call.given.names("PropertyList")
+    call.given.flag("IncludeQualifiers", False)
+    call.given.done()
+    if path is None or path.cls != given.cls:
+        raise CimError(Status.INVALID_PARAMETER, "ModifiedInstance needs its path, of the same class")
+    wanted = None if names is None else {name.lower() for name in names}
+    await _change(call, path, {n: v for n, v in given.values.items() if wanted is None or n.lower() in wanted})
+
+
+async def set_property(call: Call) -> None:
+    path, asked = call.given.path("InstanceName"), (call.given.text("PropertyName") or "").lower()
+    given = call.given.any("NewValue")
+    call.given.done()
+    prop = call.schema[path.cls].by_name.get(asked)
+    if prop is None:
+        raise CimError(Status.NO_SUCH_PROPERTY, f"{path.cls} has no property '{asked[:80]}'")
+    await _change(call, path, {prop.name: typed.value(call.schema, prop, given, call.namespace)})
+
+
+async def _change(call: Call, path: Path, given: Mapping[str, Value]) -> None:
+    """Change what is different from what is there. Raises CimError."""
+    found = await call.find(path)
+    keys = {key.name for key in call.schema[path.cls].keys}
+    now = {name: call.registry.value(call.world, found, name) for name in given}
+    changes = {name: value for name, value in given.items() if value != now[name]}
+    if touched := sorted(changes.keys() & keys):
+        raise CimError(Status.INVALID_PARAMETER, f"{touched[0]} is a key and stays")
+    body = MODIFY.get(path.cls)
+    if body is None:
+        raise CimError(Status.NOT_SUPPORTED, f"instances of {path.cls} cannot be changed")
+    if changes:
+        await body(call, found, changes)

@@ -1,0 +1,328 @@
+"""Filters, receivers and subscriptions (DSP1054): what clients made, on disk before they are told so, kept over restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from frontinus_cim import files, query, values
+from frontinus_cim.errors import CimError, Status
+from frontinus_cim.files import BadState
+from frontinus_cim.kinds import Kind, Link, Node
+from frontinus_cim.model import INTEROP, Embedded, Path, Value
+from frontinus_cim.query import Query
+from frontinus_cim.schema import Schema
+from frontinus_cim.systems import HOST
+from frontinus_cim.world import World
+
+K = TypeVar("K")
+log = logging.getLogger(__name__)
+
+FILE = "indications.json"
+FILTER, DESTINATION, SUBSCRIPTION = (
+    "CIM_IndicationFilter",
+    "CIM_ListenerDestinationCIMXML",
+    "CIM_IndicationSubscription",
+)
+MOST = 1000
+"""Filters, receivers and subscriptions: of each so many."""
+MOST_URL = 1024
+ENABLED, DISABLED = 2, 4
+IGNORE, DISABLE, REMOVE = 2, 3, 4
+"""OnFatalErrorPolicy."""
+
+
+class Filter(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A filter that a client made. `system` is what the client said of the system it belongs to."""
+
+    name: str
+    query: str
+    language: str
+    system: tuple[str, str]
+    element: str | None = None
+    namespaces: list[str] | None = None
+    individually: bool = True
+
+
+class Destination(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A receiver that a client made."""
+
+    name: str
+    url: str
+    system: tuple[str, str]
+    element: str | None = None
+    persistence: int = 2
+    username: str | None = None
+    password: str | None = None
+
+
+class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """That a receiver is told of what passes a filter; both by their names."""
+
+    filter: str
+    destination: str
+    state: int = ENABLED
+    policy: int = IGNORE
+    trigger: int = 0
+    repeat: int = 2
+    started: float = 0.0
+    duration: int | None = None
+    info: str | None = None
+
+    @property
+    def on(self) -> bool:
+        return self.state == ENABLED and (self.duration is None or time.time() < self.started + self.duration)
+
+
+class Kept(msgspec.Struct):
+    """What the file holds."""
+
+    filters: list[Filter] = []
+    destinations: list[Destination] = []
+    subscriptions: list[Subscription] = []
+
+
+class Subscriptions:
+    """All of them. `folder` is None for those of a test that keep nothing. `changed` is called after each change."""
+
+    def __init__(self, schema: Schema, folder: FilePath | None = None) -> None:
+        self._schema, self._folder = schema, folder
+        self._lock = asyncio.Lock()
+        self.filters: dict[str, Filter] = {}
+        self.destinations: dict[str, Destination] = {}
+        self.subscriptions: dict[tuple[str, str], Subscription] = {}
+        self.queries: dict[str, Query] = {}
+        self.changed: Callable[[], None] = lambda: None
+        self._load()
+
+    def _load(self) -> None:
+        """Raises BadState."""
+        if self._folder is None:
+            return
+        try:
+            kept = msgspec.json.decode(files.read(self._folder / FILE), type=Kept)
+            self.queries = {f.name: query.parse(self._schema, f.language, f.query) for f in kept.filters}
+        except FileNotFoundError:
+            return
+        except (msgspec.MsgspecError, CimError) as error:
+            raise BadState(f"{self._folder / FILE} is damaged: {error}") from None
+        self.filters = {f.name: f for f in kept.filters}
+        self.destinations = {d.name: d for d in kept.destinations}
+        self.subscriptions = {(s.filter, s.destination): s for s in kept.subscriptions}
+
+    async def save(self) -> None:
+        """Raises CimError when it cannot be kept: then the change is taken back by whoever made it."""
+        if self._folder is not None:
+            data = msgspec.json.encode(Kept(list(self.filters.values()), list(self.destinations.values()),
+                                            list(self.subscriptions.values())))  # fmt: skip
+            try:
+                await asyncio.to_thread(files.write, self._folder / FILE, data)
+            except OSError as error:
+                raise CimError(Status.FAILED, f"it cannot be kept: {error.strerror}") from None
+        self.changed()
+
+    def active(self) -> Iterable[tuple[Subscription, Query, Destination]]:
+        """The subscriptions that count now."""
+        for subscription in self.subscriptions.values():
+            if subscription.on:
+                yield subscription, self.queries[subscription.filter], self.destinations[subscription.destination]
+
+    # --- changes, one at a time
+
+    async def add_filter(self, given: Embedded, hostname: str) -> str:
+        """Make a filter; its name. Raises CimError."""
+        given_values, name = given.values, _name(given)
+        text, language = str(given_values.get("Query") or ""), str(given_values.get("QueryLanguage") or "")
+        parsed = query.parse(self._schema, language, text)
+        if not self._schema[parsed.cls.name].has("Indication"):
+            raise CimError(Status.INVALID_QUERY, f"{parsed.cls.name} is no indication")
+        namespaces = given_values.get("SourceNamespaces")
+        places = [str(place) for place in namespaces] if isinstance(namespaces, list) else None
+        made = Filter(name=name, query=text, language=language, system=_system(given, hostname), namespaces=places,
+                      element=_text(given, "ElementName"))  # fmt: skip
+        async with self._lock:
+            _room(self.filters, name)
+            self.filters[name], self.queries[name] = made, parsed
+            await self._keep(lambda: (self.filters.pop(name), self.queries.pop(name)))
+        return name
+
+    async def add_destination(self, given: Embedded, hostname: str) -> str:
+        """Make a receiver; its name. Raises CimError."""
+        name, url = _name(given), str(given.values.get("Destination") or "")
+        _check_url(url)
+        persistence = given.values.get("PersistenceType")
+        made = Destination(
+            name=name, url=url, system=_system(given, hostname), element=_text(given, "ElementName"),
+            persistence=persistence if isinstance(persistence, int) else 2, username=_text(given, "username"),
+            password=_text(given, "password"),
+        )  # fmt: skip
+        async with self._lock:
+            _room(self.destinations, name)
+            self.destinations[name] = made
+            await self._keep(lambda: self.destinations.pop(name))
+        return name
+
+    async def add_subscription(self, given: Embedded, filter_name: str, destination: str) -> tuple[str, str]:
+        """Subscribe. Raises CimError."""
+        found, key = given.values, (filter_name, destination)
+        made = Subscription(
+            filter=filter_name, destination=destination, started=time.time(), info=_text(given, "SubscriptionInfo")
+        )
+        for attribute, prop in GIVEN:
+            if isinstance(number := found.get(prop), int):
+                setattr(made, attribute, number)
+        _check_subscription(made)
+        async with self._lock:
+            _room(self.subscriptions, key)
+            self.subscriptions[key] = made
+            await self._keep(lambda: self.subscriptions.pop(key))
+        return key
+
+    async def change_subscription(self, subscription: Subscription, changes: Mapping[str, Value]) -> None:
+        """Set what of a subscription can be set. Raises CimError."""
+        new = msgspec.structs.replace(subscription)
+        for prop, value in changes.items():
+            attribute = CHANGEABLE.get(prop)
+            if attribute is None:
+                raise CimError(Status.NOT_SUPPORTED, f"{prop} of a subscription cannot be changed")
+            setattr(new, attribute, value)
+        _check_subscription(new)
+        key = (subscription.filter, subscription.destination)
+        async with self._lock:
+            self.subscriptions[key] = new
+            await self._keep(lambda: self.subscriptions.__setitem__(key, subscription))
+
+    async def remove(self, kind: str, key: str | tuple[str, str]) -> None:
+        """Forget one. Raises CimError while a subscription needs it."""
+        tables: Mapping[str, dict[Any, Any]] = {
+            FILTER: self.filters, DESTINATION: self.destinations, SUBSCRIPTION: self.subscriptions}  # fmt: skip
+        async with self._lock:
+            if kind != SUBSCRIPTION and any(key in pair for pair in self.subscriptions):
+                raise CimError(Status.FAILED, "a subscription refers to it")
+            if (old := tables[kind].pop(key, None)) is None:
+                raise CimError(Status.NOT_FOUND, "it is gone already")
+            await self._keep(lambda: tables[kind].__setitem__(key, old))
+            if kind == FILTER:
+                self.queries.pop(str(key), None)
+
+    async def expire(self) -> None:
+        """Forget subscriptions whose time is over."""
+        over = [
+            s for s in self.subscriptions.values() if s.duration is not None and time.time() > s.started + s.duration
+        ]
+        for subscription in over:
+            await self.remove(SUBSCRIPTION, (subscription.filter, subscription.destination))
+
+    async def _keep(self, undo: Callable[[], object]) -> None:
+        try:
+            await self.save()
+        except CimError:
+            undo()
+            raise
+
+
+GIVEN = (("state", "SubscriptionState"), ("policy", "OnFatalErrorPolicy"), ("duration", "SubscriptionDuration"),
+         ("trigger", "FailureTriggerTimeInterval"), ("repeat", "RepeatNotificationPolicy"))  # fmt: skip
+CHANGEABLE = {"SubscriptionState": "state", "SubscriptionDuration": "duration", "SubscriptionInfo": "info"}
+
+
+def _room(table: Mapping[K, object], key: K) -> None:
+    if key in table:
+        raise CimError(Status.ALREADY_EXISTS, "there is one of this name")
+    if len(table) >= MOST:
+        raise CimError(Status.SERVER_LIMITS_EXCEEDED, f"there are {MOST} already")
+
+
+def _name(given: Embedded) -> str:
+    name = given.values.get("Name")
+    if not isinstance(name, str) or not 0 < len(name) <= MOST_URL:
+        raise CimError(Status.INVALID_PARAMETER, "Name is missing or too long")
+    return name
+
+
+def _text(given: Embedded, name: str) -> str | None:
+    value = given.values.get(name)
+    return value[:MOST_URL] if isinstance(value, str) else None
+
+
+def _system(given: Embedded, hostname: str) -> tuple[str, str]:
+    return (_text(given, "SystemCreationClassName") or HOST, _text(given, "SystemName") or hostname)
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and len(url) <= MOST_URL
+    except ValueError:
+        sound = False
+    if not sound or "@" in parts.netloc:
+        raise CimError(Status.INVALID_PARAMETER, f"Destination '{url[:80]}' is no http or https URL of a receiver")
+
+
+def _check_subscription(made: Subscription) -> None:
+    if made.state not in (ENABLED, DISABLED):
+        raise CimError(Status.INVALID_PARAMETER, "SubscriptionState is 2 (Enabled) or 4 (Disabled)")
+    if made.policy not in (IGNORE, DISABLE, REMOVE):
+        raise CimError(Status.INVALID_PARAMETER, "OnFatalErrorPolicy is 2 (Ignore), 3 (Disable) or 4 (Remove)")
+    if made.repeat != 2:
+        raise CimError(Status.INVALID_PARAMETER, "RepeatNotificationPolicy is 2 (None)")
+
+
+# --- as instances
+
+FILTERS: Kind[Filter] = Kind(FILTER, {
+    "SystemCreationClassName": lambda f: f.system[0], "SystemName": lambda f: f.system[1], "CreationClassName": FILTER,
+    "Name": lambda f: f.name, "ElementName": lambda f: f.element, "Query": lambda f: f.query,
+    "QueryLanguage": lambda f: f.language, "SourceNamespaces": lambda f: f.namespaces,
+    "IndividualSubscriptionSupported": lambda f: f.individually,
+}, lambda world: world.subscriptions.filters.values(),
+    lambda world, path: world.subscriptions.filters.get(str(path.key("Name"))), (INTEROP,))  # fmt: skip
+
+DESTINATIONS: Kind[Destination] = Kind(DESTINATION, {
+    "SystemCreationClassName": lambda d: d.system[0], "SystemName": lambda d: d.system[1], "CreationClassName": DESTINATION,
+    "Name": lambda d: d.name, "ElementName": lambda d: d.element, "Destination": lambda d: d.url,
+    "PersistenceType": lambda d: d.persistence, "Protocol": 2, "username": lambda d: d.username,
+}, lambda world: world.subscriptions.destinations.values(),
+    lambda world, path: world.subscriptions.destinations.get(str(path.key("Name"))), (INTEROP,))  # fmt: skip
+
+
+def _of_filter(world: World, node: Node) -> Iterable[Node]:
+    kept = world.subscriptions
+    return (Node(DESTINATIONS, kept.destinations[d]) for f, d in kept.subscriptions if f == node.subject.name)
+
+
+def _of_destination(world: World, node: Node) -> Iterable[Node]:
+    kept = world.subscriptions
+    return (Node(FILTERS, kept.filters[f]) for f, d in kept.subscriptions if d == node.subject.name)
+
+
+def _shown(world: World, first: Node, second: Node) -> Mapping[str, Value]:
+    found = world.subscriptions.subscriptions[first.subject.name, second.subject.name]
+    left = None if found.duration is None else max(int(found.started + found.duration - time.time()), 0)
+    return {
+        "SubscriptionState": found.state, "OnFatalErrorPolicy": found.policy, "RepeatNotificationPolicy": found.repeat,
+        "FailureTriggerTimeInterval": found.trigger, "SubscriptionDuration": found.duration,
+        "SubscriptionStartTime": values.moment(found.started), "SubscriptionTimeRemaining": left,
+        "SubscriptionInfo": found.info,
+    }  # fmt: skip
+
+
+LINKS = (
+    Link(
+        SUBSCRIPTION, ("Filter", [FILTER]), ("Handler", [DESTINATION]), _of_filter, _of_destination, _shown, (INTEROP,)
+    ),
+)
+KINDS: Sequence[Kind[Any]] = (FILTERS, DESTINATIONS)
+
+
+def subscription_key(path: Path) -> tuple[str, str]:
+    """The names of a subscription's filter and receiver."""
+    ends = path.key("Filter"), path.key("Handler")
+    return tuple(str(end.key("Name")) if isinstance(end, Path) else "" for end in ends)  # type: ignore[return-value]
