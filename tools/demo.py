@@ -14,13 +14,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from accelerator import accelerator
 from demo_bus import bus
 from demo_config import Place, configure
-from demo_net import free_port, network
+from demo_net import Network, chosen, free_port
 from demo_show import show
 from demo_ways import ways_in
 from frontinus.api import Engine, FrontinusError
@@ -64,7 +64,7 @@ DEFINITION = """
 """
 
 
-STARTED = (b"qemu-system", b"swtpm", b"bin/frontinusd", b"dbus-daemon")
+STARTED = (b"qemu-system", b"swtpm", b"bin/frontinusd", b"dbus-daemon", b"dnsmasq")
 """Words of the command lines of what the demo starts."""
 
 
@@ -114,14 +114,14 @@ async def _until_signal(image: GuestImage, kind: str, seconds: float | None) -> 
 
 async def _demonstrate(image: GuestImage, kind: str, seconds: float | None) -> None:
     with private_folder() as folder:
-        xml = definition(guest_files(folder, image), image, kind)
+        files = guest_files(folder, image)
         async with (
             bus(folder) as address,
             daemon(
                 folder, place := Place(folder / "run/frontinus.sock", free_port(9177), free_port(1161), address)
             ) as started,
             started.engine() as engine,
-            guest(engine, xml),
+            guest(engine, definition(files, image, kind, await chosen(engine))),
         ):
             with step("Trying the ways in"):
                 ways = await ways_in(NAME, place, await engine.guest_xml(NAME))
@@ -153,9 +153,7 @@ def users_of(folder: Path) -> list[int]:
             argv = path.read_bytes()
         except OSError:  # it ended meanwhile
             continue
-        if os.fsencode(folder) in argv and any(
-            name in argv for name in (b"qemu-system", b"swtpm", b"bin/frontinusd", b"dbus-daemon")
-        ):
+        if os.fsencode(folder) in argv and any(name in argv for name in STARTED):
             found.append(int(path.parent.name))
     return found
 
@@ -171,10 +169,9 @@ def guest_files(folder: Path, image: GuestImage) -> dict[str, str]:
     return {"kernel": str(copy.kernel), "initrd": str(copy.initrd), "disk": str(disk)}
 
 
-def definition(files: dict[str, str], image: GuestImage, kind: str) -> str:
+def definition(files: dict[str, str], image: GuestImage, kind: str, net: Network) -> str:
     """The guest's XML for an accelerator, "kvm" or "tcg"."""
     machine = {"kvm": {"type": "kvm", "cpu": "host-passthrough"}, "tcg": {"type": "qemu", "cpu": "maximum"}}[kind]
-    net = network()
     return DEFINITION.format(
         name=NAME, cmdline=image.cmdline("load", **net.words), interface=net.xml, **machine, **files
     )
@@ -189,13 +186,24 @@ async def daemon(folder: Path, place: Place) -> AsyncIterator[Daemon]:
     config = configure(folder, place)
     buses = {"DBUS_SESSION_BUS_ADDRESS": place.bus} if place.bus else {}
     daemon = Daemon(folder, "--config", str(config), environment=buses)
+    starting = asyncio.ensure_future(daemon.start())
     try:
         with step("Starting frontinusd"):
-            await daemon.start()
+            await asyncio.shield(starting)
         yield daemon
     finally:
         with step("Stopping frontinusd"):
+            await _stop_networks(daemon, starting)
             await daemon.stop()
+
+
+async def _stop_networks(daemon: Daemon, starting: asyncio.Future[None]) -> None:
+    """Networks outlive their engine, so they are stopped before it; one that only now gets ready has its own too."""
+    with suppress(DaemonFailed, FrontinusError):
+        await starting
+        async with daemon.engine() as engine:
+            for network in await engine.networks(active=True):
+                await engine.destroy_network(network.uuid)
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ COMMUNITY = "demonstration"
 ADAPTER_USER = "nobody"
 DAEMON = """
 adapter_user = "{user}"
+default_network = true
 
 [adapter_arguments]
 prometheus = ["--listen", "127.0.0.1:{prometheus}"]

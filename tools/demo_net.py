@@ -1,4 +1,4 @@
-"""The demo guest's network: a tap of its own where this user may make one, so that its traffic can be counted."""
+"""The demo guest's network: the default one where the engine has it, else a tap of its own, else QEMU's user network."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 
+from frontinus.api import Engine
+
 TUNSETIFF = 0x400454CA  # linux/if_tun.h
 IFF_TAP, IFF_NO_PI = 0x0002, 0x1000
 USER = "<interface type='user'><model type='virtio'/></interface>"
@@ -18,12 +20,21 @@ TAP = """<interface type='ethernet'>
     </interface>"""
 
 
+DEFAULT = "<interface type='network'><source network='default'/><model type='virtio'/></interface>"
+
+
 @dataclass(frozen=True)
 class Network:
     """The <interface> of the guest, and the words for its kernel's command line."""
 
     xml: str
     words: dict[str, str]
+
+
+async def chosen(engine: Engine) -> Network:
+    """The engine's default network, or what there is without it."""
+    active = await engine.networks(active=True)
+    return Network(DEFAULT, {"net": "dhcp"}) if any(view.name == "default" for view in active) else network()
 
 
 def network() -> Network:

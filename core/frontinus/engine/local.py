@@ -163,7 +163,8 @@ class LocalEngine:
             record = self.world.networks.find(key)
         except NoSuchNetwork:
             return {}
-        return {"network_name": record.name, "network_uuid": record.uuid}
+        port = {"network_port_uuid": str(given["port"])} if isinstance(given.get("port"), str) else {}
+        return {"network_name": record.name, "network_uuid": record.uuid, **port}
 
 
 KINDS = {"network": "network", "nwfilter": "nwfilter", "storage-pool": "pool", "secret": "secret"}
