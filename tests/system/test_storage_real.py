@@ -7,7 +7,7 @@ import os
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,10 @@ from contract.storage_contract import MIB, StorageContract, put, take, volume
 from frontinus.api.engine import Engine
 from frontinus.api.errors import AlreadyExists, Cancelled, StorageFailed
 from frontinus.api.events import HostJobEvent
-from frontinus.domain.host import HostFacts
 from frontinus.engine.local import LocalEngine
-from frontinus.engine.world import World
 from frontinus.linux.keeper import HostKeeper
 from frontinus.linux.storage.host import LinuxStorage
-from frontinus.mock.audit import MemoryAudit
-from frontinus.mock.engine import ROOT, host_view, mock_engine
+from frontinus.mock.engine import ROOT, mock_engine
 from frontinus.mock.store import MemoryStore
 
 pytestmark = [pytest.mark.needs("root", "qemu-img")]
@@ -30,11 +27,10 @@ pytestmark = [pytest.mark.needs("root", "qemu-img")]
 
 async def linux_engine(folder: Path, store: MemoryStore | None = None) -> LocalEngine:
     """An engine whose storage is this host's and whose guests are a mock's."""
-    mock = (await mock_engine(fixture=False)).world
     run = folder / "run"
     run.mkdir(exist_ok=True)
-    world = World(mock.hypervisor, mock.resources, store or MemoryStore(), HostFacts(), host_view, MemoryAudit(), mock.node,
-                  LinuxStorage(run), HostKeeper(run))  # fmt: skip
+    mock = (await mock_engine(fixture=False)).world
+    world = replace(mock, store=store or MemoryStore(), storage=LinuxStorage(run), keeper=HostKeeper(run))
     engine = LocalEngine(world)
     await engine.start(autostart=False)
     return engine
@@ -241,17 +237,19 @@ async def test_a_pool_of_type_disk(rig: LinuxRig, tmp_path: Path, label: str) ->
 async def test_an_encrypted_volume_gets_another_secret(rig: LinuxRig) -> None:
     """The image is made with a quick key, as it takes seconds to derive an honest one."""
     session, path = rig.session, rig.folder / "v"
-    quick = ["-o", "key-secret=a,iter-time=10", "--object", "secret,id=a,data=first-key"]
-    subprocess.run(["qemu-img", "create", "-q", "-f", "luks", *quick, path, "1M"], check=True)
+    with path.open("wb") as file:
+        file.truncate(4 * MIB)
+    quick = ["luksFormat", "--batch-mode", "--type", "luks1", "--pbkdf-force-iterations", "1000", "--key-file", "-"]
+    subprocess.run(["cryptsetup", *quick, path], input=b"first-key", check=True)
+    size = (await session.refresh_pool("p")) and (await session.volume("p", "v")).capacity
     uuids = []
     for name, value in ((str(path), b"first-key"), ("other", b"second key")):
         secret = await session.define_secret(f"<secret><usage type='volume'><volume>{name}</volume></usage></secret>")
         await session.set_secret_value(secret.uuid, value)
         uuids.append(secret.uuid)
-    await session.refresh_pool("p")
     assert (await session.volume("p", "v")).encrypted
-    await session.resize_volume("p", "v", 2 * MIB)  # by the secret that is for a volume at this place
-    assert (await session.volume("p", "v")).capacity == 2 * MIB
+    await session.resize_volume("p", "v", size + MIB)  # by the secret that is for a volume at this place
+    assert (await session.volume("p", "v")).capacity == size + MIB
     await session.set_volume_secret("p", "v", uuids[1])
     assert opens(str(path), b"second key") and not opens(str(path), b"first-key")
     assert uuids[1] in await session.volume_xml("p", "v")

@@ -1,0 +1,133 @@
+"""The engine killed in the middle of work on volumes: at its next start all of it is finished or undone, no image is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import socket
+import subprocess
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from contract.storage_contract import put, volume
+from frontinus.api.engine import Engine
+from frontinus.api.errors import FrontinusError
+from frontinus.api.events import HostJobEvent
+from trial import Daemon
+
+pytestmark = pytest.mark.needs("root", "qemu-img")
+
+MIB = 2**20
+DEADLINE = 60.0
+
+
+async def prepared(engine: Engine, place: Path) -> Path:
+    """A running pool with a volume `big`, some of whose content is random."""
+    folder = place / "images"
+    await engine.define_pool(f"<pool type='dir'><name>p</name><target><path>{folder}</path></target></pool>")
+    await engine.start_pool("p", build=[])
+    await engine.create_volume("p", volume("big", size=192 * MIB))
+    with (folder / "big").open("r+b") as file:
+        for n in range(0, 192, 4):
+            file.seek(n * MIB)
+            file.write(os.urandom(3 * MIB))
+    return folder
+
+
+async def killed_during(daemon: Daemon, kind: str, call: str, *words: object) -> None:
+    """Kill the engine as soon as it says that the job of this kind runs."""
+    async with daemon.engine() as engine, aclosing(engine.watch()) as news:
+        await anext(news)
+        task = asyncio.ensure_future(getattr(engine, call)(*words))
+        async with asyncio.timeout(DEADLINE):
+            async for event in news:
+                if isinstance(event, HostJobEvent) and event.kind == kind and event.state == "running":
+                    break
+        await asyncio.sleep(random.uniform(0, 0.15))  # some way into it, wherever that is
+        await daemon.kill()
+        with contextlib.suppress(FrontinusError):
+            await task
+    await daemon.start()
+
+
+async def whole(daemon: Daemon, folder: Path) -> list[str]:
+    """What is there after a start: only volumes, all of them listed and sound, and a journal with nothing in it."""
+    async with daemon.engine() as engine:
+        listed = [one.name for one in await engine.volumes("p")]
+        assert sorted(path.name for path in folder.iterdir()) == listed
+        for one in await engine.volumes("p"):
+            if one.format == "qcow2":
+                subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", one.path], check=True)
+    assert not list((daemon.folder / "state/volume-work").iterdir())
+    return listed
+
+
+async def test_a_clone_is_whole_or_not_there(daemon: Daemon, place: Path) -> None:
+    async with daemon.engine() as engine:
+        folder = await prepared(engine, place)
+    before = (folder / "big").read_bytes()
+    for number in range(4):
+        await killed_during(daemon, "clone", "clone_volume", "p", volume(f"copy{number}", "qcow2"), "p", "big")
+        assert f"copy{number}" not in (names := await whole(daemon, folder)) or _same(
+            folder / f"copy{number}", folder / "big"
+        )
+        assert "big" in names
+    assert (folder / "big").read_bytes() == before
+
+
+def _same(copy: Path, original: Path) -> bool:
+    command = ["qemu-img", "compare", "-q", "-f", "qcow2", "-F", "raw", copy, original]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+async def test_a_wipe_that_was_begun_is_finished(daemon: Daemon, place: Path) -> None:
+    async with daemon.engine() as engine:
+        folder = await prepared(engine, place)
+    await killed_during(daemon, "wipe", "wipe_volume", "p", "big", "zero")
+    assert await whole(daemon, folder) == ["big"]
+    with (folder / "big").open("rb") as file:
+        assert not any(file.read(MIB)) and not any(file.read()[-MIB:])
+
+
+async def test_an_upload_that_breaks_off_changes_nothing(daemon: Daemon, place: Path) -> None:
+    async with daemon.engine() as engine:
+        folder = await prepared(engine, place)
+        before = (folder / "big").read_bytes()
+        descriptor = await engine.upload_volume("p", "big")
+        with socket.socket(fileno=descriptor) as sock:
+            await asyncio.to_thread(sock.sendall, b"x" * 8 * MIB)
+            await daemon.kill()
+    await daemon.start()
+    assert await whole(daemon, folder) == ["big"]
+    assert (folder / "big").read_bytes() == before
+    async with daemon.engine() as engine:  # and the next one is not hindered
+        assert await put(await engine.upload_volume("p", "big"), b"new") == b"\0"
+    assert (folder / "big").read_bytes()[:6] == b"new" + before[3:6]
+
+
+async def test_an_active_pool_is_found_again_and_a_lost_one_is_not(daemon: Daemon, place: Path) -> None:
+    async with daemon.engine() as engine:
+        await prepared(engine, place)
+        await engine.create_pool(
+            f"<pool type='dir'><name>t</name><target><path>{place}/t</path></target></pool>", build=[]
+        )
+        secret = await engine.define_secret("<secret><usage type='tls'><name>n</name></usage></secret>")
+        await engine.set_secret_value(secret.uuid, b"kept")
+        passing = await engine.define_secret(
+            "<secret ephemeral='yes'><usage type='tls'><name>m</name></usage></secret>"
+        )
+        await engine.set_secret_value(passing.uuid, b"passing")
+    await daemon.kill()
+    (place / "t").rmdir()
+    await daemon.start()
+    async with daemon.engine() as engine:
+        assert [(pool.name, pool.state) for pool in await engine.pools()] == [("p", "running")]
+        assert [one.name for one in await engine.volumes("p")] == ["big"]
+        assert [one.uuid for one in await engine.secrets()] == [secret.uuid]
+        assert await engine.secret_value(secret.uuid) == b"kept"
+    for path in place.rglob("*"):
+        assert not path.is_file() or b"passing" not in path.read_bytes()
