@@ -376,13 +376,13 @@ def test_what_only_the_plan_can_see_is_refused() -> None:
 
 
 def test_limits_name_every_field() -> None:
-    tune = """<iotune><total_bytes_sec>1</total_bytes_sec><read_iops_sec>2</read_iops_sec><write_iops_sec_max>3
-        </write_iops_sec_max><size_iops_sec>4</size_iops_sec><group_name>g</group_name>
+    tune = """<iotune><total_bytes_sec>1</total_bytes_sec><read_iops_sec>2</read_iops_sec><write_iops_sec>3
+        </write_iops_sec><write_iops_sec_max>3</write_iops_sec_max><size_iops_sec>4</size_iops_sec><group_name>g</group_name>
         <write_iops_sec_max_length>5</write_iops_sec_max_length></iotune>"""
     ctx, _ = built(file("type='raw'", tune))
     assert ctx.commands == [("block_set_io_throttle", {
         "id": "/machine/peripheral/virtio-disk0/virtio-backend", "bps": 1, "bps_rd": 0, "bps_wr": 0, "iops": 0,
-        "iops_rd": 2, "iops_wr": 0, "iops_wr_max": 3, "iops_size": 4, "iops_wr_max_length": 5, "group": "g"})]  # fmt: skip
+        "iops_rd": 2, "iops_wr": 3, "iops_wr_max": 3, "iops_size": 4, "iops_wr_max_length": 5, "group": "g"})]  # fmt: skip
 
 
 def test_one_disk_for_a_running_guest_is_the_same() -> None:

@@ -73,3 +73,38 @@ def test_a_feature_that_no_cpu_of_this_qemu_has_is_told() -> None:
     defined("disable", "sse9")
     with pytest.raises(Unsupported, match="'sse9'"):
         defined("require", "sse9")
+
+
+DISK = "<disk type='file'><source file='/a'/><target dev='vda' bus='virtio'/>{}</disk>"
+MDEV = """<hostdev mode='subsystem' type='mdev' model='vfio-pci' {}><source>
+<address uuid='53764d0e-85a0-42b4-af5c-2046b460b1dc'/></source></hostdev>"""
+
+
+@pytest.mark.parametrize(
+    ("devices", "reason"),
+    [
+        (NIC.format(1, "<acpi index='3'/>") + NIC.format(2, "<acpi index='3'/>"), "<acpi index='3'>: two devices"),
+        (NIC.format(1, "<address type='isa' iobase='0x300'/>"), "its address is of type pci"),
+        (NIC.format(1, "<target dev='sixteencharacter'/>"), "at most 15 characters"),
+        (DISK.format("<iotune><read_iops_sec_max>5</read_iops_sec_max></iotune>"), "needs a <read_iops_sec>"),
+        (DISK.format("<iotune><total_iops_sec>9</total_iops_sec><total_iops_sec_max>5</total_iops_sec_max></iotune>"),
+         "<total_iops_sec_max> needs a <total_iops_sec> that is not above it"),
+        (DISK.format("<blockio logical_block_size='600'/>"), "not a power of two between 512"),
+        (DISK.format("<blockio logical_block_size='4096' physical_block_size='512'/>"), "smaller than the logical one"),
+        (MDEV.format("ramfb='on'"), "ramfb='on' needs display='on'"),
+    ],
+)  # fmt: skip
+def test_what_qemu_would_refuse_is_refused_at_once(devices: str, reason: str) -> None:
+    with pytest.raises(InvalidXML, match=reason):
+        completed(devices)
+
+
+def test_what_is_near_a_refusal_is_fine() -> None:
+    completed(NIC.format(1, "<acpi index='3'/><target dev='fifteencharacte'/>") + NIC.format(2, "<acpi index='4'/>"))
+    completed(
+        DISK.format("<iotune><total_iops_sec>9</total_iops_sec><total_iops_sec_max>9</total_iops_sec_max></iotune>")
+    )
+    completed(DISK.format("<blockio logical_block_size='512' physical_block_size='4096'/>"))
+    with pytest.raises(InvalidXML, match="firmware='bios' keeps no state"):
+        text = document("").replace("<os>", "<os firmware='bios'><loader stateless='no'/>")
+        complete(parse_guest(text), qemu72(), host())

@@ -80,6 +80,8 @@ def _automatic(os: Os) -> Iterator[str]:
         yield "<nvram template>: cannot be given with <os firmware=...>"
     if loader is None:
         return
+    if loader.stateless is False and os.firmware == "bios":
+        yield "<loader stateless='no'>: firmware='bios' keeps no state"
     if loader.path:
         yield "<loader>: a path cannot be given with <os firmware=...>"
     for name in ("readonly", "type"):

@@ -55,6 +55,7 @@ def _reasons(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[tupl
         for reason in (*device.check(guest, caps), *acpi_index(device, caps), *rom(device), *_address(device)):
             yield device.tag, reason
     yield from _aliases(guest)
+    yield from _indexes(guest)
     yield from _boot(guest)
 
 
@@ -72,6 +73,12 @@ def _aliases(guest: Guest) -> Iterator[tuple[str, str]]:
     counts = Counter(device.alias for device in placed_devices(guest) if is_user_alias(device.alias))
     for alias in (alias for alias, count in counts.items() if count > 1):
         yield "alias", f"<alias>: '{alias}' names two devices"
+
+
+def _indexes(guest: Guest) -> Iterator[tuple[str, str]]:
+    counts = Counter(device.acpi_index for device in placed_devices(guest) if device.acpi_index)
+    for index in (index for index, count in counts.items() if count > 1):
+        yield "acpi", f"<acpi index='{index}'>: two devices have it"
 
 
 def _boot(guest: Guest) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Reasons = Iterator[str]
 MAX_LAYERS = 200
+SMALLEST_BLOCK, LARGEST_BLOCK = 512, 2**21
 DRIVES = frozenset({"ide", "fdc", "scsi", "sata"})
 """Buses whose devices have a drive address."""
 PREFIXES = {"disk": ("hd", "sd", "vd", "xvd", "ubd"), "lun": ("hd", "sd", "vd", "xvd", "ubd"), "floppy": ("fd",)}
@@ -59,6 +60,7 @@ def check_disk(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
     yield from _virtio(disk, guest, caps)
     yield from _access(disk, caps)
     yield from _identity(disk)
+    yield from _blocks(disk)
     yield from _transient(disk, guest)
     yield from _throttles(disk, guest)
     if disk.iotune is not None:
@@ -268,6 +270,15 @@ def _access(disk: Disk, caps: Capabilities) -> Reasons:
         yield "<target>: 'dpofua' is only for disks on bus scsi"
     if disk.io == "io_uring" and not caps.has_schema("blockdev-add/arg-type/driver=file/aio=io_uring"):
         yield Lacking("<driver>: io 'io_uring' is not supported by this QEMU")
+
+
+def _blocks(disk: Disk) -> Reasons:
+    """QEMU's check_block_size."""
+    for name, size in (("logical", disk.logical_block), ("physical", disk.physical_block)):
+        if size and (not SMALLEST_BLOCK <= size <= LARGEST_BLOCK or size & (size - 1)):
+            yield f"<blockio>: {name}_block_size {size} is not a power of two between {SMALLEST_BLOCK} and {LARGEST_BLOCK}"
+    if disk.logical_block and disk.physical_block and disk.physical_block < disk.logical_block:
+        yield "<blockio>: the physical block is smaller than the logical one"
 
 
 def _identity(disk: Disk) -> Reasons:

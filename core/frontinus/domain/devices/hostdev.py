@@ -290,6 +290,8 @@ class MdevHostdev(Hostdev, tag="hostdev"):
             yield Lacking(f"{name}: 'display' is not supported by this QEMU")
         if self.display and not guest.devices.graphics:
             yield f"{name}: display='on' needs a <graphics> device"
+        if self.ramfb and not self.display:
+            yield f"{name}: ramfb='on' needs display='on'"
         with_ramfb = [other for other in guest.devices.hostdevs if isinstance(other, MdevHostdev) and other.ramfb]
         if len(with_ramfb) > 1 and with_ramfb[0] is self:
             yield f"{name}: only one can have 'ramfb'"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import no_virtio_options
 from frontinus.domain.devices.interface import REFUSED, SOURCES, TAPS, Interface, is_model_name
+from frontinus.domain.devices.rules import placed
 from frontinus.domain.reasons import Lacking
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ ONLY: tuple[tuple[str, str, frozenset[str]], ...] = (
     ("ips", "<ip>", frozenset({"user"})),
 )
 """Parts that only some kinds of interface have: field, its name in XML, the kinds."""
+PLACES = {"usb-net": ("usb",), "ne2k_isa": ("isa",)}
+"""Where cards go that are not on PCI."""
+LONGEST_NAME = 15
+"""Of a network device of Linux."""
 MOST_QUEUES = 256
 """Of a tap device of Linux."""
 PROPERTIES = (
@@ -50,6 +55,9 @@ def check(card: Interface, guest: Guest, caps: Capabilities) -> Iterator[str]:
         yield from _virtio(card, caps)
     yield from _teaming(card, caps)
     yield from _user(card, caps)
+    yield from placed("<interface>", card.address, *PLACES.get(card.model or "", ("pci", "virtio-mmio", "unassigned")))
+    if card.target and len(card.target) > LONGEST_NAME:
+        yield f"<target dev='{card.target}'>: the name of a network device has at most {LONGEST_NAME} characters"
 
 
 def _source(card: Interface) -> Iterator[str]:

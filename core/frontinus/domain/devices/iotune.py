@@ -59,6 +59,7 @@ class IoTune(Model, tag="iotune"):
                 total, read, write = (getattr(self, f"{way}_{rate}_{suffix}") for way in ("total", "read", "write"))
                 if total and (read or write):
                     yield f"<iotune>: {rate}_{suffix} is limited in total and for reads or writes at the same time"
+        yield from self._check_bursts()
         if self.group_name and not self.has_limits:
             yield "<iotune>: a group without limits"
         for name, value in self.limits().items():
@@ -66,6 +67,14 @@ class IoTune(Model, tag="iotune"):
                 yield f"<iotune>: <{name}> is more than {MAX}"
             if name in LENGTHS and value > 1 and not getattr(self, name.removesuffix("_length")):
                 yield f"<iotune>: <{name}> needs <{name.removesuffix('_length')}>"
+
+    def _check_bursts(self) -> Iterator[str]:
+        """QEMU's throttle_is_valid: a burst is above a rate."""
+        limits = self.limits()
+        for name, burst in limits.items():
+            rate = name.removesuffix("_max")
+            if rate != name and burst < limits.get(rate, burst + 1):
+                yield f"<iotune>: <{name}> needs a <{rate}> that is not above it"
 
 
 class ThrottleGroup(IoTune, tag="throttlegroup"):
