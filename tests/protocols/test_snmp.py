@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import socket
 import sys
@@ -10,9 +11,12 @@ import time
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from frontinus_snmp import ber, pdu
+from frontinus_snmp.ber import Oid
 from frontinus_snmp.objects import MODULES
 from frontinus_snmp.objects.vm import VM_MIB
 from frontinus_snmp.settings import Settings, V2c
@@ -101,27 +105,59 @@ async def test_without_the_engine_no_guest_is_shown(agent: Rig) -> None:
     assert found[f"{VM}.1.2.0"] == "INTEGER: 0" and found["1.3.6.1.2.1.1.7.0"] == "INTEGER: 72"
 
 
+ROWS = int(os.environ.get("FRONTINUS_ROWS", "300"))
+
+
 async def test_rows_are_never_torn(tmp_path: Path) -> None:
-    """While guests come, go and pause, a walk is in order and every row of one answer is of one moment."""
-    async with rig(tmp_path, guests=60) as agent:
-        stop = asyncio.Event()
+    """While a hundred guests start and stop, every row of every answer is of one guest at one moment."""
+    async with rig(tmp_path, guests=ROWS, max_age=2.0) as agent:
+        stop, changes = asyncio.Event(), 0
+        uuids = {UUID(view.uuid).bytes: view.name for view in await agent.engine.guests()}
 
         async def churn() -> None:
-            number = 0
+            nonlocal changes
             while not stop.is_set():
-                name = f"guest-{number % 60:05d}"
+                name = f"guest-{changes % 100:05d}"
                 await agent.engine.destroy(name)
                 await agent.engine.start(name)
-                number += 1
-                await asyncio.sleep(0)
+                changes += 1
+                await asyncio.sleep(0.002)
 
         task = asyncio.create_task(churn())
-        for _ in range(5):
-            said = await agent.ask("snmpbulkwalk", "-Cr40", f"{VM}.1.4")  # refuses names that do not grow
-            rows = {line.partition(" ")[0].rpartition(".")[2] for line in said.splitlines()}
-            assert len(rows) == 61 and len(said.splitlines()) == 61 * 16
+        for _ in range(2):
+            rows = [row async for row in table(agent.port, (2, 3, 5, 6, 16))]
+            assert len(rows) == ROWS + 1
+            for index, (name, uuid, admin, oper, up) in rows:
+                assert uuids[uuid] == name.decode() and index == agent.link._numbers.numbers[str(UUID(bytes=uuid))]
+                assert (admin, oper) in ((b"\x01", b"\x04"), (b"\x04", b"\x0b")), "off and on at once"
+                assert oper == b"\x04" or up == b"\x00"
         stop.set()
         await task
+        print(f"{2 * ROWS} rows while guests stopped and started {changes} times")
+        assert changes > 10
+
+
+async def table(port: int, columns: tuple[int, ...]) -> AsyncIterator[tuple[int, tuple[bytes, ...]]]:
+    """vmTable row by row, many rows in an answer: the row's number and the columns' values."""
+    prefixes = [(*VM_MIB, 1, 4, 1, column) for column in columns]
+    names: list[Oid] = list(prefixes)
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+        sender.connect(("127.0.0.1", port))
+        while True:
+            bindings = b"".join(ber.varbind(ber.encode_oid(name), b"\x05\x00") for name in names)
+            request = pdu.write_community(1, COMMUNITY, pdu.write_pdu(pdu.GET_BULK, 5, 0, 30, bindings))
+            await loop.sock_sendall(sender, request)
+            data = await asyncio.wait_for(loop.sock_recv(sender, 65536), 10)
+            answer = pdu.read_community(data, pdu.version(data)[1]).pdu
+            found = [(name, value) for name, _, value in pdu.variables(answer)]
+            rows = [found[at : at + len(columns)] for at in range(0, len(found) - len(columns) + 1, len(columns))]
+            for row in rows:
+                if row[0][0][:-1] != prefixes[0]:
+                    return
+                names = [name for name, _ in row]
+                assert names == [(*prefix, row[0][0][-1]) for prefix in prefixes], "columns of different rows"
+                yield row[0][0][-1], tuple(value for _, value in row)
 
 
 # --- who may

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from frontinus_snmp.main import main
+from frontinus_snmp.roots import ROOT
 from guest_image import GuestImage
 from support.real import guest_image, place
 from support.snmp import PASSWORDS, VM, parsed, run, v3
+from support.trapped import THEIRS, Receiving, free_port, receiving
 from trial import Daemon
 
 __all__ = ["guest_image", "place"]
 pytestmark = pytest.mark.needs("root", "qemu-system-x86_64", "snmpbulkwalk", "snmptrapd")
+FRN = ".".join(map(str, ROOT))
 UUID = "e3f3b3a3-f4f4-4555-8666-97979797a7a7"
 XML = """<domain type='qemu'>
   <name>polled</name><uuid>{uuid}</uuid><memory unit='MiB'>192</memory><vcpu>1</vcpu>
@@ -27,15 +29,9 @@ XML = """<domain type='qemu'>
   <devices>
     <disk type='file'><driver name='qemu' type='raw'/><source file='{disk}'/><target dev='vda' bus='virtio'/></disk>
     <interface type='user'><mac address='52:54:00:12:34:56'/><model type='virtio'/></interface>
-    <serial type='pty'/>
+    <serial type='pty'/><memballoon model='virtio'/>
   </devices>
 </domain>"""
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def definition(place: Path, image: GuestImage) -> str:
@@ -47,10 +43,10 @@ def definition(place: Path, image: GuestImage) -> str:
 
 
 class Manager:
-    """A network manager: polls with snmpbulkwalk, receives with snmptrapd."""
+    """A network manager: polls with snmpbulkwalk, sets with snmpset, receives with snmptrapd."""
 
-    def __init__(self, port: int, trapped: Path) -> None:
-        self.port, self._trapped = port, trapped
+    def __init__(self, port: int, trapped: Receiving) -> None:
+        self.port, self.trapped = port, trapped
 
     async def walk(self, root: str = VM) -> Mapping[str, str]:
         code, said = await run("snmpbulkwalk", "-On", "-Oe", "-t", "3", *v3(), f"127.0.0.1:{self.port}", root)
@@ -60,27 +56,30 @@ class Manager:
         """Poll until an object has a value."""
         return await self.until(lambda found: found.get(name) == value)
 
-    async def until(self, condition: Callable[[Mapping[str, str]], bool]) -> Mapping[str, str]:
+    async def until(self, condition: Callable[[Mapping[str, str]], bool], root: str = VM) -> Mapping[str, str]:
         async with asyncio.timeout(60):
             while True:
-                if condition(found := await self.walk()):
+                if condition(found := await self.walk(root)):
                     return found
                 await asyncio.sleep(0.2)
 
-    async def told(self, number: int) -> str:
-        """Wait for a notification of VM-MIB; its line."""
-        async with asyncio.timeout(30):
-            while True:
-                for line in self._trapped.read_text().splitlines():
-                    if f"OID: .{VM}.0.{number}\t" in line + "\t":
-                        return line
+    async def put(self, *variables: str) -> None:
+        """Set, which must succeed."""
+        code, said = await run("snmpset", "-On", "-t", "60", "-r", "0", *v3(), f"127.0.0.1:{self.port}", *variables)
+        assert code == 0, said
+
+    async def told(self, number: int, times: int = 1) -> str:
+        """Wait for a notification of VM-MIB, told that often; its last line."""
+        async with asyncio.timeout(60):
+            while len(lines := self.trapped.lines(f"{VM}.0.{number}")) < times:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+        return lines[-1]
 
 
 @pytest.fixture
 async def daemon(place: Path) -> AsyncIterator[Daemon]:
-    """A daemon that supervises the agent, as the adapters' user."""
-    (place / "frontinus.toml").write_text('adapters = ["snmp"]\nadapter_user = "nobody"\n')
+    """A daemon that supervises the agent, as the adapters' user, whose group may manage."""
+    (place / "frontinus.toml").write_text('adapters = ["snmp"]\nadapter_user = "nobody"\ngroup = "nogroup"\n')
     daemon = Daemon(place, "--config", str(place / "frontinus.toml"))
     await daemon.start()
     try:
@@ -92,41 +91,36 @@ async def daemon(place: Path) -> AsyncIterator[Daemon]:
         await daemon.stop()
 
 
+def add(state: Path, name: str, *options: str) -> None:
+    """frontinus-snmp adduser, with the passwords on a descriptor, which it closes."""
+    reading, writing = os.pipe()
+    os.write(writing, b"\n".join(PASSWORDS))
+    os.close(writing)
+    assert (
+        main(["--state", str(state), "adduser", name, "--password-fd", str(reading), "--owner", "nobody", *options])
+        == 0
+    )
+
+
 @pytest.fixture
 async def manager(
     place: Path, daemon: Daemon, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> AsyncIterator[Manager]:
-    """The daemon's agent gets its configuration and a user while it runs, and so does snmptrapd."""
-    port, trap_port = free_port(), free_port()
-    passwords = tmp_path / "passwords"
-    passwords.write_bytes(b"\n".join(PASSWORDS))
-    (place / "state/snmp").mkdir()
-    (place / "state/snmp/snmp.toml").write_text(
-        f'listen = ["127.0.0.1:{port}"]\nmax_age = 0.5\nnotify = [{{to = "127.0.0.1:{trap_port}", user = "monitor"}}]\n'
+    """The daemon's agent gets its configuration and users while it runs, and so does snmptrapd: traps, and informs."""
+    port, trap_port, state = free_port(), free_port(), place / "state/snmp"
+    state.mkdir()
+    to = f'to = "127.0.0.1:{trap_port}"'
+    (state / "snmp.toml").write_text(
+        f'listen = ["127.0.0.1:{port}"]\nmax_age = 0.5\nnotify = [{{{to}, user = "monitor"}},'
+        f' {{{to}, user = "informer", inform = true, engine = "{THEIRS.hex()}", timeout = 5}}]\n'
     )
-    fd = os.open(passwords, os.O_RDONLY)  # adduser closes it
-    assert (
-        main(
-            ["--state", str(place / "state/snmp"), "adduser", "monitor", "--password-fd", str(fd), "--owner", "nobody"]
-        )
-        == 0
-    )
-    engine_id = capfd.readouterr().out.split()[-1]
-    (tmp_path / "snmptrapd.conf").write_text(
-        f"createUser -e 0x{engine_id} monitor SHA-256 {PASSWORDS[0].decode()} AES {PASSWORDS[1].decode()}\nauthUser log monitor\n"
-    )
-    trapped = tmp_path / "trapped"
-    receiver = await asyncio.create_subprocess_exec(
-        "snmptrapd", "-f", "-C", "-c", str(tmp_path / "snmptrapd.conf"), "-On", "-Oe", "-Lf", str(trapped),
-        f"udp:127.0.0.1:{trap_port}", env={**os.environ, "MIBS": "", "SNMP_PERSISTENT_DIR": str(tmp_path)},
-    )  # fmt: skip
-    try:
+    add(state, "informer", "--engine", THEIRS.hex())
+    add(state, "monitor", "--write-view", "everything")
+    engine_id = bytes.fromhex(capfd.readouterr().out.split()[-1])
+    async with receiving(tmp_path, trap_port, engine_id) as trapped:
         manager = Manager(port, trapped)
         await manager.sees(f"{VM}.1.2.0", "INTEGER: 0")
         yield manager
-    finally:
-        receiver.terminate()
-        await receiver.wait()
 
 
 async def test_a_real_guest_is_polled_and_tells(
@@ -142,7 +136,7 @@ async def test_a_real_guest_is_polled_and_tells(
         ]
         await engine.start("polled")
         on = await manager.sees(f"{vm}.6.1", "INTEGER: 4")
-        line = await manager.told(1)
+        line = await manager.told(1, times=2)  # a trap and an inform
         assert f'.{vm}.2.1 = STRING: "polled"' in line and f".{vm}.6.1 = INTEGER: 4" in line
         assert on[f"{vm}.13.1"] == f"INTEGER: {192 * 1024}" and on[f"{VM}.1.1.1.0"] == 'STRING: "QEMU"'
         used = f"{vm}.17.1"
@@ -160,3 +154,93 @@ async def test_a_real_guest_is_polled_and_tells(
         await engine.undefine("polled")
         await manager.sees(f"{VM}.1.2.0", "INTEGER: 0")
         assert f".{vm}.8.1 = INTEGER: 2" in await manager.told(10)
+
+
+@pytest.mark.needs("snmpset", "prometheus-snmp-exporter")
+async def test_a_real_guest_is_steered_and_judged_by_monitoring(
+    manager: Manager, daemon: Daemon, place: Path, tmp_path: Path, guest_image: GuestImage
+) -> None:
+    """By snmpset through its life; check_snmp and the SNMP exporter of Prometheus follow."""
+    state, action = f"{FRN}.1.4.1.2.1", f"{FRN}.1.4.1.4.1"
+    async with daemon.engine() as engine:
+        await engine.define(definition(place, guest_image))
+        await manager.sees(f"{VM}.1.4.1.6.1", "INTEGER: 11")
+        await manager.put(action, "i", "2", f"{FRN}.1.4.1.5.1", "i", "1")  # start, and from now on with the host
+        assert (await engine.guest("polled")).active and (await engine.guest("polled")).autostart
+        assert (await check(manager.port, f"{VM}.1.4.1.2.1", "-r", "polled"))[0] == 0
+        assert (await check(manager.port, state, "-c", "1:1"))[0] == 0
+        assert 'vmOperState{vmIndex="1",vmName="polled"} 4' in await scraped(tmp_path, manager.port)
+        await manager.put(action, "i", "4")  # pause
+        code, said = await check(manager.port, state, "-c", "1:1")
+        assert code == 2 and "CRITICAL" in said, said
+        await manager.put(state, "i", "1", f"{FRN}.1.5.1.1.1", "u", str(128 * 1024))  # run, with less memory
+        assert (await engine.guest("polled")).state == "running"
+        await manager.put(action, "i", "10")  # save
+        assert (await engine.guest("polled")).managed_save
+        await manager.told(5)
+        await manager.told(6)
+        await manager.put(action, "i", "2")
+        await manager.told(7)
+        assert (await check(manager.port, state, "-c", "1:1"))[0] == 0
+        found = await manager.until(lambda found: f"{FRN}.1.7.1.3.1.1" in found, f"{FRN}.1.7")
+        assert found[f"{FRN}.1.7.1.1.1.1"] == 'STRING: "vda"' and found[f"{FRN}.1.7.1.3.1.1"].startswith("Counter64: ")
+        await manager.put(action, "i", "9")
+        await manager.put(f"{FRN}.1.4.1.20.1", "i", "6")
+        assert not await engine.guests()
+
+
+async def check(port: int, oid: str, *options: str) -> tuple[int, str]:
+    """check_snmp's exit code and line; what it calls SHA and AES are the first kinds of these,
+    so here it passes on others' names."""
+    auth, priv = (password.decode() for password in PASSWORDS)
+    access = ["-P", "3", "-L", "authPriv", "-U", "monitor", "-a", "SHA-256", "-A", auth, "-x", "AES", "-X", priv]
+    return await run(
+        "/usr/lib/nagios/plugins/check_snmp",
+        "-H",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-t",
+        "20",
+        *access,
+        "-o",
+        oid,
+        *options,
+    )
+
+
+async def scraped(folder: Path, port: int) -> str:
+    """What prometheus-snmp-exporter says of our agent."""
+    auth, priv = (password.decode() for password in PASSWORDS)
+    (folder / "snmp.yml").write_text(f"""guests:
+  walk: [{VM}.1.4]
+  version: 3
+  auth: {{security_level: authPriv, username: monitor, password: {auth}, auth_protocol: SHA256, priv_protocol: AES,
+          priv_password: {priv}}}
+  metrics:
+  - name: vmOperState
+    oid: {VM}.1.4.1.6
+    type: gauge
+    indexes: [{{labelname: vmIndex, type: gauge}}]
+    lookups: [{{labels: [vmIndex], labelname: vmName, oid: {VM}.1.4.1.2, type: DisplayString}}]
+""")
+    web = free_port()
+    exporter = await asyncio.create_subprocess_exec(
+        "prometheus-snmp-exporter", f"--config.file={folder / 'snmp.yml'}", f"--web.listen-address=127.0.0.1:{web}",
+        stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    reader, writer = await asyncio.open_connection("127.0.0.1", web)
+                except OSError:
+                    await asyncio.sleep(0.1)
+                    continue
+                writer.write(f"GET /snmp?target=127.0.0.1:{port}&module=guests HTTP/1.0\r\n\r\n".encode())
+                said = (await reader.read()).decode()
+                writer.close()
+                return said
+    finally:
+        exporter.terminate()
+        await exporter.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from frontinus.api.errors import InvalidXML
-from frontinus.api.events import ChangedEvent, DiskChangeEvent, LifecycleEvent
+from frontinus.api.events import ChangedEvent, DiskChangeEvent, JobEvent, LifecycleEvent
 from frontinus.api.views import GuestView, Snapshot
 from frontinus_snmp import model as models
 from frontinus_snmp.details import Details, cpus, details
@@ -70,6 +70,28 @@ def test_an_engine_that_is_lost_is_no_news() -> None:
     model = connected(view())
     model.forget()
     model.take(Snapshot(generation=1, guests=(view("shutoff", "shutdown"),)))
+    assert told(model) == []
+
+
+def test_a_save_is_told_from_its_beginning_to_its_end() -> None:
+    model = connected(view())
+    model.take(JobEvent(uuid=UUID, name="g", job="1", kind="save", state="running"))
+    model.take(life("stopped", view("shutoff", "saved", job="save")))
+    model.take(JobEvent(uuid=UUID, name="g", job="1", kind="save", state="completed"))
+    model.take(ChangedEvent(uuid=UUID, name="g", guest=view("shutoff", "saved", managed_save=True)))
+    assert told(model) == [5, 6]
+    model.take(
+        LifecycleEvent(uuid=UUID, name="g", kind="started", detail="restored", guest=view("running", "restored"))
+    )
+    assert [news.facts for news in model.news][:1] == [{"vmOperState": 7}] and told(model) == [7, 1]
+
+
+def test_a_save_that_fails_is_told_as_the_guest_going_on() -> None:
+    model = connected(view())
+    model.take(JobEvent(uuid=UUID, name="g", job="1", kind="save", state="running"))
+    model.take(JobEvent(uuid=UUID, name="g", job="1", kind="save", state="failed"))
+    assert told(model) == [5, 1]
+    model.take(life("resumed", view("running", "save canceled")))
     assert told(model) == []
 
 

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
 from frontinus.api import events
 from frontinus.api.events import (
     LIFECYCLE_DETAILS,
@@ -54,6 +56,8 @@ class Entry:
     view: GuestView
     places: Places
     booted: float
+    told: int
+    """The VirtualMachineOperState that was told of last."""
     details: Details | None = None
     known: Details | None = None
     """The details read last, shown until there are new ones."""
@@ -129,6 +133,9 @@ class Model:
         if isinstance(item, CHANGES_XML):
             entry.details = None
         if isinstance(item, events.JobEvent):
+            running, ended = item.state == "running", item.state == "completed"
+            view = structs.replace(entry.view, job=item.kind if running else None)
+            self._put(view, quiet=ended)  # the end of a save is told by the guest's own events, before or after it
             self._job(item.job, item.kind, item.state)
         happened = HAPPENED.get(type(item))
         if happened is not None:
@@ -161,20 +168,21 @@ class Model:
         """A pool's view as it was asked for."""
         self._full(self.fabric.seen(pool))
 
-    def _put(self, view: GuestView) -> Entry:
-        """A guest's new view, with the notification that it makes due."""
+    def _put(self, view: GuestView, *, quiet: bool = False) -> Entry:
+        """A guest's new view, with the notification that it makes due, unless it is to be put quietly."""
         entry = self.guests.get(view.uuid)
         if entry is None:
-            entry = self.guests[view.uuid] = Entry(view, Places(), view.since)
+            entry = self.guests[view.uuid] = Entry(view, Places(), view.since, oper_state(view))
             self.changed += 1
             if self.connected and view.active:
                 self._state(view)
             return entry
-        before, now = oper_state(entry.view), oper_state(view)
+        now = oper_state(view)
         if view.active and not entry.view.active:
             entry.booted = view.since or time.time()
         entry.view = view
-        if before != now:
+        if now != entry.told and not quiet:
+            entry.told = now
             self._state(view)
         return entry
 

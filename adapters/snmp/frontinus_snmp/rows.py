@@ -337,10 +337,16 @@ def admin_state(view: GuestView) -> int:
     return 2 if view.managed_save else 4
 
 
+SAVING = "save"
+"""The job that puts a guest's memory on disk."""
+
+
 def oper_state(view: GuestView) -> int:
-    """VirtualMachineOperState."""
+    """VirtualMachineOperState. A guest is on its way to be suspended while its memory is saved, and then is suspended."""
     found = OPER_REASONS.get((view.state, view.reason)) or OPER_STATES[view.state]
-    return 6 if found == 11 and view.managed_save else found
+    if view.job == SAVING and view.active:
+        return 5
+    return 6 if found == 11 and (view.managed_save or (view.job == SAVING and view.reason == "saved")) else found
 
 
 MEDIA_TYPES = {"disk": 3, "lun": 3, "cdrom": 4, "floppy": 5}
