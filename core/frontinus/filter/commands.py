@@ -49,10 +49,10 @@ def base(table: str) -> list[Json]:
 def put(table: str, ruleset: Ruleset, addresses: Mapping[str, int | None], old: Objects) -> list[Json]:
     """Give a NIC its rules in place of those that it has. `addresses`: what was learned, with seconds to live or None."""
     new = Objects.of(ruleset)
-    made = [_add(table, "chain", name=chain) for chain in ruleset.chains]
+    made = [_add(table, "chain", name=chain) for chain in ruleset.chains if chain not in old.chains]
     made += [_add(table, "set", name=name, **spec) for name, spec in ruleset.sets.items() if name not in old.sets]
     made += [_remove(table, "element", name=name, elem=[ruleset.link]) for name in sorted(old.entries - new.entries)]
-    made += [_of("flush", table, "chain", name=chain) for chain in sorted(old.chains | new.chains)]
+    made += [_of("flush", table, "chain", name=chain) for chain in sorted(old.chains)]
     for chain, rules in ruleset.chains.items():
         made += [_add(table, "rule", chain=chain, **rule) for rule in rules]
     if ruleset.learned in new.sets:

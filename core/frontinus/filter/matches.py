@@ -8,6 +8,7 @@ Sources: RFC 826 (ARP), IEEE 802.1D clause 9 (BPDUs), linux/netfilter_bridge/ebt
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -187,7 +188,7 @@ def _plain(where: Json, value: object) -> object:
     if "base" not in where.get("payload", {}) or isinstance(value, int):
         return int(value) if isinstance(value, int) else value
     text = str(value)
-    return int(text.replace(":", ""), 16) if ":" in text else int(ipaddress.ip_address(text))
+    return int(text.replace(":", ""), 16) if ":" in text else int.from_bytes(socket.inet_aton(text), "big")
 
 
 def _masked(where: Json, value: str, mask: Any, op: str) -> list[Json] | None:

@@ -138,7 +138,8 @@ class _Network:
             if "ipset" in rule.values:
                 raise Unsupported(f"ipset '{rule.values['ipset']}': nftables cannot look into sets of ipset")
             self._rule(rule)
-        self._forget_unbegun()
+        if self._flows:
+            self._forget_unbegun()
 
     def _forget_unbegun(self) -> None:
         """Take out what asks for flows that no rule ever begins: there are none."""

@@ -94,14 +94,13 @@ def number(high: int, low: int = 0, names: Mapping[str, int] | None = None) -> C
 
 
 def _address(version: int) -> Codec[Any]:
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+
     def parse(text: str) -> str:
         try:
-            found = ipaddress.ip_address(text)
-        except ValueError:
-            found = None
-        if found is None or found.version != version or "%" in text:
-            raise ValueError(f"'{text[:60]}' is not an IPv{version} address")
-        return socket.inet_ntop(socket.AF_INET if version == 4 else socket.AF_INET6, found.packed)
+            return socket.inet_ntop(family, socket.inet_pton(family, text))
+        except (OSError, ValueError):
+            raise ValueError(f"'{text[:60]}' is not an IPv{version} address") from None
 
     return Codec(parse, str)
 

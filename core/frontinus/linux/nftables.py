@@ -8,13 +8,14 @@ Sources: libnftables(3), libnftables-json(5), linux/netfilter/nf_tables.h.
 from __future__ import annotations
 
 import ctypes
-import json
 import socket
 import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from frontinus.api.errors import HostFailed
 from frontinus.linux.netlink import BUFFER, HEADER, attributes
@@ -81,11 +82,11 @@ class Nftables:
             self._context = None
 
     def _objects(self, command: Json) -> list[dict[str, Any]]:
-        found = json.loads(self._run({"nftables": [command]}) or "{}").get("nftables", [])
+        found = msgspec.json.decode(self._run({"nftables": [command]}) or "{}").get("nftables", [])
         return [entry for entry in found if "metainfo" not in entry]
 
     def _run(self, document: Json) -> str:
-        text = json.dumps(document).encode()
+        text = msgspec.json.encode(document)
         with self._lock:
             self._threads.add(threading.get_native_id())
             failed = self._library.nft_run_cmd_from_buffer(self._context, text)
