@@ -48,6 +48,7 @@ PACKAGES = {
     "cryptsetup-bin": ("cryptsetup, which judges encrypted volumes", "ci"),
     "acl": ("setfacl and getfacl, which judge access control lists", "ci"),
     "openssl": ("certificates for tests of TLS", "ci"),
+    "gnutls-bin": ("certtool, which makes certificates that QEMU takes", "ci"),
     "systemd": ("busctl, which judges the D-Bus service", "ci"),
     "polkitd": ("decides who may do what, where an administrator asks for it", "ci"),
     "python3-dbus": ("a client in another language binding, untyped", "ci"),

@@ -6,11 +6,11 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from frontinus.api.errors import Busy, InvalidValue, WrongState
+from frontinus.api.errors import Busy, FrontinusError, InvalidValue, WrongState
 from frontinus.api.views import JobView
 
 WAIT = 30.0
@@ -47,7 +47,7 @@ class JobLock:
 
 @dataclass
 class Job:
-    """A long piece of work under way. The worker sets `processed` and `total`; `cancel` is how to abort it."""
+    """A long piece of work under way. The worker sets `processed` and `total`."""
 
     id: str
     kind: str
@@ -59,6 +59,10 @@ class Job:
     error: str | None = None
     processed: int | None = None
     total: int | None = None
+    on_abort: Callable[[], object] | None = None
+    """How to abort it, where cancelling the worker is not the way."""
+    measure: Callable[[Job], Awaitable[None]] | None = None
+    """Asks how far it is, where the worker does not say so by itself."""
 
     def view(self) -> JobView:
         progress = self.processed / self.total if self.total and self.processed is not None else None
@@ -101,6 +105,13 @@ class Jobs:
         """Views of the running and lately ended jobs, of one guest or all."""
         return [job.view() for job in (*self._ended, *self._running.values()) if guest in (None, job.guest)]
 
+    async def measure(self, guest: str | None) -> None:
+        """Have running jobs say how far they are; one that cannot stays as it was."""
+        for job in list(self._running.values()):
+            if job.measure is not None and guest in (None, job.guest):
+                with suppress(FrontinusError):
+                    await job.measure(job)
+
     @property
     def running(self) -> int:
         """How many are under way."""
@@ -121,5 +132,7 @@ class Jobs:
             if any(job_id == ended.id for ended in self._ended):
                 raise WrongState(f"job {job_id} has ended")
             raise InvalidValue(f"no job '{job_id}'", field="job")
-        if job.task is not None:
+        if job.on_abort is not None:
+            job.on_abort()
+        elif job.task is not None:
             job.task.cancel()

@@ -14,7 +14,9 @@ from frontinus.engine import pools
 from frontinus.engine.access import ByRole, Details, Policy, Sight, described, guest_details
 from frontinus.engine.addresses import Addresses
 from frontinus.engine.agent import AgentDesk
+from frontinus.engine.backups import Backups
 from frontinus.engine.blockjobs import BlockJobs
+from frontinus.engine.checkpoints import Checkpoints
 from frontinus.engine.definitions import Definitions
 from frontinus.engine.filtering import load_filters
 from frontinus.engine.filters import Filters
@@ -53,7 +55,9 @@ class JobDesk:
         self.world = world
 
     async def jobs(self, guest: str | None = None) -> list[JobView]:
-        return self.world.jobs.of(self.world.guests.find(guest).uuid if guest else None)
+        uuid = self.world.guests.find(guest).uuid if guest else None
+        await self.world.jobs.measure(uuid)
+        return self.world.jobs.of(uuid)
 
     async def abort_job(self, job: str) -> None:
         self.world.jobs.abort(job)
@@ -70,7 +74,8 @@ class LocalEngine:
                     Statistics(world), Inventory(world, self.policy.name), JobDesk(world), Placement(world), Limiting(world),
                     Throttling(world), Inspection(world), AgentDesk(world), NodeDesk(world), Pools(world), Volumes(world),
                     Transfers(world), Secrets(world), Networks(world), Addresses(world), BlockJobs(world),
-                    Filters(world), Rekeying(world), Snapshots(world))  # fmt: skip
+                    Filters(world), Rekeying(world), Snapshots(world),
+                    Checkpoints(world), Backups(world))  # fmt: skip
         self._use_cases: dict[str, Callable[..., object]] = pending() | {
             name: getattr(service, name) for service in services for name in PERMISSIONS if hasattr(service, name)
         }

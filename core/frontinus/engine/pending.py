@@ -6,11 +6,8 @@ import inspect
 from collections.abc import Callable
 
 from frontinus.api.errors import Unsupported
-from frontinus.api.snapshots import SnapshotCalls
 
-CONCERNS: tuple[type, ...] = (
-    SnapshotCalls,
-)  # fmt: skip
+CONCERNS: tuple[type, ...] = ()
 """Those of which the engine lacks something; a use case that it has takes the place of the one here."""
 
 

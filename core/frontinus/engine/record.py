@@ -12,7 +12,7 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.guest import Guest
 from frontinus.engine.books import Books
 from frontinus.engine.jobs import JobLock
-from frontinus.engine.works import Works
+from frontinus.engine.works import BackupState, Works
 from frontinus.ports import RunningGuest
 
 
@@ -39,6 +39,7 @@ class Running:
     hidden: bool = False
     """It is there only for work on the images of a guest that is off: nobody is told of it."""
     works: Works = field(default_factory=Works)
+    backup: BackupState | None = None
 
 
 @dataclass

@@ -10,7 +10,7 @@ from frontinus.api.views import State
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.engine.record import Record
-from frontinus.engine.works import Work
+from frontinus.engine.works import BackupState, Work
 from frontinus.ports import RunRecord, StateStore
 
 
@@ -31,6 +31,7 @@ class RunState(msgspec.Struct, kw_only=True):
     redefined: bool = False
     hidden: bool = False
     works: list[Work] = []
+    backup: BackupState | None = None
 
     def guest(self) -> Guest:
         return parse_guest(self.xml)
@@ -54,7 +55,7 @@ async def save_running(store: StateStore, record: Record, *, soon: Soon | None =
         uuid=record.uuid, name=record.name, folder=running.process.record.folder,
         xml=format_guest(running.guest, active=True, secrets=True), state=name, reason=reason,
         since=time.time() if soon else record.since, process=running.process.record, undo=running.undo, tainted=running.tainted,
-        redefined=running.redefined, hidden=running.hidden, works=running.works.to_keep(),
+        redefined=running.redefined, hidden=running.hidden, works=running.works.to_keep(), backup=running.backup,
     )  # fmt: skip
     await write(store, state)
 

@@ -147,7 +147,7 @@ async def _online(world: World, record: Record, running: Running, wanted: Domain
     if wanted.memory == "internal":
         await _save_inside(world, record, running, wanted)
         return
-    async with _frozen(running, asked="quiesce" in flags):
+    async with frozen(running, asked="quiesce" in flags):
         if wanted.memory_file is not None:
             await _save_memory(record, running, wanted.memory_file, live="live" in flags)
         if "reuse-external" not in flags:
@@ -181,7 +181,7 @@ async def run_job(world: World, running: Running, verb: str, name: str, disks: S
 
 
 @asynccontextmanager
-async def _frozen(running: Running, *, asked: bool) -> AsyncIterator[None]:
+async def frozen(running: Running, *, asked: bool) -> AsyncIterator[None]:
     """The guest's file systems frozen by its agent, and thawed whatever happens. Raises AgentUnavailable."""
     if not asked:
         yield

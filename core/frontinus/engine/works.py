@@ -31,7 +31,13 @@ class Work(msgspec.Struct, kw_only=True):
     delete: bool = False
     made: list[str] = []
     resume: bool = False
-    checkpoint: str | None = None
+
+
+class BackupState(msgspec.Struct, kw_only=True):
+    """A backup under way: its document, and the files that were made for it."""
+
+    xml: str
+    made: list[str] = []
 
 
 class Works:
@@ -58,6 +64,10 @@ class Works:
 
     def add(self, work: Work) -> None:
         self._known[work.job] = work
+
+    def begun(self, job: str) -> None:
+        """The hypervisor has the job."""
+        self._known[job].phase = "running"
 
     def to_keep(self) -> list[Work]:
         """Those that a later engine must know."""

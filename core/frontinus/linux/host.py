@@ -37,6 +37,8 @@ def probe_facts(paths: Paths, *, session: bool = False, root: Path = ROOT) -> Ho
         default_hugepage=memory.get("Hugepagesize"),
         cpu_vendor=cpuinfo.get("vendor_id"),
         paths=paths,
+        tls=_certificates(Path(paths.state, "pki")),
+        tls_verify=frozenset({"backup"}),
         firmware=read_firmware([*(root / folder for folder in FOLDERS), *([_user_firmware()] if session else [])]),
         render_nodes=devices.read_render_nodes(root),
         sysinfo=read_sysinfo(root),
@@ -48,6 +50,15 @@ def probe_facts(paths: Paths, *, session: bool = False, root: Path = ROOT) -> Ho
         users=devices.read_accounts(root / "etc/passwd"),
         groups=devices.read_accounts(root / "etc/group"),
     )
+
+
+def _certificates(folder: Path) -> dict[str, str]:
+    """The folders of X.509 credentials that an administrator made, by their use: default, vnc, backup...
+
+    They lie where guests' users can pass: each is let at those that its guest uses.
+    """
+    found = folder.glob("*/ca-cert.pem") if folder.is_dir() else ()
+    return {path.parent.name: str(path.parent) for path in found}
 
 
 def _moment(root: Path) -> Moment:

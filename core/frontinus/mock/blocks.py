@@ -70,7 +70,10 @@ class MockBlocks:
                              "speed": 0}) for one in disks]  # fmt: skip
         return DevicePlan("", (), (*self.mark(marks).steps, *jobs))
 
-    def end_backup(self, disks: Sequence[Saved], service: Service | None) -> Sequence[DevicePlan]:
+    def stop_serving(self, disks: Sequence[Saved], service: Service | None) -> Sequence[DevicePlan]:
+        return ()
+
+    def end_backup(self, disks: Sequence[Saved]) -> Sequence[DevicePlan]:
         return ()
 
     def state(self, verb: StateVerb, job: str, name: str, disks: Sequence[Disk]) -> DevicePlan:

@@ -116,8 +116,11 @@ class BlockPlanner(Protocol):
     def backup(self, disks: Sequence[Saved], marks: Marks, service: Service | None) -> DevicePlan:
         """Start the jobs of a backup, with bitmaps for a checkpoint, at one moment; with a service the exports too."""
 
-    def end_backup(self, disks: Sequence[Saved], service: Service | None) -> Sequence[DevicePlan]:
-        """What is left of a backup whose jobs have ended: each step by itself, since some may be done."""
+    def stop_serving(self, disks: Sequence[Saved], service: Service | None) -> Sequence[DevicePlan]:
+        """End the exports, before the jobs behind them: each step by itself, since some may be done."""
+
+    def end_backup(self, disks: Sequence[Saved]) -> Sequence[DevicePlan]:
+        """What is left of a backup whose jobs have ended: each step by itself."""
 
     def state(self, verb: StateVerb, job: str, name: str, disks: Sequence[Disk]) -> DevicePlan:
         """Save, load or delete devices, memory and disks as a snapshot inside the images; the first disk has the memory."""

@@ -219,17 +219,20 @@ class QemuBlocks:
         ctx.need(Listener(service.path, number))
         return {"type": "fd", "data": {"str": f"backup{number}"}}, ((f"backup{number}", number),)
 
-    def end_backup(self, disks: Sequence[Saved], service: Service | None) -> Sequence[DevicePlan]:
-        steps = []
-        if service is not None:
-            steps += [Step("block-export-del", {"id": one.job, "mode": "hard"}) for one in disks]
-            steps.append(Step("nbd-server-stop", {}))
-            steps += [Step("object-del", {"id": name}) for name in (TLS, f"{TLS}-secret0")] if service.tls else []
-        for one in disks:
-            if one.bitmap is not None:
-                steps.append(Step("block-dirty-bitmap-remove", {"node": top_node(one.disk), "name": one.mark}))
+    def stop_serving(self, disks: Sequence[Saved], service: Service | None) -> Sequence[DevicePlan]:
+        if service is None:
+            return ()
+        steps = [Step("block-export-del", {"id": one.job, "mode": "hard"}) for one in disks]
+        steps.append(Step("nbd-server-stop", {}))
+        if service.tls:
+            steps += [Step("object-del", {"id": name}) for name in (TLS, f"{TLS}-secret0")]
+        return [DevicePlan("backup", (), (step,)) for step in steps]
+
+    def end_backup(self, disks: Sequence[Saved]) -> Sequence[DevicePlan]:
+        removals = [Step("block-dirty-bitmap-remove", {"node": top_node(one.disk), "name": one.mark})
+                    for one in disks if one.bitmap is not None]  # fmt: skip
         closing = [plan for one in disks for plan in self.close([one.layer])]
-        return [*(DevicePlan("backup", (), (step,)) for step in steps), *closing]
+        return [*(DevicePlan("backup", (), (step,)) for step in removals), *closing]
 
     def close(self, layers: Sequence[BackingStore]) -> Sequence[DevicePlan]:
         plans = []

@@ -23,6 +23,10 @@ FILES: Mapping[str, str] = {
     " domiftune blkdeviotune perf",
     "inside": "dump domcontrol domblkerror domlabels domhostname domtime domfsinfo domfsfreeze domfsthaw domfstrim"
     " guestvcpus set-user-password guestinfo",
+    "snapshots": "snapshot-create snapshot-create-as snapshot-list snapshot-info snapshot-dumpxml snapshot-current snapshot-parent"
+    " snapshot-revert snapshot-delete snapshot-edit checkpoint-create checkpoint-create-as checkpoint-list checkpoint-info"
+    " checkpoint-dumpxml checkpoint-parent checkpoint-delete backup-begin backup-dumpxml",
+    "blockjobs": "blockcopy blockcommit blockpull blockjob domblkthreshold",
     "filters": "nwfilter-list nwfilter-dumpxml nwfilter-define nwfilter-undefine nwfilter-edit nwfilter-binding-list"
     " nwfilter-binding-dumpxml nwfilter-binding-create nwfilter-binding-delete",
     "pools": "pool-list pool-info pool-dumpxml pool-define pool-define-as pool-create pool-create-as pool-build pool-start"

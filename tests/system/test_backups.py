@@ -1,0 +1,258 @@
+"""Checkpoints and backups of real guests that write meanwhile: what was saved is the disk of one moment."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from frontinus.api.engine import Engine
+from frontinus.api.errors import Busy, InvalidXML, NoSuchCheckpoint, WrongState
+from guest_image import GuestImage
+from support.disks import MIB, bare_xml, content, disk, eventually, guest_xml, image, writing, written_out
+from trial import Daemon
+
+
+@pytest.fixture
+async def engine(daemon: Daemon) -> AsyncIterator[Engine]:
+    async with daemon.engine() as engine:
+        yield engine
+
+
+def checkpoint(name: str) -> str:
+    return f"<domaincheckpoint><name>{name}</name></domaincheckpoint>"
+
+
+def push(target: Path, since: str = "", kind: str = "qcow2") -> str:
+    start = f"<incremental>{since}</incremental>" if since else ""
+    return f"""<domainbackup mode='push'>{start}<disks><disk name='vda' type='file'><target file='{target}'/>
+        <driver type='{kind}'/></disk></disks></domainbackup>"""
+
+
+async def done(engine: Engine, guest: str) -> str:
+    """The state of the newest backup once it has ended."""
+
+    async def ended() -> str:
+        jobs = [job for job in await engine.jobs(guest) if job.kind == "backup"]
+        newest = max(jobs, key=lambda job: int(job.id))
+        return newest.state if newest.state != "running" else ""
+
+    return str(await eventually(ended, "the backup does not end"))
+
+
+async def at_a_moment(engine: Engine, path: Path, xml: str, mark: str | None, *, top: Path | None = None) -> str:
+    """Begin a backup while the guest is stopped, to know what it must hold, and let the guest write on at once."""
+    await engine.suspend("real")
+    now = content(top or path)
+    await engine.begin_backup("real", xml, checkpoint(mark) if mark else None)
+    await engine.resume("real")
+    return now
+
+
+async def test_pushed_full_and_incremental_under_load(engine: Engine, place: Path, guest_image: GuestImage) -> None:
+    path = image(place / "a.qcow2", 8 * MIB)
+    await engine.define(guest_xml(place, guest_image, disk(path), "write"))
+    await engine.start("real")
+    await writing(engine, "real")
+    full, one, two = (place / name for name in ("full.qcow2", "one.qcow2", "two.qcow2"))
+    first = await at_a_moment(engine, path, push(full), "c1")
+    assert await done(engine, "real") == "completed"
+    await writing(engine, "real", MIB // 2)
+    second = await at_a_moment(engine, path, push(one, "c1"), "c2")
+    assert await done(engine, "real") == "completed"
+    size = etree.fromstring(await engine.checkpoint_xml("real", "c2", sizes=True)).find("disks/disk").get("size")
+    assert 0 < int(str(size)) <= 8 * MIB
+    await engine.create_snapshot("real", "<domainsnapshot><name>s</name></domainsnapshot>", ["disk-only"])
+    await writing(engine, "real", MIB // 2)
+    third = await at_a_moment(engine, path, push(two, "c2"), None, top=place / "a.s")
+    assert await done(engine, "real") == "completed"
+    assert len({first, second, third}) == 3
+    assert content(full) == first and one.stat().st_size < 8 * MIB + MIB
+    assert content(one, base=full) == second, "the first increment does not restore the disk"
+    subprocess.run(["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", str(full), str(one)], check=True)
+    assert content(two, base=one) == third, "what was recorded before the snapshot is lost"
+    # the restored image boots: it is the disk
+    await engine.destroy("real")
+
+
+async def test_checkpoints(engine: Engine, place: Path, guest_image: GuestImage) -> None:
+    path = image(place / "a.qcow2", 8 * MIB)
+    await engine.define(guest_xml(place, guest_image, disk(path), "write"))
+    with pytest.raises(WrongState):
+        await engine.create_checkpoint("real", checkpoint("c1"))
+    await engine.start("real")
+    for name in ("c1", "c2", "c3"):
+        await engine.create_checkpoint("real", checkpoint(name))
+    await writing(engine, "real")
+    assert [(c.name, c.parent, c.current) for c in await engine.checkpoints("real")] == [
+        ("c1", None, False), ("c2", "c1", False), ("c3", "c2", True)]  # fmt: skip
+    await engine.delete_checkpoint("real", "c2")
+    assert [(c.name, c.parent) for c in await engine.checkpoints("real")] == [("c1", None), ("c3", "c1")]
+    with pytest.raises(NoSuchCheckpoint):
+        await engine.begin_backup("real", push(place / "x", "c2"))
+    await written_out(engine, "real")
+    await engine.destroy("real", graceful=True)
+    assert bitmaps(path) == {"c1", "c3"}, "what was recorded does not outlive the guest's process"
+    await engine.delete_checkpoint("real", "c1")
+    assert bitmaps(path) == {"c3"} and not (await engine.guest("real")).active
+    xml = await engine.checkpoint_xml("real", "c3")
+    await engine.delete_checkpoint("real", "c3", ["metadata-only"])
+    await engine.create_checkpoint("real", xml, ["redefine"])
+    await engine.delete_checkpoint("real", "c3")
+    assert bitmaps(path) == set()
+
+
+def bitmaps(path: Path) -> set[str]:
+    done = subprocess.run(["qemu-img", "info", "-U", "--output=json", str(path)], check=True, capture_output=True)
+    return {one["name"] for one in json.loads(done.stdout)["format-specific"]["data"].get("bitmaps", [])}
+
+
+async def test_raw_disks_keep_no_bitmaps(engine: Engine, place: Path) -> None:
+    path = image(place / "a.img", kind="raw")
+    await engine.define(bare_xml(disk(path, kind="raw")))
+    await engine.start("bare")
+    with pytest.raises(InvalidXML, match="keeps no bitmaps"):
+        await engine.create_checkpoint("bare", checkpoint("c"))
+    await engine.begin_backup("bare", push(place / "b.img", kind="raw"))
+    assert await done(engine, "bare") == "completed" and content(place / "b.img", "raw") == content(path, "raw")
+
+
+def pull(server: str, scratch: Path, since: str = "") -> str:
+    start = f"<incremental>{since}</incremental>" if since else ""
+    return f"""<domainbackup mode='pull'>{start}<server {server}/><disks><disk name='vda' type='file'>
+        <scratch file='{scratch}'/></disk></disks></domainbackup>"""
+
+
+def pulled(place: Path, graph: dict[str, object], *objects: str) -> str:
+    """The checksum of an export."""
+    raw = place / "pulled.raw"
+    extra = [word for one in objects for word in ("--object", one)]
+    subprocess.run(["qemu-img", "convert", *extra, "-O", "raw", "json:" + json.dumps(graph), str(raw)], check=True)
+    try:
+        return content(raw, "raw")
+    finally:
+        raw.unlink()
+
+
+async def test_pulled_by_nbd_under_load(engine: Engine, place: Path, guest_image: GuestImage) -> None:
+    path, socket, scratch = image(place / "a.qcow2", 8 * MIB), place / "nbd.sock", place / "scratch.qcow2"
+    await engine.define(guest_xml(place, guest_image, disk(path), "write"))
+    await engine.start("real")
+    await engine.create_checkpoint("real", checkpoint("c1"))
+    await writing(engine, "real", MIB // 2)
+    now = await at_a_moment(engine, path, pull(f"transport='unix' socket='{socket}'", scratch, "c1"), "c2")
+    await writing(engine, "real", 2 * MIB)
+    server = {"type": "unix", "path": str(socket)}
+    export: dict[str, object] = {"driver": "nbd", "server": server, "export": "vda"}
+    assert pulled(place, {"driver": "raw", "file": export}) == now, "the export follows the guest"
+    dirty = {"driver": "raw", "file": {**export, "x-dirty-bitmap": "qemu:dirty-bitmap:backup-vda"}}
+    mapped = subprocess.run(
+        ["qemu-img", "map", "--output=json", "json:" + json.dumps(dirty)], check=True, capture_output=True
+    )
+    changed = [one for one in json.loads(mapped.stdout) if not one["data"]]
+    assert changed and sum(one["length"] for one in changed) < 8 * MIB
+    assert "exportname='vda'" in await engine.backup_xml("real")
+    await abort(engine, "real")
+    with pytest.raises(WrongState):
+        await engine.backup_xml("real")
+    assert not socket.exists() and not scratch.exists() and await engine.block_jobs("real") == []
+    await engine.begin_backup("real", pull(f"transport='unix' socket='{socket}'", scratch))
+    await abort(engine, "real")
+
+
+async def abort(engine: Engine, guest: str) -> None:
+    (job,) = [job for job in await engine.jobs(guest) if job.kind == "backup" and job.state == "running"]
+    await engine.abort_job(job.id)
+    assert await done(engine, guest) in ("completed", "cancelled")
+
+
+@pytest.mark.needs("certtool")
+async def test_pulled_with_tls(engine: Engine, daemon: Daemon, place: Path) -> None:
+    """Only who shows a certificate of the same authority gets the disk."""
+    folder = place / "state/pki/backup"
+    certificates(folder)
+    await daemon.stop()
+    await daemon.start()
+    async with daemon.engine() as engine:
+        path, scratch = image(place / "a.qcow2"), place / "scratch.qcow2"
+        await engine.define(bare_xml(disk(path)))
+        await engine.start("bare")
+        xml = pull(f"transport='unix' socket='{place}/nbd.sock' tls='yes'", scratch)
+        await engine.begin_backup("bare", xml)
+        server = {"type": "unix", "path": f"{place}/nbd.sock"}
+        bare: dict[str, object] = {"driver": "nbd", "server": server, "export": "vda"}
+        with pytest.raises(subprocess.CalledProcessError):
+            pulled(place, {"driver": "raw", "file": bare})
+        client = f"tls-creds-x509,id=tls0,dir={folder},endpoint=client,verify-peer=yes"
+        graph = {"driver": "raw", "file": {**bare, "tls-creds": "tls0", "tls-hostname": "localhost"}}
+        assert pulled(place, graph, client) == content(path)
+        await abort(engine, "bare")
+        await engine.destroy("bare")
+
+
+def certificates(folder: Path) -> None:
+    """An authority, a server and a client, in one folder."""
+    folder.mkdir(parents=True)
+    folder.parent.chmod(0o755)
+
+    def run(*words: str) -> None:
+        subprocess.run(["certtool", "--sec-param", "low", *words], check=True, capture_output=True, cwd=folder)
+
+    for name in ("ca", "server", "client"):
+        run("--generate-privkey", "--outfile", f"{name}-key.pem")
+    (folder / "ca.info").write_text("cn = ca\nca\ncert_signing_key\n")
+    run("--generate-self-signed", "--load-privkey", "ca-key.pem", "--template", "ca.info", "--outfile", "ca-cert.pem")
+    for name, use in (("server", "tls_www_server"), ("client", "tls_www_client")):
+        (folder / f"{name}.info").write_text(
+            f"cn = localhost\ndns_name = localhost\n{use}\nencryption_key\nsigning_key\n"
+        )
+        run("--generate-certificate", "--load-privkey", f"{name}-key.pem", "--load-ca-certificate", "ca-cert.pem",
+            "--load-ca-privkey", "ca-key.pem", "--template", f"{name}.info", "--outfile", f"{name}-cert.pem")  # fmt: skip
+
+
+async def test_aborted_push_leaves_nothing(engine: Engine, place: Path) -> None:
+    path, target = image(place / "a.qcow2", 64 * MIB), place / "b.qcow2"
+    subprocess.run(
+        ["qemu-io", "-f", "qcow2", "-c", "write -P 5 0 64M", str(path)], check=True, stdout=subprocess.DEVNULL
+    )
+    tune = "<iotune><total_bytes_sec>1000000</total_bytes_sec></iotune>"
+    await engine.define(bare_xml(disk(path).replace("<target", f"{tune}<target")))
+    await engine.start("bare")
+    await engine.begin_backup("bare", push(target))
+    with pytest.raises(Busy):
+        await engine.begin_backup("bare", push(place / "c.qcow2"))
+    with pytest.raises(Busy):
+        await engine.block_pull("bare", "vda")
+    (view,) = await engine.block_jobs("bare")
+    assert (view.disk, view.kind) == ("vda", "backup")
+    await abort(engine, "bare")
+    assert not target.exists() and await engine.block_jobs("bare") == []
+    assert (await engine.guest("bare")).state == "running"
+
+
+@pytest.mark.needs("mount")
+async def test_a_push_to_a_full_disk_fails(engine: Engine, place: Path) -> None:
+    small = place / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=0755", "none", str(small)], check=True)
+    try:
+        path = image(place / "a.qcow2", 8 * MIB)
+        subprocess.run(
+            ["qemu-io", "-f", "qcow2", "-c", "write -P 5 0 8M", str(path)], check=True, stdout=subprocess.DEVNULL
+        )
+        was = content(path)
+        await engine.define(bare_xml(disk(path)))
+        await engine.start("bare")
+        await engine.begin_backup("bare", push(small / "b.qcow2"), checkpoint("c1"))
+        assert await done(engine, "bare") == "failed"
+        assert not (small / "b.qcow2").exists() and content(path) == was
+        assert (await engine.guest("bare")).state == "running"
+        await engine.begin_backup("bare", push(place / "b.qcow2", "c1"))
+        assert await done(engine, "bare") == "completed"
+        await engine.destroy("bare")
+    finally:
+        subprocess.run(["umount", str(small)], check=True)

@@ -1,0 +1,113 @@
+"""The commands on snapshots, checkpoints, backups and block jobs, on a mock engine: words in, words out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from frontinus.api.errors import InvalidValue
+from frontinus.client.commands import find
+from frontinus.client.commands.base import Output
+from frontinus.client.main import make_parser, options_first
+from frontinus.domain.host import Paths
+from frontinus.mock.engine import ROOT, mock_engine
+from support.guests import document
+
+DISK = "<disk type='file'><driver name='qemu' type='qcow2'/><source file='/a.qcow2'/><target dev='vda' bus='virtio'/></disk>"
+Run = Callable[[str], Awaitable[str]]
+
+
+@pytest.fixture
+async def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Run]:
+    local = await mock_engine(
+        Paths(*(str(tmp_path / n) for n in ("config", "state", "run", "log", "cache"))), fixture=False
+    )
+    engine = local.session(ROOT)
+    await engine.define(document(DISK))
+
+    async def run(line: str) -> str:
+        """What a command prints, and its exit code if that is not 0."""
+        words = shlex.split(line)
+        if words[0] == "start":
+            await engine.start("test")
+            return ""
+        row = find(words[0])
+        assert row is not None and row.run is not None
+        options = make_parser([row]).parse_args(options_first(row, words))
+        code = await row.run(engine, options, Output(json=options.json))
+        return capsys.readouterr().out.rstrip() + (f" [{code}]" if code else "")
+
+    yield run
+    await local.stop()
+
+
+async def test_snapshots(run: Run) -> None:
+    assert await run("snapshot-create-as test one 'the first'") == "Domain snapshot one created"
+    assert (
+        await run("snapshot-create-as test two --diskspec vda,snapshot=external,file=/x,,y")
+        == "Domain snapshot two created"
+    )
+    assert "<source file='/x,y'/>" in await run("snapshot-dumpxml test two")
+    assert await run("snapshot-list test --tree") == "one\n  |\n  +- two"
+    assert await run("snapshot-list test --name --leaves") == "two"
+    assert "two    " in await run("snapshot-list test --parent")
+    info = await run("snapshot-info test one")
+    assert "Current:" in info and "Descendants:  1" in info.replace("Descendants:   1", "Descendants:  1")
+    assert await run("snapshot-current test --name") == "two"
+    assert (
+        await run("snapshot-parent test two") == "one"
+        and await run("snapshot-parent test one") == "'one' has no parent [1]"
+    )
+    assert await run("snapshot-revert test one --force") == "Domain snapshot one reverted"
+    assert await run("snapshot-current test --name") == "one"
+    assert await run("snapshot-current test two") == "Snapshot two set as current"
+    assert await run("snapshot-delete test two --metadata") == "Domain snapshot two deleted"
+    assert await run("snapshot-delete test one --children-only") == "Domain snapshot one children deleted"
+    assert '"name":"one"' in await run("snapshot-list test --json")
+
+
+async def test_documents_from_words(run: Run) -> None:
+    assert await run("snapshot-create-as test n --memspec /m --print-xml") == (
+        "<domainsnapshot><name>n</name><memory file=\"/m\"/></domainsnapshot>")  # fmt: skip
+    assert await run("checkpoint-create-as test c --diskspec vda,checkpoint=bitmap,bitmap=b --print-xml") == (
+        '<domaincheckpoint><name>c</name><disks><disk name="vda" checkpoint="bitmap" bitmap="b"></disk></disks></domaincheckpoint>'
+    )
+    with pytest.raises(InvalidValue):
+        await run("snapshot-create-as test n --diskspec vda,colour=red")
+
+
+async def test_editing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    await run("snapshot-create-as test one old")
+    monkeypatch.setenv("VISUAL", "sed -i s/old/new/")
+    assert await run("snapshot-edit test one") == "Snapshot one edited."
+    assert "<description>new</description>" in await run("snapshot-dumpxml test one")
+    assert await run("snapshot-edit test one") == "Snapshot one not changed."
+
+
+async def test_checkpoints_and_backups(run: Run, tmp_path: Path) -> None:
+    await run("start")
+    assert await run("checkpoint-create-as test c1") == "Domain checkpoint c1 created"
+    assert await run("checkpoint-list test --name") == "c1"
+    assert "size='0'" in await run("checkpoint-dumpxml test c1 --size --no-domain")
+    assert await run("checkpoint-parent test c1") == "'c1' has no parent [1]"
+    mark = tmp_path / "mark.xml"
+    mark.write_text("<domaincheckpoint><name>c2</name></domaincheckpoint>")
+    backup = tmp_path / "backup.xml"
+    backup.write_text("<domainbackup><incremental>c1</incremental></domainbackup>")
+    assert await run(f"backup-begin test {backup} {mark} --wait") == "Backup started\nbackup: completed"
+    assert "Parent:" in await run("checkpoint-info test c2")
+    assert await run("checkpoint-delete test c1 --children") == "Domain checkpoint c1 deleted"
+
+
+async def test_block_jobs(run: Run) -> None:
+    await run("start")
+    assert await run("blockjob test vda") == "No current block job for vda"
+    assert await run("blockcopy test vda /copy --format raw --bandwidth 2") == "Block Copy started"
+    assert await run("blockjob test vda") == "Block Copy: [100 %]    Bandwidth limit: 2097152 bytes/s"
+    assert await run("blockjob test vda --pivot") == ""
+    assert (await run("blockcopy test vda --dest /other --format qcow2 --pivot")).endswith("Successfully pivoted")
+    assert (await run("blockpull test vda --wait")).endswith("Block Pull: done")
+    assert await run("domblkthreshold test vda 1MiB") == ""
