@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from frontinus.api.identity import Identity
 from frontinus_cim import request as requests
@@ -25,11 +27,17 @@ log = logging.getLogger(__name__)
 
 READ_SECONDS = 20.0
 """How long a client may take to send its request."""
+HEADER_SECONDS = 20.0
+"""How long a connection may take to its first request."""
 IDLE_SECONDS = 60.0
 MOST_HEADERS = 16 * 1024
 PATHS = ("/cimom", "/")
 TYPES = ("application/xml", "text/xml")
-NAMESPACE_OF_HEADERS = "http://www.dmtf.org/cim/mapping/http/v1.0"
+ANSWER = {
+    "Content-Type": 'application/xml; charset="utf-8"',
+    "Cache-Control": "no-cache",
+    "CIMOperation": "MethodResponse",
+}
 
 
 class Refusal(Exception):
@@ -40,18 +48,65 @@ class Refusal(Exception):
         super().__init__(status)
 
 
+class Connection(RequestHandler):
+    """A connection that counts, and that must send its first request in time."""
+
+    def __init__(self, server: Bounded, **settings: Any) -> None:
+        super().__init__(server, **settings)
+        self._server, self._counted = server, False
+        self._first: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        if self._server.open >= self._server.most:
+            transport.abort()
+            return
+        self._server.open += 1
+        self._counted = True
+        self._first = asyncio.get_running_loop().call_later(HEADER_SECONDS, transport.abort)
+        super().connection_made(transport)
+
+    def began(self) -> None:
+        """A request's headers are complete."""
+        if self._first is not None:
+            self._first.cancel()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._counted:
+            self._counted = False
+            self._server.open -= 1
+            self.began()
+            super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._counted:
+            super().data_received(data)
+
+
+class Bounded(web.Server):
+    """A server with no more than so many connections."""
+
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], most: int, **settings: Any
+    ) -> None:
+        super().__init__(handler, **settings)
+        self.most, self.open, self._settings = most, 0, settings
+
+    def __call__(self) -> Connection:
+        return Connection(self, loop=asyncio.get_running_loop(), **self._settings)
+
+
 class Front:
     """The HTTP side of a service."""
 
     def __init__(self, service: Service, access: Access, *, connections: int = 128) -> None:
         self.service, self.access = service, access
         self._most = connections
-        self._open = 0
         self._runner: web.ServerRunner | None = None
 
     async def listen(self, addresses: Sequence[tuple[str, int]], context: ssl.SSLContext | None) -> list[int]:
         """Open the ports; returns them in order. Raises OSError."""
-        server = web.Server(self._handle, max_line_size=MOST_HEADERS, max_field_size=MOST_HEADERS,
+        server = Bounded(self._handle, self._most, max_line_size=MOST_HEADERS, max_field_size=MOST_HEADERS,
                             keepalive_timeout=IDLE_SECONDS, lingering_time=2.0, access_log=None)  # fmt: skip
         self._runner = web.ServerRunner(server)
         await self._runner.setup()
@@ -69,22 +124,24 @@ class Front:
             await self._runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if isinstance(request.protocol, Connection):
+            request.protocol.began()
         try:
             self._check_line(request)
             user = await self._user(request)
-            prefix = _headers(request)
+            _check_headers(request)
             body = await _body(request)
-            answer = await self._answer(request, prefix, body, me(user.role == "monitor", user.name))
+            answer = await self._answer(request, body, me(user.role == "monitor", user.name))
         except Refusal as refusal:
             return web.Response(status=refusal.status, headers=refusal.headers)
         except BadMessage as bad:
             log.info("%s: %s", request.remote, bad)
             return web.Response(status=bad.status, headers={"CIMError": bad.error})
-        return web.Response(body=answer, headers=_answer_headers(prefix))
+        return web.Response(body=answer, headers=ANSWER)
 
     def _check_line(self, request: web.BaseRequest) -> None:
-        if request.method not in ("POST", "M-POST"):
-            raise Refusal(405, Allow="POST, M-POST")
+        if request.method != "POST":
+            raise Refusal(405, Allow="POST")
         if request.path not in PATHS:
             raise Refusal(404)
 
@@ -100,30 +157,26 @@ class Front:
             raise Refusal(401, WWW_Authenticate='Basic realm="Frontinus"', Connection="close")
         return user
 
-    async def _answer(self, request: web.BaseRequest, prefix: str, body: bytes, who: Identity) -> bytes:
+    async def _answer(self, request: web.BaseRequest, body: bytes, who: Identity) -> bytes:
         try:
             asked = requests.parse(body)
         except CimError as error:  # a parameter that cannot be, in a message that is sound otherwise
-            name = unquote(request.headers.get(f"{prefix}CIMMethod", ""))
+            name = unquote(request.headers.get("CIMMethod", ""))
             return writer.message("", writer.failed(name, error.status, error.message, extrinsic=False))
-        _check_fit(request.headers, prefix, asked)
+        _check_fit(request.headers, asked)
         return await self.service.answer(asked, who)
 
 
-def _headers(request: web.BaseRequest) -> str:
-    """Check a request's headers; the prefix that its CIM headers have (M-POST, RFC 2774)."""
+def _check_headers(request: web.BaseRequest) -> None:
+    """Raises Refusal, BadMessage."""
     kind, _, rest = request.headers.get("Content-Type", "").partition(";")
     charset = rest.partition("charset=")[2].strip().strip('"').lower()
     if kind.strip().lower() not in TYPES or charset not in ("", "utf-8"):
         raise Refusal(415)
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Refusal(415)
-    prefix = ""
-    if request.method == "M-POST":
-        prefix = request.headers.get("Man", "").partition("ns=")[2].strip()[:2] + "-"
-    if request.headers.get(f"{prefix}CIMOperation", "").strip().lower() != "methodcall":
+    if request.headers.get("CIMOperation", "").strip().lower() != "methodcall":
         raise BadMessage(400, "unsupported-operation", "CIMOperation is not MethodCall")
-    return prefix
 
 
 async def _body(request: web.BaseRequest) -> bytes:
@@ -142,9 +195,9 @@ async def _body(request: web.BaseRequest) -> bytes:
     return b"".join(parts)
 
 
-def _check_fit(headers: Mapping[str, str], prefix: str, asked: Request) -> None:
+def _check_fit(headers: Mapping[str, str], asked: Request) -> None:
     """Headers must say what the body does. Raises BadMessage."""
-    method, about = headers.get(f"{prefix}CIMMethod"), headers.get(f"{prefix}CIMObject")
+    method, about = headers.get("CIMMethod"), headers.get("CIMObject")
     if method is None or unquote(method).strip() != asked.name:
         raise BadMessage(400, "header-mismatch", "CIMMethod is not the operation in the body")
     place, _, rest = unquote(about or "").strip().partition(":")
@@ -154,10 +207,3 @@ def _check_fit(headers: Mapping[str, str], prefix: str, asked: Request) -> None:
         cls is not None and rest.partition(".")[0].lower() != cls.lower()
     ):  # fmt: skip
         raise BadMessage(400, "header-mismatch", "CIMObject is not what the body is about")
-
-
-def _answer_headers(prefix: str) -> dict[str, str]:
-    headers = {"Content-Type": 'application/xml; charset="utf-8"', "Cache-Control": "no-cache"}
-    if prefix:
-        headers |= {"Ext": "", "Man": f"{NAMESPACE_OF_HEADERS} ; ns={prefix.rstrip('-')}"}
-    return {**headers, f"{prefix}CIMOperation": "MethodResponse"}

@@ -120,7 +120,7 @@ VOLUMES: Kind[Volume] = Kind("KVM_StorageVolume", {
     "DeviceID": lambda v: v.id, "Name": _of("path"), "ElementName": lambda v: v.name, "Caption": "Volume", "BlockSize": 512,
     "NumberOfBlocks": lambda v: _blocks(v), "ConsumableBlocks": lambda v: _blocks(v), "EnabledState": 2, "RequestedState": 12,
     "OperationalStatus": [2], "HealthState": 5, "Primordial": False, "Access": 3, "ThinlyProvisioned": lambda v: _thin(v),
-    "NameFormat": 12,
+    "NameFormat": 1,
 }, _every_volume, lambda world, path: _find_volume(world, path.key("DeviceID")))  # fmt: skip
 
 

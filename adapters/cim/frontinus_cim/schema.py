@@ -46,7 +46,7 @@ class Property(msgspec.Struct, frozen=True, array_like=True):
     propagated: bool = False
 
     def qualifier(self, name: str) -> Literal:
-        return next((q.value for q in self.qualifiers if q.name == name), None)
+        return next((q.value for q in self.qualifiers if q.name.lower() == name.lower()), None)
 
     @property
     def key(self) -> bool:
@@ -63,7 +63,7 @@ class Parameter(msgspec.Struct, frozen=True, array_like=True):
     qualifiers: tuple[Qualifier, ...]
 
     def qualifier(self, name: str) -> Literal:
-        return next((q.value for q in self.qualifiers if q.name == name), None)
+        return next((q.value for q in self.qualifiers if q.name.lower() == name.lower()), None)
 
     @property
     def taken(self) -> bool:

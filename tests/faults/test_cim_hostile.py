@@ -1,0 +1,222 @@
+"""What the CIM provider does with bad requests: each has its answer, and none keeps it from serving the next."""
+
+# ruff: noqa: E501 - messages stand as they are sent
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from frontinus_cim import httpd, safexml
+from support.cim import PASSWORD, Rig, rig
+
+GET = '<IMETHODCALL NAME="{name}"><LOCALNAMESPACEPATH><NAMESPACE NAME="root"/><NAMESPACE NAME="{place}"/></LOCALNAMESPACEPATH>{rest}</IMETHODCALL>'
+CLASS = '<IPARAMVALUE NAME="ClassName"><CLASSNAME NAME="{}"/></IPARAMVALUE>'
+
+
+@pytest.fixture
+async def cim(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with rig(tmp_path, guests=0) as made:
+        yield made
+
+
+def message(
+    inner: str, cim: str = 'CIMVERSION="2.0" DTDVERSION="2.0"', protocol: str = "1.0", around: str = "SIMPLEREQ"
+) -> bytes:
+    return (f'<?xml version="1.0" encoding="utf-8"?><CIM {cim}><MESSAGE ID="1" PROTOCOLVERSION="{protocol}"><{around}>{inner}</{around}>'
+            "</MESSAGE></CIM>").encode()  # fmt: skip
+
+
+def call(
+    name: str = "EnumerateInstanceNames", rest: str = CLASS.format("KVM_ComputerSystem"), place: str = "virt"
+) -> bytes:
+    return message(GET.format(name=name, place=place, rest=rest))
+
+
+def basic(user: str = "admin", password: str = PASSWORD) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def headers(name: str = "EnumerateInstanceNames", place: str = "root/virt", **more: str | None) -> dict[str, str]:
+    found: dict[str, str | None] = {"Authorization": basic(), "Content-Type": 'application/xml; charset="utf-8"', "CIMOperation": "MethodCall",
+                                    "CIMMethod": name, "CIMObject": place}  # fmt: skip
+    found |= {key.replace("_", "-"): value for key, value in more.items()}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+async def post(cim: Rig, body: bytes, given: dict[str, str] | None = None, *, method: str = "POST", path: str = "/cimom",
+               length: str | None = None) -> tuple[int, dict[str, str], str]:  # fmt: skip
+    """Status, headers and body of the answer to a request that is written by hand."""
+    context = ssl.create_default_context(cafile=str(cim.folder / "cim/certificate.pem"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", cim.port, ssl=context, server_hostname="localhost")
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: localhost",
+        "Connection: close",
+        f"Content-Length: {length or len(body)}",
+    ]
+    lines += [f"{name}: {value}" for name, value in (given if given is not None else headers()).items()]
+    try:
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        async with asyncio.timeout(30):
+            answer = await reader.read()
+    finally:
+        writer.close()
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    first, *others = head.decode().split("\r\n")
+    return int(first.split()[1]), {n.lower(): v for n, _, v in (line.partition(": ") for line in others)}, rest.decode()
+
+
+BOMB = (
+    '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">'
+    + "".join(f'<!ENTITY {b} "&{a};&{a};&{a};&{a};&{a};&{a};">' for a, b in zip("abcdefg", "bcdefgh", strict=True))
+    + "]>"
+)
+HTTP: list[tuple[str, bytes, dict[str, str] | None, dict[str, str], int, str | None]] = [
+    ("GET", b"", None, {"method": "GET"}, 405, None),
+    ("nobody", call(), headers(Authorization=None), {}, 401, None),
+    ("not basic", call(), headers(Authorization="Bearer x"), {}, 401, None),
+    ("not base64", call(), headers(Authorization="Basic %%%"), {}, 401, None),
+    ("wrong password", call(), headers(Authorization=basic(password="wrong-one")), {}, 401, None),
+    ("wrong user", call(), headers(Authorization=basic("root")), {}, 401, None),
+    ("other path", call(), None, {"path": "/etc/passwd"}, 404, None),
+    ("no operation", call(), headers(CIMOperation=None), {}, 400, "unsupported-operation"),
+    ("bogus operation", call(), headers(CIMOperation="Bogus"), {}, 400, "unsupported-operation"),
+    ("other method", call(), headers("GetInstance"), {}, 400, "header-mismatch"),
+    ("other namespace", call(), headers(place="root/interop"), {}, 400, "header-mismatch"),
+    ("JSON", b"{}", headers(Content_Type="application/json"), {}, 415, None),
+    ("latin 1", call(), headers(Content_Type="application/xml; charset=iso-8859-1"), {}, 415, None),
+    ("truncated", call()[:-20], None, {}, 400, "request-not-well-formed"),
+    ("empty", b"", None, {}, 400, "request-not-well-formed"),
+    ("not UTF-8", call().replace(b"KVM_", b"\xff\xfe"), None, {}, 400, "request-not-well-formed"),
+    ("UTF-16", call().decode().encode("utf-16"), None, {}, 400, "request-not-well-formed"),
+    ("NUL", call().replace(b"KVM_", b"&#0;"), None, {}, 400, "request-not-well-formed"),
+    ("other root", b"<CIMX/>", None, {}, 400, "request-not-valid"),
+    ("bomb", BOMB.encode() + b"<CIM>&h;</CIM>", None, {}, 400, "request-not-well-formed"),
+    ("outside", b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><CIM>&a;</CIM>', None, {}, 400, "request-not-well-formed"),
+    ("deep", b"<a>" * 50_000, None, {}, 400, "request-not-well-formed"),
+    ("many", b"<CIM>" + b"<a/>" * 200_000 + b"</CIM>", None, {}, 400, "request-not-well-formed"),
+    ("text", b"<CIM>" + b"A\n" * 900_000 + b"</CIM>", None, {}, 501, "unsupported-cim-version"),
+    ("entities", b"<CIM>" + b"&lt;" * 450_000 + b"</CIM>", None, {}, 501, "unsupported-cim-version"),
+    ("large", b"x" * (safexml.MAX_BYTES + 1), None, {}, 413, None),
+    ("CIM 1", message("", 'CIMVERSION="1.0" DTDVERSION="2.0"'), None, {}, 501, "unsupported-cim-version"),
+    ("DTD 3", message("", 'CIMVERSION="2.0" DTDVERSION="3.0"'), None, {}, 501, "unsupported-dtd-version"),
+    ("protocol 2", message("", protocol="2.0"), None, {}, 501, "unsupported-protocol-version"),
+    ("many at once", message("", around="MULTIREQ"), None, {}, 501, "multiple-requests-unsupported"),
+    ("bad length", call(), None, {"length": "abc"}, 400, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [row[0] for row in HTTP])
+async def test_bad_messages(cim: Rig, name: str) -> None:
+    _, body, given, how, status, error = next(row for row in HTTP if row[0] == name)
+    began = time.monotonic()
+    code, found, _ = await post(cim, body, given, **how)  # type: ignore[arg-type]
+    assert code == status and found.get("cimerror") == error, (code, found)
+    assert time.monotonic() - began < 20
+    if status == 401:
+        assert found["www-authenticate"].startswith("Basic")
+    good, _, said = await post(cim, call())
+    assert good == 200 and "KVM_ComputerSystem" in said
+
+
+KEY = '<KEYBINDING NAME="{}"><KEYVALUE VALUETYPE="{}">{}</KEYVALUE></KEYBINDING>'
+NAME = '<IPARAMVALUE NAME="InstanceName"><INSTANCENAME CLASSNAME="KVM_ComputerSystem">{}</INSTANCENAME></IPARAMVALUE>'
+WHOLE = KEY.format("CreationClassName", "string", "KVM_ComputerSystem")
+NESTED = (
+    "<VALUE.REFERENCE><INSTANCENAME CLASSNAME='KVM_SystemDevice'><KEYBINDING NAME='a'>" * 30
+    + "</KEYBINDING></INSTANCENAME></VALUE.REFERENCE>" * 30
+)
+CIM: list[tuple[str, str, str, int]] = [
+    ("Fly", "", "virt", 7), ("EnumerateInstances", CLASS.format("KVM_ComputerSystem"), "none", 3),
+    ("EnumerateInstances", CLASS.format("KVM_None"), "virt", 5), ("EnumerateInstances", "", "virt", 4),
+    ("EnumerateInstances", CLASS.format("KVM_ComputerSystem") * 2, "virt", 4),
+    ("EnumerateInstances", CLASS.format("KVM_ComputerSystem") + '<IPARAMVALUE NAME="Nothing"><VALUE>1</VALUE></IPARAMVALUE>', "virt", 4),
+    ("EnumerateInstances", CLASS.format("KVM_ComputerSystem") + '<IPARAMVALUE NAME="DeepInheritance"><VALUE>maybe</VALUE></IPARAMVALUE>', "virt", 4),
+    ("EnumerateInstances", '<IPARAMVALUE NAME="ClassName"><VALUE.ARRAY><VALUE>x</VALUE></VALUE.ARRAY></IPARAMVALUE>', "virt", 4),
+    ("OpenEnumerateInstances", CLASS.format("KVM_ComputerSystem") + '<IPARAMVALUE NAME="MaxObjectCount"><VALUE>-1</VALUE></IPARAMVALUE>', "virt", 4),
+    ("OpenEnumerateInstances", CLASS.format("KVM_ComputerSystem") + '<IPARAMVALUE NAME="OperationTimeout"><VALUE>100000</VALUE></IPARAMVALUE>', "virt", 22),
+    ("PullInstancesWithPath", '<IPARAMVALUE NAME="EnumerationContext"><VALUE>forged</VALUE></IPARAMVALUE><IPARAMVALUE NAME="MaxObjectCount"><VALUE>1</VALUE></IPARAMVALUE>', "virt", 21),
+    ("GetInstance", NAME.format(WHOLE), "virt", 4),
+    ("GetInstance", NAME.format(WHOLE + KEY.format("Name", "numeric", "5")), "virt", 4),
+    ("GetInstance", NAME.format(WHOLE + KEY.format("Name", "string", "x") + KEY.format("More", "string", "x")), "virt", 4),
+    ("GetInstance", NAME.format(WHOLE + KEY.format("Name", "string", "x" * 100_000)), "virt", 6),
+    ("GetInstance", f'<IPARAMVALUE NAME="InstanceName">{NESTED}</IPARAMVALUE>', "virt", 0),
+    ("ExecQuery", '<IPARAMVALUE NAME="QueryLanguage"><VALUE>WQL</VALUE></IPARAMVALUE><IPARAMVALUE NAME="Query"><VALUE>SELECT * FROM KVM_ComputerSystem WHERE ' + "(" * 300 + "</VALUE></IPARAMVALUE>", "virt", 15),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(CIM)))
+async def test_bad_operations(cim: Rig, number: int) -> None:
+    name, rest, place, status = CIM[number]
+    code, found, said = await post(cim, call(name, rest, place), headers(name, f"root/{place}"))
+    if status == 0:
+        assert code == 400 and found["cimerror"] == "request-not-valid"
+    else:
+        assert code == 200 and f'<ERROR CODE="{status}"' in said, said[-300:]
+    assert "Traceback" not in said
+
+
+async def test_a_defect_is_told_without_its_traceback(cim: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(cim.service.registry), "below", lambda *_: 1 / 0)
+    code, _, said = await post(cim, call())
+    assert code == 200 and '<ERROR CODE="1"' in said and "ZeroDivision" not in said
+
+
+async def test_a_body_that_never_comes_is_not_waited_for(cim: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpd, "READ_SECONDS", 0.3)
+    code, _, _ = await post(cim, b"<CIM", length="5000")
+    assert code == 408
+
+
+async def test_headers_that_never_end_are_not_waited_for(cim: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpd, "HEADER_SECONDS", 0.3)
+    context = ssl.create_default_context(cafile=str(cim.folder / "cim/certificate.pem"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", cim.port, ssl=context, server_hostname="localhost")
+    try:
+        writer.write(b"POST /cimom HTTP/1.1\r\nHost: x\r\n")
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+    finally:
+        writer.close()
+
+
+async def test_more_connections_than_allowed_are_closed(tmp_path: Path) -> None:
+    async with rig(tmp_path, guests=0, connections=3) as cim:
+        context = ssl.create_default_context(cafile=str(cim.folder / "cim/certificate.pem"))
+        held = [
+            await asyncio.open_connection("127.0.0.1", cim.port, ssl=context, server_hostname="localhost")
+            for _ in range(3)
+        ]
+        with pytest.raises((OSError, asyncio.IncompleteReadError)):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", cim.port, ssl=context, server_hostname="localhost"
+            )
+            held.append((reader, writer))
+            async with asyncio.timeout(20):
+                if await reader.read(1) == b"":
+                    raise ConnectionResetError
+        for _, writer in held:
+            writer.close()
+
+
+async def test_passwords_are_not_tried_without_end(cim: Rig) -> None:
+    for number in range(12):
+        code, _, _ = await post(cim, call(), headers(Authorization=basic(password=f"guess-{number}")))
+        assert code == 401
+    code, _, _ = await post(cim, call())
+    assert code == 401, "who guessed has to wait, even with the right one"
+
+
+async def test_open_enumerations_are_bounded(cim: Rig) -> None:
+    rest = CLASS.format("CIM_LogicalDevice") + '<IPARAMVALUE NAME="MaxObjectCount"><VALUE>1</VALUE></IPARAMVALUE>'
+    codes = [
+        (await post(cim, call("OpenEnumerateInstances", rest), headers("OpenEnumerateInstances")))[2] for _ in range(34)
+    ]
+    assert sum('CODE="27"' in said for said in codes) == 2
