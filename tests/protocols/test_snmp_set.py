@@ -246,6 +246,14 @@ async def test_a_guest_that_cannot_start_is_not_made(agent: Rig, monkeypatch: py
     assert "web" not in [view.name for view in await agent.engine.guests()]
 
 
+async def test_what_a_new_row_cannot_have_is_refused(agent: Rig) -> None:
+    number = int((await value(agent, f"{FRN}.1.1.4.0")).split()[1])
+    variables = [f"{SOURCE}.{number}", "s", "web", f"{STATUS}.{number}", "i", "4", f"{VCPUS}.{number}", "u", "1"]
+    code, said = await put(agent, *variables)
+    assert code != 0 and refused(said, "inconsistentValue", f"{VCPUS}.{number}"), said
+    assert "web" not in [view.name for view in await agent.engine.guests()]
+
+
 @pytest.mark.parametrize(("source", "offset", "reason"), [("web", 5, "inconsistentName"), ("../web", 0, "inconsistentValue"),
                                                           ("nothing", 0, "inconsistentValue")])  # fmt: skip
 async def test_only_the_next_number_and_a_stored_definition_will_do(

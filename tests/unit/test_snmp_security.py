@@ -140,6 +140,18 @@ def test_a_message_is_good_for_150_seconds(seconds: float, late: bool) -> None:
         opened(of, recorded)
 
 
+def test_a_set_is_not_played_again_within_the_window() -> None:
+    who = user()
+    of = authority(who)
+    change = pdu.write_pdu(pdu.SET, 5, 0, 0, b"")
+    recorded = sent(who, of, body=change)
+    opened(of, recorded)
+    assert str(refused(of, recorded)) == "setsReplayed" and refused(of, recorded).report is None
+    opened(of, sent(who, of, body=change))  # a manager's second try has another salt and digest
+    asked = sent(who, of)
+    assert opened(of, asked) and opened(of, asked)  # what changes nothing may come twice
+
+
 def test_after_the_last_boot_nothing_is_served() -> None:
     who = user()
     of = authority(who, boots=2**31 - 1)

@@ -91,6 +91,11 @@ STATES: Mapping[int, Mapping[str, str]] = {
 ACTIVE, CREATE, DESTROY = 1, 4, 6
 
 
+LATER = ("frnGuestAutostart", "frnGuestAction", "frnGuestState")
+AT_BIRTH = ("frnGuestRowStatus", "frnGuestDefinition", "frnGuestName", *LATER)
+"""What can be set together with the creation of a row."""
+
+
 def engine_of(state: State, wishes: Wishes) -> Engine:
     """The engine to change something with. Raises Refusal."""
     if state.manage is None:
@@ -200,6 +205,9 @@ def _create(state: State, engine: Engine, index: Oid, wishes: Wishes) -> Sequenc
     path = state.definitions.get(source.text)
     if path is None:
         raise Refusal(INCONSISTENT_VALUE, source.place)
+    other = next((wish for name, wish in wishes.items() if name not in AT_BIRTH), None)
+    if other is not None:
+        raise Refusal(INCONSISTENT_VALUE, other.place)
     numbers = state.numbering
     if numbers is None or index != (numbers.next,):
         raise Refusal(NO_CREATION if len(index) != 1 else INCONSISTENT_NAME, status.place)

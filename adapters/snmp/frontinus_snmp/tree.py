@@ -129,6 +129,8 @@ class _Cells(Part):
         self._start = ber.encode_oid(self.prefix)[2:]
         self._version = self._figures = -1
         self._indexes: Sequence[Oid] = ()
+        self._laid = False
+        """Whether the cells are those of these rows."""
         self._values: list[Value] = []
         self._encoded: list[bytes] = []
         self._read: tuple[Sequence[Oid], Sequence[bytes]] = ((), ())
@@ -153,7 +155,7 @@ class _Cells(Part):
         places = [known.get(index) for index in indexes]
         self._values = [None if n is None else self._values[n] for n in places]
         self._encoded = [b"" if n is None else self._encoded[n] for n in places]
-        self._indexes = indexes
+        self._indexes, self._laid = indexes, False
 
     def _fill(self) -> None:
         get, encoder, start, suffixes = (
@@ -163,6 +165,9 @@ class _Cells(Part):
             self.grid.suffixes,
         )
         values = list(map(get, self.grid.rows))
+        if values == self._values and self._laid:
+            return
+        self._laid = True
         self._encoded = [
             done if done and value == old else b"" if value is None else ber.binding(start, suffix, encoder(value))
             for value, old, done, suffix in zip(values, self._values, self._encoded, suffixes, strict=True)

@@ -26,6 +26,8 @@ from frontinus_snmp.pdu import Pdu
 V3, USM_MODEL = 3, 3
 AUTH, PRIV, REPORTABLE = 1, 2, 4
 WINDOW = 150  # seconds, RFC 3414, section 2.2.3
+MOST_SETS = 100_000
+"""SETs in twice the window, beyond which no more are taken: each must be remembered."""
 LAST_BOOT = 2**31 - 1
 LEAST_MAX_SIZE = 484  # RFC 3411, section 4
 OVERHEAD = 128
@@ -188,6 +190,8 @@ class Authority:
         self._counters = counters
         self.started = time.monotonic()
         self._salt = int.from_bytes(os.urandom(8), "big")
+        self._sets: dict[bytes, float] = {}
+        """Digests of the SETs of late, with the time of their coming."""
         self._context = ber.tlv(ber.OCTETS, engine_id) + ber.tlv(ber.OCTETS, b"")
 
     @property
@@ -230,6 +234,8 @@ class Authority:
             raise self._refusal("snmpUnknownPDUHandlers", message, user)
         if name:
             raise self._refusal("snmpUnknownContexts", message, user)
+        if found.kind == pdu.SET:
+            self._once(message)
         room = (
             min(message.max_size, self.max_size)
             - OVERHEAD
@@ -238,6 +244,15 @@ class Authority:
             - len(message.auth)
         )
         return Request(message, user, found, room)
+
+    def _once(self, message: Message) -> None:
+        """A SET that is played again within the time window does nothing. A manager's own second try is another message."""
+        now = time.monotonic()
+        while self._sets and now - next(iter(self._sets.values())) > 2 * WINDOW:
+            del self._sets[next(iter(self._sets))]
+        if message.auth in self._sets or len(self._sets) >= MOST_SETS:
+            raise self._refusal("setsReplayed")
+        self._sets[message.auth] = now
 
     def seal(self, request: Request, response: bytes) -> bytes:
         """The message that carries a response PDU."""
