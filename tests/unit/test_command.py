@@ -152,3 +152,51 @@ def test_completion_is_valid_shell(shell_name: str) -> None:
     script = completion.script(shell_name)
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
     assert "domstats" in script and "--managed-save" in script
+
+
+def test_filters_and_bindings(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filter, binding = tmp_path / "filter.xml", tmp_path / "binding.xml"
+    filter.write_text(
+        "<filter name='mine'><rule action='drop' direction='out'><tcp dstportstart='25'/></rule></filter>"
+    )
+    binding.write_text(
+        "<filterbinding><owner><name>x</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid></owner>"
+        "<portdev name='tap9'/><mac address='52:54:00:00:00:09'/><filterref filter='mine'/></filterbinding>"
+    )
+    assert "clean-traffic" in shell("nwfilter-list")
+    assert "Network filter mine defined" in shell("nwfilter-define", str(filter))
+    assert "<tcp dstportstart='25'/>" in shell("nwfilter-dumpxml", "mine")
+    assert "binding on tap9 created" in shell("nwfilter-binding-create", str(binding))
+    assert [(one["link"], one["filter"]) for one in json.loads(shell("--json", "nwfilter-binding-list"))] == [
+        ("tap9", "mine")
+    ]
+    assert "<portdev name='tap9'/>" in shell("nwfilter-binding-dumpxml", "tap9")
+    assert "in use" in shell("nwfilter-undefine", "mine", code=1)
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i \"s/'25'/'26'/\" $1\n")
+    editor.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(editor))
+    assert "edited" in shell("nwfilter-edit", "mine") and "'26'" in shell("nwfilter-dumpxml", "mine")
+    assert "not changed" in shell("nwfilter-edit", "mine")
+    assert "tap9 deleted" in shell("nwfilter-binding-delete", "tap9")
+    assert "mine undefined" in shell("nwfilter-undefine", "mine")
+    assert "no filter 'mine'" in shell("nwfilter-dumpxml", "mine", code=1)
+
+
+def test_the_plan_of_a_filter_without_a_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outer, inner = tmp_path / "outer.xml", tmp_path / "inner.xml"
+    outer.write_text("<filter name='outer'><filterref filter='inner'/></filter>")
+    inner.write_text("<filter name='inner'><rule action='accept' direction='out'><ip srcipaddr='$IP'/></rule></filter>")
+    assert (
+        main.main(["firewall", str(outer), str(inner), "--parameter", "IP=192.0.2.1", "--parameter", "IP=192.0.2.2"])
+        == 0
+    )
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert first["file"] == str(outer) and first["firewall"] == second["firewall"]
+    said = json.dumps(first["firewall"])
+    assert "192.0.2.1" in said and "192.0.2.2" in said and first["notes"] == []
+    assert main.main(["xml", "nwfilter", str(inner)]) == 0
+    assert "$IP" in json.loads(capsys.readouterr().out)["xml"]
+    inner.write_text("<filter name='inner'><rule/></filter>")
+    assert main.main(["firewall", str(inner)]) == 0
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "invalid-xml"
