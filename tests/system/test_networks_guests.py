@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import Unsupported
+from frontinus.api.errors import HostFailed, Unsupported
 from guest_image import GuestImage
 from support.console import Console
 from support.namespaces import own_network
 from support.waiting import until
 from trial import Daemon
 
-pytestmark = [pytest.mark.needs("ip", "nft", "dnsmasq", "unshare", "nsenter"), pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.needs("ip", "nft", "dnsmasq", "tc", "unshare", "nsenter"), pytest.mark.timeout(280)]
 
 NAT = """<network><name>office</name><forward mode='nat'><nat ipv6='yes'/></forward><bridge name='virbr7' stp='off'/>
 <domain name='office.example'/>
@@ -184,6 +184,64 @@ def _servers(place: Path) -> list[int]:
     return sorted(found)
 
 
+ROOT_PORTS = "".join(f"<controller type='pci' index='{n}' model='pcie-root-port'/>" for n in range(1, 5))
+EMPTY = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory>
+<os><type arch='x86_64' machine='q35'>hvm</type></os><devices>
+<controller type='pci' index='0' model='pcie-root'/>{ports}
+<interface type='network'><source network='{network}'{more}/><model type='virtio'/></interface></devices></domain>"""
+GOLD = """<interface type='network'><mac address='52:54:00:00:00:31'/><source network='groups' portgroup='gold'/>
+<model type='virtio'/></interface>"""
+POOL = """<network><name>pool</name><forward mode='passthrough'><interface dev='sea0'/><interface dev='sea1'/></forward>
+</network>"""
+THEIRS = "<network><name>theirs</name><forward mode='bridge'/><bridge name='br9'/></network>"
+GROUPS = """<network><name>groups</name><bridge name='virbr9' stp='off'/><bandwidth><inbound average='1000'/></bandwidth>
+<ip address='10.9.9.1' prefix='24'/>
+<portgroup name='gold'><bandwidth><inbound average='50' floor='300'/></bandwidth></portgroup></network>"""
+
+
+def links(*words: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(ip("-json", "-details", "link", "show", *words) or "[]")
+    return [link for link in found if link]
+
+
+@own_network
+async def test_what_guests_get_in_each_mode(place: Path) -> None:
+    """Guests without a system: what their start makes on the host, and that their end takes it back."""
+    for number in (0, 1):
+        ip("link", "add", f"sea{number}", "type", "veth", "peer", f"far{number}")
+        ip("link", "set", f"sea{number}", "up")
+    ip("link", "add", "br9", "type", "bridge")
+    async with running(place) as (daemon, engine):
+        for text in (POOL, THEIRS, GROUPS):
+            await engine.create_network(text)
+        for name in ("one", "two"):
+            await engine.create(EMPTY.format(ports=ROOT_PORTS, name=name, network="pool", more=""), paused=True)
+        assert {(link["link"], link["linkinfo"]["info_data"]["mode"]) for link in links("type", "macvtap")} == {  # type: ignore[index]
+            ("sea0", "passthru"), ("sea1", "passthru")}  # fmt: skip
+        with pytest.raises(HostFailed, match="no free device"):
+            await engine.create(EMPTY.format(ports=ROOT_PORTS, name="three", network="pool", more=""), paused=True)
+        await engine.create(EMPTY.format(ports=ROOT_PORTS, name="three", network="theirs", more=""), paused=True)
+        assert len(links("master", "br9")) == 1
+        await engine.attach_device("three", GOLD)
+        assert "class htb 1:3" in _classes()
+        await daemon.kill()
+        await daemon.start()
+        async with daemon.engine() as again:
+            assert "class htb 1:3" in _classes()
+            assert [port.owner_name for port in await again.network_ports("pool")] == ["one", "two"]
+            await again.destroy_network("groups")
+            await again.create_network(GROUPS)
+            assert len(links("master", "virbr9")) == 1  # the card that was left without its bridge is back on one
+            for name in ("one", "two", "three"):
+                await again.destroy(name)
+            assert links("type", "macvtap") == links("master", "br9") == links("master", "virbr9") == []
+            assert await again.network_ports("pool") == []
+
+
+def _classes() -> str:
+    return subprocess.run(["tc", "class", "show", "dev", "virbr9"], capture_output=True, text=True, check=True).stdout
+
+
 @own_network
 async def test_a_session_has_no_networks(place: Path) -> None:
     daemon = Daemon(place, "--session")
@@ -211,6 +269,12 @@ async def test_the_default_network_is_there_from_the_first_start(place: Path) ->
             assert (view.name, view.active, view.autostart) == ("default", True, True)
             assert "cannot be 192.168.122.0/24: 192.168.122.0/24 is behind dummy7" in daemon.log
             assert "inet 192.168.123.1/24" in ip("addr", "show", str(view.bridge))
+        servers = _servers(place)
+        await daemon.kill()
+        await daemon.start()
+        async with daemon.engine() as engine:
+            assert [view.active for view in await engine.networks()] == [True]
+            assert _servers(place) == servers
             await engine.destroy_network("default")
             await engine.undefine_network("default")
             left = [link["ifname"] for link in json.loads(ip("-json", "link")) if link["ifname"].startswith("virbr")]

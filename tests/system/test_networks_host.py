@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.networks_contract import CASES, Case
 from frontinus.api.errors import HostFailed
 from frontinus.domain.host import HostFacts, Paths
 from frontinus.domain.plan import Floor, Tap
@@ -72,6 +73,13 @@ def planned(paths: Paths, text: str = XML) -> NetworkPlan:
 
 def servers(paths: Paths) -> list[int]:
     return [pid for one in Path(f"{paths.state}/dnsmasq").glob("*.conf") for pid in dnsmasq.running(str(one))]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+@own_network
+async def test_linux_keeps_the_contract(case: Case) -> None:
+    async with host() as (port, paths):
+        await case(port, paths)
 
 
 @own_network

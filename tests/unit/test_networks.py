@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.networks_contract import CASES, Case
 from frontinus.api.engine import Engine
 from frontinus.api.errors import (
     AlreadyExists,
@@ -82,6 +83,11 @@ async def again(local: LocalEngine) -> LocalEngine:
     await recover(world)
     await start_networks(world, autostart=True)
     return LocalEngine(world)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+async def test_the_mock_keeps_the_contract(case: Case) -> None:
+    await case(MemoryNetworks(), Paths())
 
 
 async def test_a_network_is_defined_started_stopped_and_forgotten(local: LocalEngine, engine: Engine) -> None:

@@ -23,6 +23,8 @@ MAIN_TABLE, UNICAST, STATIC, ADVERTISED = 254, 1, 4, 9
 NO_DAD = 0x02
 """Addresses on a bridge of ours are ours: IPv6 need not ask first, and a bridge without guests could not."""
 LINK_SCOPE = 253
+STP_DELAYS = 2, 30
+"""Seconds that the kernel lets a bridge with STP wait before it forwards; without STP it need not wait at all."""
 FAILED, NO_ARP = 0x20, 0x40
 SETTINGS = {"accept_ra": "0", "autoconf": "0", "accept_dad": "0"}
 """What IPv6 is told on a bridge of ours: we are the router there."""
@@ -41,10 +43,7 @@ def set_up(bridge: Bridge, taps: Sequence[str]) -> None:
             ip.link("add", ifname=bridge.name, kind="bridge", address=bridge.mac)
             index = _index(ip, bridge.name)
             assert index is not None
-        ip.link("set", index=index, kind="bridge", br_forward_delay=0 if bridge.stp else bridge.delay * 100)
-        ip.link("set", index=index, kind="bridge", br_stp_state=int(bridge.stp))
-        if bridge.stp and bridge.delay >= 2:  # the kernel takes no less where it speaks STP
-            ip.link("set", index=index, kind="bridge", br_forward_delay=min(bridge.delay, 30) * 100)
+        _spanning_tree(ip, index, bridge)
         ip.link("set", index=index, mtu=bridge.mtu or 1500)
         _settings(bridge)
         _addresses(ip, index, bridge)
@@ -100,6 +99,18 @@ def _own(ip: Any, bridge: Bridge) -> int | None:
     link = ip.get_links(index)[0]
     kind = link.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_KIND") if link.get_attr("IFLA_LINKINFO") else None
     return index if kind == "bridge" and link.get_attr("IFLA_ADDRESS") == bridge.mac else None
+
+
+def _spanning_tree(ip: Any, index: int, bridge: Bridge) -> None:
+    """STP and its delay. A bridge that has them already is not disturbed, for its ports would learn anew."""
+    low, high = STP_DELAYS if bridge.stp else (0, STP_DELAYS[1])
+    wanted = {"br_stp_state": int(bridge.stp), "br_forward_delay": min(max(bridge.delay, low), high) * 100}
+    data = ip.get_links(index)[0].get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA")
+    if all(data.get_attr(f"IFLA_{name.upper()}") == value for name, value in wanted.items()):
+        return
+    ip.link("set", index=index, kind="bridge", br_stp_state=0)
+    ip.link("set", index=index, kind="bridge", br_forward_delay=wanted["br_forward_delay"])
+    ip.link("set", index=index, kind="bridge", br_stp_state=wanted["br_stp_state"])
 
 
 def _settings(bridge: Bridge) -> None:
