@@ -181,7 +181,7 @@ def test_devices_that_qemu_opens_are_in_its_reach() -> None:
     assert emitted(hwrng, rng.rng, "rng0")[1] == [Label("/dev/hwrng", readonly=True, shared=True)]
     managed = CASES["pci unassigned"][0]
     assert emitted(managed, hostdevs.hostdev, "hostdev0")[1] == [Vfio("/sys/bus/pci/devices/0000:06:12.5", True)]
-    vsock_fd = OpenFile("/dev/vhost-vsock", 3, append=False)
+    vsock_fd = OpenFile("/dev/vhost-vsock", 3, device=True)
     assert emitted(CASES["vsock"][0], vsock.vsock, "vsock0")[1] == [vsock_fd]
 
 
@@ -233,7 +233,7 @@ def test_vhost_scsi_is_opened_for_qemu() -> None:
     items, resources = emitted(VHOST, hostdevs.hostdev, "hostdev0")
     assert items == [("device", {"driver": "vhost-scsi-pci-non-transitional", "wwpn": "naa.5123456789abcde0",
                                  "vhostfd": "3", "id": "hostdev0", **AT})]  # fmt: skip
-    assert resources == [OpenFile("/dev/vhost-scsi", 3, append=False)]
+    assert resources == [OpenFile("/dev/vhost-scsi", 3, device=True)]
 
 
 def test_an_mdev_shows_nothing_unless_asked() -> None:

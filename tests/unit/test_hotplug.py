@@ -17,9 +17,10 @@ from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.filesystem import Filesystem
 from frontinus.domain.devices.memory import MemoryDevice
 from frontinus.domain.devices.sound import Sound
+from frontinus.domain.devices.vsock import Vsock
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
-from frontinus.domain.plan import DevicePlan, Listener, Step, Tap
+from frontinus.domain.plan import DevicePlan, Listener, OpenFile, Step, Tap
 from frontinus.domain.prepare import prepare
 from frontinus.domain.qapi import Entity, Member, Schema
 from frontinus.mock.capabilities import capabilities
@@ -153,6 +154,13 @@ def test_what_a_module_and_the_balloon_let_change(guest: Guest, caps: Capabiliti
     for device, change in ((module, {"size": 2**31}), (balloon, {"autodeflate": True})):
         with pytest.raises(Unsupported, match="while the guest runs"):
             update(guest, device, caps, **change)
+
+
+def test_a_device_of_the_kernel_is_opened_and_named(guest: Guest, caps: Capabilities) -> None:
+    plan = plan_device(guest, Vsock(model="virtio", cid=7, alias="vsock0"), caps, HOST)
+    (kernel,), (step,) = plan.resources, plan.steps
+    assert isinstance(kernel, OpenFile) and kernel.device and kernel.path == "/dev/vhost-vsock"
+    assert step.fds == ((f"fd{kernel.fd}", kernel.fd),) and step.arguments["vhostfd"] == f"fd{kernel.fd}"
 
 
 def test_a_socket_that_connects_says_so(guest: Guest, caps: Capabilities) -> None:

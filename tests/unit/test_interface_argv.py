@@ -151,7 +151,7 @@ def test_vdpa_is_opened_for_qemu() -> None:
     ctx = translated(card("vdpa", "<source dev='/dev/vhost-vdpa-0'/>"))
     (netdev,) = values(ctx, "netdev")
     assert netdev == {"type": "vhost-vdpa", "vhostdev": "/dev/fdset/3"} | ID
-    assert ctx.resources == [OpenFile("/dev/vhost-vdpa-0", 3, append=False)]
+    assert ctx.resources == [OpenFile("/dev/vhost-vdpa-0", 3, device=True)]
     assert device(ctx, "net0")["driver"] == "virtio-net-pci"
 
 

@@ -166,6 +166,18 @@ async def test_a_pipe_that_nobody_reads_is_refused_at_once(host: LinuxResources,
             await set_up(host, OpenFile(str(tmp_path / "pipe"), 3))
 
 
+async def test_a_device_that_the_kernel_lacks_is_not_made(host: LinuxResources, tmp_path: Path) -> None:
+    missing, there = tmp_path / "vhost-vsock", tmp_path / "cancel"
+    with pytest.raises(HostFailed, match="vhost-vsock: No such file"):
+        await set_up(host, OpenFile(str(missing), 3, device=True))
+    assert not missing.exists()
+    there.write_text("kept")
+    prepared = await set_up(host, OpenFile(str(there), 3, device=True), OpenFile("/dev/null", 4, device=True))
+    assert [_access_mode(fd) for fd in prepared.fds.values()] == [os.O_WRONLY, os.O_RDWR]
+    assert there.read_text() == "kept"
+    close(prepared)
+
+
 async def test_a_variable_store_is_copied_once(host: LinuxResources, paths: Paths, tmp_path: Path) -> None:
     template, target = tmp_path / "VARS.fd", Path(paths.nvram, "a.fd")
     template.write_bytes(os.urandom(540_672))

@@ -32,13 +32,14 @@ class Listener:
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A file opened by the engine and passed as descriptor `fd`."""
+    """A file opened by the engine and passed as descriptor `fd`. A `device` is the kernel's to make, never ours."""
 
     path: str
     fd: int
     writable: bool = True
     append: bool = True
     mode: int = 0o600
+    device: bool = False
 
 
 @dataclass(frozen=True)

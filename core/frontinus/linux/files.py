@@ -28,7 +28,11 @@ class OpenFiles(Maker[OpenFile]):
     def make(self, resource: OpenFile, records: list[Undo], setup: Setup) -> None:
         path = Path(resource.path)
         with failing("open", resource.path):
-            if resource.writable and any(resource.path.startswith(f"{root}/") for root in self._roots):
+            if (
+                resource.writable
+                and not resource.device
+                and any(resource.path.startswith(f"{root}/") for root in self._roots)
+            ):
                 make_way(path.parent, setup)
             fd = os.open(path, _flags(path, resource), resource.mode)
             os.set_blocking(fd, True)
@@ -43,6 +47,8 @@ def _flags(path: Path, resource: OpenFile) -> int:
     with contextlib.suppress(OSError):
         if stat.S_ISCHR(path.stat().st_mode):
             return always | os.O_RDWR
+    if resource.device:
+        return always | os.O_WRONLY
     return always | os.O_WRONLY | os.O_CREAT | (os.O_APPEND if resource.append else os.O_TRUNC)
 
 

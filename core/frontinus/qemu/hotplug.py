@@ -146,7 +146,8 @@ def step(ctx: Context, item: Item) -> Step:
 
 
 def _device(ctx: Context, props: Props) -> Step:
-    return Step("device_add", props, ("device_del", {"id": props["id"]}))
+    named, fds = _name_fds(props)
+    return Step("device_add", named, ("device_del", {"id": props["id"]}), fds)
 
 
 def _object(ctx: Context, props: Props) -> Step:

@@ -40,10 +40,10 @@ def need_backend(ctx: Context, backend: str) -> None:
         raise Unsupported(f"character devices of type '{backend}' are not supported by this QEMU")
 
 
-def fd_set(ctx: Context, path: str, purpose: str, *, append: bool) -> str:
+def fd_set(ctx: Context, path: str, purpose: str, *, append: bool = True, device: bool = False) -> str:
     """Have the engine open a file for QEMU; returns the path under which QEMU finds it."""
     fd = ctx.fd()
-    ctx.need(OpenFile(path, fd, append=append))
+    ctx.need(OpenFile(path, fd, append=append, device=device))
     ctx.props("add-fd", {"set": fd, "fd": fd, "opaque": purpose})
     return f"/dev/fdset/{fd}"
 

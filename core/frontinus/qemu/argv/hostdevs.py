@@ -147,7 +147,7 @@ def scsi_generic(ctx: Context, device: ScsiHostdev) -> str:
 def vhost_scsi(ctx: Context, device: VhostScsiHostdev) -> None:
     """Emit a target of the host's kernel; its end there is opened for QEMU."""
     fd = ctx.fd()
-    ctx.need(OpenFile(VHOST_SCSI, fd, append=False))
+    ctx.need(OpenFile(VHOST_SCSI, fd, device=True))
     ctx.props("device", {
         "driver": virtio_driver(ctx, "vhost-scsi", device, device.model),
         "wwpn": device.wwpn,

@@ -168,7 +168,7 @@ def _vhost_user(ctx: Context, card: Interface) -> dict[str, object]:
 
 def _vdpa(ctx: Context, card: Interface) -> dict[str, object]:
     device = _source(card).device or ""
-    return {"type": "vhost-vdpa", "vhostdev": fd_set(ctx, device, device, append=False), "queues": _several(card)}
+    return {"type": "vhost-vdpa", "vhostdev": fd_set(ctx, device, device, device=True), "queues": _several(card)}
 
 
 def _several(card: Interface) -> int | None:

@@ -48,8 +48,8 @@ def _host_chip(ctx: Context, backend: PassthroughBackend, alias: str) -> dict[st
     if device.parent != PurePosixPath("/dev") or not device.name.startswith("tpm"):
         raise InvalidXML(f"<tpm>: '{device}' is no TPM of this host", element="device")
     return {
-        "path": fd_set(ctx, str(device), f"{alias}-tpm", append=False),
-        "cancel-path": fd_set(ctx, f"/sys/class/tpm/{device.name}/device/cancel", f"{alias}-cancel", append=False),
+        "path": fd_set(ctx, str(device), f"{alias}-tpm", device=True),
+        "cancel-path": fd_set(ctx, f"/sys/class/tpm/{device.name}/device/cancel", f"{alias}-cancel", device=True),
     }
 
 

@@ -20,7 +20,7 @@ def build(ctx: Context) -> None:
 def vsock(ctx: Context, device: Vsock) -> None:
     """Emit a vsock device; its end in the kernel is opened for QEMU."""
     fd = ctx.fd()
-    ctx.need(OpenFile(VHOST, fd, append=False))
+    ctx.need(OpenFile(VHOST, fd, device=True))
     ctx.props("device", {
         "driver": virtio_driver(ctx, "vhost-vsock", device, device.model),
         **virtio_props(device),
