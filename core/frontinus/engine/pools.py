@@ -76,6 +76,7 @@ class Pools:
             async with record.lock.hold("create"):
                 await start(self.world, record, wanted, build)
                 self.book.add(record)
+                know(self.world)
         tell(self.world, record, "started")
         return record.view()
 
@@ -258,6 +259,7 @@ async def _adopt(world: World, uuid: str, pool: Pool) -> None:
         record.running = pool
         await refresh(world, record, pool)
         world.pools.add(record)
+        know(world)
     except FrontinusError as error:
         log.warning("pool %s does not run any more: %s", pool.name, error)
         record.running = None

@@ -1,0 +1,294 @@
+"""Kinds of pools that need hardware or servers: what they ask of tools and the kernel, and how they read recorded answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frontinus.api.errors import StorageFailed, Unsupported
+from frontinus.engine.local import LocalEngine
+from frontinus.mock.engine import ROOT, mock_engine
+from frontinus.mock.storage import MemoryStorage
+from frontinus.storage import headers, partitions
+from frontinus.storage.definition import parse_pool
+from frontinus.storage.pools import KINDS
+from frontinus.storage.pools.iscsi import sessions_of, targets_of
+from frontinus.storage.pools.logical import volumes
+from frontinus.storage.pools.mpath import maps_of
+from frontinus.storage.pools.netfs import exports
+
+GIB = 2**30
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[LocalEngine]:
+    made = await mock_engine(fixture=False)
+    yield made
+    await made.stop()
+
+
+def storage_of(engine: LocalEngine) -> MemoryStorage:
+    storage = engine.world.storage
+    assert isinstance(storage, MemoryStorage)
+    return storage
+
+
+def pool(kind: str, source: str, target: str = "") -> str:
+    place = f"<target><path>{target}</path></target>" if target else ""
+    return f"<pool type='{kind}'><name>one</name><source>{source}</source>{place}</pool>"
+
+
+def report(kind: str, *rows: dict[str, str]) -> str:
+    return json.dumps({"report": [{kind: rows}]})
+
+
+# What `lvs --reportformat json --units b --nosuffix` of LVM 2.03 printed: a striped volume, a snapshot, a thin pool.
+LV = {"origin": "", "lv_attr": "-wi-a-----", "vg_extent_size": "4194304", "pool_lv": ""}
+LVS = (
+    LV | {"lv_name": "data", "lv_uuid": "r4xkCv", "devices": "/dev/sda(0),/dev/sdb(4)", "seg_size_pe": "4", "lv_size": "16777216"},
+    LV | {"lv_name": "snap", "lv_uuid": "aaaaaa", "origin": "data", "lv_attr": "swi-a-s---", "devices": "/dev/sda(9)",
+          "seg_size_pe": "1", "lv_size": "16777216"},
+    LV | {"lv_name": "thin", "lv_uuid": "bbbbbb", "lv_attr": "twi-a-tz--", "devices": "thin_tdata(0)", "seg_size_pe": "2",
+          "lv_size": "8388608"},
+    LV | {"lv_name": "half.frontinus-new", "lv_uuid": "cccccc", "devices": "/dev/sda(20)", "seg_size_pe": "1",
+          "lv_size": "4194304"},
+)  # fmt: skip
+
+
+async def test_logical(engine: LocalEngine) -> None:
+    storage, session = storage_of(engine), engine.session(ROOT)
+    storage.answers |= {
+        "vgs": report("vg", {"vg_size": str(8 * GIB), "vg_free": str(2 * GIB)}),
+        "lvs": report("lv", *LVS),
+    }
+    await session.define_pool(pool("logical", "<name>vg</name>"))
+    view = await session.start_pool("one")
+    assert (view.path, view.capacity, view.available) == ("/dev/vg", 8 * GIB, 2 * GIB)
+    assert ("vgchange", "-aly", "vg") in storage.asked
+    found = {one.name: one for one in await session.volumes("one")}
+    assert sorted(found) == ["data", "snap"]  # neither the thin pool nor unfinished work
+    assert (found["data"].capacity, found["data"].key, found["snap"].backing) == (16 * 2**20, "r4xkCv", "/dev/vg/data")
+    text = await session.volume_xml("one", "data")
+    assert "<extent start='0' end='8388608'/>" in text and "<extent start='16777216' end='25165824'/>" in text
+    storage.asked.clear()
+    await session.delete_volume("one", "data")
+    assert storage.asked[0] == ("lvremove", "-f", "/dev/vg/data")
+    await session.destroy_pool("one")
+    assert storage.asked[-1] == ("vgchange", "-aln", "vg")
+
+
+async def test_a_logical_volume_has_another_name_until_it_is_whole(engine: LocalEngine) -> None:
+    storage, session = storage_of(engine), engine.session(ROOT)
+    storage.answers |= {
+        "vgs": report("vg", {"vg_size": "8", "vg_free": "2"}),
+        "lvs": report("lv", LVS[0] | {"lv_name": "new"}),
+    }
+    await session.create_pool(pool("logical", "<name>vg</name>"))
+    storage.asked.clear()
+    storage.answers["lvs"] = report("lv")
+    await session.refresh_pool("one")
+    storage.answers["lvs"] = report("lv", LVS[0] | {"lv_name": "new"})
+    await session.create_volume("one", "<volume><name>new</name><capacity unit='MiB'>16</capacity></volume>")
+    made = [argv for argv in storage.asked if argv[0].startswith("lv") and argv[0] != "lvs"]
+    assert made[0][:2] == ("lvcreate", "--yes") and "new.frontinus-new" in made[0] and "16384K" in made[0]
+    assert made[1] == ("lvrename", "vg", "new.frontinus-new", "new")
+
+
+async def test_what_a_kind_needs_and_is_not_there_is_said_at_the_start(engine: LocalEngine) -> None:
+    storage, session = storage_of(engine), engine.session(ROOT)
+    storage.lacking |= {"vgchange", "nfs", "iscsiadm", "dmsetup", "rbd", "zfs", "sfdisk", "vstorage-mount"}
+    secret = "<auth type='chap' username='u'><secret usage='s'/></auth>"
+    cases = (
+        pool("logical", "<name>vg</name>"), pool("netfs", "<host name='h'/><dir path='/e'/><format type='nfs'/>", "/m"),
+        pool("iscsi", f"<host name='h'/><device path='iqn.x'/>{secret}", "/dev/disk/by-path"), pool("mpath", ""),
+        pool("rbd", "<name>rbd</name>"), pool("zfs", "<name>tank</name>"), pool("disk", "<device path='/dev/sda'/>"),
+        pool("vstorage", "<name>c</name>", "/v"), pool("gluster", "<host name='h'/><name>v</name>"),
+        pool("sheepdog", "<host name='h'/><name>v</name>"),
+    )  # fmt: skip
+    for xml in cases:
+        await session.define_pool(xml)
+        with pytest.raises(Unsupported):
+            await session.start_pool("one")
+        assert (await session.pool("one")).state == "inactive"
+        await session.undefine_pool("one")
+
+
+SYSFS = {
+    "/sys/class/scsi_host/host5/scan": b"", "/sys/class/scsi_host/host5/unique_id": b"5\n",
+    "/sys/bus/scsi/devices/5:0:0:1/type": b"0\n", "/sys/bus/scsi/devices/5:0:0:1/wwid": b"naa.600a\n",
+    "/sys/bus/scsi/devices/5:0:0:1/block/sdc/size": b"", "/sys/bus/scsi/devices/5:0:1:0/type": b"5\n",
+    "/sys/bus/scsi/devices/6:0:0:0/type": b"0\n", "/sys/bus/scsi/devices/6:0:0:0/block/sdd/size": b"",
+}  # fmt: skip
+
+
+def show(storage: MemoryStorage, files: dict[str, bytes]) -> None:
+    """Files of the kernel, and the disks that they tell of."""
+    for path, content in files.items():
+        storage.add(path, len(content))
+        storage.entries[path].content = content
+    for device in ("/dev/sdc", "/dev/sdd"):
+        storage.add(device, GIB, "block")
+
+
+async def test_scsi(engine: LocalEngine) -> None:
+    storage, session = storage_of(engine), engine.session(ROOT)
+    show(storage, SYSFS)
+    await session.create_pool(pool("scsi", "<adapter name='scsi_host5'/>"))
+    assert storage.written["/sys/class/scsi_host/host5/scan"] == "- - -"
+    assert [(one.name, one.key, one.path, one.capacity) for one in await session.volumes("one")] == [
+        ("unit:0:0:1", "naa.600a", "/dev/sdc", GIB)]  # fmt: skip
+    assert engine.world.host.pools["one"].volumes == {"unit:0:0:1": ("block", "/dev/sdc")}
+
+
+FC = {"port_state": b"Online\n", "max_npiv_vports": b"255\n", "npiv_vports_inuse": b"3\n", "node_name": b"0x20000025b5000001\n",
+      "port_name": b"0x21000025b5000001\n", "fabric_name": b"0x22000025b5000001\n"}  # fmt: skip
+WWNN, WWPN = "5001a4a93526d0a1", "5001a4ace3ee047d"
+
+
+async def test_a_virtual_port_comes_and_goes_with_its_pool(engine: LocalEngine) -> None:
+    storage, session = storage_of(engine), engine.session(ROOT)
+    show(storage, SYSFS | {f"/sys/class/fc_host/host4/{name}": text for name, text in FC.items()})
+    adapter = f"<adapter type='fc_host' managed='yes' wwnn='{WWNN}' wwpn='{WWPN}'/>"
+    await session.define_pool(pool("scsi", adapter))
+    with pytest.raises(StorageFailed, match="not on this host"):  # the kernel made no host of it
+        await session.start_pool("one")
+    assert storage.written["/sys/class/fc_host/host4/vport_create"] == f"{WWPN}:{WWNN}"
+    show(storage, {f"/sys/class/fc_host/host5/{name}": text for name, text in
+                   (FC | {"node_name": f"0x{WWNN}\n".encode(), "port_name": f"0x{WWPN}\n".encode()}).items()})  # fmt: skip
+    await session.start_pool("one")
+    assert [one.name for one in await session.volumes("one")] == ["unit:0:0:1"]
+    await session.destroy_pool("one")
+    assert storage.written["/sys/class/fc_host/host4/vport_delete"] == f"{WWPN}:{WWNN}"
+
+
+async def test_iscsi(engine: LocalEngine) -> None:
+    storage, session = storage_of(engine), engine.session(ROOT)
+    show(storage, SYSFS | {"/sys/class/iscsi_session/session3/device/target5:0:0/x": b""})
+    secret = await session.define_secret("<secret><usage type='iscsi'><target>s</target></usage></secret>")
+    await session.set_secret_value(secret.uuid, b"hidden-word")
+    auth = "<auth type='chap' username='u'><secret usage='s'/></auth>"
+    await session.define_pool(pool("iscsi", f"<host name='10.0.0.1'/><device path='iqn.x:t'/>{auth}"))
+    session_argv = ("iscsiadm", "--mode", "session")
+    with pytest.raises(StorageFailed, match="no session"):
+        await session.start_pool("one")
+    assert ("login", "/etc/iscsi/nodes/iqn.x:t/*/default") in storage.asked
+    assert any(argv[-1] == "--login" for argv in storage.asked)
+    assert "hidden-word" not in repr(storage.asked)
+    storage.answers[session_argv] = "tcp: [3] 10.0.0.1:3260,1 iqn.x:t (non-flash)\n"
+    await session.start_pool("one")
+    assert [one.path for one in await session.volumes("one")] == ["/dev/sdc"]
+    await session.destroy_pool("one")
+    assert storage.asked[-1][-1] == "--logout"
+    storage.answers["iscsiadm"] = "10.0.0.1:3260,1 iqn.x:t\n10.0.0.1:3260,1 iqn.x:u\n"
+    found = await session.find_pool_sources("iscsi", "<source><host name='10.0.0.1'/></source>")
+    assert found.count("<device path='iqn.x:") == 2
+
+
+async def test_mpath_rbd_and_zfs(engine: LocalEngine) -> None:
+    storage, session = storage_of(engine), engine.session(ROOT)
+    storage.add("/dev/mapper/mpatha", GIB, "block")
+    storage.answers["dmsetup"] = "mpatha\t(254:0)\n"
+    await session.create_pool(pool("mpath", ""))
+    assert [(one.name, one.path) for one in await session.volumes("one")] == [("mpatha", "/dev/mapper/mpatha")]
+    await session.destroy_pool("one")
+    images = [{"image": "a", "size": GIB, "format": 2}, {"image": "a", "snapshot": "s", "size": GIB}]
+    usage = {"pools": [{"name": "rbd", "stats": {"stored": 5, "max_avail": 95}}]}
+    storage.answers |= {"rbd": json.dumps(images), "ceph": json.dumps(usage)}
+    view = await session.create_pool(pool("rbd", "<name>rbd</name><host name='::1' port='6789'/>"))
+    assert (view.capacity, view.allocation, view.volumes) == (100, 5, 1)
+    assert storage.asked[-1][1:3] == ("--mon-host", "[::1]:6789")
+    await session.destroy_pool("one")
+    storage.answers |= {("zfs", "get", "-H", "-p", "-o", "property,value", "used,available", "tank"): "used\t10\navailable\t90\n",
+                        "zfs": "tank/v\t1024\tnone\t512\ntank/deep/w\t2048\t2048\t2048\n"}  # fmt: skip
+    view = await session.create_pool(pool("zfs", "<name>tank</name>"))
+    found = [(one.name, one.path, one.capacity, one.allocation) for one in await session.volumes("one")]
+    assert view.capacity == 100 and found == [
+        ("v", "/dev/zvol/tank/v", 1024, 512),
+        ("w", "/dev/zvol/tank/deep/w", 2048, 2048),
+    ]
+
+
+async def test_every_kind_that_is_supported_lists_its_volumes_or_says_why_not() -> None:
+    for name, kind in KINDS.items():
+        assert kind.name == name
+        assert kind.supported is (type(kind).refresh is not type(KINDS["sheepdog"]).refresh)
+
+
+def test_lines_of_tools() -> None:
+    assert sessions_of("tcp: [12] [fe80::1]:3260,1 iqn.a (non-flash)\nbroken\n") == {"iqn.a": 12}
+    assert targets_of("1.2.3.4:3260,1 iqn.a\n1.2.3.5:3260,1 iqn.a\n") == ["iqn.a"]
+    assert maps_of("No devices found\n") == []
+    assert exports("/a b  (everyone)\n/c 10.0.0.0/8\nnoise\n") == ["/a b", "/c"]
+    assert [one.name for one in volumes([LVS[0] | {"lv_attr": "Vwi-aotz--"}], "/dev/vg")] == ["data"]
+
+
+# --- what is read from bytes
+
+
+def dos(*entries: tuple[int, int, int], boot: bytes = b"") -> bytes:
+    table = b"".join(bytes([0, 0, 0, 0, kind, 0, 0, 0]) + start.to_bytes(4, "little") + size.to_bytes(4, "little")
+                     for kind, start, size in entries)  # fmt: skip
+    return boot.ljust(446, b"\0") + table.ljust(64, b"\0") + b"\x55\xaa"
+
+
+def test_a_table_of_partitions() -> None:
+    table = partitions.parse(dos((0x83, 2048, 4096), (0x05, 8192, 8192)), GIB)
+    assert table is not None
+    assert [(p.number, p.start, p.size, p.kind) for p in table.partitions] == [
+        (1, 2048 * 512, 4096 * 512, "primary"), (2, 8192 * 512, 8192 * 512, "extended")]  # fmt: skip
+    assert partitions.place(table, 2**20) == (3, 3 * 2**20, 2**20)
+    assert partitions.place(table, 2 * GIB) is None
+    assert partitions.parse(bytes(512), GIB) is None
+    assert partitions.parse(dos(boot=b"\0" * 0x52 + b"FAT32"), GIB) is None
+    with pytest.raises(ValueError, match="no GPT"):
+        partitions.parse(dos((0xEE, 1, 100)).ljust(partitions.TABLE, b"\0"), GIB)
+
+
+def test_a_chain_of_logical_partitions_never_goes_back() -> None:
+    base = 8192 * 512
+    record = dos((0x83, 63, 100), (0x05, 0, 1))
+    assert partitions.next_logical(record, base, base, 5) == (
+        partitions.Partition(5, base + 63 * 512, 100 * 512, "logical"),
+        None,
+    )
+    assert partitions.next_logical(bytes(512), base, base, 5) == (None, None)
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=1200), st.binary(max_size=40), st.sampled_from([mark for _, mark, _ in headers.MARKS]))
+def test_no_header_breaks_the_reader(noise: bytes, name: bytes, mark: bytes) -> None:
+    for head in (noise, mark + noise, noise[:510].ljust(510, b"\0") + b"\x55\xaa" + noise):
+        headers.parse(head, name, noise[:8])
+        headers.name_span(head)
+        headers.luks_payload(head)
+        try:
+            table = partitions.parse(head, GIB)
+        except ValueError:
+            continue
+        assert table is None or all(span[0] < span[1] for span in partitions.free(table))
+
+
+def test_headers() -> None:
+    head = bytearray(b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(100))
+    head[20:24], head[24:32] = (17).to_bytes(4, "big"), GIB.to_bytes(8, "big")
+    head[72:80] = (1 << 2 | 1 << 4).to_bytes(8, "big")
+    found = headers.parse(bytes(head))
+    assert (found.format, found.capacity, found.cluster_size, found.extended_l2) == ("qcow2", GIB, 1 << 17, True)
+    assert found.refusal(None) is not None and found.refusal("qcow2") is None
+    assert headers.parse(b"KDMV" + bytes(600)).refusal(None) is not None
+    assert headers.parse(b"anything").format == "raw" and headers.parse(b"").refusal(None) is None
+    assert headers.parse(bytes(512), far=b"CD001\1\0\0").format == "iso"
+    assert (headers.parse(bytes(head)).trusted("raw"), headers.parse(bytes(head)).trusted(None)) == ("raw", "qcow2")
+
+
+def test_a_pool_knows_its_permissions() -> None:
+    text = pool("dir", "", "/p").replace(
+        "</path>", "</path><permissions><mode>0755</mode><owner>-1</owner></permissions>"
+    )
+    assert (parse_pool(text).permissions.mode, parse_pool(text).permissions.owner) == (0o755, None)
+    assert Path(parse_pool(text).path).name == "p"
