@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from frontinus.api.errors import AlreadyExists, NoSuchFilter
@@ -107,7 +107,9 @@ class FilterBook:
 
     def users(self, name: str) -> list[Nic]:
         """NICs that a filter is in force on, by whatever way."""
-        return [nic for nic in self.nics.values() if nic.use.filter == name or name in self._below(nic.use.filter)]
+        used = {nic.use.filter for nic in self.nics.values()}
+        by = {name} | {one for one in used if name in self._below(one)}
+        return [nic for nic in self.nics.values() if nic.use.filter in by]
 
     def _below(self, name: str) -> set[str]:
         filter = self.get(name)
@@ -121,6 +123,10 @@ class FilterBook:
         """What a NIC's filter comes to. Raises NoSuchFilter, InvalidValue."""
         parameters = variables([Parameter(name=name, value=value) for name, value in nic.use.parameters])
         return Filtered(instantiate(nic.use.filter, self.get, parameters, nic.mac), dict(nic.addresses))
+
+    async def all_filtered(self, nics: Sequence[Nic]) -> dict[str, Filtered]:
+        """The same of several, by link; many rules take their time, in a thread."""
+        return await asyncio.to_thread(lambda: {nic.link: self.filtered(nic) for nic in nics})
 
     def recall(self, nic: Nic) -> None:
         """Let a NIC have the addresses that were learned of it before."""

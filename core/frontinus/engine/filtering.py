@@ -3,6 +3,7 @@ is on its bridge, changed in one moment, and found again after a restart."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -28,14 +29,14 @@ log = logging.getLogger(__name__)
 KIND, BINDINGS, LEASES = "filters", "filter-bindings", "filter-leases"
 
 
-def with_filters(world: World, record: Record, resources: Sequence[Resource]) -> list[Resource]:
+async def with_filters(world: World, record: Record, resources: Sequence[Resource]) -> list[Resource]:
     """A plan's resources with what the filters of its taps come to. Raises NoSuchFilter, InvalidValue."""
     found = list(resources)
     for position, resource in enumerate(found):
         if isinstance(resource, Tap) and resource.filter is not None:
             nic = Nic("", record.uuid, record.name, resource.mac, resource.filter)
             world.filters.recall(nic)
-            found[position] = replace(resource, filtered=world.filters.filtered(nic))
+            found[position] = replace(resource, filtered=await asyncio.to_thread(world.filters.filtered, nic))
     return found
 
 
@@ -44,7 +45,7 @@ async def join(world: World, record: Record, cards: Iterable[Interface], edition
     nics = [_nic(world, record.uuid, record.name, card) for card in cards if card.filter and card.target]
     async with world.filters.lock:
         if nics and edition != world.filters.edition:
-            await world.firewall.put({nic.link: world.filters.filtered(nic) for nic in nics})
+            await world.firewall.put(await world.filters.all_filtered(nics))
         world.filters.nics.update({nic.link: nic for nic in nics})
 
 
@@ -106,7 +107,7 @@ async def refilter(world: World, record: Record, running: Running, old: Interfac
             running.undo = [one for one in running.undo if not _is_of(one, link)]
             return
         nic = _nic(world, record.uuid, record.name, new.clone(target=link))
-        filtered = world.filters.filtered(nic)
+        filtered = await asyncio.to_thread(world.filters.filtered, nic)
         if not any(_is_of(one, link) for one in running.undo):
             running.undo.append({"kind": "filter", "name": link, "alias": old.alias})
             await runstate.save_running(world.store, record)
@@ -172,16 +173,21 @@ async def restore_filters(world: World, living: Iterable[RunState]) -> None:
     for key, text in await _documents(world, BINDINGS):
         async with _set_aside_if_wrong(world, BINDINGS, key):
             world.filters.nics.setdefault(key, foreign(world, parse_binding(text)))
+    wanted = await asyncio.to_thread(_what_is_not_lost, world)
+    try:
+        await world.firewall.restore(wanted, world.filters.nics.keys() - wanted.keys())
+    except FrontinusError as error:
+        log.error("filters cannot be put in force: %s", error.message)
+
+
+def _what_is_not_lost(world: World) -> dict[str, Filtered]:
     wanted: dict[str, Filtered] = {}
     for nic in world.filters.nics.values():
         try:
             wanted[nic.link] = world.filters.filtered(nic)
         except FrontinusError as error:
             log.error("the filter of %s is lost, its rules are kept as they are: %s", nic.link, error.message)
-    try:
-        await world.firewall.restore(wanted, world.filters.nics.keys() - wanted.keys())
-    except FrontinusError as error:
-        log.error("filters cannot be put in force: %s", error.message)
+    return wanted
 
 
 def foreign(world: World, binding: Binding) -> Nic:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 
@@ -33,7 +34,7 @@ class Filters:
 
     async def define_filter(self, xml: str, validate: bool = False) -> FilterView:
         """What is not known in a filter is refused with or without `validate`: it would be a condition overlooked."""
-        wanted = parse_filter(xml)
+        wanted = await asyncio.to_thread(parse_filter, xml)
         async with self.book.lock:
             known = self.book.claim(wanted)
             wanted.uuid = wanted.uuid or (known.uuid if known else None) or self._new_uuid()
@@ -64,7 +65,7 @@ class Filters:
     async def _in_force(self, nics: Sequence[Nic]) -> None:
         """Put filters as they are now in force on NICs, all at one moment."""
         if nics:
-            await self.world.firewall.put({nic.link: self.book.filtered(nic) for nic in nics})
+            await self.world.firewall.put(await self.book.all_filtered(nics))
 
     def _new_uuid(self) -> str:
         return str(uuid.UUID(bytes=self.world.host.entropy(16), version=4))
@@ -114,10 +115,10 @@ class Filters:
         async with self.book.lock:
             if nic.link in self.book.nics:
                 raise AlreadyExists(f"a filter is bound to '{nic.link}' already", filter=nic.link)
-            filtered = self.book.filtered(nic)
+            filtered = await self.book.all_filtered([nic])
             await self.world.store.save(BINDINGS, nic.link, format_binding(nic.binding()))
             try:
-                await self.world.firewall.put({nic.link: filtered})
+                await self.world.firewall.put(filtered)
             except BaseException:
                 await self.world.store.delete(BINDINGS, nic.link)
                 raise

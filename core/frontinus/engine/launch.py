@@ -34,7 +34,7 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
         plan = world.hypervisor.plan(live, caps, world.host, incoming=incoming is not None,
                                       secrets=world.secrets.value)  # fmt: skip
         edition = world.filters.edition
-        resources = filtering.with_filters(world, record, netports.with_floors(world, live, plan.resources))
+        resources = await filtering.with_filters(world, record, netports.with_floors(world, live, plan.resources))
         who = await world.resources.credentials(record.uuid)
         prepared = await world.resources.set_up(resources, who, _journal(world, record, plan.folder))
         process = await world.hypervisor.launch(

@@ -19,7 +19,7 @@ async def prepare(world: World, record: Record, running: Running, plan: DevicePl
     who = await world.resources.credentials(record.uuid)
     known = len(running.undo)
     there = {kind: {one.get("path") for one in running.undo if one.get("kind") == kind} for kind in ("folder", "owner")}
-    resources = filtering.with_filters(world, record, netports.with_floors(world, guest, plan.resources))
+    resources = await filtering.with_filters(world, record, netports.with_floors(world, guest, plan.resources))
     wanted = [one for one in resources if not (
         (isinstance(one, Folder) and one.path in there["folder"])
         or (isinstance(one, Label) and one.path in there["owner"]))]  # fmt: skip
