@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -43,6 +44,22 @@ async def test_pins_are_maps_of_the_hosts_cpus(rig: Rig) -> None:
     assert await rig.call(DOMAIN + "GetIOThreadInfo", "u", 0) == [[(3, [True] + [False] * 7)]]
     await rig.call(DOMAIN + "DelIOThread", "uu", 3, 0)
     assert await rig.call(DOMAIN + "GetIOThreadInfo", "u", 0) == [[]]
+
+
+async def test_a_definition_is_kept_until_it_changes(rig: Rig) -> None:
+    async def xml() -> str:
+        return str((await rig.call(DOMAIN + "GetXMLDesc", "u", 0))[0])
+
+    assert "vcpupin" not in await xml()
+    await rig.call(DOMAIN + "PinVcpu", "uabu", 0, [True], 0)
+    assert "vcpupin" in await xml(), "what was changed here is read at once"
+    await rig.engine.add_iothread("test", 7)
+    async with asyncio.timeout(20):
+        while "iothread" not in await xml():  # changed elsewhere: as soon as the news is here
+            await asyncio.sleep(0.01)
+    stored = (await rig.call(DOMAIN + "GetXMLDesc", "u", 2))[0]
+    await rig.call(CONNECT + "DomainDefineXML", "s", stored.replace("<os>", "<on_crash>restart</on_crash><os>"))
+    assert "<on_crash>restart" in (await rig.call(DOMAIN + "GetXMLDesc", "u", 2))[0]
 
 
 async def test_parameters_are_libvirts(rig: Rig) -> None:

@@ -14,6 +14,7 @@ from frontinus.api.views import REASONS, STATES, GuestView, JobView, StatsGroup
 from frontinus_dbus import figures
 from frontinus_dbus.connect import KIB, NONE, resume_state
 from frontinus_dbus.faults import Flags
+from frontinus_dbus.raw import Ready, ready
 from frontinus_dbus.service import Call, Getter, Handler, Setter
 
 START = Flags({"paused": 1, "bypass-cache": 4, "force-boot": 8, "validate": 16})
@@ -27,6 +28,8 @@ CHANGE = Flags({"live": 1, "config": 2, "force": 4})
 COUNT = Flags({"live": 1, "config": 2, "maximum": 4})
 RESIZE = Flags({"bytes": 1})
 MODES: Mapping[int, ShutdownMode | None] = {0: None, 1: "acpi", 2: "agent", 3: None}
+MOST_KEPT = 65536
+"""Bytes of a definition that is kept to be read again."""
 METADATA: tuple[MetadataKind, ...] = ("description", "title", "element")
 CODESETS = ("linux", "xt", "atset1", "atset2", "atset3", "os_x", "xt_kbd", "usb", "win32", "qnum")
 JOB_KINDS = {"running": 2, "completed": 3, "failed": 4, "cancelled": 5}
@@ -120,11 +123,21 @@ def state(call: Call, flags: int) -> list[int]:
 # Definition
 
 
-async def xml(call: Call, flags: int) -> str:
+def xml(call: Call, flags: int) -> Ready | Awaitable[Ready]:
     """The definition."""
     given = XML.read(flags)
+    kept = not call.world.filtered and "secure" not in given
+    shelf = call.picture.made(guest(call).uuid) if kept else {}
+    return shelf.get(("xml", flags)) or _ask_xml(call, given, shelf, ("xml", flags))
+
+
+async def _ask_xml(call: Call, given: frozenset[str], shelf: dict[object, Ready], slot: tuple[str, int]) -> Ready:
     target, uuid = await engine(call)
-    return await target.guest_xml(uuid, [name for name in XML_NAMES if name in given])
+    text = await target.guest_xml(uuid, [name for name in XML_NAMES if name in given])
+    made = ready("s", [text])
+    if len(made.body) <= MOST_KEPT:
+        shelf[slot] = made
+    return made
 
 
 def kind(number: int) -> MetadataKind:

@@ -47,3 +47,38 @@ class Joined(Message):
         struct.pack_into("<I", head, 4, HEADER + len(body))
         struct.pack_into("<I", head, len(head) - HEADER, len(body))
         return head + body
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The body of an answer, marshalled already."""
+
+    signature: str
+    body: bytes
+
+
+def ready(signature: str, body: Sequence[object]) -> Ready:
+    """Marshal an answer's body, to be sent as often as it is asked for."""
+    message = Message(
+        message_type=MessageType.METHOD_RETURN, reply_serial=1, signature=signature, body=list(body), serial=1
+    )
+    whole = bytes(message._marshall(False))
+    (length,) = struct.unpack_from("<I", whole, 4)
+    return Ready(signature, whole[len(whole) - length :])
+
+
+class Prepared(Message):
+    """A reply with a body that is ready: its header is put together here, field by field (D-Bus specification, messages)."""
+
+    def __init__(self, call: Message, made: Ready) -> None:
+        super().__init__(message_type=MessageType.METHOD_RETURN, reply_serial=call.serial, destination=call.sender)
+        self._ready = made
+
+    def _marshall(self, negotiate_unix_fd: bool) -> bytearray:
+        name, kind = (self.destination or "").encode(), self._ready.signature.encode()
+        fields = bytearray(struct.pack("<4sI", b"\x05\x01u\0", self.reply_serial))
+        fields += struct.pack("<4sI", b"\x06\x01s\0", len(name)) + name + b"\0"
+        fields += bytes(-len(fields) % 8)
+        fields += b"\x08\x01g\0" + bytes([len(kind)]) + kind + b"\0"
+        head = struct.pack("<4sIII", b"l\x02\x01\x01", len(self._ready.body), self.serial, len(fields))
+        return bytearray(head + fields + bytes(-len(fields) % 8) + self._ready.body)

@@ -23,7 +23,7 @@ from frontinus_dbus.callers import BUS, Callers
 from frontinus_dbus.faults import Fault, Told
 from frontinus_dbus.model import Model
 from frontinus_dbus.picture import Picture
-from frontinus_dbus.raw import Entries, Joined
+from frontinus_dbus.raw import Entries, Joined, Prepared, Ready, ready
 from frontinus_dbus.table import Interface, Method
 from frontinus_dbus.world import World
 
@@ -215,14 +215,15 @@ class Service:
         if part is None:
             raise Fault(faults.UNKNOWN_INTERFACE, f"{message.path} has no interface {message.body[0]}")
         if method.name == "GetAll":
-            self._answer(message, method, told, lambda: get_all(part, call))
+            self._answer(message, method, told, lambda: kept(call, part, method, None, lambda: get_all(part, call)))
             return
         name = message.body[1]
         known = part.interface.property.get(name)
         if known is None:
             raise Fault(faults.UNKNOWN_PROPERTY, f"{part.interface.name} has no property {name}")
         if method.name == "Get":
-            self._answer(message, method, told, lambda: _as_variant(known.signature, part.getters[name](call)))
+            self._answer(message, method, told, lambda: kept(
+                call, part, method, name, lambda: _as_variant(known.signature, part.getters[name](call))))  # fmt: skip
             return
         value = message.body[2]
         if not known.write:
@@ -256,9 +257,9 @@ class Service:
             self._fail(message, told(InternalError(f"{method.name} failed unexpectedly ({type(error).__name__})")))
 
     def _reply(self, message: Message, method: Method, result: object) -> None:
-        if isinstance(result, Entries):
+        if isinstance(result, Entries | Ready):
             if not message.flags & MessageFlag.NO_REPLY_EXPECTED:
-                self._bus.send(Joined(message, result))
+                self._bus.send(Joined(message, result) if isinstance(result, Entries) else Prepared(message, result))
             return
         body = list(cast("Sequence[object]", result)) if len(method.gives) > 1 else [result] if method.gives else []
         fds: list[int] = []
@@ -294,14 +295,32 @@ def changing(call: Call, method: Method, result: object) -> object:
 
 
 async def _changed(call: Call, work: Awaitable[object]) -> object:
-    result = await work
+    try:
+        result = await work
+    finally:
+        call.picture.outdate(call.key)
     kind, key = call.kind, call.key
     if isinstance(result, str):
         kind, _, name = result.removeprefix(f"/org/libvirt/{call.world.driver}/").rpartition("/")
         key = names.to_uuid(name) or ""
+        call.picture.outdate(key)
     if key:
         await call.picture.caught_up(await call.engine(), kind.rpartition("/")[2], key)
     return result
+
+
+def kept(call: Call, part: Part, method: Method, name: str | None, make: Callable[[], object]) -> object:
+    """The properties of an object in a picture, from the last time that they were asked for if nothing became of it."""
+    if not call.key or call.model.find(call.kind, call.key) is None:
+        return make()
+    shelf, slot = call.picture.made(call.key), (part.interface.name, name)
+    known = shelf.get(slot)
+    if known is None:
+        value = make()
+        if inspect.isawaitable(value):
+            return value
+        known = shelf[slot] = ready(method.answer, [value])
+    return known
 
 
 def get_all(part: Part, call: Call) -> dict[str, Variant] | Awaitable[dict[str, Variant]]:
