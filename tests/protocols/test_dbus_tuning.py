@@ -56,7 +56,7 @@ async def test_a_definition_is_kept_until_it_changes(rig: Rig) -> None:
     await rig.engine.add_iothread("test", 7)
     async with asyncio.timeout(20):
         while "iothread" not in await xml():  # changed elsewhere: as soon as the news is here
-            await asyncio.sleep(0.01)
+            pass
     stored = (await rig.call(DOMAIN + "GetXMLDesc", "u", 2))[0]
     await rig.call(CONNECT + "DomainDefineXML", "s", stored.replace("<os>", "<on_crash>restart</on_crash><os>"))
     assert "<on_crash>restart" in (await rig.call(DOMAIN + "GetXMLDesc", "u", 2))[0]

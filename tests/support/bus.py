@@ -21,6 +21,7 @@ from frontinus.domain.host import Paths
 from frontinus.engine.access import Policy
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.engine import ROOT, mock_engine
+from frontinus_dbus.callers import Callers
 from frontinus_dbus.presence import Presence
 from frontinus_dbus.world import Remote
 
@@ -29,6 +30,7 @@ TEST = "_6695eb01_f6a4_8304_79aa_97f2502e193f"
 
 CONFIG = """<busconfig>
   <type>session</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth>
+  <limit name="max_connections_per_user">2000</limit><limit name="max_completed_connections">2000</limit>
   <policy context="default">
     <allow user="*"/><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/>
   </policy>
@@ -157,6 +159,12 @@ class Rig:
     world: Remote
     servers: list[Server]
     folder: Path
+    presence: Presence | None = None
+
+    @property
+    def callers(self) -> Callers | None:
+        """Who the service remembers."""
+        return self.presence.callers if self.presence is not None else None
 
     @property
     def engine(self) -> Engine:
@@ -194,9 +202,10 @@ async def service(
         Paths(*[str(folder)] * 5), guests=guests, policy=policy(bus.address) if policy is not None else None
     )
     world = Remote(folder / "frontinus.sock", folder / "frontinus-ro.sock")
-    rig = Rig(bus, local, world, [], folder)
+    rig = Rig(bus, local, world, [], folder, Presence(bus.address, world))
+    assert rig.presence is not None
     rig.open()
-    tasks = [asyncio.create_task(work) for work in (world.run(), Presence(bus.address, world).keep())]
+    tasks = [asyncio.create_task(work) for work in (world.run(), rig.presence.keep())]
     try:
         await bus.named("org.libvirt")
         yield rig

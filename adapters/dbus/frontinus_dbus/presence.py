@@ -18,6 +18,7 @@ from frontinus_dbus.native import Native
 from frontinus_dbus.service import Service
 from frontinus_dbus.signals import Herald
 from frontinus_dbus.world import World
+from frontinus_dbus.writing import be_patient
 
 log = logging.getLogger(__name__)
 NAMES = ("org.libvirt", "org.frontinus1")
@@ -36,6 +37,8 @@ class Presence:
 
     def __init__(self, address: str, world: World) -> None:
         self._address, self._world = address, world
+        self.callers: Callers | None = None
+        """Who called on the present connection."""
 
     async def keep(self) -> None:
         """Stay on the bus until cancelled; a reason for being away is told once."""
@@ -59,8 +62,9 @@ class Presence:
         bus = MessageBus(bus_address=self._address, negotiate_unix_fd=True)
         audiences: Audiences | None = None
         await bus.connect()
+        be_patient(bus)
         try:
-            callers = Callers(bus)
+            callers = self.callers = Callers(bus)
             libvirt, native = Libvirt(self._world), Native(self._world)
             service = Service(bus, callers, [libvirt, native])
             audiences = service.audiences = Audiences(
