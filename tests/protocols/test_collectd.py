@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -224,8 +225,10 @@ async def test_collectd_and_an_engine_that_restarts(daemon: Daemon, place: Path)
         await engine.create(XML.replace(DISK, ""))
     with collectd(place, daemon.monitor_socket, free_port()) as process:
         await until(lambda: readings(place) >= 2, "the second reading")
+        left = time.monotonic()
         await daemon.stop()
         await daemon.start()
+        away = time.monotonic() - left
         seen = readings(place)
         await until(lambda: readings(place) >= seen + 3, "readings after the restart")
         async with daemon.engine() as engine:
@@ -235,10 +238,10 @@ async def test_collectd_and_an_engine_that_restarts(daemon: Daemon, place: Path)
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 10) == 0
     lines = [line for line in log.read_text().splitlines() if "frontinus:" in line]
-    assert len(lines) <= 2 and "error" not in " ".join(lines), lines
+    assert len(lines) <= 3 and "error" not in " ".join(lines), lines
     times = [row[0] for row in written(place)["measured/virt/virt_cpu_total"]]
     gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
-    assert max(gaps) < 2.5, gaps  # an interval is one second
+    assert max(gaps) < away + 2.0, gaps  # an interval is one second: none is lost but those without an engine
 
 
 @pytest.mark.needs("root", "qemu-system-x86_64")

@@ -38,9 +38,8 @@ class Monitor:
         self._socket = socket.socket(socket.AF_UNIX)
         deadline = time.monotonic() + 30
         try:
-            while process.poll() is None and time.monotonic() < deadline and not path.exists():
-                time.sleep(0.02)
-            self._socket.connect(str(path))
+            while process.poll() is None and time.monotonic() < deadline and self._socket.connect_ex(str(path)):
+                time.sleep(0.02)  # the socket is there some moments before it listens
             self._lines = self._socket.makefile("r")
             self._lines.readline()
             self.run("qmp_capabilities")

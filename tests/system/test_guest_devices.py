@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import Unsupported, WrongState
+from frontinus.api.errors import NoSuchSecret, WrongState
 from guest_image import GuestImage
 from support import traces
 from support.ordinary import ordinary
@@ -214,6 +214,6 @@ async def test_a_secret_that_nobody_keeps_is_named(engine: Engine, place: Path, 
     )
     disk = f"<disk type='file'><source file='{place}/real.img'>{secret}</source><target dev='vdb' bus='virtio'/></disk>"
     await engine.define(guest_xml(place, guest_image, more=disk))
-    with pytest.raises(Unsupported) as caught:
+    with pytest.raises(NoSuchSecret) as caught:
         await engine.start("real")
     assert "0a81f5b2-8403-7b23-c8d6-21ccc2f80d6f" in caught.value.message

@@ -290,4 +290,11 @@ class MockHypervisor:
 
 def _tap(card: Interface) -> Tap:
     bridge = card.source.bridge if card.source else None
-    return Tap(mac=card.mac or "", fds=(), alias=card.alias or "", bridge=bridge, filter=card.filter_use)
+    return Tap(
+        mac=card.mac or "",
+        fds=(),
+        name=card.target or "",
+        alias=card.alias or "",
+        bridge=bridge,
+        filter=card.filter_use,
+    )

@@ -133,7 +133,7 @@ class RunningGuest(Tending, Protocol):
     async def unplug(self, plan: DevicePlan, deadline: float) -> bool:
         """Ask the guest to give a device up and wait; False if it did not within the deadline (seconds).
 
-        `plan` is what would plug the device. Raises NoSuchDevice, HypervisorFailed when the guest refuses.
+        `plan` is what would plug the device; one that went before is gone too. Raises HypervisorFailed when the guest refuses.
         """
 
     async def update(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
