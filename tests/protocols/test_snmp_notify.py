@@ -81,7 +81,9 @@ async def test_what_goes_wrong_is_told(tmp_path: Path) -> None:
         line = await receiver.told(f"{FRN}.0.6")
         assert f'.{FRN}.1.8.1.2.1 = STRING: "job-7"' in line and f".{FRN}.1.8.1.4.1 = INTEGER: 4" in line
         line = await receiver.told(f"{FRN}.0.7")
-        assert f'.{FRN}.1.9.1.2.1 = STRING: "images"' in line and f".{FRN}.1.9.1.11.1 = Counter64: 50" in line
+        number = agent.link.tree.state.host_numbers[pool.uuid]
+        assert f'.{FRN}.1.9.1.2.{number} = STRING: "images"' in line
+        assert f".{FRN}.1.9.1.11.{number} = Counter64: 50" in line
         assert len(receiver.lines(f"{FRN}.0.7")) == 1  # a full pool is told of once
 
 
@@ -113,6 +115,7 @@ async def test_informs_are_answered(tmp_path: Path) -> None:
     ):
         for number in range(3):
             await agent.engine.suspend("guest-00000")
+            await until(lambda number=number: len(trapped.lines(f"{VM}.0.4")) == number + 1, 30)  # type: ignore[misc]
             await agent.engine.resume("guest-00000")
             await until(lambda number=number: len(trapped.lines(f"{VM}.0.1")) == number + 1, 30)  # type: ignore[misc]
         assert agent.counters["informsLost"] == agent.counters["informsRepeated"] == 0
