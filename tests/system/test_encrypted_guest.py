@@ -119,3 +119,25 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+@pytest.mark.needs("root", "swtpm")
+async def test_the_state_of_a_tpm_is_encrypted_by_its_secret(
+    daemon: Daemon, place: Path, guest_image: GuestImage
+) -> None:
+    tpm = (
+        f"<tpm model='tpm-crb'><backend type='emulator' version='2.0'><encryption secret='{UUIDS[0]}'/></backend></tpm>"
+    )
+    async with daemon.engine() as engine:
+        watcher = await Watcher(engine).ready()
+        await engine.define(guest_xml(place, guest_image, more=tpm))
+        with pytest.raises(NoSuchSecret):
+            await engine.start("real", paused=True)
+        await engine.define_secret(f"<secret><uuid>{UUIDS[0]}</uuid><usage type='vtpm'><name>t</name></usage></secret>")
+        await engine.set_secret_value(UUIDS[0], KEY)
+        assert (await engine.start("real", paused=True)).active
+        swtpm = subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+        assert any("swtpm socket" in line and str(place) in line and "pwdfd=" in line for line in swtpm.splitlines())
+        _nowhere(place, watcher)
+        await engine.destroy("real")
+        watcher.close()

@@ -258,3 +258,38 @@ async def test_an_encrypted_volume_gets_another_secret(rig: LinuxRig) -> None:
 def opens(path: str, key: bytes) -> bool:
     command = ["cryptsetup", "open", "--test-passphrase", "--type", "luks1", "--key-file", "-", path]
     return subprocess.run(command, input=key, check=False, capture_output=True).returncode == 0
+
+
+async def test_a_sender_that_goes_away_changes_nothing(rig: LinuxRig) -> None:
+    await rig.session.create_volume("p", volume("a", size=MIB))
+    assert await put(await rig.session.upload_volume("p", "a"), b"before") == b"\0"
+    async with aclosing(rig.session.watch()) as news:
+        await anext(news)
+        descriptor = await rig.session.upload_volume("p", "a")
+        await asyncio.to_thread(os.write, descriptor, b"after")
+        os.close(descriptor)
+        async with asyncio.timeout(60):
+            async for event in news:
+                if isinstance(event, HostJobEvent) and event.state == "failed":
+                    break
+    assert (rig.folder / "a").read_bytes()[:6] == b"before"
+    assert rig.names() == ["a"]
+
+
+async def test_a_full_disk_leaves_nothing_half(rig: LinuxRig, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", small], check=True)
+    try:
+        await rig.session.create_pool(pool(small, "small"))
+        await rig.session.create_volume("p", volume("big", size=16 * MIB))
+        (rig.folder / "big").write_bytes(os.urandom(16 * MIB))
+        with pytest.raises(StorageFailed, match="[Nn]o space"):
+            await rig.session.create_volume("small", volume("a", size=16 * MIB, allocation=16 * MIB))
+        with pytest.raises(StorageFailed, match="[Nn]o space"):
+            await rig.session.clone_volume("small", volume("b", "qcow2", size=16 * MIB), "p", "big")
+        assert not list(small.iterdir())
+        assert (await rig.session.create_volume("small", volume("c", size=MIB, allocation=MIB))).capacity == MIB
+        await rig.session.destroy_pool("small")
+    finally:
+        subprocess.run(["umount", small], check=True)

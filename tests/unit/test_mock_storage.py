@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from contract.storage_contract import StorageContract
+from contract.storage_contract import StorageContract, volume
 from frontinus.api.engine import Engine
+from frontinus.api.errors import WrongState
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.engine import ROOT, mock_engine
 from frontinus.mock.storage import MemoryStorage
 
+GUEST = """<domain type='qemu'><name>g</name><memory>65536</memory><os><type arch='x86_64' machine='q35'>hvm</type></os>
+<devices>{}</devices></domain>"""
 POOL = "<pool type='dir'><name>p</name><target><path>/p</path></target></pool>"
 
 
@@ -37,3 +40,19 @@ class TestMock(StorageContract):
         await session.start_pool("p", build=[])
         yield MockRig(engine, session, storage)
         await engine.stop()
+
+    async def test_what_a_running_guest_has_open_is_not_changed(self, rig: MockRig) -> None:
+        session = rig.session
+        await session.create_volume("p", volume("a"))
+        await session.create_volume("p", volume("b"))
+        disks = ("<disk type='volume' device='disk'><source pool='p' volume='a'/><target dev='vda' bus='virtio'/></disk>"
+                 "<disk type='file' device='disk'><source file='/p/b'/><target dev='vdb' bus='virtio'/></disk>")  # fmt: skip
+        await session.define(GUEST.format(disks))
+        await session.start("g")
+        for name in ("a", "b"):
+            for call in (session.delete_volume("p", name), session.wipe_volume("p", name), session.upload_volume("p", name),
+                         session.resize_volume("p", name, 2**30)):  # fmt: skip
+                with pytest.raises(WrongState, match="used by the running guest 'g'"):
+                    await call
+        await session.destroy("g")
+        await session.delete_volume("p", "a")

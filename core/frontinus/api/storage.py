@@ -108,6 +108,7 @@ class StorageCalls(Protocol):
         """A connected socket: what is written to it goes into the volume, until its end. Bytes; length 0: no limit.
 
         After the writer has shut down its side, one byte comes back: 0 when all is on disk, else the job has the reason.
+        A writer that closes without waiting for it has broken off.
         """
 
     async def download_volume(self, pool: str, volume: str, offset: int = 0, length: int = 0,

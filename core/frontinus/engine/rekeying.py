@@ -38,7 +38,7 @@ class Rekeying:
         if note_of(found.encryption) == f"uuid:{new.uuid}":
             return
         work = Work(what="rekey", pool=record.uuid, xml=format_volume(found), path=found.path, secret=new.uuid)
-        async with at_work(record, found, "a change of its secret"), journalled(self.world, work):
+        async with at_work(self.world, record, found, "a change of its secret"), journalled(self.world, work):
             await as_job(self.world, "rekey", lambda job: scripts.run(self.world, _rekey(found, new.uuid)))
         async with record.lock.hold("refresh"):
             await pools.refresh_one(self.world, record, found.name or "")

@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from frontinus.api.errors import Cancelled, FrontinusError, WrongState
+from frontinus.domain.usedplaces import used_places
 from frontinus.engine import scripts
 from frontinus.engine.jobs import Job
 from frontinus.engine.poolbook import PoolRecord
@@ -58,10 +59,22 @@ def making(record: PoolRecord, volume: Volume, reserved: str) -> Work:
     return Work(what="make", pool=record.uuid, xml=format_volume(volume), reserved=reserved)
 
 
+def refuse_used(world: World, record: PoolRecord, volume: Volume) -> None:
+    """Raises WrongState for a volume that a running guest has open: under its feet nothing is changed."""
+    wanted = {(volume.path,), (record.name, volume.name or "")}
+    for guest in world.guests:
+        if guest.running is not None and not wanted.isdisjoint(used_places(guest.running.guest.devices)):
+            raise WrongState(f"volume '{volume.name}' is used by the running guest '{guest.name}'", state=record.state)
+
+
 @asynccontextmanager
-async def at_work(record: PoolRecord, volume: Volume, what: str) -> AsyncIterator[None]:
-    """Nobody else changes the volume meanwhile. Raises WrongState while somebody does."""
+async def at_work(
+    world: World, record: PoolRecord, volume: Volume, what: str, *, changes: bool = True
+) -> AsyncIterator[None]:
+    """Nobody else changes the volume meanwhile. Raises WrongState while somebody does, or has it open."""
     name = volume.name or ""
+    if changes:
+        refuse_used(world, record, volume)
     async with record.lock.hold(f"begin {what}"):
         record.need_running()
         if name in record.busy:

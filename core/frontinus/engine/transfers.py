@@ -19,7 +19,7 @@ from frontinus.api.events import VolumeEvent
 from frontinus.engine import pools, scripts
 from frontinus.engine.jobs import Job
 from frontinus.engine.poolbook import PoolRecord
-from frontinus.engine.storagework import Work, as_job, journalled, meter
+from frontinus.engine.storagework import Work, as_job, journalled, meter, refuse_used
 from frontinus.engine.world import World
 from frontinus.storage.pools.files import temporary
 from frontinus.storage.steps import Remove, ask
@@ -41,6 +41,7 @@ class Transfers:
     async def upload_volume(self, pool: str, volume: str, offset: int = 0, length: int = 0,
                             sparse: bool = False) -> Descriptor:  # fmt: skip
         record, found = self._find(pool, volume, offset, length)
+        refuse_used(self.world, record, found)
         record.busy[found.name or ""] = "upload"
         ours, theirs = socket.socketpair()
 

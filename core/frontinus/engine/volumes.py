@@ -79,7 +79,7 @@ class Volumes:
             return list(imaging.convert(volume, path, origin, origin.path, preallocate="prealloc-metadata" in flags))
 
         content("/")
-        async with at_work(other, origin, "cloning"):
+        async with at_work(self.world, other, origin, "cloning", changes=False):
             return await as_job(self.world, "clone", lambda job: self._make(record, volume, content, job))
 
     async def _trusted(self, volume: Volume) -> Volume:
@@ -140,7 +140,7 @@ class Volumes:
             raise InvalidValue(
                 f"volume '{found.name}' has {before} bytes: to make it smaller, say shrink", field="capacity"
             )
-        async with at_work(record, found, "resizing"):
+        async with at_work(self.world, record, found, "resizing"):
             await as_job(self.world, "resize", lambda job: self._resize(record, found, size, flags, job))
         self._tell(record, found, "changed")
 
@@ -163,7 +163,7 @@ class Volumes:
         if found.type not in ("file", "block"):
             raise Unsupported(f"volumes of type '{found.type}' cannot be wiped")
         work = Work(what="wipe", pool=record.uuid, path=found.path, algorithm=algorithm)
-        async with at_work(record, found, "wiping"), journalled(self.world, work):
+        async with at_work(self.world, record, found, "wiping"), journalled(self.world, work):
             await as_job(self.world, "wipe",
                          lambda job: scripts.run(self.world, ask(Wipe(found.path, algorithm)), meter(job)))  # fmt: skip
         await self._look_again(record, found)
@@ -172,7 +172,7 @@ class Volumes:
     async def delete_volume(self, pool: str, volume: str) -> None:
         record = self.book.find(pool)
         found = record.volume(volume)
-        async with at_work(record, found, "deleting"):
+        async with at_work(self.world, record, found, "deleting"):
             await scripts.run(self.world, record.kind.remove(record.need_running(), found))
         await self._look_again(record, found)
         self._tell(record, found, "deleted")

@@ -143,7 +143,7 @@ def _copy(reading: int, writing: int, start: int, end: int, stop: Stop) -> None:
 def receive(
     sock: socket.socket, path: str, offset: int, length: int, progress: Progress, stop: Stop, *, sparse: bool
 ) -> int:
-    """Write what comes until the other side is done. A side that closes without having shut down is done as well."""
+    """Write what comes until the other side shuts down its half. Raises StorageFailed when it goes away instead."""
     with telling(path):
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -171,8 +171,17 @@ def _incoming(sock: socket.socket, stop: Stop) -> Iterator[bytes]:
         except BlockingIOError:
             continue
         if not data:
+            if _is_gone(sock):
+                raise StorageFailed("the sender went away before it had said that this is all")
             return
         yield data
+
+
+def _is_gone(sock: socket.socket) -> bool:
+    """Whether the other side has closed, or its process ended; one that shut down its side only waits for our word."""
+    poll = select.poll()
+    poll.register(sock, 0)
+    return any(what & select.POLLHUP for _, what in poll.poll(0))
 
 
 def _ready(sock: socket.socket, what: int, stop: Stop) -> Iterator[None]:
