@@ -91,6 +91,16 @@ def test_host_model_is_the_nearest(caps: Capabilities) -> None:
         ("require", "hypervisor"), ("require", "invtsc"), ("require", "tsc_adjust"), ("disable", "erms")]  # fmt: skip
 
 
+def test_host_model_tells_also_what_cannot_migrate(caps: Capabilities) -> None:
+    migratable: dict[str, object] = {"vendor": "GenuineIntel", "sse2": True}
+    changed = dataclasses.replace(
+        caps, host_cpu={"kvm": migratable, "kvm.all": {**migratable, "invtsc": True}},
+        cpu_models={"kvm": tuple(CpuModel(name) for name in named_models())},
+    )  # fmt: skip
+    mode = parse(xml_domain.describe(changed, HostFacts())).find("cpu/mode[@name='host-model']")
+    assert mode is not None and mode.find("feature[@name='invtsc']") is not None
+
+
 def test_enlightenments_of_kvm_alone(caps: Capabilities) -> None:
     properties = {"hv-relaxed": True, "hv-evmcs": False, "hv-spinlocks": 4095, "hv-vendor-id": "x"}
     changed = dataclasses.replace(caps, host_cpu={**caps.host_cpu, "kvm.hyperv": properties})

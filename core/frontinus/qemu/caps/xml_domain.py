@@ -169,8 +169,8 @@ def _vendor(model: str) -> str:
 
 
 def _host_model(node: Element, caps: Capabilities, accel: str, models: Collection[str]) -> None:
-    """The named model that a guest of mode host-model gets here, with what is said beside it."""
-    properties = caps.host_cpu.get(accel, {})
+    """The host's processor as a named model: with all that it has, so also what a guest that may migrate is not given."""
+    properties = caps.host_cpu.get(f"{accel}.all") or caps.host_cpu.get(accel, {})
     found = nearest(processor(properties, sure=accel == "tcg"), models) if properties else None
     mode = child(node, "mode", name="host-model", supported=found is not None)
     if found is None:
