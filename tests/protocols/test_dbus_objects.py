@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dbus_fast import Variant
 
-from support.bus import CallFailed, Rig, listen, service
+from support.bus import TEST, CallFailed, Rig, listen, service
 from support.real import place
 
 __all__ = ["place"]
@@ -115,3 +115,34 @@ async def test_secrets_keep_their_value(rig: Rig) -> None:
     assert b"hidden" not in (await rig.call("org.libvirt.Secret.GetXMLDesc", "u", 0, path=path))[0].encode()
     await rig.call("org.libvirt.Secret.Undefine", path=path)
     assert await rig.call(CONNECT + "ListSecrets", "u", 0) == [[]]
+
+
+async def test_packet_filters(rig: Rig) -> None:
+    (path,) = await rig.call(CONNECT + "NWFilterDefineXML", "s", FILTER)
+    assert path == "/org/libvirt/Test/nwfilter/_66666666_5555_6666_7777_888888888888"
+    assert await rig.call(CONNECT + "NWFilterLookupByName", "s", "mine") == [path]
+    assert path in (await rig.call(CONNECT + "ListNWFilters", "u", 0))[0]
+    assert "drop" in (await rig.call("org.libvirt.NWFilter.GetXMLDesc", "u", 0, path=path))[0]
+    assert plain((await rig.call(ALL, "s", "org.libvirt.NWFilter", path=path))[0])["Name"] == "mine"
+    await rig.call("org.libvirt.NWFilter.Undefine", path=path)
+    with pytest.raises(CallFailed, match=r"^org\.libvirt\.Error: Network filter not found"):
+        await rig.call(CONNECT + "NWFilterLookupByName", "s", "mine")
+
+
+async def test_a_snapshots_life(rig: Rig) -> None:
+    xml = "<domainsnapshot><name>a b</name></domainsnapshot>"
+    (path,) = await rig.call("org.libvirt.Domain.SnapshotCreateXML", "su", xml, 0)
+    assert path == f"/org/libvirt/Test/domainsnapshot/{TEST}_a_20b"
+    (child,) = await rig.call("org.libvirt.Domain.SnapshotCreateXML", "su", xml.replace("a b", "c"), 0)
+    assert await rig.call("org.libvirt.Domain.ListDomainSnapshots", "u", 0) == [[path, child]]
+    assert await rig.call("org.libvirt.Domain.ListDomainSnapshots", "u", 4) == [[child]]
+    assert await rig.call("org.libvirt.DomainSnapshot.ListChildren", "u", 0, path=path) == [[child]]
+    assert await rig.call("org.libvirt.DomainSnapshot.GetParent", "u", 0, path=child) == [path]
+    assert await rig.call("org.libvirt.Domain.SnapshotCurrent", "u", 0) == [child]
+    with pytest.raises(CallFailed, match=r"^org\.libvirt\.Error: Domain snapshot not found"):
+        await rig.call("org.libvirt.DomainSnapshot.GetParent", "u", 0, path=path)
+    await rig.call("org.libvirt.DomainSnapshot.Revert", "u", 0, path=path)
+    assert await rig.call("org.libvirt.DomainSnapshot.IsCurrent", "u", 0, path=path) == [True]
+    for gone in (child, path):
+        await rig.call("org.libvirt.DomainSnapshot.Delete", "u", 0, path=gone)
+    assert await rig.call("org.libvirt.Domain.ListDomainSnapshots", "u", 0) == [[]]

@@ -120,6 +120,28 @@ async def test_a_display_is_a_descriptor(rig: Rig) -> None:
             os.close(fd)
 
 
+async def test_native_descriptors(rig: Rig, place: Path) -> None:
+    await rig.engine.define(GRAPHIC)
+    await rig.engine.start("seen")
+    guest = "/org/frontinus1/guest/_11111111_2222_3333_4444_555555555555"
+    async with rig.bus.client(fds=True) as client:
+        reply = await client.call(Message(destination="org.frontinus1", path=guest, interface="org.frontinus1.Guest",
+                                          member="OpenGraphics", signature="u", body=[0]))  # fmt: skip
+        display = reply.unix_fds[reply.body[0]]
+        assert os.read(display, 12) == b"RFB 003.008\n"
+        os.close(display)
+        await ask(
+            client, "org.frontinus1", guest, "org.frontinus1.Guest.CoreDump", "sbs", str(place / "core"), True, ""
+        )
+        assert (place / "core").read_bytes().startswith(b"\x7fELF")
+        await rig.engine.create_volume("default-pool", "<volume><name>v</name><capacity>4096</capacity></volume>")
+        reply = await client.call(Message(
+            destination="org.frontinus1", path="/org/frontinus1", interface="org.frontinus1.Manager", member="DownloadVolume",
+            signature="sstt", body=["default-pool", "v", 0, 0]))  # fmt: skip
+        assert reply.message_type is MessageType.METHOD_RETURN, reply.body
+        os.close(reply.unix_fds[reply.body[0]])
+
+
 GRAPHIC = """<domain type='qemu'><name>seen</name><uuid>11111111-2222-3333-4444-555555555555</uuid>
 <memory unit='MiB'>64</memory><os><type arch='x86_64' machine='q35'>hvm</type></os>
 <devices><graphics type='vnc'/><video><model type='vga'/></video></devices></domain>"""

@@ -14,6 +14,10 @@ MANAGER = Interface("org.frontinus1.Manager", (
     method("DomainCapabilities", "emulator:s arch:s machine:s type:s", "xml:s",
            "What guests of a kind can have; empty texts stand for the default."),
     method("CommandLine", "xml:s", "words:as", "The command line that a start of this definition would use."),
+    method("DownloadVolume", "pool:s volume:s offset:t length:t", "stream:h",
+           "A volume's content, to be read; length 0: to the end."),
+    method("UploadVolume", "pool:s volume:s offset:t length:t", "stream:h",
+           "A socket: what is written goes into the volume; after its end one byte comes back, 0 when all is on disk."),
     method("Stats", "groups:as max_age:d", "figures:a{oa{sv}}",
            "Figures of all guests, of some groups or (empty) of all; figures younger than max_age seconds are reused."),
 ), (
@@ -60,6 +64,8 @@ GUEST = Interface("org.frontinus1.Guest", (
     method("InjectNmi", "", "", "Inject a non-maskable interrupt."),
     method("Screenshot", "screen:u", "mime:s picture:h", "A picture of the screen, in a file that only the caller has."),
     method("OpenConsole", "device:s force:b", "stream:h", "A console, channel or serial port; empty: the first console."),
+    method("OpenGraphics", "index:u", "stream:h", "A display, as a client that is logged in."),
+    method("CoreDump", "path:s memory_only:b format:s", "", "Write its memory to a file: raw, kdump-zlib and the like. A job."),
     method("AgentCommand", "command:s deadline:d", "answer:s", "Pass a command to the guest's agent."),
     method("MonitorCommand", "command:s hmp:b", "answer:s", "Pass a command to the hypervisor's monitor; taints the guest."),
 ), (

@@ -99,6 +99,8 @@ MANAGER: Mapping[str, Handler] = {
     "Capabilities": asks(lambda e: e.capabilities()),
     "DomainCapabilities": asks(lambda e, *given: e.domain_capabilities(*[text or None for text in given])),
     "CommandLine": asks(lambda e, xml: e.argv(xml)),
+    "DownloadVolume": asks(lambda e, pool, volume, offset, length: e.download_volume(pool, volume, offset, length)),
+    "UploadVolume": asks(lambda e, pool, volume, offset, length: e.upload_volume(pool, volume, offset, length)),
     "Stats": asks(stats_of_all),
 }
 GUEST: Mapping[str, Handler] = {
@@ -131,6 +133,8 @@ GUEST: Mapping[str, Handler] = {
     "InjectNmi": does(lambda e, g: e.inject_nmi(g)),
     "Screenshot": does(screenshot),
     "OpenConsole": does(lambda e, g, device, force: e.open_console(g, device or None, force)),
+    "OpenGraphics": does(lambda e, g, index: e.open_graphics(g, index)),
+    "CoreDump": does(lambda e, g, path, memory, kind: e.core_dump(g, path, memory, kind or "raw")),
     "AgentCommand": does(lambda e, g, command, deadline: e.agent_command(g, command, deadline)),
     "MonitorCommand": does(lambda e, g, command, hmp: e.monitor_command(g, command, hmp)),
 }
