@@ -122,9 +122,15 @@ async def test_kill_in_the_middle_of_work_on_images(place: Path, guest_image: Gu
         await cut_off(daemon, WORKS[n % len(WORKS)], place, n, dice.uniform(0.02, 0.5))
         await daemon.start()
         async with daemon.engine() as engine:
-            await settled(engine)
-            await check(engine)
-            await writing(engine, "real", MIB // 4)
+            try:
+                await settled(engine)
+                await check(engine)
+                await writing(engine, "real", MIB // 4)
+            except FrontinusError as error:
+                words = (place / "log/guests/real.log").read_text()[-1500:]
+                pytest.fail(
+                    f"after {WORKS[n % len(WORKS)].__name__} ({n}): {error}; QEMU: {words}; {daemon.log[-1500:]}"
+                )
     async with daemon.engine() as engine:
         await engine.suspend("real")
         (top, *_) = await check(engine)

@@ -10,7 +10,7 @@ import logging
 from frontinus.api.errors import FrontinusError
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.devices.disk import Disk
-from frontinus.domain.snapshots.chain import Chain
+from frontinus.domain.snapshots.chain import Chain, overlay
 from frontinus.domain.snapshots.deciding import layer_of
 from frontinus.domain.snapshots.snapshot import DomainSnapshot, find_disk, parse_snapshot
 from frontinus.engine import blockends, hidden, snapshot_create, snapshot_delete, snapshot_revert
@@ -33,10 +33,23 @@ async def settle(world: World, record: Record) -> None:
         try:
             if pending is not None:
                 await _finish_or_undo(world, record, pending)
+            if running is not None and running is record.running:
+                await _tidy(world, running)
             await hidden.dismiss(record)
         except FrontinusError as error:
             what = f"the {pending.op} of snapshot {pending.name}" if pending is not None else "work on images"
             log.error("guest %s: %s is neither finished nor undone: %s", record.name, what, error.message)
+
+
+async def _tidy(world: World, running: Running) -> None:
+    """Dismiss jobs whose end is in the books, and close layers that no disk has: an engine died before it could."""
+    for facts in await running.process.block_jobs():
+        if facts.status in blockends.ENDED and running.works.get(facts.id) is None:
+            await running.process.steer_job(facts.id, "dismiss")
+    known = blockends.indexes(running)
+    stray = sorted((await running.process.graph()).open - known, reverse=True)
+    layers = [overlay("/", block=False, format="qcow2", index=index) for index in stray]
+    await running.process.attempt(blockends.planner(world, running).close(layers))
 
 
 async def _finish_or_undo(world: World, record: Record, pending: Pending) -> None:

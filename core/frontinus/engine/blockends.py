@@ -16,6 +16,7 @@ from frontinus.api.errors import FrontinusError, HypervisorFailed, Unresponsive,
 from frontinus.api.events import BlockJobEvent, DiskChangeEvent
 from frontinus.domain.devices.disk import BackingStore, Disk, Mirror
 from frontinus.domain.guest import Guest
+from frontinus.domain.snapshots.backup import parse_backup
 from frontinus.domain.snapshots.chain import Chain, carried, path_of, paths
 from frontinus.engine import runstate
 from frontinus.engine.halves import Halves
@@ -35,6 +36,15 @@ FOREVER = 10**9
 def planner(world: World, running: Running) -> BlockPlanner:
     """Who plans work on the graph of a running guest."""
     return world.hypervisor.blocks(running.guest, running.capabilities, world.host, world.secrets.value)
+
+
+def indexes(running: Running) -> set[int]:
+    """The indexes of all layers that the running guest's disks, their mirrors and a backup have."""
+    disks = running.guest.devices.disks
+    layers = [layer for disk in disks for layer in (*Chain.of(disk).layers, *_aims(disk))]
+    found = {layer.index for layer in layers if layer.index is not None}
+    chosen = parse_backup(running.backup.xml).chosen() if running.backup is not None else ()
+    return found | {disk.index for disk in chosen if disk.index is not None}
 
 
 async def facts_of(running: Running, job: str) -> JobFacts | None:
@@ -88,11 +98,11 @@ async def _finalize(running: Running, job: str) -> None:
     running.quiet = True
     try:
         await running.process.pause()  # it writes out every image, also of a guest that is stopped
-        if runs:
-            await running.process.resume()
+        await running.process.steer_job(job, "finalize")
     finally:
+        if runs and not running.ended.is_set():
+            await running.process.resume()
         running.quiet = False
-    await running.process.steer_job(job, "finalize")
 
 
 async def _ready(world: World, record: Record, running: Running, work: Work) -> None:

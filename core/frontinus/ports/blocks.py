@@ -137,3 +137,5 @@ class GraphFacts:
     bitmaps: Mapping[int, Mapping[str, BitmapFacts]] = field(default_factory=dict)
     sizes: Mapping[int, int] = field(default_factory=dict)
     """Bytes that a guest sees, by layer."""
+    open: frozenset[int] = frozenset()
+    """Every layer of which anything is open."""

@@ -94,7 +94,8 @@ async def graph(monitor: Monitor) -> GraphFacts:
             tops[device_of(block.qdev) or block.device] = layer
     bitmaps: dict[int, dict[str, BitmapFacts]] = {}
     sizes: dict[int, int] = {}
-    for node in nodes.value(list[_Node]):
+    named = nodes.value(list[_Node])
+    for node in named:
         index = layer_of(node.node_name)
         if index is None or not node.node_name.endswith("-format"):
             continue
@@ -105,7 +106,8 @@ async def graph(monitor: Monitor) -> GraphFacts:
             )
             for one in node.dirty_bitmaps
         }
-    return GraphFacts(tops, bitmaps, sizes)
+    there = frozenset(index for node in named if (index := layer_of(node.node_name)) is not None)
+    return GraphFacts(tops, bitmaps, sizes, there)
 
 
 async def attempt(monitor: Monitor, plans: Iterable[DevicePlan]) -> None:
