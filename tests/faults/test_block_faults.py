@@ -187,3 +187,25 @@ async def test_qemu_dies_in_the_middle_of_a_copy(place: Path, guest_image: Guest
         assert await layers(engine, inactive=True) == [str(path)] and content(path) != first
         await engine.destroy("real")
     await daemon.stop()
+
+
+async def test_kill_as_a_pull_ends(place: Path, guest_image: GuestImage) -> None:
+    """The next daemon finds the job before its headers are changed, or after: QEMU must not be asked for its nodes then."""
+    path = image(place / "a.qcow2", 8 * MIB)
+    daemon = Daemon(place)
+    await daemon.start()
+    async with daemon.engine() as engine:
+        await engine.define(guest_xml(place, guest_image, disk(path), "write"))
+        await engine.start("real")
+        await writing(engine, "real")
+    for n in range(2):
+        async with daemon.engine() as engine:
+            await pull(engine, place, n)
+        await daemon.kill()
+        await daemon.start()
+        async with daemon.engine() as engine:
+            await settled(engine)
+            assert await check(engine) == [str(place / f"a.s{n}")]
+    async with daemon.engine() as engine:
+        await engine.destroy("real")
+    await daemon.stop()

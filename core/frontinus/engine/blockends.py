@@ -341,7 +341,7 @@ async def _resume(world: World, record: Record, running: Running, work: Work) ->
     elif facts is None or facts.status in ENDED:
         await conclude(world, record, running, work, facts)
     elif facts.status == PENDING:
-        await _finalize(running, work.job)
+        await conclude(world, record, running, work, await until(running, work.job, ENDED, PIVOT_SECONDS))
     elif facts.status == "ready" and not work.ready:
         await make_ready(world, record, running, work)
 

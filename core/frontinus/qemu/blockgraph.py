@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from frontinus.api.errors import HypervisorFailed
+from frontinus.api.errors import Busy, HypervisorFailed
 from frontinus.domain.plan import DevicePlan
 from frontinus.ports.blocks import BitmapFacts, GraphFacts, JobCommand, JobFacts
 from frontinus.qemu.blocks import layer_of
@@ -83,7 +83,12 @@ async def steer(monitor: Monitor, job: str, command: JobCommand) -> None:
 
 
 async def graph(monitor: Monitor) -> GraphFacts:
-    """Layers of ours alone: what QEMU opened by itself has no index."""
+    """Layers of ours alone: what QEMU opened by itself has no index.
+
+    Raises Busy while a pull has ended and was not dismissed: QEMU 7.2 crashes when it is asked for its nodes then.
+    """
+    if any(job.kind == "stream" and job.status == "concluded" for job in await jobs(monitor)):
+        raise Busy("a pull has ended this moment: try again", job="pull")
     blocks, nodes = await monitor.execute_many(
         [Command("query-block"), Command("query-named-block-nodes", {"flat": True})]
     )
