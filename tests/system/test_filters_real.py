@@ -44,6 +44,7 @@ from support.packets import (
     tcp,
     udp,
 )
+from support.waiting import until
 
 pytestmark = pytest.mark.needs("ip", "nft")
 TABLE = "test"
@@ -145,13 +146,33 @@ async def test_rules_are_there_before_the_tap_is_on_its_bridge_and_go_with_it(tm
     host._taps._connect = watched  # type: ignore[method-assign]
     made = await host.set_up([plan], None, no_journal)
     assert '"vnet0" : jump vnet0/from' in seen[0]
-    assert made.undo == [{"kind": "filter", "name": "vnet0", "alias": "net0"}]
+    assert [(one["kind"], one["name"], one["alias"]) for one in made.undo] == [("filter", "vnet0", "net0")]
     wire.join(made.fds[3])
     assert await wire.wrong() == []
     os.close(made.fds[3])
     await host.tear_down(made.undo)
     assert tables() == ""
     await host.tear_down(made.undo)
+
+
+@own_network
+async def test_the_next_guest_with_the_name_of_a_tap_keeps_its_rules(tmp_path: Path) -> None:
+    """The kernel gives a name again as soon as the tap is gone, which is before the end of its guest is cleared up."""
+    wire = Wire()
+    filters = BridgeFilters(TABLE)
+    host = LinuxResources(Paths(state=str(tmp_path), run=str(tmp_path)), filters=filters)
+    plan = Tap(GUEST, (3,), bridge="br0", alias="net0", filter=FilterUse("tenant"), filtered=filtered(TENANT))
+    first = await host.set_up([plan], None, no_journal)
+    os.close(first.fds[3])
+    await until(lambda: not Path("/sys/class/net/vnet0").exists())
+    second = await host.set_up([plan], None, no_journal)
+    assert first.names == second.names == {"net0": "vnet0"}
+    await host.tear_down(first.undo)
+    wire.join(second.fds[3])
+    assert await wire.wrong() == []
+    os.close(second.fds[3])
+    await host.tear_down(second.undo)
+    assert tables() == ""
 
 
 @own_network

@@ -41,6 +41,8 @@ class BridgeFilters:
         self._nics: dict[str, Filtered] = {}
         self._rules: dict[str, Ruleset] = {}
         self._objects: dict[str, Objects] = {}
+        self._holders: dict[str, str] = {}
+        """Who put a filter on a link, where that is known: the kernel gives the name of a tap that is gone to the next."""
         self._ears: dict[str, Ear] = {}
         self._lock = threading.RLock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="filters")
@@ -82,12 +84,18 @@ class BridgeFilters:
 
     # For a thread that sets up a tap
 
-    def put_now(self, link: str, filtered: Filtered) -> None:
-        """Put a filter in force on a link that is not in use yet."""
-        self._put({link: filtered})
+    def put_now(self, link: str, filtered: Filtered, holder: str) -> None:
+        """Put a filter in force on a link that is not in use yet. What an earlier one of its name left is nothing to it."""
+        with self._lock:
+            self._drop([link])
+            self._put({link: filtered})
+            self._holders[link] = holder
 
-    def drop_now(self, link: str) -> None:
-        self._drop([link])
+    def drop_now(self, link: str, holder: str) -> None:
+        """Take a filter away, unless the link is somebody else's by now."""
+        with self._lock:
+            if self._holders.get(link) in (None, holder):
+                self._drop([link])
 
     # Behind both
 
@@ -123,6 +131,7 @@ class BridgeFilters:
             for link in gone:
                 self._nics.pop(link, None)
                 self._rules.pop(link, None)
+                self._holders.pop(link, None)
                 self._stop_hearing(link)
             if not gone:
                 return

@@ -75,7 +75,7 @@ class Taps(Maker[Tap]):
         if resource.filtered is None or self._filters is None:
             raise HostFailed("this engine can put no filter in force", what="filter")
         name = "" if "%" in resource.name else resource.name
-        return {"kind": "filter", "name": name, "alias": resource.alias}
+        return {"kind": "filter", "name": name, "alias": resource.alias, "holder": os.urandom(8).hex()}
 
     def make(self, resource: Tap, records: list[Undo], setup: Setup) -> None:
         if resource.lower is not None:
@@ -85,7 +85,8 @@ class Taps(Maker[Tap]):
         try:
             if self._filters is not None and resource.filtered is not None:
                 _named(records, "filter", name)
-                self._filters.put_now(name, resource.filtered)
+                holder = next(text(record, "holder") for record in records if record["kind"] == "filter")
+                self._filters.put_now(name, resource.filtered, holder)
             if resource.managed and resource.lower is None:
                 self._connect(resource, name)
             floors.make(resource)
@@ -114,7 +115,7 @@ class Taps(Maker[Tap]):
             return
         if record["kind"] == "filter":
             if self._filters is not None:
-                self._filters.drop_now(name)
+                self._filters.drop_now(name, str(record.get("holder", "")))
             return
         with self._lock:
             self._reserved.discard(name)
