@@ -48,6 +48,20 @@ def test_luks_in_qcow2_keeps_its_format() -> None:
     assert "encrypt.format=luks,encrypt.key-secret=v.img_encrypt0" in words(made)[0]
 
 
+@pytest.mark.parametrize(("kind", "stem"), [("raw", ""), ("qcow2", "encrypt.")])
+def test_a_key_is_added_before_another_is_erased(kind: str, stem: str) -> None:
+    made = volume(f"<format type='{kind}'/>" + LUKS.format(""))
+    old, new = imaging.key_of(made), imaging.Key("new", "uuid", None)
+    assert old is not None
+    added, erased = words(imaging.add_key(made, new, opened_by=old), imaging.erase_key(made, old, opened_by=new))
+    assert (
+        f"-o {stem}state=active,{stem}new-secret=new --image-opts" in added
+        and f"{stem}key-secret=v.img_encrypt0" in added
+    )
+    assert f"-o {stem}state=inactive,{stem}old-secret=v.img_encrypt0" in erased and f"{stem}key-secret=new" in erased
+    assert "encrypt.format" not in added + erased  # only a new image takes it
+
+
 def test_names_cannot_become_options() -> None:
     made = imaging.convert(
         volume("<format type='raw'/>" + LUKS.format(""), name="a,b=c"), "/p/a,b=c", volume(), "/p/v.img"

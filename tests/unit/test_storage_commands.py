@@ -67,6 +67,8 @@ def test_volumes_by_words(shell: Shell, tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == b"bytes!"
     (tmp_path / "long").write_bytes(b"more than six")
     assert "more was sent" in shell("vol-upload", "raw", str(tmp_path / "long"), "--pool", "default-pool", code=1)
+    assert "more was sent" in shell("job-list", "--all") and "upload" not in shell("job-list")
+    assert "has ended" in shell("job-abort", "1", code=1) and "no job" in shell("job-abort", "999", code=1)
     assert "wiped" in shell("vol-wipe", "raw", "--pool", "default-pool", "--algorithm", "dod")
     assert "is not encrypted" not in shell("vol-delete", "/default-pool/raw")
     assert "no volume 'raw'" in shell("vol-info", "raw", "--pool", "default-pool", code=1)

@@ -48,7 +48,11 @@ class Rekeying:
 def _rekey(volume: Volume, secret: str) -> Script[None]:
     old, new = _keys(volume, secret)
     yield imaging.add_key(volume, new, opened_by=old)
-    yield Note(volume.path, f"uuid:{secret}")
+    try:
+        yield Note(volume.path, f"uuid:{secret}")
+    except BaseException:
+        yield imaging.erase_key(volume, new, opened_by=old)
+        raise
     yield imaging.erase_key(volume, old, opened_by=new)
 
 

@@ -120,9 +120,7 @@ def erase_key(volume: Volume, old: Key, *, opened_by: Key) -> Image:
 def _amend(volume: Volume, options: Mapping[str, str], opened_by: Key, other: Key) -> Image:
     kind = driver(volume)
     stem = "" if kind == "luks" else "encrypt."
-    words = ([] if kind == "luks" else ["encrypt.format=luks"]) + [
-        f"{stem}{name}={value}" for name, value in options.items()
-    ]
+    words = [f"{stem}{name}={value}" for name, value in options.items()]
     keys = [opened_by, other]
     argv = ("amend", *_objects(keys), "-o", ",".join(words), "--image-opts", _graph(kind, volume.path, opened_by))
     return Image(argv, _keys(keys))

@@ -33,7 +33,8 @@ FILES: Mapping[str, str] = {
     " pool-refresh pool-destroy pool-delete pool-undefine pool-autostart pool-edit pool-uuid pool-name pool-capabilities"
     " find-storage-pool-sources find-storage-pool-sources-as",
     "volumes": "vol-list vol-info vol-dumpxml vol-create vol-create-as vol-create-from vol-clone vol-resize vol-wipe"
-    " vol-upload vol-download vol-delete vol-set-secret vol-path vol-key vol-name vol-pool",
+    " vol-upload vol-download vol-delete vol-set-secret vol-path vol-key vol-name vol-pool"
+    " job-list job-abort",
     "secrets": "secret-list secret-info secret-define secret-dumpxml secret-set-value secret-get-value secret-undefine",
     "networks": "net-list net-info net-dumpxml net-define net-undefine net-create net-start net-destroy net-autostart"
     " net-edit net-update net-uuid net-name net-dhcp-leases net-port-list net-port-dumpxml net-port-create"

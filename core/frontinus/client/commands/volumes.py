@@ -204,6 +204,18 @@ async def _pool(engine: Engine, options: argparse.Namespace, out: Output) -> Non
     out.text(pool.uuid if options.uuid else pool.name)
 
 
+async def _jobs(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    jobs = [job for job in await engine.jobs() if options.all or job.state == "running"]
+    out.value(jobs)
+    out.table(["Job", "Kind", "State", "Progress", "Reason"], [
+        [j.id, j.kind, j.state, "-" if j.progress is None else f"{j.progress:.0%}", j.error or "-"] for j in jobs])  # fmt: skip
+
+
+async def _abort(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    await engine.abort_job(options.job)
+    out.line(f"Job {options.job} aborted")
+
+
 SPAN = (arg("--offset", type=size("b"), default=0), arg("--length", type=size("b"), default=0),
         flag("--sparse", help="zeros become holes"))  # fmt: skip
 
@@ -234,5 +246,7 @@ COMMANDS = (
     Command("vol-path", "print a volume's path", (POOL, VOLUME), _path),
     Command("vol-key", "print a volume's key", (POOL, VOLUME), _key),
     Command("vol-name", "print a volume's name", (VOLUME,), _name),
+    Command("job-list", "list long work: on volumes, on guests", (flag("--all", help="lately ended work too"),), _jobs),
+    Command("job-abort", "abort a job", (arg("job", help="its number in job-list"),), _abort),
     Command("vol-pool", "print a volume's pool", (flag("--uuid"), VOLUME), _pool),
 )  # fmt: skip
