@@ -126,6 +126,7 @@ async def test_nothing_leaks(place: Path) -> None:
             assert views == set(NETWORKS)
             await settle(engine)
         assert kills > 0
+        assert "could not be taken over" not in daemon.log
         assert traces(place) == before
     finally:
         async with daemon.engine() as engine:

@@ -16,6 +16,7 @@ import pytest
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import HostFailed, Unsupported
+from frontinus.api.events import LeaseEvent
 from guest_image import GuestImage
 from support.console import Console
 from support.namespaces import own_network
@@ -122,7 +123,9 @@ async def test_guests_on_networks(place: Path, guest_image: GuestImage) -> None:
     async with outside(), running(place) as (daemon, engine):
         for text in (NAT, ISOLATED):
             await engine.create_network(text)
+        heard = asyncio.create_task(_leases_of(engine, len(GUESTS)))
         async with booted(engine, place, guest_image, *GUESTS) as guests:
+            assert await asyncio.wait_for(heard, 30) == {mac for _, mac in GUESTS.values()}
             alpha, beta, hidden = (guests[name] for name in GUESTS)
             leases = {lease.mac: lease for lease in await engine.network_leases("office")}
             assert leases["52:54:00:00:00:0a"].address == "10.7.7.10"
@@ -141,6 +144,17 @@ async def test_guests_on_networks(place: Path, guest_image: GuestImage) -> None:
             other = next(word for word in shown.split() if word.startswith("fd00:7:"))
             assert await reaches(alpha, other.partition("/")[0])
             await _survives(daemon, place, alpha)
+
+
+async def _leases_of(engine: Engine, count: int) -> set[str]:
+    """The MACs of the first leases that the engine tells of."""
+    found: set[str] = set()
+    async for event in engine.watch():
+        if isinstance(event, LeaseEvent) and event.kind == "added":
+            found.add(event.lease.mac or "")
+        if len(found) == count:
+            break
+    return found
 
 
 async def _survives(daemon: Daemon, place: Path, alpha: Console) -> None:

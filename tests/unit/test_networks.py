@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from contract.networks_contract import CASES, Case
 from frontinus.api.engine import Engine
 from frontinus.api.errors import (
+    AgentUnavailable,
     AlreadyExists,
     FrontinusError,
     HostFailed,
@@ -234,6 +236,29 @@ async def test_leases_and_addresses(local: LocalEngine, engine: Engine) -> None:
     assert (await engine.network("n1")).leases == 2
 
 
+async def test_addresses_that_the_agent_tells(
+    local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine.create(guest("g").replace("type='network'", "type='user'"))
+    told = [{"name": "eth0", "hardware-address": MAC, "ip-addresses": [
+        {"ip-address": "10.1.1.7", "ip-address-type": "ipv4", "prefix": 24}, {"ip-address": "fe80::1", "prefix": 64}]},
+        {"name": "lo"}]  # fmt: skip
+
+    async def answer(command: str, deadline: float) -> str:
+        assert "guest-network-get-interfaces" in command
+        return json.dumps({"return": told})
+
+    process = local.world.guests.find("g").need_running().process
+    monkeypatch.setattr(process, "agent_command", answer)
+    first, second = await engine.guest_addresses("g", "agent")
+    assert (first.name, first.mac, [(a.family, a.address, a.prefix) for a in first.addresses]) == (
+        "eth0", MAC, [("ipv4", "10.1.1.7", 24), ("ipv6", "fe80::1", 64)])  # fmt: skip
+    assert (second.name, second.mac, second.addresses) == ("lo", None, ())
+    told[:] = [{"nonsense": 1}]
+    with pytest.raises(AgentUnavailable):
+        await engine.guest_addresses("g", "agent")
+
+
 async def test_news_is_followed(local: LocalEngine, engine: Engine) -> None:
     await recover_networks(local.world)
     events = engine.watch()
@@ -265,6 +290,19 @@ async def test_a_new_engine_takes_over_what_was_active(local: LocalEngine, engin
     assert [view.active for view in await other.networks()] == [True]
     assert await other.network_ports("n1") == ports
     assert host(local).taps["n1"] == (ports[0].link,)
+
+
+async def test_guests_of_a_network_that_is_started_anew_are_on_it_again(local: LocalEngine, engine: Engine) -> None:
+    await engine.define_network(nat())
+    await engine.start_network("n1")
+    await engine.create(guest())
+    ports = await engine.network_ports("n1")
+    await engine.destroy_network("n1")
+    await engine.start_network("n1")
+    assert host(local).taps["n1"] == (ports[0].link,)
+    assert await engine.network_ports("n1") == ports
+    await engine.destroy("g")
+    assert await engine.network_ports("n1") == []
 
 
 async def test_ports_of_guests_that_died_meanwhile_are_given_back(local: LocalEngine, engine: Engine) -> None:

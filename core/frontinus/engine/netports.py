@@ -21,6 +21,9 @@ from frontinus.network.plan import floor, plan
 from frontinus.network.port import NetworkPort
 from frontinus.ports.networks import Lease
 
+PLUGGED = frozenset({"network", "bridge", "direct", "hostdev"})
+"""Types of a NIC on a network: the first as it is defined, the others as they are while it runs, and in what was saved."""
+
 
 async def plug(world: World, record: Record, live: Guest) -> None:
     """Give every NIC that is on a network its port, in the runtime copy of a guest. On failure none is left."""
@@ -34,7 +37,7 @@ async def plug(world: World, record: Record, live: Guest) -> None:
 
 async def plug_card(world: World, record: Record, card: Interface) -> None:
     """Give one NIC its port, if it is on a network. Raises NoSuchNetwork, WrongState, HostFailed, Unsupported."""
-    if card.source is None or not card.source.network:
+    if card.type not in PLUGGED or card.source is None or not card.source.network:
         return
     netlife.host_networks(world)
     card.forget(world.host)
@@ -92,6 +95,24 @@ async def release_card(world: World, card: Interface) -> None:
     for record in world.networks.active():
         if uuid is not None and uuid in record.ports:
             await delete(world, record, record.ports[uuid])
+
+
+async def rejoin(world: World, record: NetworkRecord) -> None:
+    """Give guests that run on a network which was started anew their ports again."""
+    live = record.need_live()
+    for guest in world.guests:
+        cards = guest.running.guest.devices.interfaces if guest.running is not None else []
+        for card in cards:
+            source = card.source
+            if card.type == "network" and source and source.network == record.name and source.port_id:
+                wanted = requested(card, guest.uuid, guest.name).clone(uuid=source.port_id)
+                try:
+                    record.ports[source.port_id] = allocated(live, record.ports, wanted)
+                    record.bound.add(source.port_id)
+                except FrontinusError as error:
+                    log.warning("guest %s gets no port of network %s again: %s", guest.name, record.name, error.message)
+    if record.ports:
+        await _kept(world, record, live)
 
 
 def stay(old: Interface, new: Interface) -> None:

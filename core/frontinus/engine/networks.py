@@ -67,6 +67,7 @@ class Networks:
             self.world.networks.claim(record.uuid, record.name)
             self._need_inactive(record)
             await netlife.bring_up(self.world, record, network)
+            await netports.rejoin(self.world, record)
             return record.view()
 
     async def start_network(self, network: str) -> NetworkView:
@@ -74,6 +75,7 @@ class Networks:
         async with record.lock.hold("start"):
             self._need_inactive(record)
             await netlife.bring_up(self.world, record, record.need_definition())
+            await netports.rejoin(self.world, record)
             return record.view()
 
     def _need_inactive(self, record: NetworkRecord) -> None:
