@@ -84,6 +84,16 @@ async def test_copy(local: LocalEngine, engine: Engine) -> None:
     assert (await engine.guest("test")).state == "running" and mock(local).state == "running"
 
 
+async def test_a_disk_at_work_stays(engine: Engine, tmp_path: Path) -> None:
+    await engine.block_copy("test", "vda", COPY)
+    with pytest.raises(Busy):
+        await engine.save("test", str(tmp_path / "saved"))
+    with pytest.raises(Busy):
+        await engine.detach_device("test", "<disk><target dev='vda'/></disk>", live=True)
+    await engine.abort_block_job("test", "vda")
+    await engine.detach_device("test", "<disk><target dev='vda'/></disk>", live=True)
+
+
 async def test_a_copy_onto_itself_is_refused(engine: Engine) -> None:
     with pytest.raises(InvalidXML, match="one of its own"):
         await engine.block_copy("test", "vda", COPY.replace("/copy", "/middle"))

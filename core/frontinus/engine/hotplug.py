@@ -114,6 +114,8 @@ class Hotplug:
 
     async def _unplug(self, record: Record, running: Running, find: Find) -> None:
         device = find(running.guest)
+        if isinstance(device, Disk):
+            record.refuse_with_jobs(device.target)
         plan = self.world.hypervisor.plan_device(running.guest, device, running.capabilities, self.world.host)
         if not await running.process.unplug(plan, UNPLUG_DEADLINE):
             raise Unresponsive(

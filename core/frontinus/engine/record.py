@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from frontinus.api.errors import Unresponsive, WrongState
+from frontinus.api.errors import Busy, Unresponsive, WrongState
 from frontinus.api.views import REASONS, GuestView, State
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.guest import Guest
@@ -81,6 +81,12 @@ class Record:
         if self.running is None:
             raise WrongState(f"guest '{self.name}' is not running", state=self.state)
         return self.running
+
+    def refuse_with_jobs(self, disk: str | None = None) -> None:
+        """Raises Busy while a block job is at work on a disk of the running guest, or on any."""
+        for work in self.running.works if self.running is not None else ():
+            if disk in (None, work.disk):
+                raise Busy(f"disk '{work.disk}' has a job: {work.kind}", job=work.kind)
 
     def need_inactive(self) -> Guest:
         """The definition of an inactive guest. Raises WrongState for a running one."""

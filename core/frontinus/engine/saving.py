@@ -53,6 +53,7 @@ class Saving:
         running = record.need_running()
         if record.state not in ("running", "paused"):
             raise WrongState(f"guest '{record.name}' is {record.state}", state=record.state)
+        record.refuse_with_jobs()  # they would end with the process, and nobody know how far they got
         was_running = record.state == "running"
         guest = await _compatible(self.world, running.guest, xml) if xml else running.guest
         document = format_guest(guest, active=True, secrets=True)
