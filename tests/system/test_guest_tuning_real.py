@@ -78,6 +78,7 @@ async def test_the_kernel_keeps_what_the_definition_says(daemon: Daemon, engine:
         )
     await engine.destroy("real")
     assert not values(daemon, "cgroup.procs")
+    assert not [place for place in groups(daemon)._places() if place.exists()], "the partition went with its last guest"
 
 
 async def test_groups_outlive_the_engine_and_go_with_the_guest(daemon: Daemon, engine: Engine) -> None:

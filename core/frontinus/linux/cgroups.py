@@ -159,6 +159,8 @@ class Cgroups:
                 await asyncio.sleep(REMOVE_PAUSE)
             else:
                 log.warning("the control group %s is still in use", place / name)
+            with contextlib.suppress(OSError):
+                place.rmdir()  # it goes with the last guest
 
     async def sweep(self, living: Sequence[str]) -> None:
         kept = {Path(folder).name for folder in living}
@@ -183,9 +185,12 @@ class Cgroups:
         target = folder / part if part else folder
         if target.is_dir() and controller != "cpuset":
             return target
+        steps = (folder.parent, folder, *([target] if part else []))
         try:
-            for step in (folder.parent, folder, *([target] if part else [])):
-                _make(step, where, controller, threaded=step == target and bool(part))
+            try:
+                _make_all(steps, where, controller, part)
+            except FileNotFoundError:  # the last guest took the partition with it this very moment
+                _make_all(steps, where, controller, part)
         except OSError as error:
             raise HostFailed(f"cannot make the control group {target}: {error.strerror}", what=str(target)) from None
         return target
@@ -227,6 +232,11 @@ def _tasks(pid: int) -> list[int]:
         return [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
     except OSError:
         return []
+
+
+def _make_all(steps: Sequence[Path], where: Hierarchy, controller: Controller, part: str) -> None:
+    for step in steps:
+        _make(step, where, controller, threaded=step == steps[-1] and bool(part))
 
 
 def _make(folder: Path, where: Hierarchy, controller: Controller, *, threaded: bool) -> None:
