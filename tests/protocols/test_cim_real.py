@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import select
+import signal
+import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +15,7 @@ import pytest
 import pywbem
 
 from guest_image import GuestImage
+from support import traces
 from support.cim import Provider, provider
 from support.real import daemon, guest_image, place
 from trial import Daemon
@@ -96,3 +102,90 @@ async def becomes_known(cim: Provider) -> None:
             if any(path["Name"] == "shown" for path in await cim.ask("EnumerateInstanceNames", "KVM_ComputerSystem")):
                 return
             await asyncio.sleep(0.05)
+
+
+async def test_a_guest_of_settings_boots_and_its_crash_is_told(
+    cim: Provider, daemon: Daemon, place: Path, guest_image: GuestImage
+) -> None:
+    """DefineSystem, start, a crash of the hypervisor: the indication of it reaches a listener."""
+    heard: asyncio.Queue[pywbem.CIMInstance] = asyncio.Queue()
+    loop, port = asyncio.get_running_loop(), free_port()
+    listener = pywbem.WBEMListener("127.0.0.1", http_port=port)
+    listener.add_callback(lambda found, host: loop.call_soon_threadsafe(heard.put_nowait, found))
+    listener.start()
+    try:
+        made = []
+        for cls, values in (
+            (
+                "CIM_IndicationFilter",
+                {"Name": "f", "Query": "SELECT * FROM CIM_AlertIndication", "QueryLanguage": "WQL"},
+            ),
+            ("CIM_ListenerDestinationCIMXML", {"Name": "d", "Destination": f"http://127.0.0.1:{port}"}),
+        ):
+            made.append(await cim.ask("CreateInstance", pywbem.CIMInstance(cls, values), namespace="root/interop"))
+        subscription = pywbem.CIMInstance("CIM_IndicationSubscription", {"Filter": made[0], "Handler": made[1]})
+        await cim.ask("CreateInstance", subscription, namespace="root/interop")
+        image = files(place, guest_image)
+        whole = pywbem.CIMInstance(
+            "KVM_VirtualSystemSettingData",
+            {
+                "VirtualSystemIdentifier": "shown",
+                "VirtualSystemType": "QEMU",
+                "Machine": "q35",
+                "Arch": "x86_64",
+                "EnableACPI": True,
+                "Kernel": image["kernel"],
+                "Ramdisk": image["initrd"],
+                "CommandLine": image["cmdline"],
+            },
+        )
+        amount = {"VirtualQuantity": pywbem.Uint64(192), "AllocationUnits": "byte*2^20"}
+        disk = {"Address": image["disk"], "VirtualDevice": "vda", "BusType": "virtio"}
+        resources = [
+            pywbem.CIMInstance(f"KVM_{kind}ResourceAllocationSettingData", values)
+            for kind, values in (
+                ("Mem", amount),
+                ("Proc", {"VirtualQuantity": pywbem.Uint64(1)}),
+                ("Disk", disk),
+                ("Console", {"SourceType": "pty"}),
+            )
+        ]
+        (service,) = await cim.ask("EnumerateInstanceNames", "KVM_VirtualSystemManagementService")
+        value, out = await cim.ask(
+            "InvokeMethod", "DefineSystem", service, SystemSettings=whole, ResourceSettings=resources
+        )
+        assert value == 0 and out["ResultingSystem"]["Name"] == "shown"
+        assert await ask_for(cim, 2) in (0, 4096)
+        await becomes(cim, 2)
+        async with daemon.engine() as engine:
+            console = await engine.open_console("shown", force=True)
+            await asyncio.to_thread(wait_for, console, b"frontinus-guest: ready")
+            pids = [
+                pid for pid, argv in traces.processes(str(place)).items() if argv.startswith("/usr/bin/qemu-system")
+            ]
+            os.kill(pids[0], signal.SIGKILL)
+        async with asyncio.timeout(60):
+            told = await heard.get()
+        assert (told.classname, told["EventID"]) == ("KVM_AlertIndication", "crashed")
+        assert 'Name="shown"' in told["AlertingManagedElement"]
+        await becomes(cim, 3)
+        value, _ = await cim.ask("InvokeMethod", "DestroySystem", service, AffectedSystem=GUEST)
+        assert value == 0
+    finally:
+        await asyncio.to_thread(listener.stop)
+
+
+def wait_for(descriptor: int, words: bytes) -> None:
+    """Read a console until it has said something."""
+    said, end = b"", time.monotonic() + 90
+    with os.fdopen(descriptor, "rb", buffering=0) as console:
+        while words not in said and time.monotonic() < end:
+            readable, _, _ = select.select([console], [], [], 1)
+            said += console.read(4096) or b"" if readable else b""
+    assert words in said, said[-500:]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

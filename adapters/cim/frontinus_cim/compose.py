@@ -10,7 +10,7 @@ from lxml import etree
 from frontinus.client.details import facts
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.model import Embedded, Value
-from frontinus_cim.settings import BY_CLASS, DRIVES, FAMILIES, SYSTEM_FIELDS, Family, Field
+from frontinus_cim.settings import BY_CLASS, DRIVES, FAMILIES, KINDS_OF_GUESTS, SYSTEM_FIELDS, Family, Field
 
 Element = etree._Element
 UNITS = {"byte": 1, "bytes": 1, "kilobytes": 2**10, "megabytes": 2**20, "gigabytes": 2**30, "kib": 2**10, "mib": 2**20,
@@ -270,6 +270,10 @@ def processors(domain: Element, settings: Embedded) -> None:
 def definition(whole: Embedded, given: list[Embedded], reference: Element | None, *, kvm: bool) -> str:
     """A new guest's definition. `reference`: one to begin with. Raises CimError."""
     domain = reference if reference is not None else etree.Element("domain", type="kvm" if kvm else "qemu")
+    if (kind := whole.values.get("VirtualSystemType")) is not None:
+        if str(kind).lower() not in KINDS_OF_GUESTS:
+            raise invalid(f"VirtualSystemType '{str(kind)[:40]}' is not offered; KVM and QEMU are")
+        domain.set("type", str(kind).lower())
     if reference is not None:
         for path in ("uuid", "name", "os/nvram"):
             put(domain, path, None)

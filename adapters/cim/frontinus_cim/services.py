@@ -46,7 +46,7 @@ SERVICES: Mapping[str, Service] = {
     MANAGEMENT: Service("Management Service", "Makes, changes and removes guests", {
         "Revision": _version, "Release": _version, "Changeset": "0", "LibvirtVersion": _version,
     }, ("KVM_VirtualSystemManagementCapabilities", "ManagementCapabilities", {
-        "VirtualSystemTypesSupported": ["KVM"], "SynchronousMethodsSupported": ALL_MANAGEMENT,
+        "VirtualSystemTypesSupported": ["KVM", "QEMU"], "SynchronousMethodsSupported": ALL_MANAGEMENT,
         "AsynchronousMethodsSupported": ALL_MANAGEMENT, "IndicationsSupported": [2, 3, 4],
         "ElementNameEditSupported": True, "MaxElementNameLen": 255, "RequestedStatesSupported": [],
     }), (VIRT, CIMV2)),

@@ -195,6 +195,8 @@ def _resource_kind(name: str, family: Family) -> Kind[Part]:
 
 # --- the guest as a whole
 
+KINDS_OF_GUESTS = {"kvm": "KVM", "qemu": "QEMU"}
+"""VirtualSystemType by the type of a definition: with hardware virtualization, or emulated."""
 RECOVERY = {"restart": 3, "rename-restart": 3}
 BOOT_DEVICES = 16
 SYSTEM_FIELDS: Mapping[str, Field] = {
@@ -218,7 +220,7 @@ def system_columns() -> Columns[Guest]:
         "Description": lambda g: g.view.description,
         "Notes": lambda g: [note for note in (g.view.title, g.view.description) if note] or None,
         "VirtualSystemIdentifier": lambda g: g.name,
-        "VirtualSystemType": "KVM",
+        "VirtualSystemType": lambda g: KINDS_OF_GUESTS.get(g.view.virt_type, g.view.virt_type.upper()),
         "ConfigurationName": lambda g: g.name,
         "ConfigurationID": lambda g: g.view.uuid,
         "ChangeableType": 2,

@@ -23,7 +23,7 @@ def text(value: Value) -> str:
         return "TRUE" if value else "FALSE"
     if isinstance(value, datetime):
         moment = value.astimezone(UTC)
-        return f"{moment:%Y%m%d%H%M%S}.{moment.microsecond:06d}+000"
+        return f"{moment.year:04d}{moment:%m%d%H%M%S}.{moment.microsecond:06d}+000"
     if isinstance(value, timedelta):
         return _interval(value)
     return repr(value) if isinstance(value, float) else str(value)
