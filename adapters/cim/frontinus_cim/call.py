@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from frontinus.api.identity import Identity
 from frontinus_cim import writer
 from frontinus_cim.errors import CimError, Status
+from frontinus_cim.guest import Guest
 from frontinus_cim.kinds import FIGURES, Found, Node, Registry
 from frontinus_cim.model import Path, Value
 from frontinus_cim.query import Reader
@@ -51,12 +52,28 @@ class Call:
 
     async def find(self, path: Path) -> Found:
         """The instance at a path. Raises CimError NOT_FOUND."""
-        await self.ready(self.schema[path.cls])
-        is_link = path.cls in self.registry.links
-        found = self.registry.find_pair(self.world, path) if is_link else self.registry.find(self.world, path)
+        await self.world.settled()
+        if path.cls in self.registry.links:
+            await self.world.refresh()
+            found: Found | None = self.registry.find_pair(self.world, path)
+        else:
+            found = await self.find_node(path)
         if found is None:
             raise CimError(Status.NOT_FOUND, f"there is no such instance of {path.cls}")
         return found
+
+    async def find_node(self, path: Path, *, fresh: bool = False) -> Node | None:
+        """The instance of a kind, with figures of its guest where they are needed, or wanted `fresh`."""
+        kind = self.registry.kinds.get(path.cls)
+        needed = fresh or (kind is not None and kind.needs == FIGURES)
+        node = self.registry.find(self.world, path)
+        guest = guest_of(node.subject) if node is not None else None
+        if needed and guest is not None:
+            await self.world.refresh_guest(guest)
+        elif needed:
+            await self.world.refresh()
+            node = self.registry.find(self.world, path)
+        return node
 
     def instances(self, cls: Class) -> Iterator[Found]:
         """All instances of a class and those that inherit from it."""
@@ -77,6 +94,17 @@ class Call:
             return self.registry.value(self.world, found, prop.name) if prop else None
 
         return read
+
+
+def guest_of(subject: object) -> Guest | None:
+    """The guest that an instance is of or a part of."""
+    return (
+        subject
+        if isinstance(subject, Guest)
+        else found
+        if isinstance(found := getattr(subject, "guest", None), Guest)
+        else None
+    )
 
 
 Wrap = Callable[[Found], str]
@@ -112,8 +140,16 @@ def instance(call: Call, look: Look) -> Wrap:
 
 def named(call: Call, look: Look) -> Wrap:
     """VALUE.NAMEDINSTANCE."""
-    inner = instance(call, look)
-    return lambda f: f"<VALUE.NAMEDINSTANCE>{name(call)(f)}{inner(f)}</VALUE.NAMEDINSTANCE>"
+    inner, name_of, plain = instance(call, look), name(call), look == Look()
+
+    def write(found: Found) -> str:
+        kept = found.kind.cache(found.subject) if plain and isinstance(found, Node) and found.kind.cache else {}
+        text = kept.get(call.namespace)
+        if text is None:
+            text = kept[call.namespace] = f"<VALUE.NAMEDINSTANCE>{name_of(found)}{inner(found)}</VALUE.NAMEDINSTANCE>"
+        return text
+
+    return write
 
 
 def with_path(call: Call, look: Look) -> Wrap:

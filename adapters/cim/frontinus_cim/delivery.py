@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ipaddress
 import itertools
 import logging
@@ -161,14 +162,15 @@ class Delivery:
             self._session = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
             )
-        auth = aiohttp.BasicAuth(destination.username, destination.password or "") if destination.username else None
-        secure = destination.url.startswith("https:")
-        if auth is not None and not secure:
-            raise Rejected("a password is only sent over https")
         headers = {"Content-Type": 'application/xml; charset="utf-8"', "CIMExport": "MethodRequest",
                    "CIMExportMethod": "ExportIndication"}  # fmt: skip
+        if destination.username:
+            if not destination.url.startswith("https:"):
+                raise Rejected("a password is only sent over https")
+            word = base64.b64encode(f"{destination.username}:{destination.password or ''}".encode()).decode()
+            headers["Authorization"] = f"Basic {word}"
         trust: ssl.SSLContext | bool = self._trust or True
-        async with self._session.post(destination.url, data=body, headers=headers, auth=auth, ssl=trust,
+        async with self._session.post(destination.url, data=body, headers=headers, ssl=trust,
                                       allow_redirects=False) as answer:  # fmt: skip
             said = await answer.content.read(MOST_ANSWER)
             if answer.status != 200:

@@ -33,6 +33,8 @@ class Kind(Generic[S]):
     find: Callable[[World, Path], S | None]
     namespaces: Sequence[str] = (VIRT,)
     needs: str = ""
+    cache: Callable[[S], dict[str, str]] | None = None
+    """Where what was written of a subject is kept, by those whose subjects empty it when something of them changes."""
 
     def value(self, subject: S, name: str) -> Value:
         column = self.columns.get(name)

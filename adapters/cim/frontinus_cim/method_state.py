@@ -66,5 +66,6 @@ async def request_state_change(call: MethodCall) -> Result:
     except Busy as error:
         raise Refused(BUSY, error.message) from None
     guest.requested = wanted
+    guest.cache.clear()
     await call.world.caught_up(engine, guest.view.uuid)
     return Result(0)

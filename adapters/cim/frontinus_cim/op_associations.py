@@ -63,8 +63,8 @@ def pairs(call: Call, node: Node, filters: Filters) -> Iterator[tuple[Pair, Node
 
 async def _start(call: Call, path: Path) -> Node:
     """The instance that associations are followed from."""
-    await call.ready()
-    found = call.registry.find(call.world, path)
+    await call.world.settled()
+    found = await call.find_node(path, fresh=True)
     if found is None:
         if path.cls in call.registry.links:
             raise CimError(Status.NOT_FOUND, "nothing is associated with an association")

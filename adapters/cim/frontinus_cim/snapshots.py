@@ -53,7 +53,6 @@ KIND: Kind[Snap] = Kind(CLASS, {
     "InstanceID": lambda s: s.id, "ElementName": lambda s: s.view.name, "Caption": "Snapshot of a virtual system",
     "Description": lambda s: s.view.description, "VirtualSystemIdentifier": lambda s: s.guest.name,
     "VirtualSystemType": lambda s: settings.SYSTEMS.value(s.guest, "VirtualSystemType"),
-
     "ConfigurationName": lambda s: s.view.name, "UUID": lambda s: s.guest.view.uuid,
     "CreationTime": lambda s: values.moment(s.view.created), "ParentSnapshot": lambda s: s.view.parent,
     "SnapshotState": lambda s: s.view.state, "SnapshotType": lambda s: FULL if s.view.memory != "no" else DISK,

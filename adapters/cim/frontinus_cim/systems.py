@@ -52,6 +52,7 @@ GUESTS: Kind[Guest] = Kind(
     },
     every=lambda world: world.guests.values(),
     find=find_guest,
+    cache=lambda guest: guest.cache,
 )
 
 HOSTS: Kind[World] = Kind(

@@ -104,6 +104,14 @@ class World(Mirror):
                     guest.figures = stats
             self._taken = asked
 
+    async def refresh_guest(self, guest: Guest) -> None:
+        """Figures of one guest that are young enough; the others are left alone, however many there are."""
+        if not guest.view.active or (guest.figures and time.time() - guest.figures.taken <= self.max_age / 2):
+            return
+        with suppress(FrontinusError):
+            for stats in await self.reader.stats([guest.view.uuid], max_age=self.max_age / 2):
+                guest.figures = stats
+
     async def caught_up(self, engine: Engine, uuid: str) -> None:
         """Wait until a guest is shown as the engine has it: who changed it is to read what it became."""
         with suppress(TimeoutError, FrontinusError):
