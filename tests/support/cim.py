@@ -113,7 +113,7 @@ class Rig(Provider):
 
 @contextlib.asynccontextmanager
 async def provider(folder: Path, manage: Path, *, max_age: float = 0.0, known: Mapping[str, users.User] | None = None,
-                   connections: int = 128) -> AsyncIterator[Provider]:  # fmt: skip
+                   connections: int = 128, config: Config | None = None) -> AsyncIterator[Provider]:  # fmt: skip
     """A provider over TLS that has found its engine."""
     state = folder / "cim"
     state.mkdir(mode=0o700, exist_ok=True)
@@ -123,7 +123,7 @@ async def provider(folder: Path, manage: Path, *, max_age: float = 0.0, known: M
     delivery = Delivery(schema(), interval=0.2)
     Indications(world, service.registry, kept, delivery)
     front = Front(service, Access(USERS if known is None else known), connections=connections)
-    (port,) = await front.listen([("127.0.0.1", 0)], tls.context(Config(), state, "localhost"))
+    (port,) = await front.listen([("127.0.0.1", 0)], tls.context(config or Config(), state, "localhost"))
     following = asyncio.create_task(world.run())
     try:
         await until(lambda: world.connected)
@@ -143,12 +143,13 @@ async def provider(folder: Path, manage: Path, *, max_age: float = 0.0, known: M
 async def rig(folder: Path, *, guests: int = 2, **more: Any) -> AsyncIterator[Rig]:
     """A provider that knows the guests of a mock engine: its own `test`, and so many more."""
     local = await mock_engine(Paths(*[str(folder)] * 5), guests=guests)
-    server = Socket(folder / "frontinus.sock", local.session, readonly=False, mode=0o600)
+    sockets = [Socket(folder / "frontinus.sock", local.session, readonly=False, mode=0o600)]
     try:
         async with provider(folder, folder / "frontinus.sock", **more) as made:
-            found = Rig(made.folder, made.world, made.service, made.front, made.port, made.delivery, local, [server])
+            found = Rig(made.folder, made.world, made.service, made.front, made.port, made.delivery, local, sockets)
             await found.settled()
             yield found
     finally:
-        server.close()
+        for each in sockets:
+            each.close()
         await local.stop()
