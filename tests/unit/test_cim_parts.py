@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frontinus.client.details import details
@@ -25,17 +25,20 @@ from support.cim import schema
 # --- values
 
 
+@settings(deadline=None)
 @given(st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)))
 def test_a_moment_reads_back(moment: datetime) -> None:
     aware = moment.replace(tzinfo=UTC)
     assert values.scalar(values.text(aware), "datetime", "x") == aware
 
 
+@settings(deadline=None)
 @given(st.timedeltas(min_value=timedelta(), max_value=timedelta(days=99_999_999)))
 def test_an_interval_reads_back(interval: timedelta) -> None:
     assert values.scalar(values.text(interval), "datetime", "x") == interval
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["uint8", "uint64", "sint16"]), st.integers())
 def test_integers_keep_to_their_range(kind: str, number: int) -> None:
     least, most = values.INTEGERS[kind]
@@ -46,6 +49,7 @@ def test_integers_keep_to_their_range(kind: str, number: int) -> None:
             values.scalar(str(number), kind, "x")
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_can_be_written_and_read(text: str) -> None:
     """What XML cannot hold is replaced; all else comes back as it was."""
@@ -80,6 +84,7 @@ def test_conditions(text: str, meant: bool) -> None:
     assert query.condition(schema(), "DMTF:FQL", text)(read) is meant  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="SELECT * FROM CIMwher'\"()<>=.,%andortLIKE0123456789", max_size=120))
 def test_no_text_breaks_the_query_parser(text: str) -> None:
     for parse in (lambda: query.parse(schema(), "WQL", text), lambda: query.condition(schema(), "DMTF:FQL", text)):
@@ -102,6 +107,7 @@ def test_an_instance_as_mof() -> None:
         "EmulatedType": "1"})  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.text(alphabet='instance of KVM_x{}=;,"\\ \n$10', max_size=200))
 def test_no_text_breaks_the_mof_reader(text: str) -> None:
     try:
@@ -122,6 +128,7 @@ def test_a_method_call_is_read() -> None:
     assert (found.name, found.namespace, found.parameters) == ("M", "root", {"p": ["1"]})
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, len(GOOD) - 1), st.binary(max_size=6))
 def test_no_change_of_a_message_breaks_its_reader(first: int, last: int, new: bytes) -> None:
     begin, end = sorted((first, last))
