@@ -92,6 +92,7 @@ int main(int argc, char **argv)
 
     if (argc != 3)
         return 2;
+    snmp_disable_log(); /* or it writes a line for each packet */
     netsnmp_ds_set_string(NETSNMP_DS_APPLICATION_ID, NETSNMP_DS_AGENT_PORTS, argv[2]);
     init_agent("snmp_table");
     table = netsnmp_tdata_create_table("vmTable", 0);

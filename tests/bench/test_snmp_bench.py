@@ -89,7 +89,7 @@ def reference(folder: Path, rows: int) -> Iterator[Agent]:
     views = "".join(f"view columns included .{ENTRY}.{column}\n" for column in COLUMNS)
     (folder / "snmp_table.conf").write_text(
         f"rocommunity {COMMUNITY} 127.0.0.1 -V columns\ncreateUser bench SHA-256 {AUTH} AES {PRIV}\n"
-        f"rouser bench priv -V columns\n{views}"
+        f"rouser bench priv -V columns\ndontLogTCPWrappersConnects yes\n{views}"
     )
     with process(str(program), str(rows), f"udp:127.0.0.1:{port}", SNMPCONFPATH=str(folder),
                  SNMP_PERSISTENT_DIR=str(folder / "persistent")) as running:  # fmt: skip
@@ -164,7 +164,7 @@ def pairs(measure: Callable[[Agent], float], one: Agent, other: Agent) -> list[f
 def said(what: str, ratios: list[float], limit: float) -> float:
     median = statistics.median(ratios)
     print(
-        f"{what}: {median:.2f} times the C agent's (limit {limit}), {min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} pairs"
+        f"{what}: {median:.2f} times the C agent's (limit {limit:.2f}), {min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} pairs"
     )
     return median
 
