@@ -163,9 +163,8 @@ def pairs(measure: Callable[[Agent], float], one: Agent, other: Agent) -> list[f
 
 def said(what: str, ratios: list[float], limit: float) -> float:
     median = statistics.median(ratios)
-    print(
-        f"{what}: {median:.2f} times the C agent's (limit {limit:.2f}), {min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} pairs"
-    )
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} pairs"
+    print(f"{what}: {median:.2f} times the C agent's (limit {limit:.2f}), {spread}")
     return median
 
 
