@@ -28,7 +28,6 @@ from frontinus.engine.limits import Limiting
 from frontinus.engine.netrecovery import recover_networks, start_networks
 from frontinus.engine.networks import Networks
 from frontinus.engine.node import NodeDesk
-from frontinus.engine.pending import pending
 from frontinus.engine.placement import Placement
 from frontinus.engine.pools import Pools, load_pools
 from frontinus.engine.power import Power
@@ -76,7 +75,7 @@ class LocalEngine:
                     Transfers(world), Secrets(world), Networks(world), Addresses(world), BlockJobs(world),
                     Filters(world), Rekeying(world), Snapshots(world),
                     Checkpoints(world), Backups(world))  # fmt: skip
-        self._use_cases: dict[str, Callable[..., object]] = pending() | {
+        self._use_cases: dict[str, Callable[..., object]] = {
             name: getattr(service, name) for service in services for name in PERMISSIONS if hasattr(service, name)
         }
         self._use_cases["watch"] = world.bus.watch
