@@ -89,6 +89,24 @@ async def test_stream_and_its_end(local: LocalEngine, remote: Engine) -> None:
         await anext(stream)
 
 
+async def test_what_is_done_is_in_the_stream_when_its_caller_hears_so(remote: Engine) -> None:
+    seen: set[str] = set()
+    ready = asyncio.Event()
+
+    async def follow() -> None:
+        async for item in remote.watch():
+            ready.set()
+            if isinstance(item, LifecycleEvent):
+                seen.add(item.name)
+
+    following = asyncio.create_task(follow())
+    await ready.wait()
+    for number in range(20):
+        await remote.define(XML.format(f"g{number}"))
+        assert f"g{number}" in seen
+    following.cancel()
+
+
 async def test_monitor_socket_cannot_write(local: LocalEngine, tmp_path: Path) -> None:
     async with await connect(tmp_path / "frontinus-ro.sock") as reader:
         assert len(await reader.guests()) == 1

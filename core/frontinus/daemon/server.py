@@ -17,6 +17,7 @@ import msgspec
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Busy, Denied, Disconnected, FrontinusError, InternalError, InvalidValue
 from frontinus.api.identity import Identity
+from frontinus.api.permissions import PERMISSIONS
 from frontinus.wire.channel import Channel
 from frontinus.wire.frames import MAX_REQUEST, Call, Cancel, End, Failure, Item, Result, decode_request, encode, frame
 from frontinus.wire.surface import Method
@@ -79,7 +80,10 @@ class Connection:
             if method.stream:
                 await self._stream(call.id, target)
             else:
-                self._answer(call.id, method, await target)
+                value = await target
+                if PERMISSIONS[method.name].write:
+                    await asyncio.sleep(0)  # streams tell what was done before its caller hears that it is done
+                self._answer(call.id, method, value)
         except FrontinusError as error:
             self._fail(call.id, error)
         except Exception:
