@@ -111,6 +111,10 @@ async def test_the_dirty_rate_is_asked_for_while_there_may_be_one(monkeypatch: p
     assert (await taker.take(["dirtyrate"], 1)).dirty_rate is None
     await taker.take(["dirtyrate"], 1)
     assert monitor.batches[-1] == []
+    taker.dirty.measured = True  # one was begun just now
+    for _ in range(2):
+        await taker.take(["dirtyrate"], 1)
+        assert monitor.batches[-1] == ["query-dirty-rate"]
 
 
 async def test_sizes_and_silent_balloons_are_asked_for_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,8 +143,8 @@ class DirtyRates:
     def take(self, figures: GuestFigures, answer: Answer) -> None:
         """QEMU tells the beginning by the clock that counts from boot, and the rate in MiB/s."""
         told = answer.value(_DirtyRate)
-        if told.status == "unstarted":
-            self.measured = False
+        if told.status == "unstarted":  # which QEMU says as well for some moments after it was told to measure
+            self.measured = bool(self.measured)
         elif told.status == "measured" and told.dirty_rate is not None:
             began = time.time() - (time.monotonic() - told.start_time)
             seconds = told.calc_time / (1000 if told.calc_time_unit == "millisecond" else 1)
