@@ -6,7 +6,6 @@ One call brings all guests, so one check covers a host; nothing is kept between 
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import Disconnected, FrontinusError, Unresponsive
 from frontinus.api.views import STATES, GuestStats
 from frontinus.client.thin import ThinEngine
-from frontinus_collectd.nagios_host import NoSuch, check_networks, check_pools
+from frontinus_collectd.nagios_host import NoSuch, check_networks, check_pools, chosen
 from frontinus_collectd.thresholds import Figure, Range, Report, Status, parse_range, worst
 
 SOCKET = Path("/run/frontinus/frontinus-ro.sock")
@@ -82,21 +81,9 @@ def _seconds(text: str) -> float:
     return value
 
 
-def chosen(guests: Sequence[GuestStats], names: Sequence[str]) -> list[GuestStats]:
-    """The guests that were named, all without names. Raises NoSuch for a name that fits none."""
-    if not names:
-        return list(guests)
-    fitting = {name: [g for g in guests if g.uuid == name or fnmatch.fnmatchcase(g.name, name)] for name in names}
-    for name, found in fitting.items():
-        if not found:
-            raise NoSuch(f"there is no guest '{name}'")
-    wanted = {guest.uuid for found in fitting.values() for guest in found}
-    return [guest for guest in guests if guest.uuid in wanted]
-
-
 def check_guests(engine: ThinEngine, options: argparse.Namespace) -> Report:
     """How many guests run; guests that stopped by a fault; named guests that do not run."""
-    guests = chosen(engine.call(Engine.stats, groups=["state"], max_age=options.timeout), options.guest)
+    guests = chosen(engine.call(Engine.stats, groups=["state"], max_age=options.timeout), options.guest, "guest")
     running = sum(guest.state == "running" for guest in guests)
     figures = [Figure("running", running, "", options.warning, options.critical, 0, len(guests))]
     counts = {state: sum(guest.state == state for guest in guests) for state in STATES if state != "running"}
@@ -138,7 +125,7 @@ def check_engine(engine: ThinEngine, options: argparse.Namespace) -> Report:
 
 def check_stats(engine: ThinEngine, options: argparse.Namespace) -> Report:
     """How old the oldest figures are, and which guests do not answer. Without thresholds such a guest is CRITICAL."""
-    guests = [guest for guest in chosen(engine.call(Engine.stats), options.guest) if guest.id is not None]
+    guests = [guest for guest in chosen(engine.call(Engine.stats), options.guest, "guest") if guest.id is not None]
     now = time.time()
     ages = {guest.uuid: max(0.0, now - guest.taken) if guest.taken else None for guest in guests}
     oldest = max((age for age in ages.values() if age is not None), default=0.0)
@@ -158,7 +145,7 @@ def check_stats(engine: ThinEngine, options: argparse.Namespace) -> Report:
 def check_memory(engine: ThinEngine, options: argparse.Namespace) -> Report:
     """Memory in use within each guest, as its balloon driver tells; guests without one are named."""
     found = engine.call(Engine.stats, groups=["balloon"], max_age=options.timeout)
-    guests = [guest for guest in chosen(found, options.guest) if guest.id is not None]
+    guests = [guest for guest in chosen(found, options.guest, "guest") if guest.id is not None]
     figures, silent = [], []
     for guest in guests:
         memory = guest.memory

@@ -10,28 +10,33 @@ from typing import TypeVar
 from frontinus.api.engine import Engine
 from frontinus.api.networks import NetworkView
 from frontinus.api.storage import PoolView
+from frontinus.api.views import GuestStats
 from frontinus.client.thin import ThinEngine
 from frontinus_collectd.thresholds import Figure, Report, Status, worst
 
-N = TypeVar("N", NetworkView, PoolView)
+N = TypeVar("N", GuestStats, NetworkView, PoolView)
+M = TypeVar("M", NetworkView, PoolView)
 
 
 class NoSuch(Exception):
     """Something was named that is not there."""
 
 
-def named(found: Sequence[N], names: Sequence[str], what: str) -> list[N]:
+def chosen(found: Sequence[N], names: Sequence[str], what: str) -> list[N]:
     """Those that were named, all without names. Raises NoSuch for a name that fits none."""
+    if not names:
+        return list(found)
     fitting = {
         name: [one for one in found if one.uuid == name or fnmatch.fnmatchcase(one.name, name)] for name in names
     }
     for name, matches in fitting.items():
         if not matches:
             raise NoSuch(f"there is no {what} '{name}'")
-    return [one for one in found if not names or any(one in matches for matches in fitting.values())]
+    wanted = {one.uuid for matches in fitting.values() for one in matches}
+    return [one for one in found if one.uuid in wanted]
 
 
-def absent(found: Sequence[N], names: Sequence[str]) -> dict[str, tuple[Status, str]]:
+def absent(found: Sequence[M], names: Sequence[str]) -> dict[str, tuple[Status, str]]:
     """Those that should be active and are not: marked for it, or asked for by their names."""
     return {one.uuid: (Status.CRITICAL, f"{one.name} is not active") for one in found
             if not one.active and (one.autostart or one.name in names or one.uuid in names)}  # fmt: skip
@@ -43,7 +48,7 @@ def lines(bad: dict[str, tuple[Status, str]]) -> list[str]:
 
 def check_networks(engine: ThinEngine, options: argparse.Namespace) -> Report:
     """How many networks are active; those that should be and are not."""
-    found = named(engine.call(Engine.networks), options.name, "network")
+    found = chosen(engine.call(Engine.networks), options.name, "network")
     active = sum(network.active for network in found)
     figures = [Figure("active", active, "", options.warning, options.critical, 0, len(found))]
     figures += [Figure(f"{network.name}_{what}", value, low=0) for network in found if network.active
@@ -56,7 +61,7 @@ def check_networks(engine: ThinEngine, options: argparse.Namespace) -> Report:
 
 def check_pools(engine: ThinEngine, options: argparse.Namespace) -> Report:
     """How full each active pool is; those that should be active and are not; those that cannot be reached."""
-    found = named(engine.call(Engine.pools), options.name, "pool")
+    found = chosen(engine.call(Engine.pools), options.name, "pool")
     bad = absent(found, options.name)
     bad |= {
         pool.uuid: (Status.CRITICAL, f"{pool.name} cannot be reached") for pool in found if pool.state == "inaccessible"
