@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frontinus.client.details import details
+from frontinus.client.private import BadState
+from frontinus.client.toml import BadConfig
 from frontinus_cim import compile as compiling
 from frontinus_cim import config, moftext, query, request, tls, users, values, writer
-from frontinus_cim.config import BadConfig, Config
+from frontinus_cim.config import Config
 from frontinus_cim.errors import CimError, Status
-from frontinus_cim.files import BadState
 from frontinus_cim.model import Embedded, Value
 from frontinus_cim.request import BadMessage, GivenInstance
 from support.cim import schema

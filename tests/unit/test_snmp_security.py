@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from frontinus.client import private
+from frontinus.client.private import BadState
+from frontinus.client.toml import BadConfig
 from frontinus_snmp import ber, pdu, settings, store, usm
 from frontinus_snmp.ber import Malformed
 from frontinus_snmp.limits import Limiter, Quiet
 from frontinus_snmp.main import main
 from frontinus_snmp.pdu import GET
-from frontinus_snmp.settings import BadConfig
-from frontinus_snmp.store import BadState
 from frontinus_snmp.usm import AUTH, PRIV, REPORTABLE, Authority, Refused, User, make_user
 
 ENGINE = b"\x80\x00\x1f\x88\x05" + b"engine-of-us"
@@ -179,7 +180,7 @@ def test_boots_grow_and_the_identity_stays(tmp_path: Path) -> None:
     "text", ["", "{}", '{"engine_id": "00", "boots": 1}', '{"engine_id": "8000000005aa", "boots": -1}']
 )
 def test_a_damaged_engine_is_not_replaced(tmp_path: Path, text: str) -> None:
-    store.write(tmp_path / store.ENGINE, text)
+    private.write(tmp_path / store.ENGINE, text.encode())
     with pytest.raises(BadState):
         store.boot(tmp_path)
     assert (tmp_path / store.ENGINE).read_text() == text

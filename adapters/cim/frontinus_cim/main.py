@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from frontinus import __version__
+from frontinus.client.places import Places, adapter_places
+from frontinus.client.private import BadState
+from frontinus.client.toml import BadConfig
 from frontinus_cim import config as configuration
 from frontinus_cim import users
-from frontinus_cim.config import BadConfig, Places
-from frontinus_cim.files import BadState
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = 2.0
@@ -39,7 +40,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
 
 
 def places(options: argparse.Namespace) -> Places:
-    found = configuration.places(options.socket)
+    found = adapter_places("cim", options.socket)
     return Places(options.config or found.config, options.state or found.state)
 
 

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from frontinus_cim import files, query, values
+from frontinus.client import private
+from frontinus.client.private import BadState
+from frontinus_cim import query, values
 from frontinus_cim.errors import CimError, Status
-from frontinus_cim.files import BadState
 from frontinus_cim.kinds import Kind, Link, Node
 from frontinus_cim.model import INTEROP, Embedded, Path, Value
 from frontinus_cim.query import Query
@@ -107,7 +108,7 @@ class Subscriptions:
         if self._folder is None:
             return
         try:
-            kept = msgspec.json.decode(files.read(self._folder / FILE), type=Kept)
+            kept = msgspec.json.decode(private.read(self._folder / FILE), type=Kept)
             self.queries = {f.name: query.parse(self._schema, f.language, f.query) for f in kept.filters}
         except FileNotFoundError:
             return
@@ -123,7 +124,7 @@ class Subscriptions:
             data = msgspec.json.encode(Kept(list(self.filters.values()), list(self.destinations.values()),
                                             list(self.subscriptions.values())))  # fmt: skip
             try:
-                await asyncio.to_thread(files.write, self._folder / FILE, data)
+                await asyncio.to_thread(private.write, self._folder / FILE, data)
             except OSError as error:
                 raise CimError(Status.FAILED, f"it cannot be kept: {error.strerror}") from None
         self.changed()

@@ -7,8 +7,9 @@ import ipaddress
 import ssl
 from pathlib import Path
 
-from frontinus_cim import files
-from frontinus_cim.config import BadConfig, Config
+from frontinus.client import private
+from frontinus.client.toml import BadConfig
+from frontinus_cim.config import Config
 
 CERTIFICATE, KEY = "certificate.pem", "key.pem"
 DAYS = 3650
@@ -66,5 +67,5 @@ def make(folder: Path, hostname: str) -> None:
     )  # fmt: skip
     plain = serialization.NoEncryption()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    files.write(folder / KEY, pem)
-    files.write(folder / CERTIFICATE, made.public_bytes(serialization.Encoding.PEM))
+    private.write(folder / KEY, pem)
+    private.write(folder / CERTIFICATE, made.public_bytes(serialization.Encoding.PEM))

@@ -20,8 +20,8 @@ from typing import Literal
 
 import msgspec
 
-from frontinus_cim import files
-from frontinus_cim.files import BadState
+from frontinus.client import private
+from frontinus.client.private import BadState
 
 FILE = "users.json"
 Role = Literal["monitor", "control"]
@@ -69,7 +69,7 @@ def make(name: str, role: Role, password: bytes | None) -> User:
 def read(folder: Path) -> Mapping[str, User]:
     """Users by name. Raises BadState."""
     try:
-        found = msgspec.json.decode(files.read(folder / FILE), type=list[User])
+        found = msgspec.json.decode(private.read(folder / FILE), type=list[User])
         for user in found:
             bytes.fromhex(user.salt), bytes.fromhex(user.key)
     except FileNotFoundError:
@@ -80,7 +80,7 @@ def read(folder: Path) -> Mapping[str, User]:
 
 
 def write(folder: Path, users: Mapping[str, User], owner: tuple[int, int] | None = None) -> None:
-    files.write(folder / FILE, msgspec.json.format(msgspec.json.encode(list(users.values()))), owner)
+    private.write(folder / FILE, msgspec.json.format(msgspec.json.encode(list(users.values()))), owner)
 
 
 # --- the commands

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from frontinus.client.toml import Address
 from frontinus_snmp import pdu
 from frontinus_snmp.answer import answer, failed
 from frontinus_snmp.ber import Malformed
@@ -21,7 +22,7 @@ from frontinus_snmp.control import Control
 from frontinus_snmp.limits import Limiter, Quiet
 from frontinus_snmp.link import Link
 from frontinus_snmp.pdu import Pdu
-from frontinus_snmp.settings import MOST_MESSAGE, NOTHING, Address, Settings
+from frontinus_snmp.settings import MOST_MESSAGE, NOTHING, Settings
 from frontinus_snmp.tree import View
 from frontinus_snmp.usm import V3, Authority, Refused
 

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from frontinus import __version__
-from frontinus_snmp import settings as configuration
+from frontinus.client.places import Places, adapter_places
 from frontinus_snmp import users
 from frontinus_snmp.service import Service, ended
-from frontinus_snmp.settings import Places
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -30,7 +29,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
 
 
 def places(options: argparse.Namespace) -> Places:
-    found = configuration.places(options.monitor_socket)
+    found = adapter_places("snmp", options.monitor_socket)
     return Places(options.config or found.config, options.state or found.state)
 
 

@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from frontinus.client.places import Places
+from frontinus.client.private import BadState
+from frontinus.client.toml import BadConfig
 from frontinus_snmp import settings as configuration
 from frontinus_snmp import store
 from frontinus_snmp.agent import Agent
@@ -18,10 +21,8 @@ from frontinus_snmp.link import Link
 from frontinus_snmp.manage import Manage
 from frontinus_snmp.notify import Notifier
 from frontinus_snmp.objects import below_master, modules
-from frontinus_snmp.reader import BadConfig
 from frontinus_snmp.rows import State
-from frontinus_snmp.settings import Places, Settings
-from frontinus_snmp.store import BadState
+from frontinus_snmp.settings import Settings
 from frontinus_snmp.subagent import Subagent
 from frontinus_snmp.usm import Authority, User
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from frontinus_snmp import definitions, store
+from frontinus.client import private, toml
+from frontinus.client.private import BadState
+from frontinus.client.toml import Address, BadConfig, Network, Reader
+from frontinus_snmp import definitions
 from frontinus_snmp.ber import MAX_SUB_ID, MAX_SUB_IDS, Oid
-from frontinus_snmp.reader import BadConfig, Reader
 from frontinus_snmp.roots import ROOT
-from frontinus_snmp.store import BadState
 from frontinus_snmp.tree import View
 from frontinus_snmp.usm import LEAST_MAX_SIZE
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = tuple[str, int]
 
 LISTEN: Sequence[Address] = (("127.0.0.1", 1161),)
 """An agent runs without privileges, so not on port 161; see docs/snmp.md for ways there."""
@@ -116,43 +112,17 @@ class Settings:
         return self.views.get(name, NOTHING)
 
 
-@dataclass(frozen=True)
-class Places:
-    """Where the configuration and the state are."""
-
-    config: Path
-    state: Path
-
-
-def places(monitor_socket: Path) -> Places:
-    """Those that belong to the engine whose socket this is."""
-    run = monitor_socket.parent
-    if run == Path("/run/frontinus"):
-        return Places(Path("/etc/frontinus-snmp.toml"), Path("/var/lib/frontinus/snmp"))
-    session = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/frontinus-{os.getuid()}") / "frontinus"
-    if run == session:
-        home = Path.home()
-        config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-        state = Path(os.environ.get("XDG_STATE_HOME") or home / ".local/state")
-        return Places(config / "frontinus/snmp.toml", state / "frontinus/snmp")
-    return Places(run.parent / "state/snmp/snmp.toml", run.parent / "state/snmp")
-
-
 def load(path: Path) -> Settings:
     """The settings of a file; the defaults if there is none. Raises BadConfig, BadState."""
-    try:
-        document = tomllib.loads(path.read_text())
-    except FileNotFoundError:
+    reader = toml.read(path)
+    if reader is None:
         return Settings()
-    except (OSError, ValueError) as error:
-        raise BadConfig(f"{path}: {error}") from None
-    reader = Reader(path, document)
     views = {**VIEWS, **{name: _view(table) for name, table in reader.tables("views")}}
     master = reader.table("agentx") or Reader(path, {}, "agentx")
     told = reader.table("notifications") or Reader(path, {}, "notifications")
     folder, stored = _definitions(reader)
     found = Settings(
-        listen=tuple(_address(reader, text) for text in reader.strings("listen")) or LISTEN,
+        listen=reader.addresses("listen") or LISTEN,
         contact=reader.text("contact"), location=reader.text("location"),
         max_age=reader.number("max_age", Settings.max_age, 0, 3600),
         max_size=int(reader.number("max_size", Settings.max_size, LEAST_MAX_SIZE, MOST_MESSAGE)),
@@ -197,18 +167,6 @@ def _oid(reader: Reader, text: str) -> Oid:
     return tuple(map(int, parts))
 
 
-def _address(reader: Reader, text: str) -> Address:
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        colon = ""
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise BadConfig(f"{reader.where(text)} is no ADDRESS:PORT in numbers")
-    return host, int(port)
-
-
 REFUSED_COMMUNITIES = (b"public", b"private")
 
 
@@ -222,23 +180,19 @@ def _v2c(parent: Reader) -> V2c | None:
         reader.text("community_file"),
         reader.text("view"),
     )
-    sources = reader.strings("sources")
+    sources = reader.networks("sources")
     reader.done()
     if not enabled:
         return None
     if not file or not sources or not view:
         raise BadConfig(f"{reader.file}: v2c needs 'community_file', 'sources' and 'view'")
-    try:
-        networks = tuple(ipaddress.ip_network(source) for source in sources)
-    except ValueError as error:
-        raise BadConfig(f"{reader.where('sources')}: {error}") from None
-    return V2c(_community(reader, file), networks, view, v1)
+    return V2c(_community(reader, file), sources, view, v1)
 
 
 def _community(reader: Reader, file: str) -> bytes:
     """Raises BadConfig, BadState."""
     try:
-        community = store.private_text(Path(file)).strip().encode()
+        community = private.read(Path(file)).strip()
     except (OSError, ValueError) as error:
         raise BadConfig(f"{reader.where('community_file')}: {error}") from None
     if len(community) < 8 or community.lower() in REFUSED_COMMUNITIES:
@@ -247,7 +201,7 @@ def _community(reader: Reader, file: str) -> bytes:
 
 
 def _receiver(reader: Reader, views: Mapping[str, View]) -> Receiver:
-    address, user, inform = _address(reader, reader.text("to")), reader.text("user"), reader.flag("inform")
+    address, user, inform = reader.address("to", reader.text("to")), reader.text("user"), reader.flag("inform")
     engine, file, view = reader.text("engine"), reader.text("community_file"), reader.text("view")
     timeout, retries = reader.number("timeout", 1.5, 0.1, 60), int(reader.number("retries", 3, 0, 20))
     reader.done()

@@ -1,6 +1,6 @@
 """What outlives the agent, in a folder that only its user can read: engine and boots, users' localized keys, guests' numbers.
 
-Every write is complete on disk before it counts: temporary file, fsync, rename, fsync of the folder.
+Every write is complete on disk before it counts.
 """
 
 from __future__ import annotations
@@ -8,58 +8,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import stat
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from frontinus.client import private
+from frontinus.client.private import BadState
 from frontinus_snmp.roots import ENTERPRISE
 from frontinus_snmp.usm import AUTHS, LAST_BOOT, PRIVS, User
 
 ENGINE, USERS, GUESTS, HOST, LOCK = "engine.json", "users.json", "guests", "host", "lock"
 MOST_KEPT = 100_000
 """Guests whose numbers are remembered at least; the oldest beyond are forgotten when the agent starts."""
-
-
-class BadState(Exception):
-    """The state cannot be used; the message says why and no port is opened."""
-
-
-def write(path: Path, content: str, owner: tuple[int, int] | None = None) -> None:
-    """Replace a file whole, readable by its owner alone."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(fd, "w") as file:
-            if owner is not None:
-                os.fchown(file.fileno(), *owner)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def private_text(path: Path) -> str:
-    """A secret file's text. Raises BadState when others than its owner may use it, FileNotFoundError."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(fd) as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) & 0o077:
-            raise BadState(f"{path} must be a file that only its owner can read")
-        return file.read(2**20)
 
 
 def lock(folder: Path) -> int:
@@ -79,7 +40,7 @@ def lock(folder: Path) -> int:
 def read_engine(folder: Path) -> tuple[bytes, int] | None:
     """The engine's identity and boots so far; None before it exists. Raises BadState."""
     try:
-        found = json.loads(private_text(folder / ENGINE))
+        found = json.loads(private.read(folder / ENGINE))
         engine_id, boots = bytes.fromhex(found["engine_id"]), found["boots"]
     except FileNotFoundError:
         return None
@@ -96,7 +57,7 @@ def make_engine(folder: Path, owner: tuple[int, int] | None = None) -> bytes:
     if found is not None:
         return found[0]
     engine_id = (0x80000000 | ENTERPRISE).to_bytes(4, "big") + b"\x05" + os.urandom(12)
-    write(folder / ENGINE, json.dumps({"engine_id": engine_id.hex(), "boots": 0}), owner)
+    private.write(folder / ENGINE, json.dumps({"engine_id": engine_id.hex(), "boots": 0}).encode(), owner)
     return engine_id
 
 
@@ -108,7 +69,7 @@ def boot(folder: Path) -> tuple[bytes, int]:
     boots = min(found[1] + 1, LAST_BOOT)
     if boots == LAST_BOOT:
         raise BadState("the engine was started too often: make a new identity by removing the state, and new users")
-    write(folder / ENGINE, json.dumps({"engine_id": engine_id.hex(), "boots": boots}))
+    private.write(folder / ENGINE, json.dumps({"engine_id": engine_id.hex(), "boots": boots}).encode())
     return engine_id, boots
 
 
@@ -118,7 +79,7 @@ def boot(folder: Path) -> tuple[bytes, int]:
 def read_all(folder: Path) -> list[User]:
     """All users. Raises BadState, also when they belong to another engine."""
     try:
-        found = json.loads(private_text(folder / USERS))
+        found = json.loads(private.read(folder / USERS))
         users = [_user(entry) for entry in found["users"]]
         engine_id = bytes.fromhex(found["engine_id"])
     except FileNotFoundError:
@@ -154,7 +115,9 @@ HEX = ("auth_key", "priv_key", "engine_id")
 
 def write_users(folder: Path, engine_id: bytes, users: Sequence[User], owner: tuple[int, int] | None = None) -> None:
     entries = [{**asdict(user), **{name: getattr(user, name).hex() for name in HEX}} for user in users]
-    write(folder / USERS, json.dumps({"engine_id": engine_id.hex(), "users": entries}, indent=1), owner)
+    private.write(
+        folder / USERS, json.dumps({"engine_id": engine_id.hex(), "users": entries}, indent=1).encode(), owner
+    )
 
 
 # --- guests' numbers
@@ -184,7 +147,7 @@ class Numbers:
     def _compact(self) -> None:
         self.numbers = dict(sorted(self.numbers.items(), key=lambda item: item[1])[-MOST_KEPT:])
         lines = [f"next {self._next - 1}\n", *(f"{uuid} {number}\n" for uuid, number in self.numbers.items())]
-        write(self.path, "".join(lines))
+        private.write(self.path, "".join(lines).encode())
 
     def learn(self, uuids: Sequence[str]) -> None:
         """Give numbers to those that have none. Raises OSError: then none of them has one."""
@@ -222,7 +185,7 @@ class Numbers:
         finally:
             os.close(fd)
         if first:
-            _sync_folder(self.path.parent)
+            private.sync_folder(self.path.parent)
         self.numbers.update(given)
 
 

@@ -13,9 +13,9 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from frontinus.client.private import BadState
 from frontinus_snmp import store
 from frontinus_snmp.peer import discovered, discovery
-from frontinus_snmp.store import BadState
 from frontinus_snmp.usm import AUTHS, LEAST_MAX_SIZE, PRIVS, Authority, User, make_user
 
 

@@ -1,13 +1,28 @@
-"""Reading a TOML table field by field: every mistake is named, and what nobody asked for is one."""
+"""Reading an adapter's TOML file field by field: every mistake is named, and what nobody asked for is one."""
 
 from __future__ import annotations
 
+import ipaddress
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+
+Address = tuple[str, int]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class BadConfig(Exception):
     """The configuration cannot be used; the message names the field."""
+
+
+def read(path: Path) -> Reader | None:
+    """A file's table; None if there is no file. Raises BadConfig."""
+    try:
+        return Reader(path, tomllib.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise BadConfig(f"{path}: {error}") from None
 
 
 class Reader:
@@ -49,6 +64,32 @@ class Reader:
         if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
             raise BadConfig(f"{self.where(field)} must be a list of strings")
         return found
+
+    def path(self, field: str) -> Path | None:
+        text = self.text(field)
+        return Path(text) if text else None
+
+    def addresses(self, field: str) -> tuple[Address, ...]:
+        """Addresses and ports in numbers."""
+        return tuple(self.address(field, text) for text in self.strings(field))
+
+    def address(self, field: str, text: str) -> Address:
+        """The address and port that a field's text is."""
+        host, colon, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            colon = ""
+        if not colon or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+            raise BadConfig(f"{self.where(field)}: '{text}' is no ADDRESS:PORT in numbers")
+        return host, int(port)
+
+    def networks(self, field: str) -> tuple[Network, ...]:
+        try:
+            return tuple(ipaddress.ip_network(text) for text in self.strings(field))
+        except ValueError as error:
+            raise BadConfig(f"{self.where(field)}: {error}") from None
 
     def table(self, field: str) -> Reader | None:
         found = self.take(field)

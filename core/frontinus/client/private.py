@@ -1,12 +1,18 @@
-"""Files of the provider's own folder: written whole or not at all, and read only when nobody else could have written them."""
+"""Files that hold an adapter's secrets: written whole or not at all, and read only when nobody else could have written them.
+
+Everything here blocks. A write is on disk when it returns: temporary file, fsync, rename, fsync of the folder.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from pathlib import Path
 
 MOST = 16 * 2**20
+"""Octets of a file that is read."""
+_numbers = itertools.count()
 
 
 class BadState(Exception):
@@ -14,9 +20,9 @@ class BadState(Exception):
 
 
 def write(path: Path, content: bytes, owner: tuple[int, int] | None = None) -> None:
-    """Replace a file whole, readable by its owner alone; it is on disk when this returns."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    """Replace a file, readable by its owner alone. On failure the old one stays and nothing is left beside it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.new")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "wb") as file:
             if owner is not None:
@@ -28,15 +34,20 @@ def write(path: Path, content: bytes, owner: tuple[int, int] | None = None) -> N
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in a folder durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(fd)
     finally:
-        os.close(folder)
+        os.close(fd)
 
 
 def read(path: Path) -> bytes:
-    """A private file. Raises BadState when others than its owner may use it, FileNotFoundError."""
+    """A file of our own. Raises BadState when others than its owner may use it, FileNotFoundError."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as file:
         found = os.fstat(file.fileno())
