@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 FOLDERS := $(wildcard tests/unit tests/system tests/faults tests/protocols)
 
-.PHONY: run test lint bench releases golden clean
+.PHONY: run test lint bench releases lab golden clean
 
 run: ## start the daemon with a small real guest, and watch it
 	@python3 tools/bootstrap.py run
@@ -27,6 +27,10 @@ bench: ## the figures that the design promises, measured beside a bare QEMU
 releases: ## ten guests on every release of QEMU that Debian has: they must see the same hardware
 	@python3 tools/bootstrap.py ci
 	FRONTINUS_RELEASES=all $(PYTHON) -m pytest -rs tests/system/releases $(ARGS)
+
+lab: ## what this kernel lacks, for real in a VM: logical volumes, iSCSI, NFS, multipath and the like
+	@python3 tools/bootstrap.py ci
+	FRONTINUS_REQUIRE_SYSTEM=1 $(PYTHON) -m pytest -rs tests/lab $(ARGS)
 
 golden: ## write the golden files anew; read the difference before you commit it
 	@python3 tools/bootstrap.py lint

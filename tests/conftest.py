@@ -1,8 +1,8 @@
 """What all tests share: golden files, and skipping what this machine cannot run.
 
 A test says what it needs with @pytest.mark.needs("root", "snmpwalk", ...): "root", "mounts" (of its own) or programs.
-Tests under system/ and faults/ need root and QEMU without saying so. With FRONTINUS_REQUIRE_SYSTEM=1 a test skipped under
-system/, faults/ or protocols/ has failed, unless marked @pytest.mark.may_skip("reason").
+Tests under system/, faults/ and lab/ need root and QEMU without saying so. With FRONTINUS_REQUIRE_SYSTEM=1 a test skipped
+outside unit/ has failed, unless marked @pytest.mark.may_skip("reason").
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 TESTS = Path(__file__).parent
 GOLDEN = TESTS / "unit/golden"
 GUEST = ("root", "qemu-system-x86_64")
-IMPLIED = {"system": GUEST, "faults": GUEST, "protocols": ()}
+IMPLIED = {"system": GUEST, "faults": GUEST, "lab": GUEST, "protocols": ()}
 REQUIRED = os.environ.get("FRONTINUS_REQUIRE_SYSTEM") == "1"
 
 Golden = Callable[[str, str], None]
