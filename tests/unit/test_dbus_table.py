@@ -17,6 +17,8 @@ from frontinus_dbus.api_guests import CONNECT, DOMAIN
 from frontinus_dbus.api_objects import STORAGEPOOL
 from frontinus_dbus.libvirt import INTERFACES, PARTS
 from frontinus_dbus.missing import MISSING, lacking
+from frontinus_dbus.native import KINDS, MANAGER_PART
+from frontinus_dbus.native_kinds import Kind
 from frontinus_dbus.reference import markdown
 from frontinus_dbus.served import NOTHING, SERVED
 from frontinus_dbus.signals import NEVER, OTHERS, signals
@@ -95,6 +97,18 @@ def test_introspection_says_what_the_table_says(interface: Interface) -> None:
     assert access == {p.name: (p.signature, "readwrite" if p.write else "read") for p in interface.properties}
     carried = {s.get("name"): "".join(a.get("type") for a in s.findall("arg")) for s in shown.findall("signal")}
     assert carried == {s.name: s.signature for s in interface.signals}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.folder)
+def test_every_member_of_the_native_interfaces_is_served(kind: Kind) -> None:
+    assert set(kind.methods) == set(kind.interface.method)
+    assert set(kind.shown) == set(kind.interface.property)
+    assert set(kind.setters) == {p.name for p in kind.interface.properties if p.write}
+
+
+def test_every_member_of_the_manager_is_served() -> None:
+    assert set(MANAGER_PART.methods) == set(MANAGER_PART.interface.method)
+    assert set(MANAGER_PART.getters) == set(MANAGER_PART.interface.property)
 
 
 def test_every_interface_has_its_part() -> None:

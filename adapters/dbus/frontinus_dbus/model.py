@@ -51,6 +51,13 @@ KINDS: Mapping[str, Kind] = {
 """By the folder of org.libvirt that they are in."""
 
 
+def kind_of(event: Event) -> str | None:
+    """The kind of object that an event shows another view of, by its folder of org.libvirt."""
+    if isinstance(event, LifecycleEvent | ChangedEvent):
+        return "domain"
+    return next((name for name, kind in KINDS.items() if isinstance(event, kind.event)), None)
+
+
 def _name(thing: Thing) -> str:
     return getattr(thing, "name", "")
 
@@ -96,6 +103,10 @@ class Model:
     def find(self, kind: str, uuid: str) -> GuestView | Thing | None:
         """The view of an object, by the folder of org.libvirt that it is in."""
         return self.guests.get(uuid) if kind == "domain" else self.things.get(kind, {}).get(uuid)
+
+    def all(self, kind: str) -> Mapping[str, GuestView | Thing]:
+        """The views of a kind, by UUID."""
+        return self.guests if kind == "domain" else self.things[kind]
 
     def named(self, name: str) -> GuestView | None:
         uuid = self._names.get(name)

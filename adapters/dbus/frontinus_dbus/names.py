@@ -12,6 +12,9 @@ KINDS: Mapping[str, str] = {
 }  # fmt: skip
 """The folders under a connection of org.libvirt, and the interface of what is in each."""
 
+MODEL: Mapping[str, str] = {"guest": "domain", "pool": "storagepool", "filter": "nwfilter"}
+"""The folders of org.frontinus1 that have another name under org.libvirt."""
+
 UUID_LENGTH = 37
 """Characters of the path element of a UUID."""
 UUID = re.compile(r"_([0-9a-fA-F]{8})_([0-9a-fA-F]{4})_([0-9a-fA-F]{4})_([0-9a-fA-F]{4})_([0-9a-fA-F]{12})")

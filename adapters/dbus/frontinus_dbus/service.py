@@ -301,11 +301,11 @@ async def _changed(call: Call, work: Awaitable[object]) -> object:
         call.picture.outdate(call.key)
     kind, key = call.kind, call.key
     if isinstance(result, str):
-        kind, _, name = result.removeprefix(f"/org/libvirt/{call.world.driver}/").rpartition("/")
-        key = names.to_uuid(name) or ""
+        kind, _, name = result.rpartition("/")
+        kind, key = kind.rpartition("/")[2], names.to_uuid(name) or ""
         call.picture.outdate(key)
     if key:
-        await call.picture.caught_up(await call.engine(), kind.rpartition("/")[2], key)
+        await call.picture.caught_up(await call.engine(), names.MODEL.get(kind, kind), key)
     return result
 
 
