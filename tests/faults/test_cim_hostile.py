@@ -51,8 +51,8 @@ def headers(name: str = "EnumerateInstanceNames", place: str = "root/virt", **mo
 
 
 async def post(cim: Rig, body: bytes, given: dict[str, str] | None = None, *, method: str = "POST", path: str = "/cimom",
-               length: str | None = None) -> tuple[int, dict[str, str], str]:  # fmt: skip
-    """Status, headers and body of the answer to a request that is written by hand."""
+               length: str | None = None, pieces: int = 0) -> tuple[int, dict[str, str], str]:  # fmt: skip
+    """Status, headers and body of the answer to a request that is written by hand, its first octets in `pieces` of that size."""
     context = ssl.create_default_context(cafile=str(cim.folder / "cim/certificate.pem"))
     reader, writer = await asyncio.open_connection("127.0.0.1", cim.port, ssl=context, server_hostname="localhost")
     lines = [
@@ -63,7 +63,12 @@ async def post(cim: Rig, body: bytes, given: dict[str, str] | None = None, *, me
     ]
     lines += [f"{name}: {value}" for name, value in (given if given is not None else headers()).items()]
     try:
-        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        whole = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+        for at in range(0, 20, pieces) if pieces else ():
+            writer.write(whole[at : at + pieces])
+            await writer.drain()
+            await asyncio.sleep(0.01)  # else the pieces arrive as one
+        writer.write(whole[20:] if pieces else whole)
         async with asyncio.timeout(30):
             answer = await reader.read()
     finally:
@@ -124,6 +129,46 @@ async def test_bad_messages(cim: Rig, name: str) -> None:
         assert found["www-authenticate"].startswith("Basic")
     good, _, said = await post(cim, call())
     assert good == 200 and "KVM_ComputerSystem" in said
+
+
+MAN = "http://www.dmtf.org/cim/mapping/http/v1.0"
+EXTENDED: list[tuple[str, str | None, str, int, str | None]] = [
+    ("as DSP0200 shows it", f"{MAN} ; ns=73", "73-", 200, None),
+    ("quoted, as RFC 2774 shows it", f'"{MAN}"; ns=16', "16-", 200, None),
+    ("without digits", MAN, "", 200, None),
+    ("no declaration", None, "73-", 510, None),
+    ("another extension", "http://www.example.org/x ; ns=73", "73-", 510, None),
+    ("a second one", f"{MAN} ; ns=73, http://www.example.org/x ; ns=74", "73-", 510, None),
+    ("no two digits", f"{MAN} ; ns=7x", "7x-", 510, None),
+    ("nothing that parses", ";;,", "73-", 510, None),
+    ("another prefix than declared", f"{MAN} ; ns=73", "74-", 400, "unsupported-operation"),
+]
+
+
+@pytest.mark.parametrize("name", [row[0] for row in EXTENDED])
+async def test_m_post_declares_what_it_needs(cim: Rig, name: str) -> None:
+    _, man, prefix, status, error = next(row for row in EXTENDED if row[0] == name)
+    given = {(prefix + key if key.startswith("CIM") else key): value for key, value in headers().items()}
+    code, found, said = await post(cim, call(), {**given, **({"Man": man} if man else {})}, method="M-POST")
+    mark = f"; ns={prefix[:2]}" if prefix else ""
+    assert code == status, (code, found)
+    if status == 200:
+        assert "KVM_ComputerSystem" in said and found[f"{prefix}cimoperation"] == "MethodResponse"
+        assert found["ext"] == "" and found["man"] == MAN + mark and found["connection"] == "close"
+    elif error is not None:
+        assert found["73-cimerror"] == error and "cimerror" not in found
+    good, _, said = await post(cim, call())
+    assert good == 200 and "KVM_ComputerSystem" in said
+
+
+async def test_m_post_comes_in_pieces_and_has_to_prove_who_it_is(cim: Rig) -> None:
+    given = {"Man": f"{MAN} ; ns=01", **{f"01-{k}" if k.startswith("CIM") else k: v for k, v in headers().items()}}
+    code, _, said = await post(cim, call(), given, method="M-POST", pieces=1)
+    assert code == 200 and "KVM_ComputerSystem" in said
+    del given["Authorization"]
+    assert (await post(cim, call(), given, method="M-POST"))[0] == 401
+    assert (await post(cim, call(), given, method="M-GET"))[0] == 400
+    assert (await post(cim, call(), method="GET"))[1]["allow"] == "POST, M-POST"
 
 
 KEY = '<KEYBINDING NAME="{}"><KEYVALUE VALUETYPE="{}">{}</KEYVALUE></KEYBINDING>'

@@ -25,6 +25,7 @@ from frontinus_cim.config import Config
 from frontinus_cim.delivery import Delivery
 from frontinus_cim.httpd import Front
 from frontinus_cim.indications import Indications
+from frontinus_cim.pam import Pam
 from frontinus_cim.schema import Schema
 from frontinus_cim.service import Service
 from frontinus_cim.subscriptions import Subscriptions
@@ -122,7 +123,8 @@ async def provider(folder: Path, manage: Path, *, max_age: float = 0.0, known: M
     service = Service(world, registry(schema()))
     delivery = Delivery(schema(), interval=0.2)
     Indications(world, service.registry, kept, delivery)
-    front = Front(service, Access(USERS if known is None else known), connections=connections)
+    pam = Pam(config.pam) if config and config.pam else None
+    front = Front(service, Access(USERS if known is None else known, pam), connections=connections)
     (port,) = await front.listen([("127.0.0.1", 0)], tls.context(config or Config(), state, "localhost"))
     following = asyncio.create_task(world.run())
     try:

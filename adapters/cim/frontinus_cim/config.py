@@ -8,6 +8,7 @@ from pathlib import Path
 
 from frontinus.client import toml
 from frontinus.client.toml import Address, BadConfig, Network
+from frontinus_cim import pam
 
 LISTEN: Sequence[Address] = (("127.0.0.1", 5989),)
 
@@ -18,7 +19,8 @@ class Config:
 
     `certificate` and `key`: PEM files, None for one that the provider makes; `client_ca`: whose certificates name users.
     `max_age`: seconds that figures may be old. `connections`: how many clients at once. `destinations`: networks that
-    indications may be sent to, any if there are none; `destination_ca`: whose certificates receivers may have.
+    indications may be sent to, any if there are none; `destination_ca`: whose certificates receivers may have. `pam`: who
+    else may come in, None for nobody.
     """
 
     listen: Sequence[Address] = LISTEN
@@ -29,6 +31,7 @@ class Config:
     connections: int = 128
     destinations: Sequence[Network] = ()
     destination_ca: Path | None = None
+    pam: pam.Settings | None = None
 
 
 def load(path: Path) -> Config:
@@ -36,6 +39,7 @@ def load(path: Path) -> Config:
     reader = toml.read(path)
     if reader is None:
         return Config()
+    table = reader.table("pam")
     config = Config(
         listen=reader.addresses("listen") or LISTEN,
         certificate=reader.path("certificate"), key=reader.path("key"),
@@ -43,6 +47,7 @@ def load(path: Path) -> Config:
         max_age=reader.number("max_age", Config.max_age, 0, 3600),
         connections=int(reader.number("connections", Config.connections, 1, 4096)),
         destinations=reader.networks("destinations"),
+        pam=pam.Settings.of(table) if table else None,
     )  # fmt: skip
     reader.done()
     if (config.certificate is None) != (config.key is None):

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
+from multidict import CIMultiDictProxy
 
 from frontinus.api.identity import Identity
 from frontinus_cim import request as requests
 from frontinus_cim import writer
 from frontinus_cim.access import Access
 from frontinus_cim.errors import CimError
+from frontinus_cim.extended import MANDATORY, OF_THE_HOP, NotExtended, Start, answered, prefix_of
 from frontinus_cim.methods import me
 from frontinus_cim.request import BadMessage, Request
 from frontinus_cim.safexml import MAX_BYTES
@@ -53,7 +55,7 @@ class Connection(RequestHandler):
 
     def __init__(self, server: Bounded, **settings: Any) -> None:
         super().__init__(server, **settings)
-        self._server, self._counted = server, False
+        self._server, self._counted, self.start_of = server, False, Start()
         self._first: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -79,7 +81,7 @@ class Connection(RequestHandler):
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._counted:
+        if self._counted and (data := self.start_of.take(data)):
             super().data_received(data)
 
 
@@ -120,28 +122,41 @@ class Front:
         return ports
 
     async def close(self) -> None:
+        await self.access.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if isinstance(request.protocol, Connection):
-            request.protocol.began()
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.began()
+        extended = connection.start_of.extended
+        answer = await self._respond(request, extended)
+        if extended or answer.headers.get("Connection") == "close":
+            answer.force_close()
+        return answer
+
+    async def _respond(self, request: web.BaseRequest, extended: bool) -> web.Response:
+        prefix = ""
         try:
             self._check_line(request)
             user = await self._user(request)
-            _check_headers(request)
+            prefix = _prefix(request.headers) if extended else ""
+            _check_headers(request, prefix)
             body = await _body(request)
-            answer = await self._answer(request, body, me(user.role == "monitor", user.name))
+            answer = await self._answer(request, prefix, body, me(user.role == "monitor", user.name))
         except Refusal as refusal:
             return web.Response(status=refusal.status, headers=refusal.headers)
         except BadMessage as bad:
             log.info("%s: %s", request.remote, bad)
-            return web.Response(status=bad.status, headers={"CIMError": bad.error})
-        return web.Response(body=answer, headers=ANSWER)
+            status, headers, answer = bad.status, {"CIMError": bad.error}, b""
+        else:
+            status, headers = 200, ANSWER
+        return web.Response(status=status, body=answer, headers=answered(prefix, headers) if extended else headers)
 
     def _check_line(self, request: web.BaseRequest) -> None:
         if request.method != "POST":
-            raise Refusal(405, Allow="POST")
+            raise Refusal(405, Allow="POST, M-POST")
         if request.path not in PATHS:
             raise Refusal(404)
 
@@ -157,17 +172,27 @@ class Front:
             raise Refusal(401, WWW_Authenticate='Basic realm="Frontinus"', Connection="close")
         return user
 
-    async def _answer(self, request: web.BaseRequest, body: bytes, who: Identity) -> bytes:
+    async def _answer(self, request: web.BaseRequest, prefix: str, body: bytes, who: Identity) -> bytes:
+        method, about = request.headers.get(f"{prefix}CIMMethod"), request.headers.get(f"{prefix}CIMObject")
         try:
             asked = requests.parse(body)
         except CimError as error:  # a parameter that cannot be, in a message that is sound otherwise
-            name = unquote(request.headers.get("CIMMethod", ""))
+            name = unquote(method or "")
             return writer.message("", writer.failed(name, error.status, error.message, extrinsic=False))
-        _check_fit(request.headers, asked)
+        _check_fit(method, about, asked)
         return await self.service.answer(asked, who)
 
 
-def _check_headers(request: web.BaseRequest) -> None:
+def _prefix(headers: CIMultiDictProxy[str]) -> str:
+    """What stands before CIM's header fields in M-POST. Raises Refusal."""
+    try:
+        return prefix_of(headers.getall(MANDATORY, ()), headers.getall(OF_THE_HOP, ()))
+    except NotExtended as error:
+        log.info("M-POST: %s", error)
+        raise Refusal(510, Connection="close") from None
+
+
+def _check_headers(request: web.BaseRequest, prefix: str) -> None:
     """Raises Refusal, BadMessage."""
     kind, _, rest = request.headers.get("Content-Type", "").partition(";")
     charset = rest.partition("charset=")[2].strip().strip('"').lower()
@@ -175,7 +200,7 @@ def _check_headers(request: web.BaseRequest) -> None:
         raise Refusal(415)
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Refusal(415)
-    if request.headers.get("CIMOperation", "").strip().lower() != "methodcall":
+    if request.headers.get(f"{prefix}CIMOperation", "").strip().lower() != "methodcall":
         raise BadMessage(400, "unsupported-operation", "CIMOperation is not MethodCall")
 
 
@@ -195,9 +220,8 @@ async def _body(request: web.BaseRequest) -> bytes:
     return b"".join(parts)
 
 
-def _check_fit(headers: Mapping[str, str], asked: Request) -> None:
-    """Headers must say what the body does. Raises BadMessage."""
-    method, about = headers.get("CIMMethod"), headers.get("CIMObject")
+def _check_fit(method: str | None, about: str | None, asked: Request) -> None:
+    """CIMMethod and CIMObject must say what the body does. Raises BadMessage."""
     if method is None or unquote(method).strip() != asked.name:
         raise BadMessage(400, "header-mismatch", "CIMMethod is not the operation in the body")
     place, _, rest = unquote(about or "").strip().partition(":")

@@ -81,7 +81,7 @@ async def _open(
 ) -> asyncio.Task[None] | None:
     """Open the ports if somebody may use them; the task that follows the engine."""
     config, known = configuration.load(where.config), users.read(where.state)
-    if not known:
+    if not known and config.pam is None:
         log.info("no user is configured, so no port is open; add one with: frontinus-cim adduser NAME")
         return None
     from frontinus_cim import tls
@@ -91,6 +91,7 @@ async def _open(
     from frontinus_cim.delivery import Delivery
     from frontinus_cim.httpd import Front
     from frontinus_cim.indications import Indications
+    from frontinus_cim.pam import Pam
     from frontinus_cim.service import Service
     from frontinus_cim.subscriptions import Subscriptions
     from frontinus_cim.world import World
@@ -104,13 +105,15 @@ async def _open(
     delivery = Delivery(schema, allowed=config.destinations, trust=tls.trust(config))
     stack.push_async_callback(delivery.close)
     Indications(world, service.registry, kept, delivery)
-    front = Front(service, Access(known), connections=config.connections)
+    front = Front(service, Access(known, Pam(config.pam) if config.pam else None), connections=config.connections)
     stack.push_async_callback(front.close)
     ports = await front.listen(config.listen, context)
     following = asyncio.create_task(world.run())
     stack.push_async_callback(_ended, following)
     for (host, _), port in zip(config.listen, ports, strict=True):
-        log.info("listening on https://%s:%d/cimom for %d users", host, port, len(known))
+        log.info(
+            "listening on https://%s:%d/cimom for %d users%s", host, port, len(known), " and PAM's" * bool(config.pam)
+        )
     return following
 
 
