@@ -11,7 +11,8 @@ import pytest
 from frontinus.api.errors import InvalidValue
 from frontinus.client.commands import find
 from frontinus.client.commands.base import Output
-from frontinus.client.main import make_parser, options_first
+from frontinus.client.main import make_parser
+from frontinus.client.words import options_first
 from frontinus.domain.host import Paths
 from frontinus.mock.engine import ROOT, mock_engine
 from support.guests import document

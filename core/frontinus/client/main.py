@@ -14,6 +14,7 @@ from pathlib import Path
 from frontinus import __version__
 from frontinus.client.commands import commands, find
 from frontinus.client.commands.base import Command, Output
+from frontinus.client.words import arranged
 
 FAILED, UNREACHABLE, INTERRUPTED = 1, 3, 130
 
@@ -22,7 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     rows = _rows(given)
-    options = make_parser(rows).parse_args(options_first(rows[0], given) if len(rows) == 1 else given)
+    if len(rows) == 1:
+        row, given = arranged(rows[0], given)
+        rows = [row]
+    options = make_parser(rows).parse_args(given)
     command: Command = options.row
     try:
         if command.offline is not None:
@@ -39,29 +43,6 @@ def _rows(arguments: Sequence[str]) -> Sequence[Command]:
     """The one command that is asked for where that is plain, else all: each costs time to set up."""
     found = next((row for word in arguments if not word.startswith("-") and (row := find(word))), None)
     return [found] if found else list(commands().values())
-
-
-def options_first(row: Command, given: Sequence[str]) -> list[str]:
-    """The words with the command's options before its other arguments: argparse fills an open-ended argument only once."""
-    at = given.index(row.name) + 1
-    valued = {
-        name: argument.options.get("action", "append") == "append"
-        for argument in row.arguments
-        for name in argument.names
-    }
-    options: list[str] = []
-    others: list[str] = []
-    words = iter(given[at:])
-    for word in words:
-        if word == "--":
-            others += ["--", *words]
-        elif word.startswith("-") and len(word) > 1:
-            options.append(word)
-            if valued.get(word):
-                options += [value for value in [next(words, None)] if value is not None]
-        else:
-            others.append(word)
-    return [*given[:at], *options, *others]
 
 
 def make_parser(table: Sequence[Command]) -> argparse.ArgumentParser:

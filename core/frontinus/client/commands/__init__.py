@@ -12,9 +12,10 @@ FILES: Mapping[str, str] = {
     "power": "start create shutdown reboot reset destroy suspend resume dompmsuspend dompmwakeup",
     "definitions": "define undefine edit autostart domrename desc metadata domxml-to-native",
     "devices": "attach-device detach-device update-device detach-device-alias attach-disk detach-disk attach-interface"
-    " detach-interface change-media setmem setmaxmem setvcpus blockresize",
+    " detach-interface domif-setlink change-media setmem setmaxmem setvcpus blockresize",
     "figures": "domstats domdirtyrate-calc dommemstat domblkstat domifstat domblklist domiflist vcpuinfo",
-    "saved": "managedsave managedsave-remove save restore save-image-dumpxml save-image-define",
+    "looks": "domblkinfo domdisplay vncdisplay vcpucount cpu-stats domif-getlink",
+    "saved": "managedsave managedsave-remove save restore save-image-dumpxml save-image-define save-image-edit",
     "interaction": "screenshot send-key inject-nmi console ttyconsole qemu-monitor-command qemu-agent-command event"
     " domjobinfo domjobabort",
     "host": "version nodeinfo hostname capabilities domcapabilities nodecpustats nodememstats nodecpumap freecell sysinfo"

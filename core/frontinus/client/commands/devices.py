@@ -94,6 +94,16 @@ async def _detach_interface(engine: Engine, options: argparse.Namespace, out: Ou
     out.line("Interface detached successfully")
 
 
+async def _set_link(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    path = "mac/@address" if ":" in options.interface else "target/@dev"
+    nic = etree.fromstring(await _find(engine, options, "interface", path, options.interface))
+    for old in nic.findall("link"):
+        nic.remove(old)
+    nic.append(element("link", {"state": options.state}))
+    await engine.update_device(options.guest, _text(nic), **_scope(options))
+    out.line("Device updated successfully")
+
+
 async def _change_media(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     disk = etree.fromstring(await _find(engine, options, "disk", "target/@dev", options.path))
     source = disk.find("source")
@@ -142,6 +152,8 @@ COMMANDS = (
         GUEST, arg("type", choices=["network", "bridge", "user", "ethernet", "direct"]), arg("source", nargs="?"),
         arg("--mac"), arg("--model"), arg("--target"), *SCOPE), _attach_interface),
     Command("detach-interface", "detach a NIC", (GUEST, arg("type"), arg("--mac"), *SCOPE), _detach_interface),
+    Command("domif-setlink", "take a NIC's link up or down", (
+        GUEST, arg("interface", help="tap or MAC address"), arg("state", choices=["up", "down"]), *SCOPE), _set_link),
     Command("change-media", "change or eject a medium", (
         GUEST, arg("path"), arg("source", nargs="?", complete="file"), flag("--eject"), *SCOPE), _change_media),
     Command("setmem", "set a guest's memory", (GUEST, arg("size", type=size()), *SCOPE), _setmem),

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from frontinus.api.engine import Engine
-from frontinus.client.commands.base import GUEST, Command, Output, arg, flag, read
+from frontinus.client.commands.base import GUEST, Command, Output, arg, flag, in_editor, read
 
 RUNNING = flag("--running", help="it runs when it comes back")
 PAUSED = flag("--paused", help="it is paused when it comes back")
@@ -49,6 +49,16 @@ async def _define(engine: Engine, options: argparse.Namespace, out: Output) -> N
     out.line(f"State file {options.file} updated.")
 
 
+async def _edit(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    before = await engine.saved_xml(options.file)
+    after = in_editor(before)
+    if after == before:
+        out.line(f"Saved image {options.file} XML configuration not changed.")
+        return
+    await engine.redefine_saved(options.file, after, _paused(options))
+    out.line(f"State file {options.file} edited.")
+
+
 def _absolute(text: str) -> str:
     """The engine has another working folder than we."""
     return str(Path(text).absolute())
@@ -68,4 +78,5 @@ COMMANDS = (
         (SAVED, arg("xml", complete="file"), RUNNING, PAUSED),
         _define,
     ),
+    Command("save-image-edit", "edit the XML inside a saved state", (SAVED, RUNNING, PAUSED), _edit),
 )
