@@ -27,6 +27,8 @@ class PoolRecord:
     running: Pool | None = None
     listing: Listing = field(default_factory=Listing)
     volumes: dict[str, Volume] = field(default_factory=dict)
+    places: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Type and path of each volume, for plans of guests."""
     autostart: bool = False
     building: bool = False
     lock: JobLock = field(default_factory=JobLock)
@@ -86,8 +88,10 @@ class PoolRecord:
 
     def found(self, listing: Listing) -> None:
         """Take over what a refresh found."""
-        self.listing = listing
-        self.volumes = {volume.name or "": volume for volume in listing.volumes}
+        known, self.listing = self.listing.volumes, listing
+        if listing.volumes is not known:
+            self.volumes = {volume.name or "": volume for volume in listing.volumes}
+            self.places = {name: (volume.type or "file", volume.path) for name, volume in self.volumes.items()}
 
     def view(self) -> PoolView:
         pool, active = self.pool, self.running is not None
@@ -112,7 +116,7 @@ class PoolRecord:
         pool = self.need_running()
         source, auth = pool.origin, pool.origin.auth
         return PoolFacts(
-            pool.type, {name: (volume.type or "file", volume.path) for name, volume in self.volumes.items()},
+            pool.type, self.places,
             hosts=tuple((host.name, host.port or 0) for host in source.hosts), device=next(iter(pool.device_paths), ""),
             initiator=source.initiator, auth_user=auth.username if auth else None, auth_uuid=auth.secret_uuid if auth else None,
             auth_usage=auth.secret_usage if auth else None,

@@ -202,7 +202,7 @@ async def _let_go(world: World, pool: Pool) -> None:
 
 
 async def refresh(world: World, record: PoolRecord, running: Pool) -> None:
-    record.found(await scripts.run(world, kind_of(running.type).refresh(running)))
+    record.found(await scripts.run(world, kind_of(running.type).refresh_again(running, record.listing)))
     know(world)
 
 

@@ -122,11 +122,11 @@ class MemoryStorage:
         entry = self.entries.get(step.path)
         return entry.place if entry else None
 
-    def _scan(self, step: steps.Scan) -> tuple[Found, ...]:
+    def _scan(self, step: steps.Scan) -> dict[str, Found]:
         self._at(step.path)
         stem = step.path.rstrip("/") + "/"
         names = sorted(path[len(stem) :] for path in self.entries if path.startswith(stem) and len(path) > len(stem))
-        return tuple(self._inspect(steps.Inspect(stem + name)) for name in names if "/" not in name)
+        return {name: self._inspect(steps.Inspect(stem + name)) for name in names if "/" not in name}
 
     def _inspect(self, step: steps.Inspect) -> Found:
         entry = self._at(step.path)

@@ -57,6 +57,11 @@ class Header:
         return f"nobody declared its format, and its header says {self.format} with {self.refers}"
 
 
+def marked(head: bytes) -> str | None:
+    """The format whose mark the first bytes have, None for no mark."""
+    return next((kind for at, mark, kind in MARKS if head.startswith(mark, at)), None)
+
+
 def name_span(head: bytes) -> tuple[int, int] | None:
     """Offset and length of the backing file's name, to be read as well; None for an image without."""
     if len(head) < 20 or not head.startswith(b"QFI\xfb"):
@@ -67,7 +72,7 @@ def name_span(head: bytes) -> tuple[int, int] | None:
 
 def parse(head: bytes, name: bytes = b"", far: bytes = b"") -> Header:
     """What `head` (the first HEAD bytes or more), the backing file's name and the bytes at FAR say. Never raises."""
-    found = next((kind for at, mark, kind in MARKS if head[at : at + len(mark)] == mark), None)
+    found = marked(head)
     if found is None and far and far.startswith(FAR[0][1]):
         found = FAR[0][2]
     try:

@@ -88,9 +88,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Scan(Step):
-    """Look at all images in a folder. Answer: a tuple of Found, by name."""
+    """Look at all images in a folder. Answer: a Found of each by its name, in the order of names.
+
+    `known`: the answer before. What has not changed since is the same object in this one, which is `known` itself if nothing has.
+    """
 
     path: str
+    known: Mapping[str, Found] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,11 @@ class Inspect(Step):
 
 @dataclass(frozen=True)
 class Found:
-    """A volume as it is found. `declared`, `secret`: the format and the secret that its maker noted beside its content."""
+    """A volume as it is found. `declared`, `secret`: the format and the secret that its maker noted beside its content.
+
+    `times`: of access, of change of the content, of any change, in ns since the epoch. `stamp`: what the host compares to
+    know that nothing changed; None where nothing would tell.
+    """
 
     name: str
     path: str
@@ -110,7 +118,8 @@ class Found:
     header: Header = Header()
     declared: str | None = None
     secret: str | None = None
-    times: tuple[str, str, str] = ("0", "0", "0")
+    times: tuple[int, int, int] = (0, 0, 0)
+    stamp: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

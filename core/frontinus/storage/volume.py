@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from frontinus.domain.devices.source import Encryption
 from frontinus.storage.parts import Bytes, Path, Permissions
 from frontinus.xml import Flag, Model, Size, many, one, xml
@@ -10,7 +12,16 @@ from frontinus.xml.codecs import Codec, Int, one_of
 TYPES = ("file", "block", "dir", "network", "netdir", "ploop")
 """Types of volumes, in virsh's order."""
 
-Timestamp: Codec[str] = Codec(str, str)
+
+def _nanoseconds(text: str) -> int:
+    parts = re.fullmatch(r"(\d{1,19})(?:\.(\d{1,9}))?", text)
+    if parts is None:
+        raise ValueError(f"'{text[:40]}' is no time in seconds")
+    return int(parts[1]) * 10**9 + int(f"{parts[2] or '':0<9}")
+
+
+Timestamp: Codec[int] = Codec(_nanoseconds, lambda ns: f"{ns // 10**9}.{ns % 10**9:09d}")
+"""Seconds and nanoseconds since the epoch, as ns."""
 
 
 class Extent(Model, tag="extent"):
@@ -26,11 +37,11 @@ class ExtentDevice(Model, tag="device"):
 
 
 class Times(Model, tag="timestamps"):
-    """Seconds and nanoseconds since the epoch."""
+    """When a file was used; ns since the epoch."""
 
-    accessed: str | None = xml("atime")
-    modified: str | None = xml("mtime")
-    changed: str | None = xml("ctime")
+    accessed: int | None = xml("atime", Timestamp)
+    modified: int | None = xml("mtime", Timestamp)
+    changed: int | None = xml("ctime", Timestamp)
 
 
 class VolumeTarget(Model, tag="target"):

@@ -238,6 +238,7 @@ class Model:
     _specs: ClassVar[Mapping[str, Spec]] = {}
     """Field name to Spec in canonical order: fields marked `last` (alias, address) close the element."""
     _tree: ClassVar[Node]
+    _fields: ClassVar[frozenset[str]] = frozenset()
     _lists: ClassVar[tuple[str, ...]] = ()
     _parts: ClassVar[tuple[tuple[str, bool], ...]] = ()
     """Fields that hold models, and whether they hold several."""
@@ -251,6 +252,7 @@ class Model:
         for base in reversed(cls.__mro__):
             found.update(vars(base).get("_declared", {}))
         cls._specs = dict(sorted(found.items(), key=lambda item: item[1].last))
+        cls._fields = frozenset((*found, "kept"))
         cls._lists = tuple(name for name, spec in found.items() if spec.many)
         cls._parts = tuple((name, spec.many) for name, spec in cls._specs.items() if spec.model is not None)
         cls._defaults = {name: spec.default for name, spec in found.items() if spec.default is not None}
@@ -260,10 +262,12 @@ class Model:
             cls._tree.add(name, spec)
 
     def __init__(self, **values: Any) -> None:
-        for name in values:
-            if name not in self._specs and name != "kept":
-                raise TypeError(f"{type(self).__name__} has no field {name}")
-        self.__dict__ = {"kept": [], **{name: [] for name in self._lists}, **values}
+        if not values.keys() <= self._fields:
+            raise TypeError(f"{type(self).__name__} has no field {next(iter(values.keys() - self._fields))}")
+        for name in self._lists:
+            values.setdefault(name, [])
+        values.setdefault("kept", [])
+        self.__dict__ = values
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):

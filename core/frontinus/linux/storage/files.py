@@ -34,7 +34,7 @@ FOLDER_MODE, FILE_MODE = 0o711, 0o600
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD, _NOREPLACE = -100, 1
-KINDS = ((stat.S_ISREG, "file"), (stat.S_ISBLK, "block"), (stat.S_ISDIR, "dir"))
+KINDS = {stat.S_IFREG: "file", stat.S_IFBLK: "block", stat.S_IFDIR: "dir"}
 
 
 @contextlib.contextmanager
@@ -48,7 +48,7 @@ def telling(path: str | Path) -> Iterator[None]:
 
 def place_of(status: os.stat_result, path: str) -> Place:
     """What stat says, and of a block device its size."""
-    kind = next((name for test, name in KINDS if test(status.st_mode)), "other")
+    kind = KINDS.get(stat.S_IFMT(status.st_mode), "other")
     size = device_size(path) if kind == "block" else status.st_size
     allocation = size if kind == "block" else status.st_blocks * 512
     return Place(kind, size, allocation, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)

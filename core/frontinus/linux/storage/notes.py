@@ -24,8 +24,12 @@ def note(fd: int, **notes: str | None) -> None:
 
 def noted(fd: int) -> dict[str, str]:
     """What was noted, by name."""
-    found = {}
-    for name in NAMES:
-        with contextlib.suppress(OSError):
-            found[name] = os.getxattr(fd, f"{STEM}.{name}")[:LONGEST].decode(errors="replace")
+    found: dict[str, str] = {}
+    try:
+        for key in os.listxattr(fd):
+            stem, _, name = key.rpartition(".")
+            if stem == STEM and name in NAMES:
+                found[name] = os.getxattr(fd, key)[:LONGEST].decode(errors="replace")
+    except OSError:
+        pass
     return found

@@ -5,7 +5,7 @@ Every kind passes the same contract (tests/contract/pools.py). What a kind canno
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -52,6 +52,8 @@ class Listing:
     available: int = 0
     volumes: list[Volume] = field(default_factory=list)
     missing: tuple[str, ...] = ()
+    found: Mapping[str, Found] = field(default_factory=dict)
+    """What was found by a scan, for kinds that look again only at what changed."""
 
 
 class PoolKind:
@@ -158,6 +160,10 @@ class PoolKind:
     def refresh(self, pool: Pool) -> Script[Listing]:
         """Find its volumes and sizes."""
         raise self.cannot("be refreshed")
+
+    def refresh_again(self, pool: Pool, listing: Listing) -> Script[Listing]:
+        """The same after an earlier listing, of which what did not change may be kept."""
+        return self.refresh(pool)
 
     def refresh_one(self, pool: Pool, listing: Listing, name: str) -> Script[Listing]:
         """The same after a change of one volume."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from frontinus.domain.devices.source import Encryption, EncryptionSecret
@@ -56,19 +56,23 @@ class Files(PoolKind):
         return tell(RemoveFolder(pool.path))
 
     def refresh(self, pool: Pool) -> Script[Listing]:
-        found: tuple[Found, ...] = yield Scan(pool.path)
+        return self.refresh_again(pool, Listing())
+
+    def refresh_again(self, pool: Pool, listing: Listing) -> Script[Listing]:
+        found: Mapping[str, Found] = yield Scan(pool.path, listing.found)
         capacity, available = yield Space(pool.path)
-        volumes = [file_volume(one) for one in found if is_volume(one)]
-        return Listing(capacity, capacity - available, available, volumes)
+        volumes = listing.volumes if found is listing.found else list(_volumes(found, listing))
+        return Listing(capacity, capacity - available, available, volumes, found=found)
 
     def refresh_one(self, pool: Pool, listing: Listing, name: str) -> Script[Listing]:
         others = [volume for volume in listing.volumes if volume.name != name]
+        known = {key: found for key, found in listing.found.items() if key != name}
         path = self.volume_path(pool, name)
         if (yield Look(path)) is not None:
             found: Found = yield Inspect(path)
             others += [file_volume(found)] if is_volume(found) else []
         capacity, available = yield Space(pool.path)
-        return Listing(capacity, capacity - available, available, others)
+        return Listing(capacity, capacity - available, available, others, found=known)
 
     def reserve(self, pool: Pool, volume: Volume) -> Script[str]:
         yield from ()
@@ -129,6 +133,14 @@ def file_volume(found: Found) -> Volume:
         ),
         backing=BackingStore(path=looked.backing, format=looked.backing_format) if looked and looked.backing else None,
     )  # fmt: skip
+
+
+def _volumes(found: Mapping[str, Found], listing: Listing) -> Iterator[Volume]:
+    """The volumes of what was found; those of an earlier listing where it is the same."""
+    before = {volume.name or "": volume for volume in listing.volumes}
+    for name, one in found.items():
+        if is_volume(one):
+            yield before[name] if listing.found.get(name) is one else file_volume(one)
 
 
 def note_of(encryption: Encryption | None) -> str | None:

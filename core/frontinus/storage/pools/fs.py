@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 from frontinus.api.errors import StorageFailed
 from frontinus.storage.pool import Pool
-from frontinus.storage.pools.base import Listing
 from frontinus.storage.pools.mounts import MountedFiles
 from frontinus.storage.pools.signatures import signature
 from frontinus.storage.steps import MakeFolder, Need, Overwrite, Read, RemoveFolder, Run, Script, ask, tell
@@ -56,6 +55,3 @@ class Fs(MountedFiles):
     def delete(self, pool: Pool) -> Script[None]:
         """Forget the file system: its first bytes go, then the mount point."""
         return tell(Overwrite(self.mount_source(pool), HEAD), RemoveFolder(pool.path))
-
-    def refresh(self, pool: Pool) -> Script[Listing]:
-        return super().refresh(pool)
