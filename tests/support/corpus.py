@@ -7,15 +7,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+SAID = ("id", "fail", "flags", "parseflags", "result", "feature", "models", "op", "keep", "json")
 CORPUS = Path(__file__).resolve().parents[3] / "shared/corpus"
 
 
 def cases(kind: str) -> Iterator[dict[str, str]]:
-    """The cases of a kind: the texts by role, and under `id`, `fail`, `flags`, `parseflags` what the index says."""
+    """The cases of a kind: the texts by role, and under the names in SAID what the index says."""
     for case in json.loads((CORPUS / "index.json").read_text())["cases"]:
         if case["kind"] == kind:
             texts = {role: (CORPUS / path).read_text() for role, path in case["files"].items()}
-            yield texts | {name: str(case.get(name) or "") for name in ("id", "fail", "flags", "parseflags")}
+            yield texts | {name: str(case.get(name) or "") for name in SAID}
 
 
 def compared(expected: str, got: str) -> bool:

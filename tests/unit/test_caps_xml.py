@@ -73,7 +73,7 @@ def test_custom_models(caps: Capabilities) -> None:
 
 def test_host_model_is_the_nearest(caps: Capabilities) -> None:
     haswell = named_models()["Haswell"]
-    properties: dict[str, object] = {name: True for name in haswell.features - {"erms"}}
+    properties: dict[str, object] = {name: True for name in haswell.features - {"erms"} | {"hypervisor"}}
     properties |= {
         "vendor": "GenuineIntel",
         "family": haswell.family,
@@ -122,9 +122,12 @@ def test_sev_and_sgx(caps: Capabilities) -> None:
 
 def test_capabilities(caps: Capabilities) -> None:
     nodes = (NumaNode(0, 1 << 30, (0, 1), (10, 20), {4096: 5}), NumaNode(1, 2 << 30, (2,), (20, 10)))
-    host = HostFacts(cpu_model="EPYC", cpu_vendor="AuthenticAMD", cpu_features=frozenset({"aes"}), nodes=nodes)
+    features = named_models()["EPYC-Rome"].features | {"invtsc", "xtopology"}
+    host = HostFacts(cpu_vendor="AuthenticAMD", cpu_features=features, cpu_numbers=(23, 49, 0), nodes=nodes)
     root = parse(xml_capabilities.describe(caps, host))
-    assert root.findtext("host/cpu/vendor") == "AMD" and root.find("host/cpu/feature").get("name") == "aes"  # type: ignore[union-attr]
+    assert [root.findtext(f"host/cpu/{name}") for name in ("model", "vendor")] == ["EPYC-Rome", "AMD"]
+    assert root.find("host/cpu/signature").attrib == {"family": "23", "model": "49", "stepping": "0"}  # type: ignore[union-attr]
+    assert [f.get("name") for f in root.findall("host/cpu/feature")] == ["invtsc"], "and none that only the kernel has"
     cells = root.findall("host/topology/cells/cell")
     assert [c.findtext("memory") for c in cells] == ["1048576", "2097152"]
     assert [c.attrib for c in cells[0].findall("cpus/cpu")] == [{"id": "0"}, {"id": "1"}]

@@ -77,7 +77,16 @@ class NodeCalls(Protocol):
         """Names of CPU models that definitions for an architecture may have."""
 
     async def compare_cpu(self, xml: str) -> CpuComparison:
-        """The host's CPU against a <cpu>."""
+        """The host's own CPU against a <cpu>, of a host or of a guest."""
 
     async def baseline_cpu(self, xmls: Sequence[str], expand: bool = False, migratable: bool = False) -> str:
         """The richest CPU that all of these hosts (<cpu>) can give, as <cpu>."""
+
+    async def compare_hypervisor_cpu(self, xml: str, emulator: str | None = None, arch: str | None = None,
+                                     machine: str | None = None, virt_type: str | None = None) -> CpuComparison:  # fmt: skip
+        """What guests of a binary, machine and type can have here against a <cpu>. Raises InvalidXML, Unsupported."""
+
+    async def baseline_hypervisor_cpu(self, xmls: Sequence[str], emulator: str | None = None, arch: str | None = None,
+                                      machine: str | None = None, virt_type: str | None = None, expand: bool = False,
+                                      migratable: bool = False) -> str:  # fmt: skip
+        """The richest CPU that guests can have on all of these hosts (<cpu>), of the models that this binary has."""

@@ -219,6 +219,8 @@ PERMISSIONS: Mapping[str, Permission] = {
     "cpu_models": _read("connect", "read"),
     "compare_cpu": _read("connect", "read"),
     "baseline_cpu": _read("connect", "read"),
+    "compare_hypervisor_cpu": _read("connect", "read"),
+    "baseline_hypervisor_cpu": _read("connect", "read"),
 }
 """Every method of Engine; a test compares both ways. Who asks a guest's agent makes the guest work: that is a write. The
 engine asks for more where it matters what is asked for: `guest_xml` with "secure", `guest_addresses` by agent."""

@@ -15,6 +15,7 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.clock import Timer
 from frontinus.domain.complete import complete
 from frontinus.domain.cpu import Cpu, CpuFeature, CpuModelName
+from frontinus.domain.defaults import says_model
 from frontinus.domain.devices import Devices
 from frontinus.domain.devices.base import Address, Device, PciAddress, Rom, VirtioOptions
 from frontinus.domain.devices.character import Channel, Console, Parallel, Port, Serial
@@ -45,6 +46,7 @@ from frontinus.domain.features import Features, KvmFeatures
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
+from frontinus.domain.host_cpu import concrete_cpu, host_processor
 from frontinus.domain.launch_security import LaunchSecurity
 from frontinus.domain.numa import Cell
 from frontinus.domain.osboot import Loader, Os
@@ -132,12 +134,18 @@ def differences(old: Guest, new: Guest) -> list[Difference]:
 
 
 def as_started(guest: Guest, caps: Capabilities, host: HostFacts) -> Guest:
-    """A document completed and its firmware chosen. One of a guest that runs says which was. Raises InvalidXML, Unsupported."""
+    """A document completed, its firmware and its CPU chosen. One of a guest that runs says which they were.
+
+    Raises InvalidXML, Unsupported.
+    """
     os = guest.os
-    if not (os.firmware and os.loader and os.loader.path):
-        return with_firmware(complete(guest, caps, host), caps, host)
-    started = complete(guest.clone(os=os.clone(firmware=None, features=[])), caps, host)
-    started.os.firmware, started.os.features = os.firmware, os.features
+    if os.firmware and os.loader and os.loader.path:
+        started = complete(guest.clone(os=os.clone(firmware=None, features=[])), caps, host)
+        started.os.firmware, started.os.features = os.firmware, os.features
+    else:
+        started = with_firmware(complete(guest, caps, host), caps, host)
+    if started.cpu and says_model(started.cpu) and host_processor(started, caps):
+        started.cpu = concrete_cpu(started, caps, started.cpu)
     return started
 
 

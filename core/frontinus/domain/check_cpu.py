@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.cpu import Cpu
-from frontinus.domain.cpu_models import named_models, qemu_feature
+from frontinus.domain.cpu_models import named_models
+from frontinus.domain.cpu_names import qemu_feature
 from frontinus.domain.guest import Guest
 from frontinus.domain.host_cpu import known_models
 from frontinus.domain.reasons import Lacking
@@ -30,6 +31,11 @@ def check_cpu(guest: Guest, caps: Capabilities) -> Iterator[str]:
         yield "<topology clusters>: machines of x86 have none"
     if topology is not None and (topology.dies or 1) != 1 and not caps.has_option("smp-opts", "dies"):
         yield Lacking("<topology dies>: this QEMU knows no dies")
+
+
+def known_features(caps: Capabilities) -> frozenset[str]:
+    """Names of the properties that this QEMU's CPUs have; empty where it was not asked."""
+    return frozenset(caps.properties.get(f"max-{caps.arch}-cpu", ()))
 
 
 def _mode(guest: Guest, cpu: Cpu, caps: Capabilities) -> Iterator[str]:
@@ -58,10 +64,10 @@ def _model(cpu: Cpu) -> Iterator[str]:
 
 
 def _features(cpu: Cpu, caps: Capabilities) -> Iterator[str]:
-    known = caps.properties.get(f"max-{caps.arch}-cpu", {})
+    known = known_features(caps)
     for feature in cpu.features if known else ():
         wanted = feature.policy in ("require", "force", None)
-        if wanted and not {feature.name, qemu_feature(feature.name)} & known.keys():
+        if wanted and not {feature.name, qemu_feature(feature.name)} & known:
             yield Lacking(f"<feature name='{feature.name}'>: the CPUs of this QEMU have no such feature")
     names = [feature.name for feature in cpu.features]
     for name in sorted({name for name in names if names.count(name) > 1}):

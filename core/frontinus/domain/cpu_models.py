@@ -11,17 +11,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import cast
+
+from frontinus.domain.cpu_generations import generation
 
 FOREIGN = ("kvm", "vmx-", "hv-")
 """Beginnings of properties that belong to the hypervisor, or follow from another feature."""
 NOT_FEATURES = frozenset({"lmce"})
 UNSURE = frozenset({"monitor", "topoext"})
 """Features that QEMU gives or takes by itself (by accelerator, by topology): a host that does not show one may have it."""
-SAID_ALOUD = frozenset({"hypervisor", "monitor", "xsaves"})
+SAID_ALOUD = frozenset({"monitor", "xsaves"})
 """Features whose place in models differs by version or accelerator: said even where the model has them."""
-QEMU_NAMES = {"pclmuldq": "pclmulqdq"}
-"""Features that QEMU spells otherwise than users do, beyond - for _."""
+OF_GUESTS = frozenset({"hypervisor"})
+"""What QEMU adds to every model: no processor has it, every guest does."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,14 @@ class NamedModel:
     model: int
     features: frozenset[str]
 
+    def is_of(self, wanted: Processor) -> bool:
+        """Whether a processor is of this model's generation."""
+        row = generation(self.name)
+        if row is None:
+            return (wanted.family, wanted.model) == (self.family, self.model)
+        family, models, steppings = row
+        return wanted.family == family and wanted.model in models and (wanted.stepping or steppings[0]) in steppings
+
 
 @dataclass(frozen=True)
 class Processor:
@@ -45,6 +54,7 @@ class Processor:
     model: int | None = None
     sure: bool = False
     """Whether a feature that is not listed is surely not there."""
+    stepping: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,16 +66,11 @@ class Match:
     off: frozenset[str] = field(default_factory=frozenset)
 
 
-def qemu_feature(name: str) -> str:
-    """QEMU's name of a CPU feature."""
-    return QEMU_NAMES.get(name, name.replace("_", "-"))
-
-
 @cache
 def named_models() -> Mapping[str, NamedModel]:
     """The table by name."""
     text = files("frontinus.domain").joinpath("cpu_models.json").read_text()
-    return {name: NamedModel(name, row["vendor"], row["family"], row["model"], frozenset(row["features"].split()))
+    return {name: NamedModel(name, row["vendor"], row["family"], row["model"], frozenset(row["features"].split()) - OF_GUESTS)
             for name, row in json.loads(text).items()}  # fmt: skip
 
 
@@ -76,10 +81,9 @@ def processor(props: Mapping[str, object], *, sure: bool = False) -> Processor:
     """
     features = frozenset(name for name, value in props.items()
                          if value is True and not name.startswith(FOREIGN) and name not in NOT_FEATURES)  # fmt: skip
-    vendor, family, model = (props.get(name) for name in ("vendor", "family", "model"))
-    known = isinstance(family, int) and isinstance(model, int) and not sure
-    return Processor(features, vendor if isinstance(vendor, str) else None,
-                     cast("int", family) if known else None, cast("int", model) if known else None, sure)  # fmt: skip
+    vendor, *numbers = (props.get(name) for name in ("vendor", "family", "model", "stepping"))
+    family, model, stepping = (n if isinstance(n, int) and not sure else None for n in numbers)
+    return Processor(features, vendor if isinstance(vendor, str) else None, family, model, sure, stepping)
 
 
 def nearest(wanted: Processor, known: Collection[str], preferred: str | None = None) -> Match | None:
@@ -97,10 +101,16 @@ def nearest(wanted: Processor, known: Collection[str], preferred: str | None = N
     return Match(best, on, _missing(wanted, best))
 
 
+def contained(wanted: Processor) -> Match | None:
+    """The model that describes a host: one of which it has everything, so that features are only added."""
+    fits = [name for name, model in named_models().items() if not _missing(wanted, model)]
+    return nearest(wanted, fits) or nearest(wanted, named_models())
+
+
 def _missing(wanted: Processor, model: NamedModel) -> frozenset[str]:
     return model.features - wanted.features - (frozenset() if wanted.sure else UNSURE)
 
 
 def _effort(wanted: Processor, model: NamedModel) -> tuple[bool, int, str]:
     off, on = _missing(wanted, model), wanted.features - model.features
-    return (wanted.family, wanted.model) != (model.family, model.model), 2 * len(off) + len(on), model.name
+    return not model.is_of(wanted), 2 * len(off) + len(on), model.name

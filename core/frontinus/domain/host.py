@@ -113,9 +113,11 @@ class HostFacts:
     """Nodes for a guest that leaves its placement to the host; empty where nobody advises."""
     utc_offset: int = 0
     """Seconds that local time is ahead of UTC."""
-    cpu_model: str | None = None
     cpu_vendor: str | None = None
     cpu_features: frozenset[str] = frozenset()
+    """What the host's processor can do, by QEMU's names of features and, beyond those, the kernel's."""
+    cpu_numbers: tuple[int, int, int] | None = None
+    """Family, model and stepping of the host's processor."""
     paths: Paths = Paths()
     firmware: tuple[Firmware, ...] = ()
     keep_machine_alias: bool = False

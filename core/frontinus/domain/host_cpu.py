@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.cpu import Cpu, CpuFeature, CpuModelName
-from frontinus.domain.cpu_models import Match, Processor, named_models, nearest, processor, qemu_feature
+from frontinus.domain.cpu_models import UNSURE, Match, Processor, named_models, nearest, processor
+from frontinus.domain.cpu_names import qemu_feature, user_feature
 from frontinus.domain.guest import Guest
 
 
@@ -21,7 +22,7 @@ def concrete_cpu(guest: Guest, caps: Capabilities, cpu: Cpu) -> Cpu:
     if cpu.mode == "host-model":
         match = nearest(_present(host), known)
     elif cpu.match == "minimum" and host is not None:
-        match = nearest(host, known, preferred=name)
+        match = nearest(host, known)
     elif name and known and name not in known and name in named_models():
         model = named_models()[name]
         features = frozenset(caps.properties.get(f"max-{caps.arch}-cpu", model.features)) & model.features
@@ -31,6 +32,35 @@ def concrete_cpu(guest: Guest, caps: Capabilities, cpu: Cpu) -> Cpu:
     if match is None:
         raise Unsupported("<cpu>: this QEMU has no model for the wanted processor")
     return _named(cpu, match, host)
+
+
+def misfits(guest: Guest, caps: Capabilities) -> Iterator[str]:
+    """Why the CPU of a prepared guest would be less, or more, than it asks for here. Its <cpu check> says whether to look.
+
+    QEMU itself tells of a model whether this host has all of it; features are compared with the host's. What a full
+    check asks for is looked at in the CPU that QEMU made, but for what must not be there.
+    """
+    cpu = guest.cpu
+    props = caps.host_cpu.get(f"{accelerator(guest)}.all") or caps.host_cpu.get(accelerator(guest))
+    if (
+        cpu is None
+        or cpu.check not in ("partial", "full")
+        or cpu.mode != "custom"
+        or cpu.model is None
+        or props is None
+    ):
+        return
+    here = {name for name, value in props.items() if value is True}
+    entry = next((m for m in caps.cpu_models.get(accelerator(guest), ()) if m.name == cpu.model.name), None)
+    policies = {qemu_feature(feature.name): feature.policy or "require" for feature in cpu.features}
+    wanted = {name for name, policy in policies.items() if policy == "require"}
+    wanted |= {name for name in (entry.blockers if entry else ()) if name not in policies}
+    lacking = sorted(name for name in wanted - here if name not in UNSURE)
+    if lacking and cpu.check == "partial":
+        yield f"<cpu>: this host does not provide the features {', '.join(map(user_feature, lacking))}"
+    forbidden = sorted(name for name, policy in policies.items() if policy == "forbid" and name in here)
+    if forbidden:
+        yield f"<cpu>: this host provides the forbidden features {', '.join(map(user_feature, forbidden))}"
 
 
 def accelerator(guest: Guest) -> str:

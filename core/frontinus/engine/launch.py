@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from frontinus.api.errors import Unsupported
+from frontinus.domain.cpu_names import qemu_feature, user_feature
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
+from frontinus.domain.host_cpu import misfits
 from frontinus.domain.prepare import prepare
 from frontinus.engine import filtering, netports, runstate, trail
 from frontinus.engine.chains import with_layers
@@ -30,6 +33,8 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
     process: RunningGuest | None = None
     folder = world.host.paths.guest(live.id or 0, live.name)
     try:
+        if reasons := list(misfits(live, caps)):
+            raise Unsupported("; ".join(reasons), element="cpu")
         await netports.plug(world, record, live)
         plan = world.hypervisor.plan(live, caps, world.host, incoming=incoming is not None,
                                       secrets=world.secrets.value)  # fmt: skip
@@ -40,6 +45,7 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
         process = await world.hypervisor.launch(
             plan, prepared.fds, who, incoming, born=lambda pid: world.limits.enter(plan.folder, pid)
         )
+        await _verify_cpu(live, process)
         running = Running(live, process, caps, prepared.undo, hidden=hidden)
         await _learn(running, prepared)
         await filtering.join(world, record, live.devices.interfaces, edition)
@@ -73,6 +79,16 @@ def _journal(world: World, record: Record, folder: str) -> Journal:
         await runstate.write(world.store, state)
 
     return journal
+
+
+async def _verify_cpu(live: Guest, process: RunningGuest) -> None:
+    """A CPU that is to be checked in full has all that it asks for, or the guest does not start. Raises Unsupported."""
+    cpu = live.cpu
+    if cpu is None or cpu.check != "full" or cpu.mode != "custom":
+        return
+    forced = {qemu_feature(feature.name) for feature in cpu.features if feature.policy == "force"}
+    if lacking := [user_feature(name) for name in await process.lacking_features() if name not in forced]:
+        raise Unsupported(f"<cpu check='full'>: the guest's CPU lacks the features {', '.join(lacking)}", element="cpu")
 
 
 async def _learn(running: Running, prepared: Prepared) -> None:

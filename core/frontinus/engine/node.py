@@ -17,6 +17,8 @@ from frontinus.api.node import (
     SecurityModel,
 )
 from frontinus.domain import cpu_compare
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.check_cpu import known_features
 from frontinus.engine.world import World
 from frontinus.xml import format_document
 
@@ -60,9 +62,36 @@ class NodeDesk:
 
     async def compare_cpu(self, xml: str) -> CpuComparison:
         caps = await self.world.hypervisor.capabilities(None)
-        return cpu_compare.compare(cpu_compare.parse_cpu(xml), caps, self.world.host)
+        wanted = cpu_compare.parse_cpu(xml, known_features(caps))
+        here = cpu_compare.physical(caps, self.world.host) or cpu_compare.for_guests(caps)
+        return cpu_compare.compare(wanted, here, self.world.host.arch)
 
     async def baseline_cpu(self, xmls: Sequence[str], expand: bool = False, migratable: bool = False) -> str:
         caps = await self.world.hypervisor.capabilities(None)
-        cpus = [cpu_compare.parse_cpu(xml) for xml in xmls]
-        return format_document(cpu_compare.baseline(cpus, caps, expand=expand))
+        cpus = [cpu_compare.parse_cpu(xml, known_features(caps)) for xml in xmls]
+        return format_document(cpu_compare.baseline(cpus, expand=expand, migratable=migratable))
+
+    async def compare_hypervisor_cpu(self, xml: str, emulator: str | None = None, arch: str | None = None,
+                                     machine: str | None = None, virt_type: str | None = None) -> CpuComparison:  # fmt: skip
+        caps = await self._binary(emulator, arch, machine, virt_type)
+        wanted = cpu_compare.parse_cpu(xml, known_features(caps))
+        return cpu_compare.compare(wanted, cpu_compare.for_guests(caps, virt_type), caps.arch)
+
+    async def baseline_hypervisor_cpu(self, xmls: Sequence[str], emulator: str | None = None, arch: str | None = None,
+                                      machine: str | None = None, virt_type: str | None = None, expand: bool = False,
+                                      migratable: bool = False) -> str:  # fmt: skip
+        caps = await self._binary(emulator, arch, machine, virt_type)
+        cpus = [cpu_compare.parse_cpu(xml, known_features(caps)) for xml in xmls]
+        models = {model.name for listed in caps.cpu_models.values() for model in listed}
+        return format_document(cpu_compare.baseline(cpus, expand=expand, migratable=migratable, known=models))
+
+    async def _binary(
+        self, emulator: str | None, arch: str | None, machine: str | None, virt_type: str | None
+    ) -> Capabilities:
+        """What an emulator can, if it has the machine and runs guests of the type. Raises InvalidValue, Unsupported."""
+        caps = await self.world.hypervisor.capabilities(emulator)
+        if arch not in (None, caps.arch):
+            raise Unsupported(f"architecture '{arch}' is not one that {caps.emulator} has ({caps.arch})")
+        if machine or virt_type:
+            self.world.hypervisor.describe_guests(caps, self.world.host, machine, virt_type)
+        return caps

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from frontinus.api.views import HostView
+from frontinus.domain.cpu_names import kernel_features
 from frontinus.domain.host import HostFacts, Moment, Paths
 from frontinus.linux import devices, topology
 from frontinus.linux.dmi import read_sysinfo, read_uuid
@@ -36,6 +37,8 @@ def probe_facts(paths: Paths, *, session: bool = False, root: Path = ROOT) -> Ho
         hugepages={page: f"{place}/{HUGE_FOLDER}" for page, place in topology.read_hugepages(root).items()},
         default_hugepage=memory.get("Hugepagesize"),
         cpu_vendor=cpuinfo.get("vendor_id"),
+        cpu_features=kernel_features(cpuinfo.get("flags", "").split()),
+        cpu_numbers=_numbers(cpuinfo),
         paths=paths,
         tls=_certificates(Path(paths.state, "pki")),
         tls_verify=frozenset({"backup"}),
@@ -87,6 +90,13 @@ def _cpuinfo(root: Path) -> dict[str, str]:
     first = (topology.read(root / "proc/cpuinfo") or "").split("\n\n")[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _numbers(cpuinfo: dict[str, str]) -> tuple[int, int, int] | None:
+    family, model, stepping = (cpuinfo.get(name, "") for name in ("cpu family", "model", "stepping"))
+    if not (family.isdecimal() and model.isdecimal()):
+        return None
+    return int(family), int(model), int(stepping) if stepping.isdecimal() else 0
 
 
 def _megahertz(root: Path) -> int:

@@ -29,6 +29,9 @@ class MockTending:
         self.vcpus = self.guest.vcpu_current or self.guest.vcpus or 1
         self.iothreads = {thread.id or 0 for thread in self.guest.all_iothreads()}
 
+    async def lacking_features(self) -> Sequence[str]:
+        return ()
+
     async def threads(self) -> Threads:
         first = FIRST_THREAD + self.record.pid * 1000
         return Threads(self.record.pid, {n: first + n for n in range(self.vcpus)},

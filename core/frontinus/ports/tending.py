@@ -15,6 +15,9 @@ class Tending(Protocol):
     """Methods raise HypervisorFailed with the hypervisor's own words, Unresponsive past a deadline."""
 
     async def threads(self) -> Threads: ...
+    async def lacking_features(self) -> Sequence[str]:
+        """Features that the guest's CPU was to have and has not, by the hypervisor's names."""
+
     async def dump(self, fd: int, format: str, progress: Progress) -> None:
         """Write the guest's memory as a core: raw (ELF), kdump-zlib, kdump-lzo, kdump-snappy, win-dmp.
 

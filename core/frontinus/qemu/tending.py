@@ -63,6 +63,11 @@ class QemuTending:
         numbers = {int(m.group(1)): t.thread_id for t in found if (m := re.fullmatch(r"iothread(\d+)", t.id))}
         return Threads(self.record.pid, {cpu.cpu_index: cpu.thread_id for cpu in cpus}, numbers)
 
+    async def lacking_features(self) -> Sequence[str]:
+        cpus = await self.monitor.ask(list[Cpu], "query-cpus-fast")
+        where = {"path": cpus[0].qom_path, "property": "unavailable-features"} if cpus else {}
+        return await self.monitor.ask(list[str], "qom-get", where) if where else ()
+
     async def dump(self, fd: int, format: str, progress: Progress) -> None:
         name = DUMP_FORMATS.get(format, format)
         known = (await self.monitor.ask(_Formats, "query-dump-guest-memory-capability")).formats

@@ -13,7 +13,8 @@ from frontinus.qemu.monitor.client import Event, Monitor
 UNPLUG_SECONDS = 5.0
 SLOTS = "query-hotpluggable-cpus"
 PERIPHERAL = "/machine/peripheral/"
-ORDER = ("node-id", "drawer-id", "book-id", "socket-id", "die-id", "cluster-id", "module-id", "core-id", "thread-id")
+ORDER = ("drawer-id", "book-id", "socket-id", "die-id", "cluster-id", "module-id", "core-id", "thread-id", "node-id")
+"""What places a CPU, the outermost first: QEMU numbers them so. NUMA nodes may cut across sockets and cores."""
 
 
 class Slot(msgspec.Struct, rename="kebab"):

@@ -19,7 +19,7 @@ FILES: Mapping[str, str] = {
     "interaction": "screenshot send-key inject-nmi console ttyconsole qemu-monitor-command qemu-agent-command event"
     " domjobinfo domjobabort",
     "host": "version nodeinfo hostname capabilities domcapabilities nodecpustats nodememstats nodecpumap freecell sysinfo"
-    " node-memory-tune cpu-models cpu-compare cpu-baseline",
+    " node-memory-tune cpu-models cpu-compare cpu-baseline hypervisor-cpu-compare hypervisor-cpu-baseline",
     "tuning": "vcpupin emulatorpin iothreadinfo iothreadpin iothreadadd iothreaddel schedinfo memtune blkiotune numatune"
     " domiftune blkdeviotune perf",
     "inside": "dump domcontrol domblkerror domlabels domhostname domtime domfsinfo domfsfreeze domfsthaw domfstrim"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 from frontinus.api.engine import Engine
+from frontinus.api.errors import InvalidXML
 from frontinus.client.commands.base import Command, Output, arg, flag, read
 
 
@@ -96,22 +98,55 @@ async def _cpu_models(engine: Engine, options: argparse.Namespace, out: Output) 
         out.line(name)
 
 
-async def _cpu_compare(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    result = await engine.compare_cpu(read(options.file))
-    words = {"incompatible": "CPU described in {} is incompatible with host CPU", "identical": "CPU described in {} is identical "
-             "to host CPU", "superset": "Host CPU is a superset of CPU described in {}"}  # fmt: skip
+COMPARED = {
+    "incompatible": "CPU described in {} is incompatible with {}",
+    "identical": "CPU described in {} is identical to {}",
+    "superset": "{1} is a superset of CPU described in {0}",
+}
+
+
+def _compared(result: str, options: argparse.Namespace, out: Output, provider: str) -> int:
+    """The result in virsh's words; an incompatible CPU is a failure."""
     out.value(result)
-    out.line(words[result].format(options.file))
+    words = COMPARED[result].format(options.file, provider)
+    out.line(words[:1].upper() + words[1:])
+    return int(result == "incompatible")
+
+
+async def _cpu_compare(engine: Engine, options: argparse.Namespace, out: Output) -> int:
+    return _compared(await engine.compare_cpu(read(options.file)), options, out, "host CPU")
+
+
+async def _hypervisor_cpu_compare(engine: Engine, options: argparse.Namespace, out: Output) -> int:
+    result = await engine.compare_hypervisor_cpu(read(options.file), options.emulator, options.arch, options.machine,
+                                                 options.virttype)  # fmt: skip
+    return _compared(result, options, out, "the CPU provided by hypervisor on the host")
+
+
+def _cpus(file: str) -> list[str]:
+    """Every <cpu> of a file of documents, one after the other: of hosts, of domain capabilities, or bare."""
+    from lxml import etree
+
+    text = re.sub(r"<\?xml[^>]*\?>", "", read(file))
+    try:
+        root = etree.fromstring(f"<all>{text}</all>".encode(), etree.XMLParser(resolve_entities=False))
+    except etree.XMLSyntaxError as error:
+        raise InvalidXML(f"{file}: {error}") from None
+    inside = ("domainCapabilities", "capabilities", "cpu")
+    found = [node for node in root.iter(*inside) if not any(up.tag in inside for up in node.iterancestors())]
+    return [etree.tostring(node, encoding="unicode", with_tail=False) for node in found]
 
 
 async def _cpu_baseline(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    from lxml import etree
+    out.text(await engine.baseline_cpu(_cpus(options.file), options.features, options.migratable))
 
-    text = read(options.file)
-    root = etree.fromstring(f"<all>{text.partition('?>')[2] if text.startswith('<?xml') else text}</all>".encode())
-    cpus = [etree.tostring(cpu, encoding="unicode") for cpu in root.iter("cpu")]
-    out.text(await engine.baseline_cpu(cpus, options.features, options.migratable))
 
+async def _hypervisor_cpu_baseline(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    out.text(await engine.baseline_hypervisor_cpu(_cpus(options.file), options.emulator, options.arch, options.machine,
+                                                  options.virttype, options.features, options.migratable))  # fmt: skip
+
+
+HYPERVISOR = (arg("--emulator", complete="file"), arg("--arch"), arg("--machine"), arg("--virttype"))
 
 COMMANDS = (
     Command("version", "show versions", (), _version),
@@ -134,4 +169,8 @@ COMMANDS = (
     Command("cpu-compare", "compare a CPU with the host's", (arg("file", complete="file"),), _cpu_compare),
     Command("cpu-baseline", "what CPUs have in common", (
         arg("file", complete="file"), flag("--features"), flag("--migratable")), _cpu_baseline),
+    Command("hypervisor-cpu-compare", "compare a CPU with what guests can have here", (
+        arg("file", complete="file"), *HYPERVISOR), _hypervisor_cpu_compare),
+    Command("hypervisor-cpu-baseline", "what guests can have on several hosts", (
+        arg("file", complete="file"), *HYPERVISOR, flag("--features"), flag("--migratable")), _hypervisor_cpu_baseline),
 )  # fmt: skip

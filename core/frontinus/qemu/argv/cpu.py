@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from frontinus.domain.check_cpu import known_features
 from frontinus.domain.cpu import Cpu
-from frontinus.domain.cpu_models import qemu_feature
+from frontinus.domain.cpu_names import qemu_feature
 from frontinus.domain.defaults import default_cpu, says_model
 from frontinus.domain.guest import Guest
 from frontinus.domain.host_cpu import concrete_cpu
@@ -39,7 +40,7 @@ def _model(ctx: Context) -> Props | None:
         props["migratable"] = cpu.migratable is not False
     if cpu.model and cpu.model.vendor_id:
         props["vendor"] = cpu.model.vendor_id
-    known = known_features(ctx)
+    known = known_features(ctx.caps)
     for feature in cpu.features:
         name = qemu_feature(feature.name)
         if feature.policy in ("force", "require", None):
@@ -47,11 +48,6 @@ def _model(ctx: Context) -> Props | None:
         elif feature.policy in ("disable", "forbid") and (not known or name in known or feature.name in known):
             props[name] = False
     return props
-
-
-def known_features(ctx: Context) -> frozenset[str]:
-    """Names of the properties that this QEMU's CPUs have; empty where it was not asked."""
-    return frozenset(ctx.caps.properties.get(f"max-{ctx.caps.arch}-cpu", ()))
 
 
 def _switches(ctx: Context) -> Props:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from lxml import etree
 
 from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.cpu_compare import described, physical
 from frontinus.domain.host import HostFacts, NumaNode
 from frontinus.qemu.caps.tree import VENDOR_NAMES, Element, child, write
 
@@ -27,21 +28,25 @@ FEATURES: Sequence[tuple[str, Mapping[str, str]]] = (
 def describe(caps: Capabilities, host: HostFacts) -> str:
     """The document."""
     root = etree.Element("capabilities")
-    _host(child(root, "host"), host)
+    _host(child(root, "host"), caps, host)
     for arch, bits in ARCHITECTURES.get(caps.arch, ((caps.arch, 64),)):
         _guest(child(root, "guest"), caps, arch, bits)
     return write(root)
 
 
-def _host(node: Element, host: HostFacts) -> None:
+def _host(node: Element, caps: Capabilities, host: HostFacts) -> None:
     cpu = child(node, "cpu")
     child(cpu, "arch", host.arch)
-    if host.cpu_model:
-        child(cpu, "model", host.cpu_model)
+    here = physical(caps, host)
+    known = described(here) if here else None
+    if known and known.model:
+        child(cpu, "model", known.model.name)
     if host.cpu_vendor:
         child(cpu, "vendor", VENDOR_NAMES.get(host.cpu_vendor, host.cpu_vendor))
-    for name in sorted(host.cpu_features):
-        child(cpu, "feature", name=name)
+    if host.cpu_numbers:
+        child(cpu, "signature", **dict(zip(("family", "model", "stepping"), host.cpu_numbers, strict=True)))
+    for feature in known.features if known else ():
+        child(cpu, "feature", name=feature.name)
     for size in sorted({size for n in host.nodes for size in n.pages} | set(host.hugepages)):
         child(cpu, "pages", unit="KiB", size=size // KIB)
     if host.nodes:

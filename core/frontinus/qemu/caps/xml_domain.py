@@ -14,6 +14,7 @@ from lxml import etree
 from frontinus.api.errors import InvalidValue, Unsupported
 from frontinus.domain.capabilities import Capabilities, MachineType
 from frontinus.domain.cpu_models import nearest, processor
+from frontinus.domain.cpu_names import user_feature
 from frontinus.domain.host import Firmware, HostFacts
 from frontinus.qemu.caps.tree import VENDOR_NAMES, Element, child, enum, supported, write
 
@@ -85,12 +86,6 @@ VENDORS = (
 """Vendors by the names of QEMU's CPU models."""
 NO_MODELS = frozenset({"host", "max", "base"})
 """What QEMU lists among its models but users reach by a mode."""
-USERS_NAMES = {
-    "cmp-legacy": "cmp_legacy", "ds-cpl": "ds_cpl", "fxsr-opt": "fxsr_opt", "lahf-lm": "lahf_lm",
-    "nodeid-msr": "nodeid_msr", "pclmulqdq": "pclmuldq", "perfctr-core": "perfctr_core", "perfctr-nb": "perfctr_nb",
-    "tsc-adjust": "tsc_adjust",
-}  # fmt: skip
-"""CPU features that users spell otherwise than QEMU."""
 ENLIGHTENMENTS = (
     "relaxed", "vapic", "spinlocks", "vpindex", "runtime", "synic", "stimer", "reset", "vendor_id", "frequencies",
     "reenlightenment", "tlbflush", "ipi", "evmcs", "avic", "emsr_bitmap", "xmm_input",
@@ -179,7 +174,7 @@ def _host_model(node: Element, caps: Capabilities, accel: str, models: Collectio
     child(mode, "vendor", VENDOR_NAMES.get(found.model.vendor, found.model.vendor))
     for policy, names in (("require", found.on), ("disable", found.off)):
         for name in sorted(names):
-            child(mode, "feature", policy=policy, name=USERS_NAMES.get(name, name))
+            child(mode, "feature", policy=policy, name=user_feature(name))
 
 
 # --- devices
