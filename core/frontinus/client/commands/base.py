@@ -48,6 +48,9 @@ def flag(*names: str, help: str = "") -> Argument:
 GUEST = arg("guest", complete="guest", help="name, UUID or id of a guest")
 LIVE = flag("--live", help="change the running guest")
 CONFIG = flag("--config", help="change the persistent definition")
+CURRENT = flag("--current", help="change what is there now: the running guest, else the definition (the default)")
+SCOPE = (LIVE, CONFIG, CURRENT)
+XPATH = (arg("--xpath", help="only the nodes that this finds"), flag("--wrap", help="in an element <nodes>"))
 FILE = arg("file", complete="file", help="an XML file, - for standard input")
 
 
@@ -68,6 +71,15 @@ class Output:
             self.value(text)
         else:
             sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+    def xml(self, text: str, options: argparse.Namespace) -> None:
+        """A document, or (XPATH) what an expression finds in it. Raises InvalidValue for a wrong expression."""
+        if options.xpath is None:
+            self.text(text)
+            return
+        from frontinus.client.xpath import found
+
+        self.text(found(text, options.xpath, wrap=options.wrap))
 
     def value(self, value: object) -> None:
         """The answer as JSON; for a person the command prints lines instead."""

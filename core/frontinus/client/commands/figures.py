@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from lxml import etree
 
 from frontinus.api.engine import Engine
-from frontinus.api.views import REASONS, STATES, STATS_GROUPS, GuestStats, StatsGroup
-from frontinus.client.commands.base import CONFIG, GUEST, LIVE, Command, Output, arg, flag
+from frontinus.api.views import REASONS, STATES, STATS_GROUPS, GuestStats, GuestView, StatsGroup
+from frontinus.client.commands.base import GUEST, SCOPE, Command, Output, arg, flag
 
 BLOCK = {
     "read_requests": "rd.reqs", "read_bytes": "rd.bytes", "read_time": "rd.times", "write_requests": "wr.reqs",
@@ -142,7 +142,7 @@ GROUPS: Mapping[str, Callable[[GuestStats], Pairs]] = {
 
 async def _domstats(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     groups = [typing.cast("StatsGroup", g) for g in CHOICES if getattr(options, g)] or None
-    stats = await engine.stats(options.guests or None, groups, max_age=options.max_age)
+    stats = await engine.stats(await _listed(engine, options), groups, max_age=options.max_age)
     wanted: set[str] = set(groups or STATS_GROUPS)
     out.value({s.name: dict(rows(s, wanted)) for s in stats})
     for one in stats:
@@ -150,6 +150,14 @@ async def _domstats(engine: Engine, options: argparse.Namespace, out: Output) ->
         for name, value in rows(one, wanted):
             out.line(f"  {name}={value}")
         out.line()
+
+
+async def _listed(engine: Engine, options: argparse.Namespace) -> list[str] | None:
+    """The guests that are named, or that the options of `list` choose; None for all."""
+    if options.guests or not any(getattr(options, f"list_{name}") for name in LISTED):
+        return options.guests or None
+    return [guest.uuid for guest in await engine.guests()
+            if any(test(guest) for name, test in LISTED.items() if getattr(options, f"list_{name}"))]  # fmt: skip
 
 
 async def _one(engine: Engine, options: argparse.Namespace, group: str) -> GuestStats:
@@ -193,9 +201,10 @@ async def _interface(engine: Engine, options: argparse.Namespace, out: Output) -
 
 async def _blklist(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     disks = await _devices(engine, options, "disk")
-    rows = [(_at(d, "target", "dev"), _source(d)) for d in disks]
-    out.value([{"target": target, "source": source} for target, source in rows])
-    out.table(["Target", "Source"], rows)
+    rows = [(d.get("type", "file"), d.get("device", "disk"), _at(d, "target", "dev"), _source(d)) for d in disks]
+    out.value([dict(zip(("type", "device", "target", "source"), row, strict=True)) for row in rows])
+    header, shown = ["Type", "Device", "Target", "Source"], slice(0 if options.details else 2, None)
+    out.table(header[shown], [row[shown] for row in rows])
 
 
 async def _iflist(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -234,21 +243,31 @@ async def _vcpuinfo(engine: Engine, options: argparse.Namespace, out: Output) ->
         out.line()
 
 
+ALSO = {"cpu": ("--cpu-total",)}
+"""What virsh calls a group."""
+LISTED: Mapping[str, Callable[[GuestView], bool]] = {
+    "active": lambda g: g.active, "inactive": lambda g: not g.active, "persistent": lambda g: g.persistent,
+    "transient": lambda g: not g.persistent, "running": lambda g: g.state == "running",
+    "paused": lambda g: g.state == "paused", "shutoff": lambda g: g.state == "shutoff",
+    "other": lambda g: g.state not in ("running", "paused", "shutoff"),
+}  # fmt: skip
 CHOICES = [group for group in typing.get_args(StatsGroup) if group != "memory"]
 INACTIVE = flag("--inactive", help="of the definition")
 
 COMMANDS = (
     Command("domstats", "show figures of all or some guests", (
-        arg("guests", nargs="*", complete="guest"), *(flag(f"--{g}") for g in CHOICES),
+        arg("guests", nargs="*", complete="guest"), *(flag(f"--{g}", *ALSO.get(g, ())) for g in CHOICES),
+        *(flag(f"--list-{name}") for name in LISTED), flag("--raw", help="as they are, as always"),
+        flag("--nowait", help="for nobody who is slow, as always"),
         arg("--max-age", type=float, default=0.0, help="seconds that a figure may be old")), _domstats),
     Command("domdirtyrate-calc", "measure how fast a guest changes its memory; domstats --dirtyrate shows it", (
         GUEST, arg("--seconds", type=int, default=1, help="1 to 60; default: 1"),
         arg("--mode", choices=["page-sampling", "dirty-bitmap", "dirty-ring"], default="page-sampling")), _dirty_rate),
     Command("dommemstat", "show a guest's memory figures, or set how often they come", (
-        GUEST, arg("--period", type=int, help="seconds, 0: never"), LIVE, CONFIG), _memory),
+        GUEST, arg("--period", type=int, help="seconds, 0: never"), *SCOPE), _memory),
     Command("domblkstat", "show figures of a guest's disks", (GUEST, arg("device", nargs="?")), _block),
     Command("domifstat", "show figures of a guest's NICs", (GUEST, arg("device", nargs="?")), _interface),
-    Command("domblklist", "list a guest's disks", (GUEST, INACTIVE), _blklist),
+    Command("domblklist", "list a guest's disks", (GUEST, INACTIVE, flag("--details", help="with their kind")), _blklist),
     Command("domiflist", "list a guest's NICs", (GUEST, INACTIVE), _iflist),
-    Command("vcpuinfo", "show a guest's vCPUs", (GUEST,), _vcpuinfo),
+    Command("vcpuinfo", "show a guest's vCPUs", (GUEST, flag("--pretty", help="for people, as always")), _vcpuinfo),
 )  # fmt: skip

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping, Sequence
 
 from frontinus.api.engine import Engine
 from frontinus.api.views import GuestView
-from frontinus.client.commands.base import GUEST, Command, Output, arg, flag
+from frontinus.client.commands.base import GUEST, XPATH, Command, Output, arg, flag
 
 SHOWN = {"shutoff": "shut off", "shutdown": "in shutdown", "nostate": "no state", "blocked": "idle"}
 """States in virsh's words where those differ."""
@@ -20,18 +21,36 @@ async def _list(engine: Engine, options: argparse.Namespace, out: Output) -> Non
     active = None if options.all else not options.inactive
     guests = [g for g in await engine.guests(active) if _wanted(g, options)]
     out.value(guests)
-    if options.name or options.uuid:
+    columns = [show for name, show in COLUMNS.items() if getattr(options, name)]
+    if columns and not options.table:
         for guest in guests:
-            out.line(guest.name if options.name else guest.uuid)
+            out.line(" ".join(show(guest) for show in columns))
         return
     header = ["Id", "Name", "State", *(["Title"] if options.title else [])]
     out.table(header, [[g.id if g.id is not None else "-", g.name, shown(g.state), *([g.title or ""] if options.title else [])]
                        for g in guests])  # fmt: skip
 
 
+COLUMNS: Mapping[str, Callable[[GuestView], str]] = {
+    "id": lambda guest: str(guest.id) if guest.id is not None else "-",
+    "uuid": lambda guest: guest.uuid,
+    "name": lambda guest: guest.name,
+}
+"""Options of `list` that print bare values instead of the table, in the order that they are printed in."""
+OTHER = frozenset({"running", "paused", "shutoff"})
+CHOICES: Sequence[Mapping[str, Callable[[GuestView], bool]]] = (
+    {"persistent": lambda g: g.persistent, "transient": lambda g: not g.persistent},
+    {"autostart": lambda g: g.autostart, "no_autostart": lambda g: not g.autostart},
+    {"with_managed_save": lambda g: g.managed_save, "without_managed_save": lambda g: not g.managed_save},
+    {"state_running": lambda g: g.state == "running", "state_paused": lambda g: g.state == "paused",
+     "state_shutoff": lambda g: g.state == "shutoff", "state_other": lambda g: g.state not in OTHER},
+)  # fmt: skip
+"""Options of `list` that choose: within a group any may hold, and every group that is asked for has to."""
+
+
 def _wanted(guest: GuestView, options: argparse.Namespace) -> bool:
-    return (not options.autostart or guest.autostart) and (not options.with_managed_save or guest.managed_save) and (
-        not options.persistent or guest.persistent) and (not options.transient or not guest.persistent)  # fmt: skip
+    asked = [[test for name, test in group.items() if getattr(options, name)] for group in CHOICES]
+    return all(not tests or any(test(guest) for test in tests) for tests in asked)
 
 
 async def _info(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -64,7 +83,8 @@ async def _state(engine: Engine, options: argparse.Namespace, out: Output) -> No
 
 async def _dumpxml(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     names = {"inactive": options.inactive, "secure": options.security_info, "migratable": options.migratable}
-    out.text(await engine.guest_xml(options.guest, [name for name, on in names.items() if on]))  # type: ignore[misc]
+    chosen = [name for name, on in names.items() if on]
+    out.xml(await engine.guest_xml(options.guest, chosen), options)  # type: ignore[arg-type]
 
 
 async def _uuid(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -84,13 +104,14 @@ async def _id(engine: Engine, options: argparse.Namespace, out: Output) -> None:
 COMMANDS = (
     Command("list", "list guests", (
         flag("--all", help="active and inactive"), flag("--inactive", help="only the inactive"),
-        flag("--name", help="names only"), flag("--uuid", help="UUIDs only"), flag("--title", help="with titles"),
-        flag("--persistent"), flag("--transient"), flag("--autostart"), flag("--with-managed-save")), _list),
+        flag("--name", help="names only"), flag("--uuid", help="UUIDs only"), flag("--id", help="ids only"),
+        flag("--table", help="the table all the same"), flag("--title", help="with titles"),
+        *(flag("--" + name.replace("_", "-")) for group in CHOICES for name in group)), _list),
     Command("dominfo", "show what a guest is", (GUEST,), _info),
     Command("domstate", "show a guest's state", (GUEST, flag("--reason", help="and why")), _state),
     Command("dumpxml", "print a guest's XML", (
         GUEST, flag("--inactive", help="the definition of a running guest"),
-        flag("--security-info", help="with passwords"), flag("--migratable")), _dumpxml),
+        flag("--security-info", help="with passwords"), flag("--migratable"), *XPATH), _dumpxml),
     Command("domuuid", "print a guest's UUID", (GUEST,), _uuid),
     Command("domname", "print a guest's name", (GUEST,), _name),
     Command("domid", "print a guest's id", (arg("guest", complete="guest"),), _id),

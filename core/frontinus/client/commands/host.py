@@ -7,7 +7,7 @@ import re
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import InvalidXML
-from frontinus.client.commands.base import Command, Output, arg, flag, read
+from frontinus.client.commands.base import XPATH, Command, Output, arg, flag, read
 
 
 async def _version(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -32,11 +32,12 @@ async def _hostname(engine: Engine, options: argparse.Namespace, out: Output) ->
 
 
 async def _capabilities(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    out.text(await engine.capabilities())
+    out.xml(await engine.capabilities(), options)
 
 
 async def _domcapabilities(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    out.text(await engine.domain_capabilities(options.emulatorbin, options.arch, options.machine, options.virttype))
+    found = await engine.domain_capabilities(options.emulatorbin, options.arch, options.machine, options.virttype)
+    out.xml(found, options)
 
 
 async def _nodecpustats(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -64,6 +65,14 @@ async def _nodecpumap(engine: Engine, options: argparse.Namespace, out: Output) 
 
 
 async def _freecell(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    if options.all:
+        nodes = range((await engine.host()).numa_nodes)
+        free = [(await engine.node_memory_stats(node)).free for node in nodes]
+        out.value(free)
+        out.pairs(
+            [*((str(node), f"{free[node] // 1024} KiB") for node in nodes), ("Total", f"{sum(free) // 1024} KiB")]
+        )
+        return
     found = await engine.node_memory_stats(options.cellno)
     out.value(found.free)
     out.line(f"{'Total' if options.cellno is None else options.cellno}: {found.free // 1024} KiB")
@@ -149,17 +158,18 @@ async def _hypervisor_cpu_baseline(engine: Engine, options: argparse.Namespace, 
 HYPERVISOR = (arg("--emulator", complete="file"), arg("--arch"), arg("--machine"), arg("--virttype"))
 
 COMMANDS = (
-    Command("version", "show versions", (), _version),
+    Command("version", "show versions", (flag("--daemon", help="of the engine, as always"),), _version),
     Command("nodeinfo", "show what the host is", (), _nodeinfo),
     Command("hostname", "print the host's name", (), _hostname),
-    Command("capabilities", "print the host's capabilities as XML", (), _capabilities),
+    Command("capabilities", "print the host's capabilities as XML", XPATH, _capabilities),
     Command("domcapabilities", "print what guests can have as XML", (
-        arg("--emulatorbin", complete="file"), arg("--arch"), arg("--machine"), arg("--virttype")), _domcapabilities),
+        arg("--emulatorbin", complete="file"), arg("--arch"), arg("--machine"), arg("--virttype"), *XPATH), _domcapabilities),
     Command("nodecpustats", "show the time of the host's CPUs", (
         arg("cpu", nargs="?", type=int), flag("--percent")), _nodecpustats),
     Command("nodememstats", "show the host's memory", (arg("cell", nargs="?", type=int),), _nodememstats),
     Command("nodecpumap", "show which CPUs of the host are online", (), _nodecpumap),
-    Command("freecell", "show the host's free memory", (arg("cellno", nargs="?", type=int),), _freecell),
+    Command("freecell", "show the host's free memory", (
+        arg("cellno", nargs="?", type=int), flag("--all", help="of every node")), _freecell),
     Command("sysinfo", "print the host's SMBIOS data as XML", (), _sysinfo),
     Command("node-memory-tune", "show or set the merging of same pages", (
         arg("--shm-pages-to-scan", dest="pages_to_scan", type=int),

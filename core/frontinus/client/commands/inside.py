@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import getpass
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from frontinus.api.engine import Engine
+from frontinus.api.errors import Unsupported
 from frontinus.api.inspection import DumpFormat
 from frontinus.client.commands.base import GUEST, Command, Output, arg, flag, size
 from frontinus.client.commands.tuning import listed, numbers
@@ -109,20 +111,71 @@ async def _password(engine: Engine, options: argparse.Namespace, out: Output) ->
     out.line(f"Password set successfully for {options.user} in {options.guest}")
 
 
+Pairs = list[tuple[str, object]]
+
+
+async def _users(engine: Engine, guest: str) -> Pairs:
+    users = await engine.guest_users(guest)
+    return [("user.count", len(users)), *((f"user.{index}.name", user.name) for index, user in enumerate(users))]
+
+
+async def _os(engine: Engine, guest: str) -> Pairs:
+    system = await engine.guest_os(guest)
+    facts = [(f"os.{name.replace('_', '-')}", getattr(system, name)) for name in system.__struct_fields__]
+    return [(name, value) for name, value in facts if value]
+
+
+async def _zone(engine: Engine, guest: str) -> Pairs:
+    zone = await engine.guest_zone(guest)
+    return [("timezone.name", zone.name), ("timezone.offset", zone.offset)]
+
+
+async def _name(engine: Engine, guest: str) -> Pairs:
+    return [("hostname", await engine.guest_hostname(guest))]
+
+
+async def _filesystems(engine: Engine, guest: str) -> Pairs:
+    found = await engine.guest_filesystems(guest)
+    pairs: Pairs = [("fs.count", len(found))]
+    for index, one in enumerate(found):
+        facts = {"mountpoint": one.mountpoint, "name": one.name, "fstype": one.type, "total-bytes": one.total,
+                 "used-bytes": one.used, "disk.count": len(one.disks)}  # fmt: skip
+        pairs += [(f"fs.{index}.{name}", value) for name, value in facts.items() if value is not None]
+        pairs += [(f"fs.{index}.disk.{number}.alias", disk) for number, disk in enumerate(one.disks)]
+    return pairs
+
+
+async def _interfaces(engine: Engine, guest: str) -> Pairs:
+    found = await engine.guest_addresses(guest, "agent")
+    pairs: Pairs = [("if.count", len(found))]
+    for index, nic in enumerate(found):
+        pairs += [(f"if.{index}.name", nic.name), (f"if.{index}.hwaddr", nic.mac or ""),
+                  (f"if.{index}.addr.count", len(nic.addresses))]  # fmt: skip
+        for number, one in enumerate(nic.addresses):
+            facts = {"type": one.family, "addr": one.address, "prefix": one.prefix}
+            pairs += [(f"if.{index}.addr.{number}.{name}", value) for name, value in facts.items()]
+    return pairs
+
+
+INFO: Mapping[str, Callable[[Engine, str], Awaitable[Pairs]]] = {
+    "user": _users, "os": _os, "timezone": _zone, "hostname": _name, "filesystem": _filesystems, "interface": _interfaces,
+}  # fmt: skip
+"""What `guestinfo` asks the agent, by the option that asks for it alone."""
+
+
 async def _guestinfo(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    system = await engine.guest_os(options.guest)
-    users, zone = await engine.guest_users(options.guest), await engine.guest_zone(options.guest)
-    name = await engine.guest_hostname(options.guest)
-    out.value({"os": system, "users": users, "timezone": zone, "hostname": name})
-    for member in system.__struct_fields__:
-        if value := getattr(system, member):
-            out.line(f"os.{member.replace('_', '-').ljust(20)}: {value}")
-    out.line(f"{'user.count'.ljust(23)}: {len(users)}")
-    for index, user in enumerate(users):
-        out.line(f"{f'user.{index}.name'.ljust(23)}: {user.name}")
-    out.line(f"{'timezone.name'.ljust(23)}: {zone.name}")
-    out.line(f"{'timezone.offset'.ljust(23)}: {zone.offset}")
-    out.line(f"{'hostname'.ljust(23)}: {name}")
+    """All that the agent tells, without what it does not know; or what is asked for."""
+    asked = [name for name in INFO if getattr(options, name)]
+    pairs: Pairs = []
+    for name in asked or INFO:
+        try:
+            pairs += await INFO[name](engine, options.guest)
+        except Unsupported:
+            if asked:
+                raise
+    out.value(dict(pairs))
+    for name, value in pairs:
+        out.line(f"{name.ljust(20)}: {value}")
 
 
 MOUNTS = arg("--mountpoint", action="append", help="one of them; may be said several times")
@@ -146,5 +199,5 @@ COMMANDS = (
         GUEST, arg("cpulist", nargs="?", type=numbers), flag("--enable"), flag("--disable")), _guestvcpus),
     Command("set-user-password", "set a user's password in the guest", (
         GUEST, arg("user"), arg("password", nargs="?", help="asked for without it"), flag("--encrypted")), _password),
-    Command("guestinfo", "show what the guest's agent tells", (GUEST,), _guestinfo),
+    Command("guestinfo", "show what the guest's agent tells", (GUEST, *(flag(f"--{name}") for name in INFO)), _guestinfo),
 )  # fmt: skip

@@ -5,14 +5,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+import typing
 from pathlib import Path
 
 import msgspec
 
 from frontinus.api.engine import Engine
-from frontinus.api.events import GuestEvent, LifecycleEvent
+from frontinus.api.events import AnyEvent, GuestEvent, LifecycleEvent
 from frontinus.api.views import Snapshot
 from frontinus.client.commands.base import GUEST, Command, Output, arg, flag
+
+BLOCKED = 24 * 3600.0
+"""Seconds that --block waits for an agent."""
+KINDS = sorted(
+    kind.__name__.removesuffix("Event").lower() for kind in typing.get_args(AnyEvent) if issubclass(kind, GuestEvent)
+)
 
 
 async def _screenshot(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -47,14 +54,29 @@ async def _ttyconsole(engine: Engine, options: argparse.Namespace, out: Output) 
 
 
 async def _monitor(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    out.text(await engine.monitor_command(options.guest, " ".join(options.command), hmp=options.hmp))
+    answer = await engine.monitor_command(options.guest, " ".join(options.command), hmp=options.hmp)
+    out.text(_formed(answer, options) if not options.hmp else answer)
 
 
 async def _agent(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    out.text(await engine.agent_command(options.guest, " ".join(options.command), options.timeout))
+    deadline = BLOCKED if options.block else options.timeout
+    out.text(_formed(await engine.agent_command(options.guest, " ".join(options.command), deadline), options))
+
+
+def _formed(answer: str, options: argparse.Namespace) -> str:
+    """A JSON answer as the options want it."""
+    value = msgspec.json.decode(answer)
+    if getattr(options, "return_value", False) and isinstance(value, dict) and "return" in value:
+        value = value["return"]
+    text = msgspec.json.encode(value)
+    return (msgspec.json.format(text) if options.pretty else text).decode()
 
 
 async def _event(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    if options.list:
+        for name in KINDS:
+            out.line(name)
+        return
     wanted = options.event.replace("-", "") if options.event else None
     uuid = (await engine.guest(options.domain)).uuid if options.domain else None
     seen = 0
@@ -110,12 +132,15 @@ COMMANDS = (
         GUEST, arg("--devname", help="alias of the device"), flag("--force", help="end another's session")), _console),
     Command("ttyconsole", "print the path of a guest's console", (GUEST,), _ttyconsole),
     Command("qemu-monitor-command", "send QEMU's monitor a command", (
-        GUEST, flag("--hmp", help="in the human monitor's language"), arg("command", nargs="+")), _monitor),
+        GUEST, flag("--hmp", help="in the human monitor's language"), flag("--pretty"),
+        flag("--return-value", help="only what is in 'return'"), arg("command", nargs="+")), _monitor),
     Command("qemu-agent-command", "send the guest agent a command", (
-        GUEST, arg("--timeout", type=float, default=5.0), arg("command", nargs="+")), _agent),
+        GUEST, arg("--timeout", type=float, default=5.0), flag("--block", help="wait as long as it takes"),
+        flag("--pretty"), arg("command", nargs="+")), _agent),
     Command("event", "show events", (
         arg("--domain", complete="guest"), arg("--event"), flag("--all", help="of all kinds"),
-        flag("--loop", help="until interrupted"), arg("--timeout", type=float), flag("--timestamp")), _event),
+        flag("--loop", help="until interrupted"), arg("--timeout", type=float), flag("--timestamp"),
+        flag("--list", help="print the kinds that there are")), _event),
     Command("domjobinfo", "show a guest's long jobs", (GUEST,), _jobinfo),
     Command("domjobabort", "abort a guest's running job", (GUEST,), _jobabort),
 )  # fmt: skip

@@ -10,7 +10,7 @@ from lxml import etree
 from frontinus.api.engine import Engine
 from frontinus.api.errors import FrontinusError, InvalidValue, WrongState
 from frontinus.api.views import BlockStats, GuestView
-from frontinus.client.commands.base import CONFIG, GUEST, LIVE, Command, Output, arg, flag
+from frontinus.client.commands.base import GUEST, SCOPE, Command, Output, arg, flag
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 SIZES = ("capacity", "allocation", "physical")
@@ -161,7 +161,7 @@ COMMANDS = (
         GUEST, arg("--type", help="only of this kind: vnc, spice"), flag("--all", help="not only the first")), _display),
     Command("vncdisplay", "print a guest's VNC display", (GUEST,), _vnc_display),
     Command("vcpucount", "show how many vCPUs a guest has", (
-        GUEST, flag("--maximum"), flag("--active"), LIVE, CONFIG,
+        GUEST, flag("--maximum"), flag("--active"), *SCOPE,
         arg("--guest", dest="guest_view", action="store_true", help="as its agent counts them")), _vcpu_counts),
     Command("cpu-stats", "show how much CPU time a guest took", (GUEST, flag("--total")), _cpu_stats),
     Command("domif-getlink", "show whether a NIC's link is up", (

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from frontinus.api.engine import Engine
-from frontinus.client.commands.base import GUEST, Command, Output, arg, flag, in_editor, read
+from frontinus.client.commands.base import GUEST, XPATH, Command, Output, arg, flag, in_editor, read
 
 RUNNING = flag("--running", help="it runs when it comes back")
 PAUSED = flag("--paused", help="it is paused when it comes back")
@@ -41,7 +41,7 @@ async def _restore(engine: Engine, options: argparse.Namespace, out: Output) -> 
 
 
 async def _show(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    out.text(await engine.saved_xml(options.file))
+    out.xml(await engine.saved_xml(options.file), options)
 
 
 async def _define(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -71,7 +71,7 @@ COMMANDS = (
     Command("managedsave-remove", "drop a guest's managed save", (GUEST,), _remove),
     Command("save", "save a guest to a file and stop it", (GUEST, SAVED, XML, RUNNING, PAUSED), _save),
     Command("restore", "bring a guest back from a file", (SAVED, XML, RUNNING, PAUSED), _restore),
-    Command("save-image-dumpxml", "print the XML inside a saved state", (SAVED,), _show),
+    Command("save-image-dumpxml", "print the XML inside a saved state", (SAVED, *XPATH), _show),
     Command(
         "save-image-define",
         "change the XML inside a saved state",

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from frontinus.api.engine import Engine
-from frontinus.client.commands.base import CONFIG, GUEST, LIVE, Argument, Command, Output, arg, flag, size
+from frontinus.client.commands.base import CONFIG, GUEST, SCOPE, Command, Output, arg, flag, size
 
 NO_LIMIT = -1
 
@@ -251,33 +251,33 @@ async def _perf(engine: Engine, options: argparse.Namespace, out: Output) -> Non
 
 
 CPUS = arg("cpulist", nargs="?", type=numbers, help="CPUs of the host, such as 0-3,7; without it they are shown")
-BOTH: tuple[Argument, ...] = (LIVE, CONFIG)
+
 
 COMMANDS = (
     Command("vcpupin", "show or choose the host's CPUs of vCPUs", (
-        GUEST, arg("vcpu", nargs="?", type=int), CPUS, *BOTH), _vcpupin),
-    Command("emulatorpin", "show or choose the host's CPUs of all but vCPUs and I/O threads", (GUEST, CPUS, *BOTH), _emulatorpin),
-    Command("iothreadinfo", "show a guest's I/O threads", (GUEST, *BOTH), _iothreadinfo),
+        GUEST, arg("vcpu", nargs="?", type=int), CPUS, *SCOPE), _vcpupin),
+    Command("emulatorpin", "show or choose the host's CPUs of all but vCPUs and I/O threads", (GUEST, CPUS, *SCOPE), _emulatorpin),
+    Command("iothreadinfo", "show a guest's I/O threads", (GUEST, *SCOPE), _iothreadinfo),
     Command("iothreadpin", "choose the host's CPUs of an I/O thread", (
-        GUEST, arg("iothread", type=int), arg("cpulist", type=numbers), *BOTH), _iothreadpin),
-    Command("iothreadadd", "add an I/O thread", (GUEST, arg("id", type=int), *BOTH), _iothreadadd),
-    Command("iothreaddel", "remove an I/O thread", (GUEST, arg("id", type=int), *BOTH), _iothreaddel),
+        GUEST, arg("iothread", type=int), arg("cpulist", type=numbers), *SCOPE), _iothreadpin),
+    Command("iothreadadd", "add an I/O thread", (GUEST, arg("id", type=int), *SCOPE), _iothreadadd),
+    Command("iothreaddel", "remove an I/O thread", (GUEST, arg("id", type=int), *SCOPE), _iothreaddel),
     Command("schedinfo", "show or set shares and limits of CPU time", (
-        GUEST, arg("--set", action="append", type=_setting, help="such as cpu_shares=1024"), *BOTH), _schedinfo),
+        GUEST, arg("--set", action="append", type=_setting, help="such as cpu_shares=1024"), *SCOPE), _schedinfo),
     Command("memtune", "show or set limits of memory", (
         GUEST, *(arg(f"--{name.replace('_', '-')}", type=limit, help="KiB, or with its unit; -1: none") for name in MEMORY),
-        *BOTH), _memtune),
+        *SCOPE), _memtune),
     Command("blkiotune", "show or set the share of block I/O", (
         GUEST, arg("--weight", type=int),
-        *(arg(f"--{name.replace('_', '-')}", type=_pairs, help="such as /dev/sda,1000") for name in RATES), *BOTH), _blkiotune),
+        *(arg(f"--{name.replace('_', '-')}", type=_pairs, help="such as /dev/sda,1000") for name in RATES), *SCOPE), _blkiotune),
     Command("numatune", "show or set where memory comes from", (
         GUEST, arg("--mode", choices=["strict", "preferred", "interleave", "restrictive"]),
-        arg("--nodeset", type=numbers), *BOTH), _numatune),
+        arg("--nodeset", type=numbers), *SCOPE), _numatune),
     Command("domiftune", "show or set limits of a NIC", (
         GUEST, arg("interface"), arg("--inbound", type=_rate, help="average,peak,burst,floor in kB/s and kB"),
-        arg("--outbound", type=_rate), *BOTH), _domiftune),
+        arg("--outbound", type=_rate), *SCOPE), _domiftune),
     Command("blkdeviotune", "show or set limits of a disk", (
         GUEST, arg("device"), *(arg(f"--{name.replace('_', '-')}", type=size("b")) for name in TOTALS), arg("--group-name"),
-        *BOTH), _blkdeviotune),
+        *SCOPE), _blkdeviotune),
     Command("perf", "show performance events", (GUEST, arg("--enable"), arg("--disable"), flag("--live"), CONFIG), _perf),
 )  # fmt: skip
