@@ -83,7 +83,7 @@ async def request_state_change(call: MethodCall) -> Result:
     return Result(0)
 
 
-@method("CIM_ConcreteJob", "GetErrors")
+@method("CIM_ConcreteJob", "GetErrors", reads=True)
 async def get_errors(call: MethodCall) -> Result:
     return Result(0, {"Errors": call.node.subject.errors()})
 

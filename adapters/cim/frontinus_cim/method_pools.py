@@ -12,6 +12,7 @@ from frontinus_cim.methods import NOT_SUPPORTED, MethodCall, Result, method
 from frontinus_cim.model import Embedded, Value
 from frontinus_cim.pool_settings import POOL_TYPES
 from frontinus_cim.pools import CLASSES, Pool
+from frontinus_cim.resources import Storage
 from frontinus_cim.services import POOLS
 
 DISK_SETTINGS, NET_SETTINGS = "KVM_DiskPoolResourceAllocationSettingData", "KVM_NetPoolResourceAllocationSettingData"
@@ -117,6 +118,8 @@ async def _create_storage(call: MethodCall, engine: Engine, name: str, xml: str)
     view = await engine.define_pool(xml)
     await engine.start_pool(view.uuid, build=())
     await engine.set_pool_autostart(view.uuid, True)
+    shown = call.world.pools
+    await call.world.shows(lambda: view.uuid in shown and shown[view.uuid].view.autostart)
     return Result(0, {"Pool": _path(call, "disk", name)})
 
 
@@ -124,6 +127,8 @@ async def _create_network(call: MethodCall, engine: Engine, name: str, xml: str)
     view = await engine.define_network(xml)
     await engine.start_network(view.uuid)
     await engine.set_network_autostart(view.uuid, True)
+    shown = call.world.networks
+    await call.world.shows(lambda: view.uuid in shown and shown[view.uuid].view.autostart)
     return Result(0, {"Pool": _path(call, "net", name)})
 
 
@@ -140,22 +145,24 @@ async def delete_pool(call: MethodCall) -> Result:
     pool = _pool(call)
     if pool.storage is None and pool.network is None:
         return Result(NOT_SUPPORTED)
-    return await call.long(_delete(call.engine, pool))
+    return await call.long(_delete(call, call.engine, pool))
 
 
-async def _delete(engine: Engine, pool: Pool) -> Result:
+async def _delete(call: MethodCall, engine: Engine, pool: Pool) -> Result:
     if pool.storage is not None:
         view = pool.storage.view
         if view.active:
             await engine.destroy_pool(view.uuid)
         if view.persistent:
             await engine.undefine_pool(view.uuid)
+        await call.world.shows(lambda: view.uuid not in call.world.pools)
     elif pool.network is not None:
         network = pool.network.view
         if network.active:
             await engine.destroy_network(network.uuid)
         if network.persistent:
             await engine.undefine_network(network.uuid)
+        await call.world.shows(lambda: network.uuid not in call.world.networks)
     return Result(0)
 
 
@@ -169,12 +176,13 @@ def _storage(call: MethodCall) -> Pool:
 @method(POOLS, "CreateResourceInPool")
 async def create_volume(call: MethodCall) -> Result:
     pool, given = _storage(call), _settings(call, VOLUME_SETTINGS)
-    return await call.long(_create_volume(call.engine, pool, checked(lambda: volume_xml(given))))
+    return await call.long(_create_volume(call, call.engine, pool, checked(lambda: volume_xml(given))))
 
 
-async def _create_volume(engine: Engine, pool: Pool, xml: str) -> Result:
+async def _create_volume(call: MethodCall, engine: Engine, pool: Pool, xml: str) -> Result:
     assert pool.storage is not None
     view = await engine.create_volume(pool.storage.view.uuid, xml)
+    await call.world.shows(lambda: True, pool.storage)
     return Result(0, {"Resource": view.path})
 
 
@@ -187,11 +195,12 @@ async def delete_volume(call: MethodCall) -> Result:
                  if v.path in (wanted.get("Path"), wanted.get("Address")) or v.name == wanted.get("VolumeName")), None)  # fmt: skip
     if name is None:
         raise CimError(Status.NOT_FOUND, "Resource names no volume of the pool")
-    return await call.long(_delete_volume(call.engine, pool.storage.view.uuid, name))
+    return await call.long(_delete_volume(call, call.engine, pool.storage, name))
 
 
-async def _delete_volume(engine: Engine, pool: str, name: str) -> Result:
-    await engine.delete_volume(pool, name)
+async def _delete_volume(call: MethodCall, engine: Engine, pool: Storage, name: str) -> Result:
+    await engine.delete_volume(pool.view.uuid, name)
+    await call.world.shows(lambda: True, pool)
     return Result(0)
 
 
@@ -199,11 +208,12 @@ async def _delete_volume(engine: Engine, pool: str, name: str) -> Result:
 async def refresh(call: MethodCall) -> Result:
     pool = _storage(call)
     assert pool.storage is not None
-    return await call.long(_refresh(call.engine, pool.storage.view.uuid))
+    return await call.long(_refresh(call, call.engine, pool.storage))
 
 
-async def _refresh(engine: Engine, pool: str) -> Result:
-    await engine.refresh_pool(pool)
+async def _refresh(call: MethodCall, engine: Engine, pool: Storage) -> Result:
+    await engine.refresh_pool(pool.view.uuid)
+    await call.world.shows(lambda: True, pool)
     return Result(0)
 
 
@@ -212,7 +222,6 @@ async def _refresh(engine: Engine, pool: str) -> Result:
     "CreateResourcePool",
     "AddResourcesToResourcePool",
     "RemoveResourcesFromResourcePool",
-    "ChangeParentResourcePool",
 )
 async def not_supported(call: MethodCall) -> Result:
     """As the service's capabilities say."""

@@ -81,15 +81,19 @@ class Result:
 Body = Callable[[MethodCall], Awaitable[Result]]
 METHODS: dict[tuple[str, str], Body] = {}
 """By class and method, as the schema writes them."""
+READING: set[Body] = set()
+"""Those that change nothing: a monitor may call them."""
 
 
-def method(cls: str, *names: str) -> Callable[[Body], Body]:
-    """Say that a function is the body of a class's methods."""
+def method(cls: str, *names: str, reads: bool = False) -> Callable[[Body], Body]:
+    """Say that a function is the body of a class's methods; `reads`: it changes nothing."""
 
     def register(body: Body) -> Body:
         for name in names:
             assert (cls, name) not in METHODS, f"{cls}.{name} has two bodies"
             METHODS[cls, name] = body
+        if reads:
+            READING.add(body)
         return body
 
     return register

@@ -210,7 +210,7 @@ LINKS = (
 )  # fmt: skip
 
 
-@method(services.METRICS, "ShowMetrics")
+@method(services.METRICS, "ShowMetrics", reads=True)
 async def show_metrics(call: MethodCall) -> Result:
     """Which figures are taken of an element: all that its class has."""
     subject = call.path("Subject")

@@ -30,7 +30,7 @@ def hindrance(guest: Guest) -> str | None:
     return "a job is under way" if guest.view.job else None
 
 
-@method(MIGRATION, "CheckVirtualSystemIsMigratableToHost")
+@method(MIGRATION, "CheckVirtualSystemIsMigratableToHost", reads=True)
 async def check_host(call: MethodCall) -> Result:
     guest, host = guest_at(call, call.path("ComputerSystem"), "ComputerSystem"), call.arguments.get("DestinationHost")
     if not isinstance(host, str) or not (HOSTNAME.fullmatch(host) or _address(host)) or len(host) > 255:
@@ -38,7 +38,7 @@ async def check_host(call: MethodCall) -> Result:
     return _checked(guest, host == call.world.hostname)
 
 
-@method(MIGRATION, "CheckVirtualSystemIsMigratableToSystem")
+@method(MIGRATION, "CheckVirtualSystemIsMigratableToSystem", reads=True)
 async def check_system(call: MethodCall) -> Result:
     guest, system = guest_at(call, call.path("ComputerSystem"), "ComputerSystem"), call.path("DestinationSystem")
     if system is None:

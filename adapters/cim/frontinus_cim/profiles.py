@@ -139,7 +139,7 @@ LINKS = (
 )  # fmt: skip
 
 
-@method("CIM_RegisteredProfile", "GetCentralInstances")
+@method("CIM_RegisteredProfile", "GetCentralInstances", reads=True)
 async def central_instances(call: MethodCall) -> Result:
     most = call.arguments.get("MaxNumber")
     limit = most if isinstance(most, int) and most else 10_000

@@ -12,7 +12,7 @@ from frontinus_cim import errors, op_associations, op_changes, op_classes, op_in
 from frontinus_cim.call import Call
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.kinds import FIGURES, Node, Registry
-from frontinus_cim.methods import METHODS, MethodCall, Refused, Result
+from frontinus_cim.methods import METHODS, READING, MethodCall, Refused, Result
 from frontinus_cim.pulls import Contexts
 from frontinus_cim.request import BadMessage, GivenPath, Request
 from frontinus_cim.schema import Class, Method
@@ -111,10 +111,11 @@ class Service:
         result = await operation.body(call)
         return writer.intrinsic(name, result, call.outputs)
 
-    def _admit(self, who: Identity, what: str) -> None:
+    def _admit(self, who: Identity, what: str, *, reads: bool = False) -> None:
         """Raises CimError ACCESS_DENIED for those who only monitor."""
-        audit.info("cim user=%s operation=%s allowed=%s", who.name, what[:60], not who.readonly)
-        if who.readonly:
+        allowed = reads or not who.readonly
+        audit.info("cim user=%s operation=%s allowed=%s", who.name, what[:80], allowed)
+        if not allowed:
             raise CimError(Status.ACCESS_DENIED, f"{who.name} may only read")
 
     async def _extrinsic(self, asked: Request, who: Identity) -> str:
@@ -129,7 +130,7 @@ class Service:
         )
         if body is None:
             raise CimError(Status.METHOD_NOT_AVAILABLE, f"{cls.name}.{declared.name} is not offered here")
-        self._admit(who, f"{cls.name}.{declared.name}")
+        self._admit(who, f"{cls.name}.{declared.name}", reads=body in READING)
         try:
             result = await body(MethodCall(self, who, node, declared.name, arguments, namespace))
         except Refused as refused:

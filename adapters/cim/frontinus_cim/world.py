@@ -114,15 +114,25 @@ class World(Mirror):
 
     async def caught_up(self, engine: Engine, uuid: str) -> None:
         """Wait until a guest is shown as the engine has it: who changed it is to read what it became."""
-        with suppress(TimeoutError, FrontinusError):
-            async with asyncio.timeout(PATIENCE):
-                now = await _now(engine, uuid)
-                while self._view(uuid) != now:
-                    self._moved.clear()
-                    await self._moved.wait()
+        with suppress(FrontinusError):
+            now = await _now(engine, uuid)
+            await self._moved_to(lambda: self._view(uuid) == now)
         if (guest := self.guests.get(uuid)) is not None:
             self.mark(guest)
         await self.settled()
+
+    async def shows(self, condition: Callable[[], bool], *changed: Documented) -> None:
+        """Wait until what was changed is shown, and read these documents anew."""
+        await self._moved_to(condition)
+        self.mark(*changed)
+        await self.settled()
+
+    async def _moved_to(self, condition: Callable[[], bool]) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while not condition():
+                    self._moved.clear()
+                    await self._moved.wait()
 
     def _view(self, uuid: str) -> GuestView | None:
         guest = self.guests.get(uuid)
