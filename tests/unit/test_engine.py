@@ -19,7 +19,7 @@ from frontinus.api.errors import (
     Unresponsive,
     WrongState,
 )
-from frontinus.api.events import LifecycleEvent
+from frontinus.api.events import ChangedEvent, LifecycleEvent
 from frontinus.api.identity import Identity
 from frontinus.api.views import Snapshot
 from frontinus.domain.host import Paths
@@ -146,6 +146,20 @@ async def test_managed_save_and_restore(engine: Engine) -> None:
         await engine.undefine("a")
     view = await engine.start("a")
     assert (view.state, view.reason, view.managed_save) == ("running", "restored", False)
+
+
+async def test_who_watches_hears_that_a_saved_state_is_used_up(engine: Engine) -> None:
+    await engine.define(XML.format(name="a"))
+    await engine.start("a")
+    await engine.managed_save("a")
+    stream = engine.watch()
+    await anext(stream)
+    view = await engine.start("a")
+    async with asyncio.timeout(20):
+        async for item in stream:
+            if isinstance(item, LifecycleEvent | ChangedEvent) and item.guest == view:
+                break
+    await stream.aclose()  # type: ignore[attr-defined]
 
 
 async def test_save_and_restore_a_transient_guest(engine: Engine, tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ async def restore_managed(world: World, record: Record, *, paused: bool | None) 
     finally:
         os.close(fd)
     await forget_managed(world, record)
+    world.changed(record)  # the guest was told of while its saved state was still there
 
 
 async def forget_managed(world: World, record: Record) -> None:
