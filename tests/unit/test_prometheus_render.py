@@ -332,6 +332,19 @@ def test_kept_layouts_follow_devices_that_come_and_go() -> None:
         assert shown == {name: n for n, name in enumerate(names)}
 
 
+def test_kept_layouts_follow_the_bounds_of_histograms() -> None:
+    known, renderer = model(view()), Renderer(NATIVE)
+    for bounds in ((1_000_000, 500_000_000), (2_000_000,), ()):
+        kept = LatencyHistogram(bounds=bounds, counts=tuple(range(len(bounds) + 1)))
+        blocks = (BlockStats(index=0, name="vda", read_latency=kept), BlockStats(index=1, name="vdb"))
+        figures = facts(known, [stats(blocks=blocks)], fresh=True, version=None, host=None)
+        found = samples(renderer.render(figures, known.guests, openmetrics=False))
+        shown = {dict(labels)["le"]: v for (name, labels), v in found.items()
+                 if name == "frontinus_guest_block_read_latency_seconds_bucket"}  # fmt: skip
+        assert list(shown) == [*(str(bound / 1e9) for bound in bounds), "+Inf"]
+        assert list(shown.values()) == [sum(range(n + 1)) for n in range(len(bounds) + 1)]
+
+
 def test_stale_figures_say_so_and_do_not_age_the_rest() -> None:
     known = model(view(), view("db", "other"))
     old = stats(taken=time.time() - 90, stale=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from frontinus.api.views import GuestStats, LatencyHistogram
+from frontinus.api.views import GuestStats
 from frontinus_prometheus.model import Entry, Facts
 
 Value = int | float | None
@@ -19,6 +20,17 @@ NANO = 10**9
 """Divisor of the facade's times, which are nanoseconds."""
 
 UNITS = ("seconds", "bytes", "ratio")
+
+LE = "le"
+"""The label of a histogram's scope that is the bounds of its buckets, ns."""
+
+ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+
+
+def label_text(labels: Mapping[str, object]) -> str:
+    """Labels as they stand in a line; empty ones are left out, which means the same."""
+    shown = [(key, str(value).translate(ESCAPES)) for key, value in labels.items() if value is not None and value != ""]
+    return "{" + ",".join(f'{key}="{value}"' for key, value in shown) + "}" if shown else ""
 
 
 @dataclass(frozen=True)
@@ -36,10 +48,14 @@ class Metric(Generic[T]):
     verb: str = "%s"
     """How a number is written; flags are written as numbers."""
 
-    def scaled(self, values: Sequence[Value]) -> tuple[Value, ...]:
-        """Known values in the family's unit."""
+    def template(self, labels: Mapping[str, object]) -> str:
+        """The lines of one item: a format that takes the item's share of `numbers`."""
+        return f"{self.name}{label_text(labels)} ".replace("%", "%%") + f"{self.verb}\n"
+
+    def numbers(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """What stands in the lines of items with these values, of which none is None."""
         per = self.per
-        return tuple(values) if per == 1 else tuple([value / per for value in values if value is not None])
+        return tuple(values) if per == 1 else tuple([value / per for value in values])
 
     @property
     def family(self) -> str:
@@ -78,36 +94,24 @@ def info(name: str, help: str) -> Metric[Any]:
     return Metric(name, "info", help, lambda _: 1)
 
 
-def histogram(name: str, help: str) -> Metric[Any]:
-    """A family whose items are buckets, as `buckets` makes them; the scope's labels are BUCKET's and more."""
-    return Metric(name, "histogram", help, "number")
+class Histogram(Metric[T]):
+    """A family whose value is the count of each bucket, and has a line for each."""
+
+    def template(self, labels: Mapping[str, object]) -> str:
+        bounds: Any = labels[LE]
+        shown = [label_text({**labels, LE: bound}) for bound in (*(repr(bound / NANO) for bound in bounds), "+Inf")]
+        return "".join([f"{self.name}_bucket{text} ".replace("%", "%%") + "%d\n" for text in shown])
+
+    def numbers(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """As Prometheus counts: each bucket holds those before it."""
+        return tuple(chain.from_iterable(map(accumulate, values)))
+
+
+def histogram(name: str, help: str, value: str) -> Metric[Any]:
+    return Histogram(name, "histogram", help, value)
 
 
 Label = str | Callable[[T], object]
-
-SUFFIX = "__name__"
-"""A label of a scope that is none: it stands after the family's name."""
-
-
-class Bucket(NamedTuple):
-    """One bucket of a histogram: how many took up to `le` seconds. `device` is empty where there is one histogram only."""
-
-    device: str
-    le: str
-    number: int
-
-
-BUCKET: Mapping[str, Label[Bucket]] = {SUFFIX: lambda bucket: "_bucket", "le": "le"}
-
-
-def buckets(device: str, kept: LatencyHistogram | None) -> Iterator[Bucket]:
-    """The histogram as Prometheus counts: each bucket holds those before it."""
-    if kept is None:
-        return
-    total = 0
-    for bound, count in zip((*(repr(bound / NANO) for bound in kept.bounds), "+Inf"), kept.counts, strict=True):
-        total += count
-        yield Bucket(device, bound, total)
 
 
 @dataclass(frozen=True)

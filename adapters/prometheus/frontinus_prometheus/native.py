@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from frontinus.api.views import STATES, GuestStats, JobView
 from frontinus_prometheus.metric import (
-    BUCKET,
+    LE,
     NANO,
-    Bucket,
     Profile,
     Sample,
     Scope,
-    buckets,
     counter,
     flag,
     gauge,
@@ -50,19 +48,16 @@ def _states(entry: Entry) -> Iterable[tuple[str, int]]:
     return [(state, int(state == entry.view.state)) for state in STATES]
 
 
-def _latencies(field: str) -> Callable[[Sample], Iterable[Bucket]]:
-    """Buckets of all disks of a guest, of one of their histograms."""
+def _latency(what: str) -> Scope[Any]:
+    """The histograms of all disks of a guest."""
+    field = f"{what}_latency"
 
-    def items(sample: Sample) -> Iterable[Bucket]:
-        return [found for disk in sample.stats.blocks for found in buckets(disk.name, getattr(disk, field))]
+    def items(sample: Sample) -> Iterable[object]:
+        return [disk for disk in sample.stats.blocks if getattr(disk, field) is not None]
 
-    return items
-
-
-def _latency(what: str, field: str) -> Scope[Any]:
-    return Scope(_latencies(field), (histogram(f"frontinus_guest_block_{what}_latency_seconds",
-                                               f"How long each {what} took, since the engine first looked."),),
-                 {**BUCKET, "device": "device"})  # fmt: skip
+    return Scope(items, (histogram(f"frontinus_guest_block_{what}_latency_seconds",
+                                   f"How long each {what} took, since the engine first looked.", f"{field}.counts"),),
+                 {LE: f"{field}.bounds", "device": "name"})  # fmt: skip
 
 
 GUESTS = (
@@ -149,9 +144,9 @@ FIGURES = (
         gauge("frontinus_guest_block_physical_bytes", "Space that a disk takes on the host.", "physical"),
         gauge("frontinus_guest_block_write_threshold_bytes", "Offset whose first write is told as an event.", "threshold"),
     ), {"device": "name"}),
-    _latency("read", "read_latency"),
-    _latency("write", "write_latency"),
-    _latency("flush", "flush_latency"),
+    _latency("read"),
+    _latency("write"),
+    _latency("flush"),
     Scope(lambda sample: sample.stats.interfaces, (info("frontinus_guest_network_info", "What a network card is."),), {
         "device": "name", "alias": "alias", "mac": "mac"}),
     Scope(lambda sample: sample.stats.interfaces, (

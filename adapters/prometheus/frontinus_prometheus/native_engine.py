@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from frontinus.api.figures import Pressure
 from frontinus.api.storage import PoolState
 from frontinus.api.views import STATES
-from frontinus_prometheus.metric import BUCKET, NANO, Bucket, Scope, buckets, counter, flag, gauge, histogram, info, one
+from frontinus_prometheus.metric import LE, NANO, Scope, counter, flag, gauge, histogram, info, one
 from frontinus_prometheus.model import Facts
 
 POOL_STATES: tuple[PoolState, ...] = ("inactive", "building", "running", "degraded", "inaccessible")
@@ -41,10 +41,6 @@ def _modes(facts: Facts) -> list[tuple[str, int]]:
     if told is None:
         return []
     return [("user", told.cpu_user), ("system", told.cpu_system), ("idle", told.cpu_idle), ("iowait", told.cpu_iowait)]
-
-
-def _batches(facts: Facts) -> Iterable[Bucket]:
-    return buckets("", facts.engine_figures.monitor.latency) if facts.engine_figures else ()
 
 
 def _restarts(facts: Facts) -> list[tuple[str, int]]:
@@ -85,7 +81,9 @@ ENGINE = (
         gauge("frontinus_engine_monitor_waiting", "Batches of commands that wait for their answers.",
               lambda told: told.monitor.waiting),
     ), {}),
-    Scope(_batches, (histogram("frontinus_engine_monitor_seconds", "How long batches of commands took to be answered."),), BUCKET),
+    Scope(one(lambda facts: facts.engine_figures and facts.engine_figures.monitor.latency), (
+        histogram("frontinus_engine_monitor_seconds", "How long batches of commands took to be answered.", "counts"),
+    ), {LE: "bounds"}),
     Scope(_restarts, (counter("frontinus_engine_adapter_restarts_total", "Times that an adapter ended and was started anew.",
                               lambda pair: pair[1]),), {"adapter": lambda pair: pair[0]}),
     Scope(one(lambda facts: facts.host), (info("frontinus_host_info", "The machine that the engine runs on."),), {

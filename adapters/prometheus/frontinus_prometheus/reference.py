@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from frontinus_prometheus.compat import COMPAT
-from frontinus_prometheus.metric import SUFFIX, Metric, Profile, Scope
+from frontinus_prometheus.metric import Metric, Profile, Scope
 from frontinus_prometheus.native import NATIVE
 
 INTRODUCTION = """# Metrics of the Prometheus exporter
@@ -28,7 +28,7 @@ def rows(profile: Profile) -> Iterator[tuple[Metric[object], tuple[str, ...]]]:
         scope: Scope[object]
         for scope in scopes:
             for metric in scope.metrics:
-                yield metric, (*identity, *(label for label in scope.labels if label != SUFFIX))
+                yield metric, (*identity, *scope.labels)
 
 
 def markdown() -> str:
