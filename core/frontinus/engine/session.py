@@ -49,9 +49,11 @@ class Session:
         return guarded
 
     def _call(self, name: str, use_case: Callable[..., object]) -> Callable[..., Awaitable[object]]:
+        signature = inspect.signature(use_case)
+
         @functools.wraps(use_case)
         async def call(*args: object, **kwargs: object) -> object:
-            subject = await self._admit(name, use_case, args, kwargs)
+            subject = await self._admit(name, signature, args, kwargs)
             try:
                 answer = await cast("Awaitable[object]", use_case(*args, **kwargs))
                 if isinstance(answer, list) and self._policy.filters(self._who):
@@ -72,9 +74,11 @@ class Session:
         return call
 
     def _stream(self, name: str, use_case: Callable[..., object]) -> Callable[..., AsyncIterator[object]]:
+        signature = inspect.signature(use_case)
+
         @functools.wraps(use_case)
         async def stream(*args: object, **kwargs: object) -> AsyncIterator[object]:
-            await self._admit(name, use_case, args, kwargs)
+            await self._admit(name, signature, args, kwargs)
             filtered = self._policy.filters(self._who)
             async for item in cast("AsyncIterator[object]", use_case(*args, **kwargs)):
                 if not filtered:
@@ -86,11 +90,11 @@ class Session:
 
         return stream
 
-    async def _admit(self, name: str, use_case: Callable[..., object], args: tuple[object, ...],
+    async def _admit(self, name: str, signature: inspect.Signature, args: tuple[object, ...],
                      kwargs: dict[str, object]) -> Mapping[str, str]:  # fmt: skip
         """Raises InvalidValue for arguments that do not fit, Denied; else the details of the object."""
         try:
-            given = inspect.signature(use_case).bind(*args, **kwargs).arguments
+            given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise InvalidValue(f"{name}: {error}", field="arguments") from None
         details = self._about(name, given)
