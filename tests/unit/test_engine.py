@@ -271,6 +271,25 @@ async def test_stats_share_a_round_and_go_stale(
     assert stale.stale and stale.taken == answers[0][0].taken
 
 
+async def test_figures_that_fail_unexpectedly_are_stale_alone(
+    local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "b"):
+        await engine.define(XML.format(name=name))
+        await engine.start(name)
+    hypervisor = local.world.hypervisor
+    assert isinstance(hypervisor, MockHypervisor)
+
+    async def broken(*args: object) -> object:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(
+        next(guest for guest in hypervisor.guests.values() if guest.guest.name == "a"), "figures", broken
+    )
+    assert {told.name: told.stale for told in await engine.stats()} == {"a": True, "b": False}
+    assert "a bug" in caplog.text
+
+
 async def test_metadata(engine: Engine) -> None:
     await engine.define(XML.format(name="a"))
     await engine.set_metadata("a", "title", "One line")

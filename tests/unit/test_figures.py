@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import time
@@ -47,10 +48,12 @@ class Recorded:
         self.failing = failing
         self.batches: list[list[str]] = []
 
-    async def execute_many(self, commands: Sequence[Command], *, deadline: float) -> list[Answer]:
+    def begin(self, commands: Sequence[Command], *, deadline: float) -> asyncio.Future[list[Answer]]:
         self.batches.append([c.execute for c in commands])
-        return [Answer(c.execute, msgspec.Raw(msgspec.json.encode(ANSWERS[c.execute])), self.failing.get(c.execute))
-                for c in commands]  # fmt: skip
+        future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+        future.set_result([Answer(c.execute, msgspec.Raw(msgspec.json.encode(ANSWERS[c.execute])), self.failing.get(c.execute))
+                           for c in commands])  # fmt: skip
+        return future
 
 
 def sampler(monitor: Recorded, interfaces: dict[str, str] | None = None) -> Sampler:

@@ -7,10 +7,12 @@ are reused; a guest that does not answer within its deadline shows its last figu
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from frontinus import procfs
@@ -36,9 +38,11 @@ from frontinus.domain.devices.disk import Disk
 from frontinus.domain.guest import Guest
 from frontinus.engine.agent import AgentDesk
 from frontinus.engine.agentfacts import AgentFacts
-from frontinus.engine.record import Record, Running, current_vcpus
+from frontinus.engine.record import Record, current_vcpus
 from frontinus.engine.world import World
 from frontinus.ports import GuestFigures
+
+log = logging.getLogger(__name__)
 
 DEADLINE = 2.0
 """Seconds that a guest has to answer before its figures go stale."""
@@ -54,12 +58,24 @@ NEEDS = {"cpu": "cpu", "vcpu": "vcpu", "balloon": "memory", "memory": "memory", 
 """The hypervisor's group that each group of ours is made from."""
 
 
+Round = asyncio.Future[GuestFigures]
+
+
 @dataclass
 class Sample:
     """The last round of a guest, or the one under way."""
 
     groups: frozenset[str]
-    task: asyncio.Task[GuestFigures]
+    round: Round
+
+
+@dataclass
+class Asked:
+    """What a caller wants, and the rounds that it waits for; None for a guest whose last figures will do."""
+
+    groups: Sequence[StatsGroup]
+    records: Sequence[Record]
+    rounds: Sequence[Round | None]
 
 
 class Statistics:
@@ -74,6 +90,16 @@ class Statistics:
 
     async def stats(self, guests: Sequence[str] | None = None, groups: Sequence[StatsGroup] | None = None,
                     max_age: float = 0.0) -> list[GuestStats]:  # fmt: skip
+        return await self._answer(self._ask(guests, groups, max_age))
+
+    async def poll(self, guests: Sequence[str] | None = None, groups: Sequence[StatsGroup] | None = None,
+                   max_age: float = 0.0) -> Poll:  # fmt: skip
+        asked = self._ask(guests, groups, max_age)
+        host = self.world.node.figures()  # while the guests' hypervisors work
+        return Poll(guests=await self._answer(asked), host=host, engine=self._engine())
+
+    def _ask(self, guests: Sequence[str] | None, groups: Sequence[StatsGroup] | None, max_age: float) -> Asked:
+        """Have all rounds begun that are needed."""
         wanted = tuple(groups or STATS_GROUPS)
         for group in wanted:
             if group not in typing.get_args(StatsGroup):
@@ -81,26 +107,24 @@ class Statistics:
         records = [self.world.guests.find(key) for key in guests] if guests is not None else list(self.world.guests)
         needed = frozenset(NEEDS[group] for group in wanted if group in NEEDS)
         self._forget(records)
-        rounds = [self._round(record, needed, max_age) for record in records]
-        await self._wait(records, rounds)
+        return Asked(wanted, records, [self._round(record, needed, max_age) for record in records])
+
+    async def _answer(self, asked: Asked) -> list[GuestStats]:
+        wanted, records = asked.groups, asked.records
+        groups = [self._group(record) if "cgroup" in wanted else None for record in records]
+        await self._wait(asked)
         if "agent" in wanted:
             await self._agents.refresh(records)
         jobs = self.world.jobs.under_way() if "job" in wanted else {}
         return [
-            _stats(record, self._figures(record, work), wanted, Others(
-                jobs.get(record.uuid, ()), self._group(record) if "cgroup" in wanted else None,
-                self._agents.of(record) if "agent" in wanted else None))
-            for record, work in zip(records, rounds, strict=True)
+            _stats(record, self._figures(record, round), wanted, Others(
+                jobs.get(record.uuid, ()), group, self._agents.of(record) if "agent" in wanted else None))
+            for record, round, group in zip(records, asked.rounds, groups, strict=True)
         ]  # fmt: skip
 
     def _group(self, record: Record) -> GroupStats | None:
         running = record.running
         return self.world.limits.figures(running.process.record.folder) if running is not None else None
-
-    async def poll(self, guests: Sequence[str] | None = None, groups: Sequence[StatsGroup] | None = None,
-                   max_age: float = 0.0) -> Poll:  # fmt: skip
-        taken = await self.stats(guests, groups, max_age)
-        return Poll(guests=taken, host=self.world.node.figures(), engine=self._engine())
 
     def _engine(self) -> EngineFigures:
         world = self.world
@@ -119,47 +143,56 @@ class Statistics:
             raise InvalidValue(f"unknown mode '{mode}'", field="mode")
         await self.world.guests.find(guest).need_running().process.measure_dirty_rate(seconds, mode)
 
-    async def _wait(self, records: Sequence[Record], rounds: Sequence[asyncio.Task[GuestFigures] | None]) -> None:
+    async def _wait(self, asked: Asked) -> None:
         """Wait for the rounds; for guests that did not answer the last time, no longer than it takes to see them back."""
-        pairs = [(record, work) for record, work in zip(records, rounds, strict=True) if work is not None]
-        hung = {work for record, work in pairs if (last := self._last.get(record.uuid)) and last[1].stale}
-        if answering := [work for _, work in pairs if work not in hung]:
+        pairs = zip(asked.records, asked.rounds, strict=True)
+        waiting = [(record, round) for record, round in pairs if round is not None and not round.done()]
+        hung = {round for record, round in waiting if (last := self._last.get(record.uuid)) and last[1].stale}
+        if answering := [round for _, round in waiting if round not in hung]:
             await asyncio.wait(answering)
         if hung:
             await asyncio.wait(hung, timeout=GRACE)
 
-    def _round(self, record: Record, groups: frozenset[str], max_age: float) -> asyncio.Task[GuestFigures] | None:
+    def _round(self, record: Record, groups: frozenset[str], max_age: float) -> Round | None:
         """The round to wait for: a fresh enough one needs none, one under way is joined, else a new one starts."""
-        running = record.running
+        running, uuid = record.running, record.uuid
         if running is None or not groups:
             return None
-        last = self._last.get(record.uuid)
+        last = self._last.get(uuid)
         if last and max_age > 0 and groups <= last[0] and time.time() - last[1].taken <= max_age:
             self._shared += 1
             return None
-        under_way = self._rounds.get(record.uuid)
-        if under_way and groups <= under_way.groups and not under_way.task.done():
+        under_way = self._rounds.get(uuid)
+        if under_way and groups <= under_way.groups and not under_way.round.done():
             self._shared += 1
-            return under_way.task
+            return under_way.round
         self._sampled += 1
-        task = asyncio.get_running_loop().create_task(self._sample(record.uuid, running, groups))
-        self._rounds[record.uuid] = Sample(groups, task)
-        return task
+        round = asyncio.ensure_future(running.process.figures(sorted(groups), DEADLINE))
+        self._rounds[uuid] = Sample(groups, round)
+        if round.done():
+            self._took(uuid, groups, round)
+        else:
+            round.add_done_callback(partial(self._took, uuid, groups))
+        return round
 
-    async def _sample(self, uuid: str, running: Running, groups: frozenset[str]) -> GuestFigures:
-        try:
-            figures = await running.process.figures(sorted(groups), DEADLINE)
-        except FrontinusError:
-            _, figures = self._last.get(uuid, (groups, GuestFigures()))
-            figures.stale = True
-        self._last[uuid] = (groups, figures)
-        return figures
+    def _took(self, uuid: str, groups: frozenset[str], round: Round) -> None:
+        """A round is over: its figures are the last ones, or the last ones are old now."""
+        if round.cancelled():
+            return
+        error = round.exception()
+        if error is None:
+            self._last[uuid] = groups, round.result()
+            return
+        if not isinstance(error, FrontinusError):
+            log.error("the figures of %s failed unexpectedly", uuid, exc_info=error)
+        _, figures = self._last.setdefault(uuid, (groups, GuestFigures()))
+        figures.stale = True
 
-    def _figures(self, record: Record, work: asyncio.Task[GuestFigures] | None) -> GuestFigures | None:
+    def _figures(self, record: Record, round: Round | None) -> GuestFigures | None:
         if record.running is None:
             return None
-        if work is not None and work.done():
-            return work.result()
+        if round is not None and round.done() and not round.cancelled() and round.exception() is None:
+            return round.result()
         last = self._last.get(record.uuid)
         return last[1] if last else None
 

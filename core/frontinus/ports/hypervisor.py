@@ -5,7 +5,7 @@ One contract test suite runs on every implementation: QEMU and the mock.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -147,8 +147,9 @@ class RunningGuest(Tending, Protocol):
 
     async def resize_block(self, alias: str, size: int) -> None: ...
     async def set_password(self, protocol: str, password: str, expires: str | None) -> None: ...
-    async def figures(self, groups: Sequence[str], deadline: float) -> GuestFigures:
-        """Figures of the named groups: cpu vcpu memory block interface iothread. Pipelined in one write."""
+    def figures(self, groups: Sequence[str], deadline: float) -> Awaitable[GuestFigures]:
+        """Figures of the named groups: cpu vcpu memory block interface iothread. Asked at once, in one write: best is to ask
+        all guests and then to wait."""
 
     async def measure_dirty_rate(self, seconds: int, mode: str) -> None:
         """Begin to measure how fast the guest changes its memory. Raises Unsupported, HypervisorFailed while one is under way."""

@@ -6,10 +6,12 @@ statistics.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -18,6 +20,9 @@ from frontinus.procfs import ProcessFigures
 from frontinus.qemu.links import LinkCounters
 from frontinus.qemu.monitor.client import Answer, Command, Monitor
 from frontinus.qemu.news import device_of
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 UNKNOWN = 2**64 - 1
 """The balloon's word for a statistic that the guest's driver does not tell."""
@@ -133,6 +138,9 @@ class _DirtyRate(msgspec.Struct, rename="kebab"):
 
 DIRTY_RATE = Command("query-dirty-rate")
 
+Use = Callable[[GuestFigures, Answer], None]
+"""Takes an answer into the figures."""
+
 
 @dataclass
 class DirtyRates:
@@ -204,20 +212,29 @@ class Sampler:
         """The guest's memory changed, by an event."""
         self._kept.balloon = actual
 
-    async def take(self, groups: Sequence[str], deadline: float) -> GuestFigures:
-        """One round. Raises Unresponsive past the deadline."""
-        figures = GuestFigures(taken=time.time())
+    def take(self, groups: Sequence[str], deadline: float) -> asyncio.Future[GuestFigures]:
+        """One round: QEMU is asked now, without a task. The future raises Unresponsive past the deadline."""
         if self.cpus is None:
-            self.learn(await self.monitor.execute_many(self.refresh(), deadline=deadline))
-        asked = [(command, use) for group in groups for command, use in self._questions(group)]
-        answers = await self.monitor.execute_many([command for command, _ in asked], deadline=deadline)
-        for (_, use), answer in zip(asked, answers, strict=True):
+            return asyncio.ensure_future(self._take_anew(groups, deadline))
+        figures = GuestFigures(taken=time.time())
+        asked = [question for group in groups for question in self._questions(group)]
+        answers = self.monitor.begin([command for command, _ in asked], deadline=deadline)
+        self._measure(figures, groups)  # while QEMU works
+        return _then(answers, lambda told: self._understand(figures, groups, [use for _, use in asked], told))
+
+    async def _take_anew(self, groups: Sequence[str], deadline: float) -> GuestFigures:
+        self.learn(await self.monitor.begin(self.refresh(), deadline=deadline))
+        return await self.take(groups, deadline)
+
+    def _understand(self, figures: GuestFigures, groups: Sequence[str], uses: Sequence[Use],
+                    answers: Sequence[Answer]) -> GuestFigures:  # fmt: skip
+        for use, answer in zip(uses, answers, strict=True):
             if answer.error is None:
                 use(figures, answer)
-        self._measure(figures, groups)
+        self._recall(figures, groups)
         return figures
 
-    def _questions(self, group: str) -> list[tuple[Command, Callable[[GuestFigures, Answer], None]]]:
+    def _questions(self, group: str) -> list[tuple[Command, Use]]:
         if group == "block":
             begin, self._untimed = [(command, _nothing) for command in self._untimed], []
             sizes = time.monotonic() - self._kept.sizes_told > SLOW_AGE
@@ -237,15 +254,9 @@ class Sampler:
         return []
 
     def _measure(self, figures: GuestFigures, groups: Sequence[str]) -> None:
+        """What the kernel counts."""
         if "cpu" in groups:
             figures.cpu = self.process.cpu()
-        if "block" in groups:
-            for alias, sizes in self._kept.sizes.items():
-                figures.blocks.setdefault(alias, {}).update(sizes)
-        if "memory" in groups and self._kept.balloon is not None:
-            figures.memory["current"] = self._kept.balloon
-        if "iothread" in groups:
-            figures.iothreads = self._kept.iothreads or {}
         if "memory" in groups and (rss := self.process.rss()) is not None:
             figures.memory["rss"] = rss
         if "vcpu" in groups:
@@ -254,6 +265,16 @@ class Sampler:
         if "interface" in groups:
             counted = {alias: self.links.read(name) for alias, name in self.interfaces.items()}
             figures.interfaces = {alias: values for alias, values in counted.items() if values}
+
+    def _recall(self, figures: GuestFigures, groups: Sequence[str]) -> None:
+        """What QEMU said now or before."""
+        if "block" in groups:
+            for alias, sizes in self._kept.sizes.items():
+                figures.blocks.setdefault(alias, {}).update(sizes)
+        if "memory" in groups and self._kept.balloon is not None:
+            figures.memory["current"] = self._kept.balloon
+        if "iothread" in groups:
+            figures.iothreads = self._kept.iothreads or {}
 
     def _block_counters(self, figures: GuestFigures, answer: Answer) -> None:
         for backend in answer.value(list[_Backend]):
@@ -306,6 +327,24 @@ class Sampler:
     def _learn_nodes(self, blocks: Sequence[_Block]) -> None:
         self.nodes.clear()
         self.nodes.update({b.inserted.node: _alias(b.qdev, b.device) for b in blocks if b.inserted})
+
+
+def _then(future: asyncio.Future[T], function: Callable[[T], U]) -> asyncio.Future[U]:
+    """What a function makes of a future's result: a coroutine would need a task, which costs as much as all the rest."""
+    made: asyncio.Future[U] = future.get_loop().create_future()
+
+    def settle(done: asyncio.Future[T]) -> None:
+        if made.done():
+            return
+        try:
+            made.set_result(function(done.result()))
+        except asyncio.CancelledError:
+            made.cancel()
+        except Exception as error:
+            made.set_exception(error)
+
+    future.add_done_callback(settle)
+    return made
 
 
 def _alias(qdev: str, device: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -321,9 +321,9 @@ class QemuGuest(QemuTending):
         finally:
             self._forget()
 
-    async def figures(self, groups: Sequence[str], deadline: float) -> GuestFigures:
+    def figures(self, groups: Sequence[str], deadline: float) -> Awaitable[GuestFigures]:
         assert self._sampler is not None, "not connected"
-        return await self._sampler.take(groups, deadline)
+        return self._sampler.take(groups, deadline)
 
     async def measure_dirty_rate(self, seconds: int, mode: str) -> None:
         assert self._sampler is not None, "not connected"

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -192,13 +193,23 @@ class Monitor:
         Raises Unresponsive when not all answered in time (what was sent may still happen), HypervisorFailed of class
         Disconnected when the monitor is gone.
         """
+        return await self.begin(commands, deadline=deadline, fds=fds)
+
+    def begin(self, commands: Sequence[Command], *, deadline: float = DEADLINE,
+              fds: Sequence[int] = ()) -> asyncio.Future[list[Answer]]:  # fmt: skip
+        """The same, written now: the future has the answers, or the error."""
+        batch = _Batch(len(commands), self._loop.create_future())
         if not commands:
-            return []
-        if not self._wire.open:
-            raise disconnected("it was closed")
+            batch.future.set_result([])
+        elif not self._wire.open:
+            batch.future.set_exception(disconnected("it was closed"))
+        else:
+            self._send(batch, commands, deadline, fds)
+        return batch.future
+
+    def _send(self, batch: _Batch, commands: Sequence[Command], deadline: float, fds: Sequence[int]) -> None:
         first = self._next
         self._next += len(commands)
-        batch = _Batch(len(commands), self._loop.create_future())
         for index, command in enumerate(commands):
             self._waiting[first + index] = (batch, index, command.execute)
         encode = self._encode
@@ -207,16 +218,17 @@ class Monitor:
             fds,
         )
         batch.timer = self._loop.call_later(deadline, self._late, batch, commands, deadline)
-        began = self._loop.time()
         self._meter.began(len(commands))
-        try:
-            return await batch.future
-        finally:
-            self._meter.ended(self._loop.time() - began)
+        batch.future.add_done_callback(partial(self._settled, batch, first, self._loop.time()))
+
+    def _settled(self, batch: _Batch, first: int, began: float, _: object) -> None:
+        """All were answered, or nobody waits for the rest any more."""
+        self._meter.ended(self._loop.time() - began)
+        if batch.timer is not None:
             batch.timer.cancel()
-            if batch.left:
-                for number in range(first, first + len(commands)):
-                    self._waiting.pop(number, None)
+        if batch.left:
+            for number in range(first, first + len(batch.answers)):
+                self._waiting.pop(number, None)
 
     def close(self) -> None:
         """Let go; QEMU runs on."""
