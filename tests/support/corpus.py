@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-SAID = ("id", "fail", "flags", "parseflags", "result", "feature", "models", "op", "keep", "json")
+SAID = ("id", "qmp", "fail", "flags", "parseflags", "result", "feature", "models", "op", "keep", "json")
 CORPUS = Path(__file__).resolve().parents[3] / "shared/corpus"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import FrontinusError, NoSuchDevice, WrongState
+from frontinus.api.errors import FrontinusError, HypervisorFailed, NoSuchDevice, WrongState
 from guest_image import GuestImage
 from support import traces
 from system.test_guest_life import boot
@@ -43,10 +43,14 @@ DEVICES = {
     "<target dev='sdc' bus='scsi'/><readonly/></disk>",
     "throttled": "<disk type='file'><driver name='qemu' type='raw'/><source file='{place}/a.img'/>"
     "<target dev='vdb' bus='virtio'/><iotune><total_iops_sec>100</total_iops_sec></iotune></disk>",
+    "overlay": "<disk type='file'><driver name='qemu' type='qcow2'/><source file='{place}/c.qcow2'/>"
+    "<target dev='vdc' bus='virtio'/></disk>",
     "interface": "<interface type='user'><mac address='52:54:00:00:00:77'/><model type='virtio'/></interface>",
     "e1000": "<interface type='user'><mac address='52:54:00:00:00:78'/><model type='e1000'/></interface>",
     "usb-net": "<interface type='user'><mac address='52:54:00:00:00:79'/><model type='usb-net'/></interface>",
     "channel": "<channel type='unix'><target type='virtio' name='org.test.0'/></channel>",
+    "guestfwd": "<channel type='unix'><source mode='bind' path='{place}/forward'/>"
+    "<target type='guestfwd' address='10.0.2.1' port='4600'/></channel>",
     "console": "<console type='pty'><target type='virtio'/></console>",
     "usb-serial": "<serial type='pty'><target type='usb-serial' port='1'/></serial>",
     "pci-serial": "<serial type='file'><source path='{place}/logs/serial'/><target type='pci-serial' port='1'/></serial>",
@@ -67,11 +71,14 @@ DEVICES = {
     "shmem": "<shmem name='{shmem}'><model type='ivshmem-plain'/><size unit='M'>1</size></shmem>",
     "virtiofs": "<filesystem><driver type='virtiofs'/><binary><cache mode='none'/></binary>"
     "<source dir='{place}/share'/><target dir='tag'/></filesystem>",
+    "dimm": "<memory model='dimm'><target><size unit='MiB'>128</size><node>0</node></target></memory>",
     "virtio-mem": "<memory model='virtio-mem'><target><size unit='MiB'>64</size><node>0</node><block unit='MiB'>2</block>"
     "<requested unit='MiB'>0</requested></target></memory>",
     "virtio-pmem": "<memory model='virtio-pmem'><source><path>{place}/pmem</path></source>"
     "<target><size unit='MiB'>64</size></target></memory>",
 }  # fmt: skip
+MOVABLE = " memhp_default_state=online_movable"
+"""Else the kernel keeps its own data in memory that is plugged, and never gives it up."""
 STAYS = frozenset({"virtio-pmem", "virtio-mem"})
 """What QEMU 7.2 plugs and never unplugs."""
 IN_USE = (
@@ -97,6 +104,9 @@ def words(place: Path) -> dict[str, str]:
     (place / "pmem").touch()
     os.truncate(place / "pmem", 64 << 20)
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(place / "b.qcow2"), "1M"], check=True)
+    below = ["-F", "qcow2", "-b", str(place / "b.qcow2")]
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *below, str(place / "c.qcow2")], check=True)
+    (place / "b.qcow2").chmod(0o644)
     return {"place": str(place), "shmem": f"frontinus-plug-{os.getpid()}"}
 
 
@@ -119,12 +129,12 @@ async def things(engine: Engine) -> set[str]:
     return found | {f"net {name}" for name in re.findall(r"^\s*\\?_?\s*(\w+): index", text, re.MULTILINE)}
 
 
-async def start(engine: Engine, place: Path, image: GuestImage, machine: str) -> None:
+async def start(engine: Engine, place: Path, image: GuestImage, machine: str, words: str = MOVABLE) -> None:
     for file, source in (("kernel", image.kernel), ("initrd", image.initrd)):
         (place / file).write_bytes(source.read_bytes())
     ports = PORTS if machine == "q35" else ""  # the last is where conventional devices are plugged
     await engine.define(DOCUMENT.format(machine=machine, kernel=place / "kernel", initrd=place / "initrd",
-                                        cmdline=image.cmdline("idle"), ports=ports))  # fmt: skip
+                                        cmdline=image.cmdline("idle") + words, ports=ports))  # fmt: skip
     await engine.start("real")
     await boot(engine, "real")
 
@@ -140,6 +150,8 @@ async def come_and_go(engine: Engine, xml: str, stays: bool) -> str:
     there, (shown, defined) = await things(engine), await documents(engine)
     if there == before or live == shown or kept == defined:
         return "is not everywhere"
+    if "c.qcow2" in xml and "<backingStore" not in shown.partition("c.qcow2")[2].partition("</disk>")[0]:
+        return "does not say what lies below"
     if stays:
         with pytest.raises(FrontinusError):
             await engine.detach_device("real", xml, live=True, config=True)
@@ -189,6 +201,17 @@ async def test_what_changes_while_the_guest_runs(
     assert await ask(engine, "qom-get", path=f"{path}balloon0", property="guest-stats-polling-interval") == 7
     for document in await documents(engine):
         assert "<requested unit='KiB'>32768</requested>" in document and "<stats period='7'/>" in document
+    await engine.destroy("real")
+
+
+async def test_memory_that_the_guest_keeps(engine: Engine, words: dict[str, str], guest_image: GuestImage) -> None:
+    """A kernel that has put its own data into a module says at once that it does not give it up."""
+    await start(engine, Path(words["place"]), guest_image, "q35", words="")
+    dimm = DEVICES["dimm"]
+    await engine.attach_device("real", dimm, live=True)
+    with pytest.raises(HypervisorFailed, match="refused to give up 'dimm0'"):
+        await engine.detach_device("real", dimm, live=True)
+    assert "<memory model='dimm'>" in await engine.guest_xml("real")
     await engine.destroy("real")
 
 

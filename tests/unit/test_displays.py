@@ -294,3 +294,17 @@ def test_what_cannot_be_is_refused(name: str) -> None:
 def test_power_control_needs_a_qemu_that_has_it() -> None:
     with pytest.raises(Unsupported, match="powerControl"):
         definition("<graphics type='vnc' powerControl='yes'/>", caps=replace(qemu72(), options={}))
+
+
+def test_a_password_is_changed_by_little_more_than_it() -> None:
+    """What the element leaves open is as it was; what it says otherwise is not forgotten, so that it is refused."""
+    old = completed("<graphics type='spice' autoport='yes' passwd='a'><listen type='address' address='127.0.0.1'/>"
+                    "<image compression='off'/></graphics>")  # fmt: skip
+    old.port = 5907
+    new = completed("<graphics type='spice' port='5900' autoport='yes' passwd='b' connected='keep'/>").over(old)
+    assert (new.port, new.image, new.listens, new.password, new.connected) == (5907, "off", old.listens, "b", "keep")
+    assert completed("<graphics type='spice' autoport='yes'/>").over(old).password is None
+    other = completed(
+        "<graphics type='spice' autoport='yes'><listen type='address' address='0.0.0.0'/></graphics>"
+    ).over(old)
+    assert other.main_listen.address == "0.0.0.0"

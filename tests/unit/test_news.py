@@ -29,6 +29,8 @@ SAMPLES: list[tuple[str, dict[str, object], str, dict[str, object]]] = [
     ("DEVICE_UNPLUG_GUEST_ERROR", {"device": "net0", "path": "/machine/peripheral/net0"}, "unplug-failed",
      {"device": "net0"}),
     ("MEM_UNPLUG_ERROR", {"device": "dimm0", "msg": "no"}, "unplug-failed", {"device": "dimm0"}),
+    ("ACPI_DEVICE_OST", {"info": {"device": "dimm0", "source": 3, "status": 130, "slot": "0", "slot-type": "DIMM"}},
+     "unplug-failed", {"device": "dimm0"}),
     ("DEVICE_TRAY_MOVED", {"device": "", "id": "/machine/peripheral/sata0-0-1", "tray-open": True}, "tray",
      {"device": "sata0-0-1", "open": True}),
     ("VSERPORT_CHANGE", {"id": "channel0", "open": True}, "agent", {"device": "channel0", "open": True}),
@@ -88,3 +90,12 @@ def test_every_row_survives_an_event_without_members() -> None:
 )  # fmt: skip
 def test_device_of(path: str, device: str) -> None:
     assert device_of(path) == device
+
+
+@pytest.mark.parametrize(
+    "info",
+    [{"device": "dimm0", "source": 1, "status": 0}, {"device": "dimm0", "source": 3, "status": 0},
+     {"device": "dimm0", "source": 259, "status": 132}, {"source": 3, "status": 130}],
+)  # fmt: skip
+def test_what_acpi_says_of_ejecting_that_is_no_refusal(info: dict[str, object]) -> None:
+    assert Translator(None).news(Event("ACPI_DEVICE_OST", {"info": info}, 0.0)) is None

@@ -84,12 +84,15 @@ def _is_none(device: Device | None) -> bool:
 
 
 def plugged(live: Guest, device: Device, caps: Capabilities, host: HostFacts) -> tuple[Guest, list[Device]]:
-    """The running guest with the device, and what is new in it, controllers that it needs first: named and prepared."""
+    """The running guest with the device, and what is new in it, controllers that it needs first: named and prepared.
+
+    What else a definition would be completed by today, a guest that was started before goes without.
+    """
     chosen = device.alias if is_user_alias(device.alias) else None
     if chosen is not None and any(d.alias == chosen for d in live.devices.all()):
         raise InvalidXML(f"<{device.tag}>: the alias '{chosen}' is taken", element="alias")
     after = add_device(live, device.clone(alias=None), caps, host, hotplug=True)
-    new = [d for d in after.devices.all() if d.alias is None]
+    new = [d for d in after.devices.all() if d.alias is None and isinstance(d, (Controller, type(device)))]
     next(d for d in new if type(d) is type(device)).alias = chosen
     assign_aliases(after)
     new = [d for d in new if d.alias is not None]

@@ -11,6 +11,7 @@ from frontinus.api.errors import NoSuchDevice, Unresponsive, WrongState
 from frontinus.api.events import DeviceAddedEvent, DiskChangeEvent
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.disk import Disk, last_layer, number_layers
+from frontinus.domain.devices.graphics import Graphics
 from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest
 from frontinus.domain.plugging import (
@@ -24,6 +25,7 @@ from frontinus.domain.plugging import (
     user_of,
 )
 from frontinus.engine import filtering, netports, trail, unplugging
+from frontinus.engine.chains import disk_with_layers
 from frontinus.engine.halves import Halves
 from frontinus.engine.preparing import carry_out, prepared
 from frontinus.engine.record import Record, Running
@@ -54,6 +56,8 @@ class Hotplug:
 
     async def _plug(self, record: Record, running: Running, device: Device) -> Guest:
         """Plug a device and what it needs; the running guest with them."""
+        if isinstance(device, Disk):
+            device = await disk_with_layers(self.world, device)
         after, added = plugged(running.guest, device, running.capabilities, self.world.host)
         for new in added:
             await self._plug_one(record, running, after, new)
@@ -143,7 +147,10 @@ class Hotplug:
             netports.stay(old, new)
             new.target = new.target or old.target
         new.complete(running.guest, running.capabilities, self.world.host)
+        if isinstance(old, Graphics) and isinstance(new, Graphics):
+            new = new.over(old)
         if isinstance(new, Disk):
+            new = await disk_with_layers(self.world, new)
             number_layers([new], last_layer(running.guest.devices.disks))
         plan = self.world.hypervisor.plan_update(running.guest, old, new, running.capabilities, self.world.host,
                                                 self.world.secrets.value)  # fmt: skip

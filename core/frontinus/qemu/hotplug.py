@@ -111,6 +111,10 @@ EMITTERS: Mapping[type[Device], Emit] = {
 """The translation of each kind of device that can come and go."""
 
 
+VISIBLE = frozenset({"device_add", "netdev_add"})
+"""What gives a guest something; a forwarded address is part of a network's back end. The rest is the machine's own."""
+
+
 def plan_device(guest: Guest, device: Device, caps: Capabilities, host: HostFacts,
                 seal: Sealer = placeholder) -> DevicePlan:  # fmt: skip
     """The steps that plug a device; their undoing unplugs it. Raises Unsupported."""
@@ -121,7 +125,7 @@ def plan_device(guest: Guest, device: Device, caps: Capabilities, host: HostFact
         raise Unsupported(f"<{device.tag}> cannot be plugged or unplugged while the guest runs")
     emit(ctx, device)
     steps = _steps(ctx)
-    if not any(step.command == "device_add" for step in steps):
+    if not any(step.command in VISIBLE for step in steps):
         raise Unsupported(f"<{device.tag}> '{alias}' is part of the machine: it cannot come and go")
     return DevicePlan(alias, tuple(ctx.resources), steps, dma_limits(guest, ctx.resources))
 

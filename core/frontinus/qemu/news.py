@@ -64,6 +64,24 @@ def _named_device(t: Translator, name: str, data: Data) -> dict[str, object] | N
     return {"device": data["device"]} if data.get("device") else None
 
 
+EJECT = frozenset({0x3, 0x103})
+"""Sources of _OST: the guest answers to a request to eject (ACPI 6.5, 6.3.5)."""
+NOT_REFUSED = frozenset({0x0, 0x84})
+"""Statuses of _OST that are no refusal: ejected, ejection in progress."""
+
+
+def refused_eject(data: Data) -> str | None:
+    """The device that an ACPI_DEVICE_OST says the guest keeps; None where it says something else."""
+    info = _object(data.get("info"))
+    refused = info.get("source") in EJECT and info.get("status") not in NOT_REFUSED
+    return str(info.get("device") or "") or None if refused else None
+
+
+def _ost(t: Translator, name: str, data: Data) -> dict[str, object] | None:
+    device = refused_eject(data)
+    return {"device": device} if device else None
+
+
 def _io_error(t: Translator, name: str, data: Data) -> dict[str, object]:
     node = str(data.get("node-name", ""))
     device = t.nodes.get(node) or device_of(str(data.get("qom-path") or data.get("device") or ""))
@@ -137,6 +155,7 @@ ROWS: Mapping[str, tuple[str, Make]] = {
     "DEVICE_DELETED": ("device-deleted", _named_device),
     "DEVICE_UNPLUG_GUEST_ERROR": ("unplug-failed", _named_device),
     "MEM_UNPLUG_ERROR": ("unplug-failed", _named_device),
+    "ACPI_DEVICE_OST": ("unplug-failed", _ost),
     "DEVICE_TRAY_MOVED": ("tray", _tray),
     "VSERPORT_CHANGE": ("port", _members("open", device="id")),
     "VNC_CONNECTED": ("graphics", _graphics),

@@ -10,6 +10,7 @@ from frontinus.api.errors import FrontinusError, HypervisorFailed
 from frontinus.domain.plan import DevicePlan, Resource, Step, Tap
 from frontinus.procfs import tap_name
 from frontinus.qemu.monitor.client import Event, Monitor
+from frontinus.qemu.news import refused_eject
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ async def unplug(monitor: Monitor, plan: DevicePlan, deadline: float) -> bool:
 
 async def _remove(monitor: Monitor, alias: str, deadline: float) -> bool:
     def about(event: Event) -> bool:
+        if event.name == "ACPI_DEVICE_OST":
+            return refused_eject(event.data) == alias
         return event.data.get("device") == alias and event.name in ENDS
 
     with monitor.expect(about) as ended:

@@ -116,6 +116,15 @@ class Graphics(Device, tag="graphics"):
             self._complete_listens()
             self._complete_ports()
 
+    def over(self, old: Graphics) -> Graphics:
+        """A running display as this element changes it: what the element leaves open stays, ports that were chosen too."""
+        said = {name: value for name in type(self)._specs if (value := getattr(self, name)) not in (None, False, [])}
+        chosen = {"listen", *(("port", "tls_port", "websocket") if self.autoport and old.autoport else ())}
+        if self.main_listen.type == "address" and self.main_listen.address is None:
+            chosen.add("listens")
+        login = {name: getattr(self, name) for name in ("password", "password_until")}
+        return old.clone(**{name: value for name, value in said.items() if name not in chosen} | login)
+
     def forget(self, host: HostFacts) -> None:
         """Drop ports and sockets that a start chose."""
         if self.autoport:
