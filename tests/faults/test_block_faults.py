@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -59,7 +59,13 @@ async def backup(engine: Engine, place: Path, n: int) -> None:
     await engine.begin_backup("real", f"<domainbackup><disks>{target}</disks></domainbackup>", mark)
 
 
-WORKS: tuple[Work, ...] = (snapshot, merge, copy, inside, pull, backup)
+async def back(engine: Engine, place: Path, n: int) -> None:
+    await snapshot(engine, place, n)
+    await engine.revert_snapshot("real", f"s{n}", ["running"])
+
+
+WORKS: Mapping[Work, float] = {snapshot: 0.5, merge: 0.5, copy: 0.5, back: 1.5, inside: 0.5, pull: 0.5, backup: 0.5}
+"""What is begun, and the seconds within which the daemon dies."""
 
 
 async def layers(engine: Engine, *, inactive: bool) -> list[str]:
@@ -119,7 +125,8 @@ async def test_kill_in_the_middle_of_work_on_images(place: Path, guest_image: Gu
         await engine.start("real")
         await writing(engine, "real")
     for n in range(KILLS):
-        await cut_off(daemon, WORKS[n % len(WORKS)], place, n, dice.uniform(0.02, 0.5))
+        work = list(WORKS)[n % len(WORKS)]
+        await cut_off(daemon, work, place, n, dice.uniform(0.02, WORKS[work]))
         await daemon.start()
         async with daemon.engine() as engine:
             try:
@@ -128,9 +135,7 @@ async def test_kill_in_the_middle_of_work_on_images(place: Path, guest_image: Gu
                 await writing(engine, "real", MIB // 4)
             except FrontinusError as error:
                 words = (place / "log/guests/real.log").read_text()[-1500:]
-                pytest.fail(
-                    f"after {WORKS[n % len(WORKS)].__name__} ({n}): {error}; QEMU: {words}; {daemon.log[-1500:]}"
-                )
+                pytest.fail(f"after {work.__name__} ({n}): {error}; QEMU: {words}; {daemon.log[-1500:]}")
     async with daemon.engine() as engine:
         await engine.suspend("real")
         (top, *_) = await check(engine)

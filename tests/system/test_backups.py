@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -214,24 +216,44 @@ def certificates(folder: Path) -> None:
             "--load-ca-privkey", "ca-key.pem", "--template", f"{name}.info", "--outfile", f"{name}-cert.pem")  # fmt: skip
 
 
-async def test_aborted_push_leaves_nothing(engine: Engine, place: Path) -> None:
-    path, target = image(place / "a.qcow2", 64 * MIB), place / "b.qcow2"
-    subprocess.run(
-        ["qemu-io", "-f", "qcow2", "-c", "write -P 5 0 64M", str(path)], check=True, stdout=subprocess.DEVNULL
+@contextmanager
+def slow(path: Path, socket: Path) -> Iterator[str]:
+    """A disk that gives a megabyte a second, served by NBD."""
+    group = "throttle-group,id=slow,x-bps-read=1000000"
+    graph = f"driver=throttle,throttle-group=slow,file.driver=raw,file.file.driver=file,file.file.filename={path}"
+    server = subprocess.Popen(
+        ["qemu-nbd", "--persistent", f"--socket={socket}", "--object", group, "--image-opts", graph]
     )
-    tune = "<iotune><total_bytes_sec>1000000</total_bytes_sec></iotune>"
-    await engine.define(bare_xml(disk(path).replace("<target", f"{tune}<target")))
-    await engine.start("bare")
-    await engine.begin_backup("bare", push(target))
-    with pytest.raises(Busy):
-        await engine.begin_backup("bare", push(place / "c.qcow2"))
-    with pytest.raises(Busy):
-        await engine.block_pull("bare", "vda")
-    (view,) = await engine.block_jobs("bare")
-    assert (view.disk, view.kind) == ("vda", "backup")
-    await abort(engine, "bare")
-    assert not target.exists() and await engine.block_jobs("bare") == []
-    assert (await engine.guest("bare")).state == "running"
+    try:
+        while not socket.exists():
+            time.sleep(0.02)
+            assert server.poll() is None
+        socket.chmod(0o777)
+        yield (f"<disk type='network'><driver type='raw'/><source protocol='nbd'><host transport='unix' socket='{socket}'/>"
+               "</source><target dev='vda' bus='virtio'/></disk>")  # fmt: skip
+    finally:
+        server.kill()
+        server.wait()
+
+
+async def test_aborted_push_leaves_nothing(engine: Engine, place: Path) -> None:
+    path, target = place / "a.img", place / "b.qcow2"
+    with path.open("wb") as file:
+        file.truncate(64 * MIB)
+    with slow(path, place / "slow.sock") as source:
+        await engine.define(bare_xml(source))
+        await engine.start("bare")
+        await engine.begin_backup("bare", push(target))
+        with pytest.raises(Busy):
+            await engine.begin_backup("bare", push(place / "c.qcow2"))
+        with pytest.raises(Busy):
+            await engine.block_pull("bare", "vda")
+        (view,) = await engine.block_jobs("bare")
+        assert (view.disk, view.kind) == ("vda", "backup")
+        await abort(engine, "bare")
+        assert not target.exists() and await engine.block_jobs("bare") == []
+        assert (await engine.guest("bare")).state == "running"
+        await engine.destroy("bare")
 
 
 @pytest.mark.needs("mount")

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import AlreadyExists, Busy, HypervisorFailed, NoSuchCheckpoint, Unsupported, WrongState
+from frontinus.api.errors import (
+    AlreadyExists,
+    Busy,
+    HypervisorFailed,
+    NoSuchCheckpoint,
+    Unresponsive,
+    Unsupported,
+    WrongState,
+)
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.devices.disk import number_layers
 from frontinus.domain.host import Paths
@@ -155,10 +163,10 @@ def planner() -> QemuBlocks:
 
 def test_an_incremental_pull_in_qmp() -> None:
     plan = planner()
-    text = """<domainbackup mode='pull'><disks><disk name='vda' type='file' exportbitmap='b' index='5'>
+    text = """<domainbackup mode='pull'><disks><disk name='vda' type='file' exportbitmap='b' incremental='c1' index='5'>
         <driver type='qcow2'/><scratch file='/scratch'/></disk></disks></domainbackup>"""
     (mine,) = parse_backup(text).disks
-    one = saved(mine, plan.guest.devices.disks[0], "c1", (1,))
+    one = saved(mine, plan.guest.devices.disks[0], ((1, "c1"),))
     steps = plan.backup([one], Marks(add=((1, "c2"),)), Service(path="/nbd")).steps
     assert [step.command for step in steps] == [
         "blockdev-add",
@@ -200,3 +208,24 @@ def test_only_lower_layers_wait_for_what_was_copied() -> None:
     assert disk.backing_store is not None
     (pull,) = plan.pull("p", disk, None, 0, None).steps
     assert (pull.arguments["auto-finalize"], pull.arguments["auto-dismiss"]) == (False, False)
+
+
+@pytest.mark.parametrize("marked", [False, True])
+async def test_bitmaps_are_written_out_before_a_guest_is_killed(
+    local: LocalEngine, engine: Engine, marked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a guest that has any is given the time."""
+    asked: list[bool] = []
+    process, quit = mock(local), mock(local).quit
+
+    async def hangs(*, graceful: bool, deadline: float) -> None:
+        asked.append(graceful)
+        if graceful:
+            raise Unresponsive("it does not end by itself")
+        await quit(graceful=graceful, deadline=deadline)
+
+    monkeypatch.setattr(process, "quit", hangs)
+    if marked:
+        await engine.create_checkpoint("test", mark("c1"))
+    await engine.destroy("test")
+    assert asked == ([True, False] if marked else [False])

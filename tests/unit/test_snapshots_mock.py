@@ -228,21 +228,6 @@ async def test_cut_off_while_off(
     assert ("/a.s" in images(local).files) is created
 
 
-async def test_cut_off_going_back(local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guest had been ended: the next engine goes back all the way."""
-    await engine.create_snapshot("test", named("s", EXTERNAL))
-    await engine.start("test")
-    with monkeypatch.context() as patch:
-        die_at(local, images(local), "create", patch, after=True)
-        with pytest.raises(Exception, match="unexpectedly"):
-            await engine.revert_snapshot("test", "s")
-    later = await again(local)
-    top, base = files(later)
-    assert base == "/a.qcow2" and top.startswith("/a.s-") and top in images(local).files
-    assert "/a.s" not in images(local).files, "what was given up stays for ever"
-    assert later.world.guests.find("test").books.pending is None
-
-
 async def test_cut_off_deleting(local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     await engine.create_snapshot("test", named("s", EXTERNAL))
     await engine.start("test")

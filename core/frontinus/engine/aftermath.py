@@ -5,15 +5,15 @@ A guest that lives is asked what became of the work; of one that does not, its d
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from frontinus.api.errors import FrontinusError
-from frontinus.domain.definition import parse_guest
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.snapshots.chain import Chain, overlay
 from frontinus.domain.snapshots.deciding import layer_of
 from frontinus.domain.snapshots.snapshot import DomainSnapshot, find_disk, parse_snapshot
-from frontinus.engine import blockends, hidden, snapshot_create, snapshot_delete, snapshot_revert
+from frontinus.engine import blockends, blocknews, hidden, snapshot_create, snapshot_delete, snapshot_revert
 from frontinus.engine.backups import resume_backup
 from frontinus.engine.books import Pending
 from frontinus.engine.record import Record, Running
@@ -21,13 +21,16 @@ from frontinus.engine.world import World
 
 log = logging.getLogger(__name__)
 
+ENDING = 5.0
+"""Seconds within which a guest ends that was told to."""
+
 
 async def settle(world: World, record: Record) -> None:
     """Find block jobs again, finish or undo what was under way, end a process that was there for it alone."""
     async with record.lock.hold("finish what an earlier engine began", wait=blockends.FOREVER):
         running = record.running
         if running is not None:
-            await blockends.relearn(world, record, running)
+            await blocknews.relearn(world, record, running)
             await resume_backup(world, record, running)
         pending = record.books.pending
         try:
@@ -70,7 +73,7 @@ async def _create(world: World, record: Record, pending: Pending) -> None:
     elif pending.tops:
         done = await _switched(world, record, running, wanted, pending)
     else:
-        done = await _saved(running)
+        done = await snapshot_create.job_done(running)
     if not done:
         await snapshot_create.undo(world, record, None, pending)
         return
@@ -104,25 +107,35 @@ def _with_layer(disk: Disk, wanted: DomainSnapshot, pending: Pending) -> Disk:
     return Chain.of(disk).with_top(layer).on(disk)
 
 
-async def _saved(running: Running) -> bool:
-    """Whether QEMU has the memory inside an image: its job tells, which stays until it is dismissed."""
-    facts = await blockends.until(running, snapshot_create.JOB, blockends.ENDED)
-    if facts is None:
-        return False
-    await running.process.steer_job(snapshot_create.JOB, "dismiss")
-    return not facts.error
-
-
 async def _revert(world: World, record: Record, pending: Pending) -> None:
-    books = record.books
+    """Undone while the guest of before still runs, else finished: it was ended for that."""
+    books, running = record.books, record.running
     snapshot = books.snapshots.get(pending.name)
-    if record.running is not None or snapshot is None or pending.definition is None:
-        await world.images.remove(pending.files)  # the guest had not been ended yet: nothing was changed
-        books.pending = None
-        await books.save_snapshots(world.store, record.uuid)
-        return
-    await snapshot_revert.change_images(world, snapshot, pending)
-    await snapshot_revert.settle(world, record, pending, parse_guest(pending.definition))
+    if snapshot is None or pending.definition is None:
+        await snapshot_revert.forgo(world, record, pending)
+    elif pending.settled:
+        if running is None or await running.process.status() != "running":
+            await snapshot_revert.finish(world, record, snapshot, pending)
+        else:
+            books.pending = None
+            await books.save_snapshots(world.store, record.uuid)
+    elif running is not None and not await _ends(running):
+        await snapshot_revert.forgo(world, record, pending)
+    else:
+        await snapshot_revert.make_layers(world, record, snapshot, pending)
+        await snapshot_revert.finish(world, record, snapshot, pending)
+
+
+async def _ends(running: Running) -> bool:
+    """Whether a guest that an engine was about to end, does: it may have been told just before that engine died."""
+    before, running.ending = running.ending, "from snapshot"
+    try:
+        async with asyncio.timeout(ENDING):
+            await running.ended.wait()
+    except TimeoutError:
+        running.ending = before
+        return False
+    return True
 
 
 async def _delete(world: World, record: Record, pending: Pending) -> None:
@@ -130,5 +143,4 @@ async def _delete(world: World, record: Record, pending: Pending) -> None:
     if snapshot is not None:
         await snapshot_delete.delete(world, record, snapshot, metadata_only=False, begun=pending)
     else:
-        record.books.pending = None
-        await record.books.save_snapshots(world.store, record.uuid)
+        await snapshot_delete.throw_away(world, record, pending.gone)

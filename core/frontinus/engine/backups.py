@@ -15,13 +15,13 @@ from frontinus.domain.snapshots.backup import NBD_PORT, BackupDisk, DomainBackup
 from frontinus.domain.snapshots.chain import path_of
 from frontinus.domain.snapshots.checkpoint import DomainCheckpoint, parse_checkpoint
 from frontinus.domain.snapshots.snapshot import find_disk
-from frontinus.engine import blockends, checkpoints, runstate, trail
+from frontinus.engine import bitmaps, blockends, checkpoints, runstate, trail
 from frontinus.engine.jobs import Job
 from frontinus.engine.preparing import carry_out, give_back
 from frontinus.engine.record import Record, Running
 from frontinus.engine.works import BackupState, Work
 from frontinus.engine.world import World
-from frontinus.ports.blocks import GraphFacts, JobFacts, Marks, Saved, Service
+from frontinus.ports.blocks import GraphFacts, JobFacts, Mark, Marks, Saved, Service
 from frontinus.xml import View, format_document
 
 
@@ -68,8 +68,7 @@ class Backups:
             mine.index, mine.state, mine.format = first + number, "running", mine.format or "qcow2"
             if wanted.is_pull:
                 mine.export_name = mine.export_name or mine.name
-            bitmap, since = _since(record, graph, mine, disk)
-            found.append(saved(mine, disk, bitmap, since))
+            found.append(saved(mine, disk, _since(record, graph, mine, disk)))
         if wanted.is_pull and wanted.server is not None and wanted.server.transport == "tcp":
             wanted.server.port = wanted.server.port or NBD_PORT
         return found
@@ -107,21 +106,20 @@ class Backups:
         await runstate.save_running(self.world.store, record)
 
 
-def _since(record: Record, graph: GraphFacts, mine: BackupDisk, disk: Disk) -> tuple[str | None, tuple[int, ...]]:
-    """The bitmap of the checkpoint that an incremental backup starts from, and the layers that have it."""
+def _since(record: Record, graph: GraphFacts, mine: BackupDisk, disk: Disk) -> tuple[Mark, ...]:
+    """What tells all that changed since the checkpoint that an incremental backup starts from."""
     if mine.mode != "incremental":
-        return None, ()
+        return ()
     start = checkpoints.find(record, mine.incremental or "")
-    bitmap = start.bitmaps().get(mine.name)
-    if bitmap is None:
+    if mine.name not in start.bitmaps():
         raise WrongState(f"disk '{mine.name}' is not in checkpoint '{start.name}'", state="missing")
-    return bitmap, tuple(checkpoints.recorded(graph, disk, bitmap))
+    return bitmaps.since(graph, record.books.checkpoints, start, disk)
 
 
-def saved(mine: BackupDisk, disk: Disk, bitmap: str | None, since: tuple[int, ...] = ()) -> Saved:
+def saved(mine: BackupDisk, disk: Disk, since: tuple[Mark, ...] = ()) -> Saved:
     """One disk of a backup as the hypervisor's planner takes it."""
     layer = BackingStore(type=mine.type, index=mine.index, format=mine.format, source=mine.store)
-    return Saved(f"backup-{mine.name}", disk, layer, bitmap, since, mine.export_name or mine.name,
+    return Saved(f"backup-{mine.name}", disk, layer, mine.mode == "incremental", since, mine.export_name or mine.name,
                  mine.export_bitmap or "")  # fmt: skip
 
 
@@ -233,16 +231,9 @@ async def resume_backup(world: World, record: Record, running: Running) -> None:
     if running.backup is None:
         return
     wanted = parse_backup(running.backup.xml)
-    disks = [saved(mine, find_disk(running.guest, mine.name), _bitmap(record, mine)) for mine in wanted.chosen()]
+    disks = [saved(mine, find_disk(running.guest, mine.name)) for mine in wanted.chosen()]
     known = {facts.id for facts in await running.process.block_jobs()}
     if not any(one.job in known for one in disks):
         await _close(world, record, running, disks, _service(wanted), [], failed=True)
         return
     follow(world, record, running, disks, _service(wanted))
-
-
-def _bitmap(record: Record, mine: BackupDisk) -> str | None:
-    start = record.books.checkpoints.get(mine.incremental or "") if mine.mode == "incremental" else None
-    return (start.bitmaps().get(mine.name) if start is not None else None) or (
-        mine.incremental if mine.incremental else None
-    )

@@ -1,18 +1,18 @@
 """How block jobs end: the chain of the disk follows, in the running guest and in its definition, then files may go.
 
 The order keeps every image whole, whoever dies when. A definition is written before the run state forgets the job, and a
-file is deleted after both. For a pivot the guest is stopped: source and copy say the same then, so that either may be taken
-for the disk after a crash, until the definition says which.
+file is deleted after both. For a pivot the guest is stopped (`blockstops`): source and copy say the same then, so that either
+may be taken for the disk after a crash, until the definition says which.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from frontinus.api.blockjobs import BlockJobKind
-from frontinus.api.errors import FrontinusError, HypervisorFailed, Unresponsive, WrongState
+from frontinus.api.errors import FrontinusError, HypervisorFailed, Unresponsive
 from frontinus.api.events import BlockJobEvent, DiskChangeEvent
 from frontinus.domain.devices.disk import BackingStore, Disk, Mirror
 from frontinus.domain.guest import Guest
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 PENDING = "pending"
 ENDED: Collection[str] = ("concluded",)
-PIVOT_SECONDS = 60.0
 FOREVER = 10**9
 
 
@@ -41,7 +40,7 @@ def planner(world: World, running: Running) -> BlockPlanner:
 def indexes(running: Running) -> set[int]:
     """The indexes of all layers that the running guest's disks, their mirrors and a backup have."""
     disks = running.guest.devices.disks
-    layers = [layer for disk in disks for layer in (*Chain.of(disk).layers, *_aims(disk))]
+    layers = [layer for disk in disks for layer in (*Chain.of(disk).layers, *aims(disk))]
     found = {layer.index for layer in layers if layer.index is not None}
     chosen = parse_backup(running.backup.xml).chosen() if running.backup is not None else ()
     return found | {disk.index for disk in chosen if disk.index is not None}
@@ -52,8 +51,12 @@ async def facts_of(running: Running, job: str) -> JobFacts | None:
     return next((facts for facts in await running.process.block_jobs() if facts.id == job), None)
 
 
-async def until(running: Running, job: str, wanted: Collection[str], seconds: float = FOREVER) -> JobFacts | None:
-    """Wait for one of some states of a job; None when it is gone. Raises Unresponsive, HypervisorFailed if the guest ends."""
+async def until(running: Running, job: str, wanted: Collection[str], seconds: float = FOREVER,
+                pending: Callable[[], Awaitable[None]] | None = None) -> JobFacts | None:  # fmt: skip
+    """Wait for one of some states of a job; None when it is gone. `pending` does what one waits for that is to be finalized.
+
+    Raises Unresponsive, HypervisorFailed if the guest ends.
+    """
     told = running.works.told(job)
     try:
         async with asyncio.timeout(seconds):
@@ -64,126 +67,11 @@ async def until(running: Running, job: str, wanted: Collection[str], seconds: fl
                 facts = await facts_of(running, job)
                 if facts is None or facts.status in wanted:
                     return facts
-                if facts.status == PENDING:
-                    await _finalize(running, job)
+                if facts.status == PENDING and pending is not None:
+                    await pending()
                 await told.wait()
     except TimeoutError:
         raise Unresponsive(f"the job '{job}' did not get to its end within {seconds:g} s") from None
-
-
-def told(world: World, record: Record, running: Running, job: str, status: str) -> None:
-    """News of a job: who waits for it looks again; what nobody waits for is done here."""
-    running.works.told(job).set()
-    work = running.works.get(job)
-    if work is None or job in running.works.owned or work.kind == "backup":
-        return
-    if status == PENDING:
-        world.spawn(_flushed(record, running, work), f"{job} of {record.name} is to be finalized")
-    elif status == "ready" and not work.ready:
-        world.spawn(_ready(world, record, running, work), f"{job} of {record.name} is ready")
-    elif status in ENDED:
-        world.spawn(_ended(world, record, running, work), f"end of {job} of {record.name}")
-
-
-async def _flushed(record: Record, running: Running, work: Work) -> None:
-    async with record.lock.hold("finalize a block job", wait=FOREVER):
-        facts = await facts_of(running, work.job)
-        if facts is not None and facts.status == PENDING:
-            await _finalize(running, work.job)
-
-
-async def _finalize(running: Running, job: str) -> None:
-    """Have everything on disk that was copied, then the headers changed that say where it is to be found."""
-    runs = await running.process.status() == "running"
-    running.quiet = True
-    try:
-        await running.process.pause()  # it writes out every image, also of a guest that is stopped
-        await running.process.steer_job(job, "finalize")
-    finally:
-        if runs and not running.ended.is_set():
-            await running.process.resume()
-        running.quiet = False
-
-
-async def _ready(world: World, record: Record, running: Running, work: Work) -> None:
-    async with record.lock.hold("note that a block job is ready", wait=FOREVER):
-        if running.works.get(work.job) is work and not work.ready:
-            await make_ready(world, record, running, work)
-
-
-async def make_ready(world: World, record: Record, running: Running, work: Work) -> None:
-    """The mirror is in step."""
-    work.ready = True
-    disk = disk_of(running.guest, work)
-    if disk is not None and disk.mirror is not None:
-        disk.mirror.ready = "yes"
-    await runstate.save_running(world.store, record)
-    tell(world, record, work, "ready")
-
-
-async def _ended(world: World, record: Record, running: Running, work: Work) -> None:
-    async with record.lock.hold("finish a block job", wait=FOREVER):
-        facts = await facts_of(running, work.job)
-        if running.works.get(work.job) is work and facts is not None and facts.status in ENDED:
-            await conclude(world, record, running, work, facts)
-
-
-async def pivot(world: World, record: Record, running: Running, work: Work) -> None:
-    """Go over to the copy or the base, the guest stopped meanwhile. Raises WrongState, HypervisorFailed, Unresponsive."""
-    facts = await facts_of(running, work.job)
-    if facts is None or facts.status not in ("ready", "standby"):
-        raise WrongState(f"disk '{work.disk}': the copy is not in step yet", state=facts.status if facts else "none")
-    running.works.owned.add(work.job)
-    try:
-        await _stop_for(world, record, running, work)
-        await _complete(running, work)
-        await finish_pivot(world, record, running, work)
-    except BaseException:
-        await go_on(world, record, running, work)
-        raise
-    finally:
-        running.works.owned.discard(work.job)
-
-
-async def _stop_for(world: World, record: Record, running: Running, work: Work) -> None:
-    work.phase, work.resume = "pivot", record.state == "running"
-    await runstate.save_running(world.store, record)
-    if work.resume:
-        running.quiet = True
-        await running.process.pause()
-
-
-async def _complete(running: Running, work: Work) -> None:
-    """Tell the job to go over. What QEMU refuses will not happen; after anything else it may."""
-    try:
-        await running.process.steer_job(work.job, "complete")
-    except HypervisorFailed:
-        work.phase = "running"
-        raise
-
-
-async def finish_pivot(world: World, record: Record, running: Running, work: Work) -> None:
-    """The job was told to go over: wait until it has, then carry it into the books, then let the guest go on."""
-    ended = await until(running, work.job, ENDED, PIVOT_SECONDS)
-    await conclude(world, record, running, work, ended)
-    await go_on(world, record, running, work)
-    if ended is not None and ended.error:
-        raise HypervisorFailed(f"disk '{work.disk}': {ended.error}")
-
-
-async def go_on(world: World, record: Record, running: Running, work: Work) -> None:
-    """Let a guest run that was stopped for a pivot."""
-    running.quiet = False
-    if not work.resume or running.ended.is_set():
-        return
-    work.resume = False
-    running.quiet = True
-    try:
-        await running.process.resume()
-    finally:
-        running.quiet = False
-    record.become("running", record.reason if record.state == "running" else "unpaused")
-    await runstate.save_running(world.store, record)
 
 
 async def conclude(world: World, record: Record, running: Running, work: Work, facts: JobFacts | None) -> None:
@@ -211,7 +99,7 @@ async def _book(world: World, record: Record, running: Running, work: Work, *, s
     after = _after(work, disk, before) if succeeded else before
     await _settle(world, record, disk, before, after)
     stays = {layer.index for layer in after.layers}
-    return [layer for layer in (*before.layers, *_aims(disk)) if layer.index not in stays]
+    return [layer for layer in (*before.layers, *aims(disk)) if layer.index not in stays]
 
 
 def _status(work: Work, facts: JobFacts | None) -> str:
@@ -251,7 +139,7 @@ def _layer(mirror: Mirror | None) -> list[BackingStore]:
                          source=mirror.source.clone(index=None), metadata_cache=mirror.metadata_cache)]  # fmt: skip
 
 
-def _aims(disk: Disk) -> list[BackingStore]:
+def aims(disk: Disk) -> list[BackingStore]:
     """The copy that a disk is mirrored to. The base of an active commit is one of its layers."""
     return _layer(disk.mirror) if disk.mirror is not None and disk.mirror.job != "active-commit" else []
 
@@ -314,48 +202,6 @@ def raise_failed(facts: JobFacts) -> None:
 def tell(world: World, record: Record, work: Work, status: str) -> None:
     kind: BlockJobKind = work.kind
     world.bus.publish(BlockJobEvent(uuid=record.uuid, name=record.name, device=work.disk, kind=kind, status=status))
-
-
-async def relearn(world: World, record: Record, running: Running) -> None:
-    """After a restart of the engine: what jobs there still are, and what is left to do for those that ended."""
-    for work in running.works:
-        if work.kind == "backup":
-            continue
-        try:
-            await _resume(world, record, running, work)
-        except FrontinusError as error:
-            log.error("%s of guest %s: %s", work.job, record.name, error.message)
-
-
-async def _resume(world: World, record: Record, running: Running, work: Work) -> None:
-    facts = await facts_of(running, work.job)
-    if work.phase == "starting":
-        await begun(world, record, running, work, facts)
-        return
-    if work.phase == "pivot":
-        if facts is not None and facts.status == "ready":
-            work.phase = "running"  # it had not been told to go over
-            await go_on(world, record, running, work)
-        else:
-            await finish_pivot(world, record, running, work)
-    elif facts is None or facts.status in ENDED:
-        await conclude(world, record, running, work, facts)
-    elif facts.status == PENDING:
-        await conclude(world, record, running, work, await until(running, work.job, ENDED, PIVOT_SECONDS))
-    elif facts.status == "ready" and not work.ready:
-        await make_ready(world, record, running, work)
-
-
-async def begun(world: World, record: Record, running: Running, work: Work, facts: JobFacts | None) -> None:
-    """An engine died while it started a job: either the job is there, or nothing is to be left of it."""
-    if facts is not None:
-        work.phase = "running"
-        await runstate.save_running(world.store, record)
-        if facts.status in ENDED:
-            await conclude(world, record, running, work, facts)
-        return
-    disk = disk_of(running.guest, work)
-    await forget(world, record, running, work, _aims(disk) if disk is not None else [])
 
 
 async def forget(world: World, record: Record, running: Running, work: Work, layers: list[BackingStore]) -> None:

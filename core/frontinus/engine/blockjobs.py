@@ -11,7 +11,7 @@ from frontinus.domain.devices.source import BACKED
 from frontinus.domain.plan import DevicePlan
 from frontinus.domain.plugging import parse_device
 from frontinus.domain.snapshots.chain import Chain, find, layer_named, path_of, reference, relative
-from frontinus.engine import blockends, runstate, trail
+from frontinus.engine import blockends, blockstops, runstate, trail
 from frontinus.engine.preparing import carry_out
 from frontinus.engine.record import Record, Running
 from frontinus.engine.works import Work
@@ -108,7 +108,7 @@ class BlockJobs:
             if "pivot" in flags:
                 if work.kind not in ("copy", "active-commit"):
                     raise WrongState(f"disk '{work.disk}': a {work.kind} cannot pivot", state=work.kind)
-                await blockends.pivot(self.world, record, running, work)
+                await blockstops.pivot(self.world, record, running, work)
                 return
             await self._cancel(record, running, work, wait="async" not in flags)
 
@@ -122,7 +122,7 @@ class BlockJobs:
             facts = await blockends.facts_of(running, work.job)
             if facts is not None and facts.status not in blockends.ENDED:
                 await running.process.steer_job(work.job, "finish" if facts.status == "ready" else "cancel")
-            ended = await blockends.until(running, work.job, blockends.ENDED, END_SECONDS)
+            ended = await blockstops.ended(self.world, record, running, work, seconds=END_SECONDS)
             await blockends.conclude(self.world, record, running, work, ended)
         finally:
             running.works.owned.discard(work.job)

@@ -31,8 +31,10 @@ class Merge(msgspec.Struct, frozen=True):
 class Pending(msgspec.Struct, kw_only=True):
     """A change of a guest's images under way, as a later engine must know it to finish or undo it.
 
-    `xml`: the snapshot that comes to be. `definition`: what was defined before. `files`: what it makes, to be removed if it
-    is undone. `tops`: of a change of chains, the new top layers by target. `resume`: the guest was stopped for it.
+    `xml`: the snapshot that comes to be. `definition`: what was defined before; of a revert, what will be. `files`: what it
+    makes, to be removed if it is undone. `tops`: of a change of chains, the new top layers by target. `resume`: the guest was
+    stopped for it. Of a revert, `start`: what the guest is brought to at last, `fresh_nvram`: with its UEFI variables made
+    anew. `settled`: images, definition and books are as they shall be; the guest that there may be is the new one.
     """
 
     op: Literal["create", "revert", "delete"]
@@ -44,8 +46,13 @@ class Pending(msgspec.Struct, kw_only=True):
     indexes: dict[str, int] = {}
     resume: bool = False
     internal: dict[str, str] = {}
-    """Images by path, and their formats, inside which a snapshot is made or gone back to."""
+    """Images by path, and their formats, inside which a snapshot is made."""
     merges: list[Merge] = []
+    start: Literal["running", "paused"] | None = None
+    fresh_nvram: bool = False
+    settled: bool = False
+    gone: list[str] = []
+    """Files that nobody needs any more once it is settled."""
 
 
 class _Book(msgspec.Struct, kw_only=True):
@@ -63,6 +70,11 @@ class Books:
     checkpoints: Tree[DomainCheckpoint] = field(default_factory=Tree)
     made: set[str] = field(default_factory=set)
     pending: Pending | None = None
+
+    def bitmaps(self, target: str) -> list[str]:
+        """The bitmaps of all checkpoints that a disk is in: new layers of it go on recording under these names."""
+        found = [checkpoint.bitmaps().get(target) for checkpoint in self.checkpoints]
+        return [bitmap for bitmap in found if bitmap is not None]
 
     async def save_snapshots(self, store: StateStore, uuid: str) -> None:
         """Write durably; nothing is kept of a guest without any. Raises StorageFailed."""

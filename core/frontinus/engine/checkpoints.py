@@ -1,17 +1,17 @@
 """Checkpoints of a guest: moments since when bitmaps in its images record what is written.
 
-Each bitmap records by itself all that changed since its checkpoint, so that one can be deleted without touching the others.
+Each bitmap of ours records by itself all that changed since its checkpoint. Others stop a bitmap when the next is made: what
+that means is in `bitmaps`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from frontinus.api.errors import AlreadyExists, InvalidXML, NoSuchCheckpoint, WrongState
+from frontinus.api.errors import AlreadyExists, InvalidXML, NoSuchCheckpoint
 from frontinus.api.events import GuestSnapshotEvent
 from frontinus.api.snapshots import CheckpointFlag, CheckpointView, DeleteFlag
 from frontinus.domain.devices.disk import Disk
-from frontinus.domain.snapshots.chain import Chain
 from frontinus.domain.snapshots.checkpoint import (
     DomainCheckpoint,
     align_checkpoint,
@@ -19,12 +19,12 @@ from frontinus.domain.snapshots.checkpoint import (
     refuse_formats,
 )
 from frontinus.domain.snapshots.snapshot import find_disk
-from frontinus.engine import blockends
+from frontinus.engine import bitmaps, blockends
 from frontinus.engine.hidden import at_work
 from frontinus.engine.record import Record, Running
 from frontinus.engine.snapshot_create import frozen
 from frontinus.engine.world import World
-from frontinus.ports.blocks import GraphFacts, Marks
+from frontinus.ports.blocks import GraphFacts, Mark, Marks
 from frontinus.xml import format_document
 
 
@@ -59,20 +59,21 @@ class Checkpoints:
         for mine in shown.disks:
             if mine.checkpoint == "bitmap" and mine.bitmap is not None:
                 disk = find_disk(running.guest, mine.name)
-                layers = recorded(graph, disk, mine.bitmap)
-                mine.size = await self._changed(running, graph, disk, mine.bitmap, layers)
+                marks = bitmaps.since(graph, record.books.checkpoints, find(record, shown.name or ""), disk)
+                mine.size = await self._changed(running, graph, disk, mine.bitmap, marks)
 
-    async def _changed(self, running: Running, graph: GraphFacts, disk: Disk, bitmap: str, layers: list[int]) -> int:
-        if len(layers) == 1:
-            return graph.bitmaps[layers[0]][bitmap].dirty
-        plan, name = blockends.planner(self.world, running).measure(disk, bitmap, layers)
+    async def _changed(self, running: Running, graph: GraphFacts, disk: Disk, name: str, marks: Sequence[Mark]) -> int:
+        if len(marks) == 1:
+            layer, bitmap = marks[0]
+            return graph.bitmaps[layer][bitmap].dirty
+        plan, own = blockends.planner(self.world, running).measure(disk, name, marks)
         await running.process.update(plan, {})
         top = disk.source.index or 0 if disk.source is not None else 0
         try:
-            return (await running.process.graph()).bitmaps[top][name].dirty
+            return (await running.process.graph()).bitmaps[top][own].dirty
         finally:
-            marks = Marks(remove=((top, name),))
-            await running.process.update(blockends.planner(self.world, running).mark(marks), {})
+            gone = Marks(remove=((top, own),))
+            await running.process.update(blockends.planner(self.world, running).mark(gone), {})
 
     async def create_checkpoint(self, guest: str, xml: str, flags: Sequence[CheckpointFlag] = ()) -> CheckpointView:
         record = self.world.guests.find(guest)
@@ -118,24 +119,20 @@ class Checkpoints:
                 gone.remove(wanted)
             if "metadata-only" not in flags and gone:
                 async with at_work(self.world, record) as running:
-                    await self._remove_bitmaps(running, gone)
+                    await self._remove_bitmaps(record, running, gone)
             for one in gone:
                 await drop(self.world, record, one)
                 tell(self.world, record, one, "deleted")
 
-    async def _remove_bitmaps(self, running: Running, gone: Sequence[DomainCheckpoint]) -> None:
+    async def _remove_bitmaps(self, record: Record, running: Running, gone: Sequence[DomainCheckpoint]) -> None:
+        """Twice is no harm, after a crash between this and the books."""
         graph = await running.process.graph()
-        there = []
-        for one in gone:
-            for target, bitmap in one.bitmaps().items():
-                disks = [disk for disk in running.guest.devices.disks if disk.target == target]
-                there += [(index, bitmap) for disk in disks for index in recorded(graph, disk, bitmap)]
-        top = {disk.source.index for disk in running.guest.devices.disks if disk.source is not None}
+        removal = bitmaps.without(graph, record.books.checkpoints, running.guest, gone)
         planner = blockends.planner(self.world, running)
-        if now := [mark for mark in there if mark[0] in top]:
-            await running.process.update(planner.mark(Marks(remove=tuple(now))), {})
+        if removal.now:
+            await running.process.update(planner.mark(removal.now), {})
         # a layer below is only read: what it recorded goes with it, or when it is merged
-        await running.process.attempt([planner.mark(Marks(remove=(mark,))) for mark in there if mark[0] not in top])
+        await running.process.attempt([planner.mark(Marks(remove=(mark,))) for mark in removal.below])
 
 
 def find(record: Record, name: str) -> DomainCheckpoint:
@@ -146,21 +143,6 @@ def find(record: Record, name: str) -> DomainCheckpoint:
     return found
 
 
-def recorded(graph: GraphFacts, disk: Disk, bitmap: str) -> list[int]:
-    """The layers of a disk that have a bitmap. Raises WrongState when none has, or one is not sound."""
-    found = []
-    for layer in Chain.of(disk).layers:
-        facts = graph.bitmaps.get(layer.index or 0, {}).get(bitmap)
-        if facts is not None and not facts.sound:
-            raise WrongState(f"disk '{disk.target}': what '{bitmap}' recorded was lost when the guest's process died",
-                             state="inconsistent")  # fmt: skip
-        if facts is not None:
-            found.append(layer.index or 0)
-    if not found:
-        raise WrongState(f"disk '{disk.target}': no layer has a bitmap '{bitmap}'", state="missing")
-    return found
-
-
 def prepare(world: World, record: Record, running: Running, wanted: DomainCheckpoint) -> Marks:
     """Complete a new checkpoint; the bitmaps that it needs. Raises AlreadyExists, InvalidXML."""
     wanted.created = int(world.host.time())
@@ -168,13 +150,13 @@ def prepare(world: World, record: Record, running: Running, wanted: DomainCheckp
     if record.books.checkpoints.get(wanted.name) is not None:
         raise AlreadyExists(f"guest '{record.name}' has a checkpoint '{wanted.name}' already")
     align_checkpoint(wanted, running.guest)
-    bitmaps = wanted.bitmaps()
-    if not bitmaps:
+    wished = wanted.bitmaps()
+    if not wished:
         raise InvalidXML("<disks>: no disk would be recorded", element="disks")
-    refuse_formats(bitmaps, running.guest)
+    refuse_formats(wished, running.guest)
     wanted.parent = record.books.checkpoints.current
     wanted.domain = running.guest.clone()
-    return Marks(add=tuple((_top(running, target), bitmap) for target, bitmap in bitmaps.items()))
+    return Marks(add=tuple((_top(running, target), bitmap) for target, bitmap in wished.items()))
 
 
 def _top(running: Running, target: str) -> int:
@@ -201,8 +183,8 @@ async def drop_unmade(world: World, record: Record, running: Running) -> None:
     current = record.books.checkpoints.get(record.books.checkpoints.current or "")
     if current is None:
         return
-    bitmaps = (await running.process.graph()).bitmaps
-    if not any(name in one for name in current.bitmaps().values() for one in bitmaps.values()):
+    known = (await running.process.graph()).bitmaps
+    if not any(name in one for name in current.bitmaps().values() for one in known.values()):
         await drop(world, record, current)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
-from frontinus.api.errors import HostFailed
+from frontinus.api.errors import HostFailed, Unresponsive
 from frontinus.engine import filtering, netports, runstate
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
@@ -24,10 +25,23 @@ async def end(world: World, record: Record, running: Running) -> None:
     running.works.wake()
 
 
+CLOSING = 10.0
+"""Seconds that a guest whose images hold bitmaps has to write them out before it is killed."""
+
+
+async def quit(record: Record, running: Running, *, graceful: bool, deadline: float) -> None:
+    """End the process. One with bitmaps has time to close its images: if it is killed, what they recorded is lost."""
+    if not graceful and len(record.books.checkpoints):
+        with contextlib.suppress(Unresponsive):
+            await running.process.quit(graceful=True, deadline=CLOSING)
+            return
+    await running.process.quit(graceful=graceful, deadline=deadline)
+
+
 async def kill(record: Record, *, graceful: bool, deadline: float = 15.0) -> None:
     """End the process and wait until the guest is wholly gone."""
     running = record.need_running()
-    await running.process.quit(graceful=graceful, deadline=deadline)
+    await quit(record, running, graceful=graceful, deadline=deadline)
     try:
         async with asyncio.timeout(deadline):
             await running.ended.wait()

@@ -11,7 +11,7 @@ from frontinus.api import events
 from frontinus.api.events import AnyEvent, Lifecycle
 from frontinus.api.views import State
 from frontinus.domain.snapshots.chain import layer_name
-from frontinus.engine import blockends, ending, trail, unplugging
+from frontinus.engine import blocknews, ending, trail, unplugging
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 from frontinus.ports import GuestFacts
@@ -120,7 +120,7 @@ class Follower:
         if told is not None and not self._is_ours(fact):
             self.world.bus.publish(told(record, fact.data))
         if name == "job":
-            blockends.told(self.world, record, self.running, _text(fact.data, "id"), _text(fact.data, "status"))
+            blocknews.told(self.world, record, self.running, _text(fact.data, "id"), _text(fact.data, "status"))
         if name == "write-threshold":
             self._written_beyond(fact.data)
         if name == "agent":
@@ -181,7 +181,8 @@ class Follower:
             await process.resume()
         elif wish != "preserve":
             self.running.ending = self.running.ending or ("crashed" if name == "crashed" else "shutdown")
-            self.world.spawn(process.quit(graceful=False, deadline=10.0), f"end of {self.record.name}")
+            end = ending.quit(self.record, self.running, graceful=False, deadline=10.0)
+            self.world.spawn(end, f"end of {self.record.name}")
 
     async def close(self, last: Mapping[str, object]) -> None:
         """The process is gone: why, then everything is given back, then the event."""

@@ -31,6 +31,8 @@ class Running:
     """Why we are ending it ourselves: the reason that "shutoff" gets."""
     quiet: bool = False
     """Stops and resumes are ours for the moment (a save, say), not to be told."""
+    held: bool = False
+    """It was stopped for a moment for work on its images, and is to run on."""
     rebooting: bool = False
     """The next shutdown of the guest is half of a reboot."""
     agent_connected: bool = False

@@ -104,7 +104,7 @@ async def _attach(world: World, state: RunState, guest: Guest) -> None:
     )
     caps = await world.hypervisor.capabilities(guest.devices.emulator)
     running = Running(guest, process, caps, undo=state.undo, tainted=state.tainted, redefined=state.redefined,
-                      hidden=state.hidden, works=Works(state.works), backup=state.backup)  # fmt: skip
+                      hidden=state.hidden, held=state.held, works=Works(state.works), backup=state.backup)  # fmt: skip
     record.running, record.unreachable = running, None
     world.guests.add(record)
     world.guests.taken_id(guest.id or 0)

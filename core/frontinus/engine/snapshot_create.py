@@ -10,16 +10,18 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from frontinus.api.errors import Busy, FrontinusError, StorageFailed, WrongState
 from frontinus.api.events import DiskChangeEvent
 from frontinus.domain.definition import format_guest, parse_guest
-from frontinus.domain.devices.disk import Disk, last_layer
+from frontinus.domain.devices.disk import BackingStore, Disk, last_layer
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.chain import Chain, path_of
+from frontinus.domain.snapshots.checkpoint import RECORDING
 from frontinus.domain.snapshots.deciding import decide, inside, overlaid
 from frontinus.domain.snapshots.snapshot import DomainSnapshot, find_disk
 from frontinus.engine import blockends, ending, halves, runstate, savefile, trail
@@ -28,7 +30,7 @@ from frontinus.engine.books import Pending
 from frontinus.engine.preparing import carry_out
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
-from frontinus.ports.blocks import Overlaid
+from frontinus.ports.blocks import GraphFacts, Overlaid
 from frontinus.xml import format_document
 
 JOB = "snapshot-save"
@@ -45,7 +47,9 @@ async def create(world: World, record: Record, wanted: DomainSnapshot, flags: Co
     before = record.definition
     running = record.running
     first = (last_layer(guest.devices.disks) if running else 0) + 1
-    overlays = overlaid(wanted, guest, first, _bitmaps(record))
+    overlays = overlaid(wanted, guest, first, record.books.bitmaps)
+    if running is not None and any(one.bitmaps for one in overlays):
+        overlays = _recording(await running.process.graph(), overlays)
     pending = _pending(record, wanted, overlays, flags)
     for path in await world.images.present(pending.files):
         raise StorageFailed(f"{path} is there already: say that it is to be reused, or remove it", path=path)
@@ -83,12 +87,14 @@ def _state(record: Record) -> str:
     return record.state
 
 
-def _bitmaps(record: Record) -> dict[str, list[str]]:
-    """The bitmaps of all checkpoints, by the target of their disk: new layers go on recording them."""
-    found: dict[str, list[str]] = {}
-    for checkpoint in record.books.checkpoints:
-        for target, bitmap in checkpoint.bitmaps().items():
-            found.setdefault(target, []).append(bitmap)
+def _recording(graph: GraphFacts, overlays: Sequence[Overlaid]) -> list[Overlaid]:
+    """A new layer goes on with what the one below records. Of any other bitmap it could only tell half."""
+    found = []
+    for one in overlays:
+        index = one.old.source.index if one.old.source is not None else None
+        there = graph.bitmaps.get(index or 0, {})
+        names = (name for name in one.bitmaps if name in there and there[name].recording and there[name].sound)
+        found.append(replace(one, bitmaps=tuple(names)))
     return found
 
 
@@ -121,10 +127,9 @@ async def _offline(world: World, record: Record, wanted: DomainSnapshot, pending
             place = path_of(below)
             if place is None:
                 raise StorageFailed(f"disk '{one.old.target}': its size is known only while the guest runs", path="")
-            size = await world.images.size(place, below.format or "raw")
-            await world.images.create(
-                one.new.source_path or "", one.new.format or "qcow2", size, backing=backing_of(below)
-            )
+            path, size = one.new.source_path or "", await world.images.size(place, below.format or "raw")
+            await world.images.create(path, one.new.format or "qcow2", size, backing=backing_of(below))
+            await go_on_recording(world, path, Chain.of(one.old).layers, one.bitmaps)
     if overlays:
         assert record.definition is not None
         changed = record.definition.clone()
@@ -137,6 +142,17 @@ async def _offline(world: World, record: Record, wanted: DomainSnapshot, pending
 def _unnumbered(disk: Disk) -> Disk:
     chain = Chain.of(disk)
     return Chain(tuple(layer.clone(index=None) for layer in chain.layers), chain.ends).on(disk)
+
+
+async def go_on_recording(world: World, path: str, below: Sequence[BackingStore], bitmaps: Sequence[str]) -> None:
+    """Give a new layer those bitmaps that record in the one below. Of any other it could only tell half."""
+    top = below[0]
+    there: Mapping[str, bool] = {}
+    if bitmaps and top.format in RECORDING and (place := path_of(top)) is not None:
+        there = await world.images.bitmaps(place, top.format or "")
+    for bitmap in bitmaps:
+        if there.get(bitmap):
+            await world.images.bitmap("add", path, "qcow2", bitmap)
 
 
 # --- a guest that runs
@@ -178,6 +194,15 @@ async def run_job(world: World, running: Running, verb: str, name: str, disks: S
     if facts is not None:
         await running.process.steer_job(JOB, "dismiss")
         blockends.raise_failed(facts)
+
+
+async def job_done(running: Running) -> bool:
+    """Whether the job that an earlier engine began did what it should; False too when QEMU knows none."""
+    facts = await blockends.until(running, JOB, blockends.ENDED)
+    if facts is None:
+        return False
+    await running.process.steer_job(JOB, "dismiss")
+    return not facts.error
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.chain import Chain, path_of, paths
 from frontinus.domain.snapshots.deciding import inside
 from frontinus.domain.snapshots.snapshot import DomainSnapshot, find_disk
-from frontinus.engine import blockends, blockjobs
+from frontinus.engine import blockends, blockjobs, blockstops
 from frontinus.engine.books import Merge, Pending
 from frontinus.engine.hidden import at_work
 from frontinus.engine.record import Record, Running
@@ -41,6 +41,7 @@ async def delete(world: World, record: Record, snapshot: DomainSnapshot, *, meta
             await _drop_inside(world, record, snapshot)
             if merges:
                 async with at_work(world, record) as running:
+                    await _refuse_loss(record, running, merges)
                     for merge in merges:
                         await _merge(world, record, running, merge)
     except BaseException:
@@ -89,6 +90,18 @@ def _chains(record: Record, target: str, without: DomainSnapshot) -> Iterator[li
                 yield paths(disk)
 
 
+async def _refuse_loss(record: Record, running: Running, merges: list[Merge]) -> None:
+    """Raises WrongState when an image that is to take all cannot keep what checkpoints need."""
+    graph = await running.process.graph() if len(record.books.checkpoints) else None
+    for merge in merges if graph is not None else ():
+        disk = find_disk(running.guest, merge.target)
+        layers = Chain.of(disk).layers
+        base = next((layer for layer in layers if path_of(layer) == merge.below), None)
+        active = path_of(layers[0]) == merge.above
+        if active and base is not None and graph is not None:
+            blockstops.refuse_loss(graph, disk, base.format, record.books.bitmaps(merge.target))
+
+
 async def _merge(world: World, record: Record, running: Running, merge: Merge) -> None:
     """Commit one layer into the next, and wait until the books have it. What was merged before is passed over."""
     disk = find_disk(running.guest, merge.target)
@@ -99,11 +112,11 @@ async def _merge(world: World, record: Record, running: Running, merge: Merge) -
     work = await blockjobs.commit(world, record, running, disk, first, first + 1, own=True)
     try:
         if work.kind == "active-commit":
-            facts = await blockends.until(running, work.job, ("ready", *blockends.ENDED))
+            facts = await blockstops.ended(world, record, running, work, ("ready", *blockends.ENDED))
             if facts is not None and facts.status == "ready":
-                await blockends.pivot(world, record, running, work)
+                await blockstops.pivot(world, record, running, work)
                 return
-        ended = await blockends.until(running, work.job, blockends.ENDED)
+        ended = await blockstops.ended(world, record, running, work)
         await blockends.conclude(world, record, running, work, ended)
         if ended is not None:
             blockends.raise_failed(ended)
@@ -149,10 +162,18 @@ async def _forget(
     gone = [*orphans, *(merge.above for merge in merges if merge.above in books.made)]
     books.snapshots.remove(snapshot.name or "")
     books.made -= set(gone)
-    books.pending = None
-    await books.save_snapshots(world.store, record.uuid)
+    books.pending = Pending(op="delete", name=snapshot.name or "", settled=True, gone=gone) if gone else None
     await world.images.sync([path for merge in merges for path in _now(record, merge.target)])
+    await books.save_snapshots(world.store, record.uuid)
+    if gone:
+        await throw_away(world, record, gone)
+
+
+async def throw_away(world: World, record: Record, gone: list[str]) -> None:
+    """The files that the books have no use for any more."""
     await world.images.remove(gone)
+    record.books.pending = None
+    await record.books.save_snapshots(world.store, record.uuid)
 
 
 def _renamed(guest: Guest, merge: Merge) -> None:

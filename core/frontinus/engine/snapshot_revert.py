@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import Literal
 
 from frontinus.api.errors import Busy, InvalidXML, StorageFailed, WrongState
 from frontinus.domain.definition import format_guest, parse_guest
@@ -25,7 +26,7 @@ from frontinus.engine.blockjobs import backing_of
 from frontinus.engine.books import Pending
 from frontinus.engine.launch import launch
 from frontinus.engine.record import Record, Running
-from frontinus.engine.snapshot_create import run_job
+from frontinus.engine.snapshot_create import go_on_recording, job_done, run_job
 from frontinus.engine.world import World
 
 
@@ -34,16 +35,61 @@ async def revert(world: World, record: Record, snapshot: DomainSnapshot, flags: 
     definition = _goal(record, snapshot)
     if "force" not in flags:
         _refuse_to_tear(record, snapshot)
-    saved = await _open_memory(snapshot)
+    await _check_memory(snapshot)
+    pending = await _plan(world, record, snapshot, definition)
+    pending.start, pending.fresh_nvram = _aim(snapshot, flags), "reset-nvram" in flags
+    await _write_down(world, record, pending)
     try:
-        pending = await _plan(world, record, snapshot, definition)
-        await _go_back(world, record, snapshot, pending, definition)
-        if "reset-nvram" in flags:
-            await _reset_nvram(world, definition)
-        await _start(world, record, snapshot, flags, saved[0] if saved is not None else None)
-    finally:
-        if saved is not None:
-            os.close(saved[0])
+        await make_layers(world, record, snapshot, pending)
+        if record.running is not None:
+            record.running.ending = "from snapshot"
+            await ending.kill(record, graceful=False)
+    except Exception:
+        if record.running is not None:
+            record.running.ending = None
+        await forgo(world, record, pending)
+        raise
+    await finish(world, record, snapshot, pending)
+
+
+async def _write_down(world: World, record: Record, pending: Pending | None) -> None:
+    record.books.pending = pending
+    await record.books.save_snapshots(world.store, record.uuid)
+
+
+async def forgo(world: World, record: Record, pending: Pending) -> None:
+    """The guest has not been ended: nothing was changed, and what was made is not needed."""
+    await world.images.remove(pending.files)
+    await _write_down(world, record, None)
+
+
+async def finish(world: World, record: Record, snapshot: DomainSnapshot, pending: Pending) -> None:
+    """The guest of before has ended: change images and definition, and start the guest, as far as that is not done.
+
+    After an error the guest is off, and the error says why; it can be started, or brought back once more.
+    """
+    try:
+        if not pending.settled:
+            await change_images(world, record, snapshot, pending)
+            await settle(world, record, pending)
+        await world.images.remove(pending.gone)
+        if pending.start is not None:
+            await _start(world, record, snapshot, runs=pending.start == "running")
+    except Exception:
+        await _write_down(world, record, None)
+        raise
+    await _write_down(world, record, None)
+
+
+def _aim(snapshot: DomainSnapshot, flags: Collection[str]) -> Literal["running", "paused"] | None:
+    """What the guest is brought to: what it was, unless the caller says otherwise; None leaves it off."""
+    if "running" in flags:
+        return "running"
+    if "paused" in flags:
+        return "paused"
+    if snapshot.memory not in ("internal", "external"):
+        return None
+    return "running" if snapshot.state == "running" else "paused"
 
 
 def _goal(record: Record, snapshot: DomainSnapshot) -> Guest:
@@ -71,28 +117,27 @@ def _refuse_to_tear(record: Record, snapshot: DomainSnapshot) -> None:
                                  state="in use")  # fmt: skip
 
 
-async def _open_memory(snapshot: DomainSnapshot) -> tuple[int, savefile.Header] | None:
-    if snapshot.memory_file is None:
-        return None
-    return await asyncio.to_thread(savefile.open_saved, Path(snapshot.memory_file))
+async def _check_memory(snapshot: DomainSnapshot) -> None:
+    """Raises StorageFailed when the file with the guest's memory cannot be read: before the guest is ended."""
+    if snapshot.memory_file is not None:
+        fd, _ = await asyncio.to_thread(savefile.open_saved, Path(snapshot.memory_file))
+        os.close(fd)
 
 
 async def _plan(world: World, record: Record, snapshot: DomainSnapshot, definition: Guest) -> Pending:
     """Have the definition name the images that the guest will have, and what is to be done to them."""
     assert snapshot.guest is not None
-    tops, internal = {}, {}
+    tops = {}
     for mine in snapshot.disks:
         disk = find_disk(snapshot.guest, mine.name)
         if mine.snapshot == "external":
             over = _over(disk, f"{snapshot.name}-{int(world.host.time())}")
             blockends.put(definition, Chain.of(over).on(find_disk(definition, mine.name)))
             tops[mine.name] = over.source_path or ""
-        elif mine.snapshot == "internal" and disk.source_path is not None:
-            internal[disk.source_path] = disk.format or ""
-        else:
+        elif mine.snapshot != "internal":
             _as_now(record, definition, mine.name)
     pending = Pending(op="revert", name=snapshot.name or "", definition=format_guest(definition, secrets=True),
-                      files=list(tops.values()), tops=tops, internal=internal)  # fmt: skip
+                      files=list(tops.values()), tops=tops)  # fmt: skip
     for path in await world.images.present(pending.files):
         raise StorageFailed(f"{path} is there already", path=path)
     return pending
@@ -118,43 +163,49 @@ def _as_now(record: Record, definition: Guest, target: str) -> None:
         blockends.put(definition, Chain.of(now).on(then))
 
 
-async def _go_back(world: World, record: Record, snapshot: DomainSnapshot, pending: Pending, definition: Guest) -> None:
-    """End the guest, change the images, then the definition. What memory has inside comes with the start."""
-    books = record.books
-    books.pending = pending
-    await books.save_snapshots(world.store, record.uuid)
-    if record.running is not None:
-        record.running.ending = "from snapshot"
-        await ending.kill(record, graceful=False)
-    await change_images(world, snapshot, pending)
-    await settle(world, record, pending, definition)
+async def make_layers(world: World, record: Record, snapshot: DomainSnapshot, pending: Pending) -> None:
+    """New layers over the images of an external snapshot, which go on recording what those record for checkpoints.
 
-
-async def change_images(world: World, snapshot: DomainSnapshot, pending: Pending) -> None:
-    """Once more is no harm: what was done is done again, or is there."""
-    if snapshot.memory != "internal":
-        for path, kind in pending.internal.items():
-            await world.images.snapshot("apply", path, kind, snapshot.name or "")
+    Whatever is there under their names was left unfinished by an engine that died.
+    """
     assert snapshot.guest is not None
+    await world.images.remove(pending.files)
     for target, path in pending.tops.items():
-        if await world.images.present([path]):
-            continue
-        below = Chain.of(find_disk(snapshot.guest, target)).layers[0]
-        size = await world.images.size(path_of(below) or "", below.format or "raw")
-        await world.images.create(path, "qcow2", size, backing=backing_of(below))
+        layers = Chain.of(find_disk(snapshot.guest, target)).layers
+        size = await world.images.size(path_of(layers[0]) or "", layers[0].format or "raw")
+        await world.images.create(path, "qcow2", size, backing=backing_of(layers[0]))
+        await go_on_recording(world, path, layers, record.books.bitmaps(target))
 
 
-async def settle(world: World, record: Record, pending: Pending, definition: Guest) -> None:
-    """The definition, then the books; then what nobody needs any more goes."""
-    abandoned = _abandoned(record, definition)
+async def change_images(world: World, record: Record, snapshot: DomainSnapshot, pending: Pending) -> None:
+    """Go back inside images. Once more is no harm.
+
+    That is a change which no bitmap records: those of checkpoints are removed, so that no backup is believed to have it.
+    """
+    assert snapshot.guest is not None
+    for target in inside(snapshot):
+        disk = find_disk(snapshot.guest, target)
+        path, kind = disk.source_path or "", disk.format or ""
+        for bitmap in set(record.books.bitmaps(target)) & set(await world.images.bitmaps(path, kind)):
+            await world.images.bitmap("remove", path, kind, bitmap)
+        if snapshot.memory != "internal":
+            await world.images.snapshot("apply", path, kind, snapshot.name or "")
+    if pending.fresh_nvram:
+        await _reset_nvram(world, parse_guest(pending.definition or ""))
+
+
+async def settle(world: World, record: Record, pending: Pending) -> None:
+    """The definition, then the books."""
+    definition = parse_guest(pending.definition or "")
+    pending.gone = pending.gone or _abandoned(record, definition)
+    await _write_down(world, record, pending)
     await world.store.save(halves.KIND, record.uuid, format_guest(definition, secrets=True))
-    record.definition = parse_guest(format_guest(definition, secrets=True))
+    record.definition = definition
     books = record.books
     books.snapshots.current = pending.name
-    books.made = (books.made | set(pending.files)) - set(abandoned)
-    books.pending = None
-    await books.save_snapshots(world.store, record.uuid)
-    await world.images.remove(abandoned)
+    books.made = (books.made | set(pending.files)) - set(pending.gone)
+    pending.settled = True
+    await _write_down(world, record, pending)
     trail.disk_changed(world, record, "revert", None, pending.name)
     world.changed(record)
 
@@ -182,23 +233,27 @@ async def _reset_nvram(world: World, definition: Guest) -> None:
 # --- starting again
 
 
-async def _start(
-    world: World, record: Record, snapshot: DomainSnapshot, flags: Collection[str], fd: int | None
-) -> None:
-    """Bring the guest to the state of the snapshot, or the one asked for."""
-    runs = "running" in flags or (snapshot.state == "running" and "paused" not in flags)
-    if snapshot.memory not in ("internal", "external"):
-        if not ({"running", "paused"} & set(flags)):
-            return
-        running = await _launch(world, record, record.need_definition(), runs=runs)
-    elif fd is not None:
+async def _start(world: World, record: Record, snapshot: DomainSnapshot, *, runs: bool) -> None:
+    """Bring the guest to the state of the snapshot, or the one asked for. An engine that died may have begun that."""
+    running = record.running
+    if snapshot.memory == "external" and running is None:
+        running = await _launch_with_memory(world, record, snapshot, runs=runs)
+    elif snapshot.memory == "internal":
         assert snapshot.guest is not None
-        running = await _launch(world, record, _with_images_of(record, snapshot.guest), runs=runs, incoming=fd)
-    else:
-        assert snapshot.guest is not None
-        running = await _launch(world, record, snapshot.guest, runs=runs)
+        running = running or await _launch(world, record, snapshot.guest, runs=runs)
         await _load(world, record, running, snapshot)
-    await _enter(world, record, running, runs=runs)
+    elif running is None:
+        await _launch(world, record, record.need_definition(), runs=runs)
+    await _enter(world, record, record.need_running(), runs=runs)
+
+
+async def _launch_with_memory(world: World, record: Record, snapshot: DomainSnapshot, *, runs: bool) -> Running:
+    assert snapshot.guest is not None and snapshot.memory_file is not None
+    fd, _ = await asyncio.to_thread(savefile.open_saved, Path(snapshot.memory_file))
+    try:
+        return await _launch(world, record, _with_images_of(record, snapshot.guest), runs=runs, incoming=fd)
+    finally:
+        os.close(fd)
 
 
 def _with_images_of(record: Record, guest: Guest) -> Guest:
@@ -217,11 +272,12 @@ async def _launch(world: World, record: Record, guest: Guest, *, runs: bool, inc
 
 
 async def _load(world: World, record: Record, running: Running, snapshot: DomainSnapshot) -> None:
+    """Memory from inside the images; what an earlier engine began is waited for, and done again if that failed."""
+    disks = [find_disk(running.guest, name) for name in inside(snapshot)]
     try:
-        await run_job(
-            world, running, "load", snapshot.name or "", [find_disk(running.guest, n) for n in inside(snapshot)]
-        )
-    except BaseException:
+        if not await job_done(running):
+            await run_job(world, running, "load", snapshot.name or "", disks)
+    except Exception:
         running.ending = "failed"
         await ending.kill(record, graceful=False)
         raise

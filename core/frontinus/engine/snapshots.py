@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from frontinus.api.errors import AlreadyExists, InvalidValue, InvalidXML, NoSuchSnapshot, WrongState
@@ -100,9 +101,14 @@ class Snapshots:
         record = self.world.guests.find(guest)
         if "running" in flags and "paused" in flags:
             raise InvalidValue("either running or paused", field="flags")
-        async with record.lock.hold("go back to a snapshot"):
+        task = asyncio.create_task(self._revert(record, snapshot, frozenset(flags)))
+        self.world.keep(task)
+        await asyncio.shield(task)  # a caller that goes away must not leave the guest off
+
+    async def _revert(self, record: Record, snapshot: str, flags: Collection[RevertFlag]) -> None:
+        async with record.lock.hold("go back to a snapshot"), self.world.jobs.run("snapshot-revert", record.uuid):
             wanted = find(record, snapshot)
-            await revert(self.world, record, wanted, frozenset(flags))
+            await revert(self.world, record, wanted, flags)
             self._tell(record, wanted, "reverted")
 
     async def delete_snapshot(self, guest: str, snapshot: str, flags: Sequence[DeleteFlag] = ()) -> None:

@@ -18,7 +18,7 @@ class Work(msgspec.Struct, kw_only=True):
     """One block job. It is written down with the run state before the hypervisor gets to know it.
 
     `top` and `base`: indexes of layers, of a commit the lowest and the highest that go, and the one that takes them; of a
-    pull the one that stays below. `made`: files that exist for it alone. `resume`: the guest was stopped for the pivot.
+    pull the one that stays below. `made`: files that exist for it alone.
     """
 
     job: str
@@ -30,7 +30,6 @@ class Work(msgspec.Struct, kw_only=True):
     base: int | None = None
     delete: bool = False
     made: list[str] = []
-    resume: bool = False
 
 
 class BackupState(msgspec.Struct, kw_only=True):

@@ -7,14 +7,14 @@ import json
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from frontinus.api.errors import StorageFailed
 from frontinus.domain.devices.source import BACKED, FORMATS
 from frontinus.linux import images
-from frontinus.ports.images import Backing, SnapshotVerb
+from frontinus.ports.images import Backing, BitmapVerb, SnapshotVerb
 from frontinus.storage import headers
 
 VERBS: dict[SnapshotVerb, str] = {"create": "-c", "apply": "-a", "delete": "-d"}
@@ -51,6 +51,15 @@ class LinuxImages:
         argv = ["info", "--force-share", "--output=json", "--", alone(path, format)]
         answer = json.loads(await asyncio.to_thread(images.run, argv, path))
         return [str(one["name"]) for one in answer.get("snapshots", [])]
+
+    async def bitmap(self, verb: BitmapVerb, path: str, format: str, name: str) -> None:
+        await asyncio.to_thread(images.run, ["bitmap", f"--{verb}", "--", alone(path, format), name], path)
+
+    async def bitmaps(self, path: str, format: str) -> Mapping[str, bool]:
+        argv = ["info", "--force-share", "--output=json", "--", alone(path, format)]
+        details = json.loads(await asyncio.to_thread(images.run, argv, path)).get("format-specific", {}).get("data", {})
+        found = {str(one["name"]): set(one.get("flags", ())) for one in details.get("bitmaps", [])}
+        return {name: flags == {"auto"} for name, flags in found.items()}
 
 
 def alone(path: str, format: str) -> str:

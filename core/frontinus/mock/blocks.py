@@ -15,6 +15,7 @@ from frontinus.ports.blocks import (
     GraphFacts,
     JobCommand,
     JobFacts,
+    Mark,
     Marks,
     Overlaid,
     Saved,
@@ -59,10 +60,11 @@ class MockBlocks:
         return _plan("job", id=job, kind="stream", alias=disk.alias, to=None, speed=bandwidth, status="concluded")
 
     def mark(self, marks: Marks) -> DevicePlan:
-        return _plan("mark", add=marks.add, remove=marks.remove)
+        joined = tuple(one.mark for one in marks.joined if one.new)
+        return _plan("mark", add=(*joined, *marks.add), remove=marks.remove)
 
-    def measure(self, disk: Disk, bitmap: str, layers: Sequence[int]) -> tuple[DevicePlan, str]:
-        return _plan("mark", add=((_top(disk), f"measure-{bitmap}"),), remove=()), f"measure-{bitmap}"
+    def measure(self, disk: Disk, name: str, since: Sequence[Mark]) -> tuple[DevicePlan, str]:
+        return _plan("mark", add=((_top(disk), f"measure-{name}"),), remove=()), f"measure-{name}"
 
     def backup(self, disks: Sequence[Saved], marks: Marks, service: Service | None) -> DevicePlan:
         status = "running" if service is not None else "concluded"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from frontinus.api.errors import StorageFailed
-from frontinus.ports.images import Backing, SnapshotVerb
+from frontinus.ports.images import Backing, BitmapVerb, SnapshotVerb
 
 SIZE = 2**33
 
@@ -20,6 +20,7 @@ class MemoryImage:
     size: int
     backing: Backing | None = None
     snapshots: list[str] = field(default_factory=list)
+    bitmaps: set[str] = field(default_factory=set)
 
 
 class MemoryImages:
@@ -66,3 +67,13 @@ class MemoryImages:
 
     async def snapshots(self, path: str, format: str) -> Sequence[str]:
         return list(self._image(path, format).snapshots)
+
+    async def bitmap(self, verb: BitmapVerb, path: str, format: str, name: str) -> None:
+        names = self._image(path, format).bitmaps
+        if verb == "add":
+            names.add(name)
+        else:
+            names.discard(name)
+
+    async def bitmaps(self, path: str, format: str) -> Mapping[str, bool]:
+        return dict.fromkeys(self._image(path, format).bitmaps, True)

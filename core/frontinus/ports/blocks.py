@@ -44,6 +44,10 @@ class BitmapFacts:
     sound: bool = True
 
 
+Mark = tuple[int, str]
+"""A bitmap: the index of its layer, its name."""
+
+
 @dataclass(frozen=True)
 class CopyOptions:
     """How a disk is mirrored. Bytes a second, bytes, bytes; 0: the hypervisor's choice."""
@@ -57,13 +61,13 @@ class CopyOptions:
 
 @dataclass(frozen=True)
 class Saved:
-    """One disk of a backup. `layer`: what is written or kept; `since`: layers (by index) whose `bitmap` says what changed."""
+    """One disk of a backup. `layer`: what is written or kept; `since`: bitmaps that say what changed, unless all is saved."""
 
     job: str
     disk: Disk
     layer: BackingStore
-    bitmap: str | None = None
-    since: tuple[int, ...] = ()
+    incremental: bool = False
+    since: tuple[Mark, ...] = ()
     export: str = ""
     export_bitmap: str = ""
 
@@ -84,11 +88,26 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Marks:
-    """Bitmaps that come and go at one moment, by name, on layers by index."""
+class Joined:
+    """A bitmap that gets what others have recorded too. `new`: it is made for that, and records from then on or not."""
 
-    add: tuple[tuple[int, str], ...] = ()
-    remove: tuple[tuple[int, str], ...] = ()
+    mark: Mark
+    sources: tuple[Mark, ...]
+    new: bool = False
+    recording: bool = True
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Bitmaps that come and go at one moment: first some are joined, then some record again, then others go and come."""
+
+    add: tuple[Mark, ...] = ()
+    remove: tuple[Mark, ...] = ()
+    joined: tuple[Joined, ...] = ()
+    enable: tuple[Mark, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.add or self.remove or self.joined or self.enable)
 
 
 class BlockPlanner(Protocol):
@@ -110,8 +129,8 @@ class BlockPlanner(Protocol):
         ...
 
     def mark(self, marks: Marks) -> DevicePlan: ...
-    def measure(self, disk: Disk, bitmap: str, layers: Sequence[int]) -> tuple[DevicePlan, str]:
-        """Join what a bitmap recorded on several layers in one of its own on the top layer; its name too."""
+    def measure(self, disk: Disk, name: str, since: Sequence[Mark]) -> tuple[DevicePlan, str]:
+        """Join what bitmaps recorded in one of its own on the top layer; its name too."""
 
     def backup(self, disks: Sequence[Saved], marks: Marks, service: Service | None) -> DevicePlan:
         """Start the jobs of a backup, with bitmaps for a checkpoint, at one moment; with a service the exports too."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 SnapshotVerb = Literal["create", "apply", "delete"]
+BitmapVerb = Literal["add", "remove"]
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,9 @@ class Images(Protocol):
 
     async def snapshots(self, path: str, format: str) -> Sequence[str]:
         """Names of the snapshots inside an image."""
+
+    async def bitmap(self, verb: BitmapVerb, path: str, format: str, name: str) -> None:
+        """A bitmap in an image that records what is written from now on: made, removed."""
+
+    async def bitmaps(self, path: str, format: str) -> Mapping[str, bool]:
+        """The bitmaps in an image by name, and whether they are sound and record what is written."""

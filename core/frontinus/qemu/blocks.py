@@ -12,7 +12,7 @@ from frontinus.domain.devices.image import Image
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import DevicePlan, Label, Listener, Resource, Step
-from frontinus.ports.blocks import CopyOptions, Marks, Overlaid, Saved, Service, StateVerb
+from frontinus.ports.blocks import CopyOptions, Mark, Marks, Overlaid, Saved, Service, StateVerb
 from frontinus.qemu import hotplug
 from frontinus.qemu.argv import disks as disk_family
 from frontinus.qemu.argv.blockdev import Access, below, emit_image, format_node, storage_node
@@ -164,11 +164,11 @@ class QemuBlocks:
         self._need("block-dirty-bitmap-add", "block-dirty-bitmap-remove")
         return DevicePlan("", (), (Step("transaction", {"actions": _mark_actions(marks)}),))
 
-    def measure(self, disk: Disk, bitmap: str, layers: Sequence[int]) -> tuple[DevicePlan, str]:
+    def measure(self, disk: Disk, name: str, since: Sequence[Mark]) -> tuple[DevicePlan, str]:
         self._need("block-dirty-bitmap-merge")
-        name = f"{STEM}measure-{bitmap}"
-        actions = _merged(top_node(disk), name, bitmap, layers)
-        return DevicePlan("", (), (Step("transaction", {"actions": actions}),)), name
+        own = f"{STEM}measure-{name}"
+        actions = _merged(top_node(disk), own, since)
+        return DevicePlan("", (), (Step("transaction", {"actions": actions}),)), own
 
     # --- backups
 
@@ -181,8 +181,8 @@ class QemuBlocks:
             image = one.layer.image()
             assert image is not None
             steps += self._open(ctx, image, below(Access()), top_node(one.disk) if service else None)
-            if one.bitmap is not None:
-                actions += _merged(top_node(one.disk), one.mark, one.bitmap, one.since)
+            if one.incremental:
+                actions += _merged(top_node(one.disk), one.mark, one.since)
             actions.append(self._backup_action(one, pull=service is not None))
         served = self._serve(ctx, service) if service is not None else ()
         exports = [_export(one) for one in disks] if service is not None else []
@@ -194,7 +194,7 @@ class QemuBlocks:
         arguments: dict[str, object] = {"device": top_node(one.disk), "job-id": one.job, "target": target, **KEEP}
         if pull:
             return _action("blockdev-backup", **arguments, sync="none")
-        if one.bitmap is not None:
+        if one.incremental:
             return _action("blockdev-backup", **arguments, sync="incremental", bitmap=one.mark)
         return _action("blockdev-backup", **arguments, sync="full")
 
@@ -230,7 +230,7 @@ class QemuBlocks:
 
     def end_backup(self, disks: Sequence[Saved]) -> Sequence[DevicePlan]:
         removals = [Step("block-dirty-bitmap-remove", {"node": top_node(one.disk), "name": one.mark})
-                    for one in disks if one.bitmap is not None]  # fmt: skip
+                    for one in disks if one.incremental]  # fmt: skip
         closing = [plan for one in disks for plan in self.close([one.layer])]
         return [*(DevicePlan("backup", (), (step,)) for step in removals), *closing]
 
@@ -264,30 +264,40 @@ def _action(kind: str, **data: object) -> Action:
     return {"type": kind, "data": data}
 
 
-def _add_bitmap(node: str, name: str) -> Action:
-    return _action("block-dirty-bitmap-add", node=node, name=name, persistent=True)
+def _add_bitmap(node: str, name: str, *, recording: bool = True) -> Action:
+    return _action("block-dirty-bitmap-add", node=node, name=name, persistent=True,
+                   **({} if recording else {"disabled": True}))  # fmt: skip
 
 
 def _mark_actions(marks: Marks) -> list[Action]:
+    actions: list[Action] = []
+    for one in marks.joined:
+        node, name = node_of(one.mark[0]), one.mark[1]
+        actions += [_add_bitmap(node, name, recording=one.recording)] if one.new else []
+        actions.append(_join(node, name, one.sources))
     return [
+        *actions,
+        *(_action("block-dirty-bitmap-enable", node=node_of(index), name=name) for index, name in marks.enable),
         *(_action("block-dirty-bitmap-remove", node=node_of(index), name=name) for index, name in marks.remove),
         *(_add_bitmap(node_of(index), name) for index, name in marks.add),
     ]
 
 
-def _merged(node: str, name: str, bitmap: str, layers: Sequence[int]) -> list[Action]:
+def _join(node: str, name: str, sources: Sequence[Mark]) -> Action:
+    known = [{"node": node_of(index), "name": bitmap} for index, bitmap in sources]
+    return _action("block-dirty-bitmap-merge", node=node, target=name, bitmaps=known)
+
+
+def _merged(node: str, name: str, sources: Sequence[Mark]) -> list[Action]:
     """A bitmap that does not record and is not kept, of all that others have recorded."""
-    sources = [{"node": node_of(index), "name": bitmap} for index in layers]
-    return [
-        _action("block-dirty-bitmap-add", node=node, name=name, persistent=False, disabled=True),
-        _action("block-dirty-bitmap-merge", node=node, target=name, bitmaps=sources),
-    ]
+    made = _action("block-dirty-bitmap-add", node=node, name=name, persistent=False, disabled=True)
+    return [made, _join(node, name, sources)]
 
 
 def _export(one: Saved) -> Step:
     arguments = {
         "type": "nbd", "id": one.job, "node-name": node_of(one.layer), "name": one.export, "writable": False,
-        "bitmaps": [one.mark] if one.bitmap is not None else None,
+        "bitmaps": [one.mark] if one.incremental else None,
     }  # fmt: skip
     return replace(_step("block-export-add", arguments), undo=("block-export-del", {"id": one.job, "mode": "hard"}))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from frontinus.api.errors import InvalidXML
 from frontinus.domain.devices.disk import BackingStore, Disk
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.chain import Chain, overlay
+from frontinus.domain.snapshots.checkpoint import RECORDING
 from frontinus.domain.snapshots.snapshot import DomainSnapshot, SnapshotDisk, align, find_disk
 
 
@@ -70,7 +72,8 @@ def layer_of(mine: SnapshotDisk, index: int) -> BackingStore:
                    metadata_cache=mine.metadata_cache)  # fmt: skip
 
 
-def overlaid(snapshot: DomainSnapshot, guest: Guest, first_index: int, bitmaps: dict[str, list[str]]) -> list[Overlaid]:
+def overlaid(snapshot: DomainSnapshot, guest: Guest, first_index: int,
+             bitmaps: Callable[[str], Sequence[str]]) -> list[Overlaid]:  # fmt: skip
     """Each disk with an external snapshot, before and after; new layers are numbered from `first_index` on."""
     found: list[Overlaid] = []
     for mine in snapshot.disks:
@@ -79,5 +82,5 @@ def overlaid(snapshot: DomainSnapshot, guest: Guest, first_index: int, bitmaps: 
         disk = find_disk(guest, mine.name)
         layer = layer_of(mine, first_index + len(found))
         new = Chain.of(disk).with_top(layer).on(disk)
-        found.append(Overlaid(disk, new, tuple(bitmaps.get(mine.name, ()))))
+        found.append(Overlaid(disk, new, tuple(bitmaps(mine.name)) if mine.format in RECORDING else ()))
     return found
