@@ -144,7 +144,8 @@ def test_a_full_controller_brings_the_next() -> None:
 
 def test_a_named_controller_gives_its_next_port() -> None:
     on_third = "<address type='virtio-serial' controller='3' bus='0'/>"
-    assert channel_ports(CHANNEL.format(1, on_third) * 2 + CHANNEL.format(2, "")) == [(3, 1), (3, 2), (0, 1)]
+    third = CHANNEL.format(1, on_third) + CHANNEL.format(3, on_third)
+    assert channel_ports(third + CHANNEL.format(2, "")) == [(3, 1), (3, 2), (0, 1)]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.cpu import Cpu
+from frontinus.domain.cpu import Cpu, Topology
 from frontinus.domain.cpu_models import named_models
 from frontinus.domain.cpu_names import qemu_feature
 from frontinus.domain.guest import Guest
@@ -26,10 +26,16 @@ def check_cpu(guest: Guest, caps: Capabilities) -> Iterator[str]:
     yield from _features(cpu, caps)
     yield from _cache(cpu)
     yield from _addresses(cpu)
-    topology = cpu.topology
-    if topology is not None and (topology.clusters or 1) != 1:
+    if cpu.topology is not None:
+        yield from _topology(cpu.topology, guest.vcpus or 1, caps)
+
+
+def _topology(topology: Topology, vcpus: int, caps: Capabilities) -> Iterator[str]:
+    if topology.total != vcpus:
+        yield Lacking(f"<topology>: {topology.total} CPUs, but <vcpu> says {vcpus}")
+    if (topology.clusters or 1) != 1:
         yield "<topology clusters>: machines of x86 have none"
-    if topology is not None and (topology.dies or 1) != 1 and not caps.has_option("smp-opts", "dies"):
+    if (topology.dies or 1) != 1 and not caps.has_option("smp-opts", "dies"):
         yield Lacking("<topology dies>: this QEMU knows no dies")
 
 

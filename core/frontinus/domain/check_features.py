@@ -141,6 +141,8 @@ def check_events(guest: Guest, caps: Capabilities) -> Iterator[str]:
             yield f"<{name}>: rename-restart is not supported"
     if guest.on_reboot == "preserve":
         yield "<on_reboot>: preserve is not supported"
+    if guest.on_poweroff == "restart" and guest.on_reboot == "destroy":
+        yield "<on_poweroff>: restart cannot be told from a reboot, which <on_reboot> makes the end"
     chip = "ICH9-LPC" if guest.is_q35 else "PIIX4_PM"
     power = guest.power
     for state, wish in (("s3", power and power.suspend_to_mem), ("s4", power and power.suspend_to_disk)):

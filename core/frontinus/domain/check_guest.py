@@ -21,6 +21,12 @@ from frontinus.xml import Model
 
 ARCHITECTURES = ("x86_64", "i686")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+VALUES = {
+    "unsigned": (re.compile(r"\d{1,20}"), "no number from zero on"),
+    "signed": (re.compile(r"[+-]?\d{1,19}"), "no number"),
+    "bool": (re.compile(r"true|false"), "neither true nor false"),
+}
+"""What the value of an overridden property looks like, by its type; a string may be anything."""
 SINGLE = frozenset({
     "emulatorpin", "emulatorsched", "iommu", "memballoon", "nvram", "redirfilter", "resource", "vsock", "pstore",
 })  # fmt: skip
@@ -77,13 +83,8 @@ def check_start(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[s
         yield Lacking("<domain type='qemu'>: this QEMU cannot emulate a processor")
     if guest.arch not in ARCHITECTURES:
         yield f"<os><type arch='{guest.arch}'>: only x86_64 and i686 are supported"
-    if guest.key_wrap:
-        yield "<keywrap>: only processors of s390 wrap keys"
     if guest.cpu_tune and (guest.cpu_tune.caches or guest.cpu_tune.memory) and guest.type != "kvm":
         yield "<cachetune> and <memorytune>: only for KVM guests"
-    topology = guest.cpu.topology if guest.cpu else None
-    if topology is not None and topology.total != (guest.vcpus or 1):
-        yield f"<topology>: {topology.total} CPUs, but <vcpu> says {guest.vcpus or 1}"
     if guest.launch_security and guest.launch_security.type in ("sev", "sev-snp") and caps.sev is None:
         yield f"<launchSecurity type='{guest.launch_security.type}'>: QEMU finds no processor here that can"
     kind = SECURITY_OBJECTS.get(guest.launch_security.type) if guest.launch_security else "object"
@@ -104,9 +105,13 @@ def _own_emulator(guest: Guest, caps: Capabilities) -> bool:
 
 
 def _security(guest: Guest, caps: Capabilities) -> Iterator[str]:
+    if guest.key_wrap:
+        yield "<keywrap>: only processors of s390 wrap keys"
     security = guest.launch_security
     if security is None:
         return
+    if security.type == "s390-pv":
+        yield "<launchSecurity type='s390-pv'>: only processors of s390 have it"
     if security.type in ("sev", "sev-snp") and security.policy is None:
         yield "<launchSecurity>: <policy> is missing"
     if security.kernel_hashes is not None and not caps.has_schema(KERNEL_HASHES):
@@ -166,3 +171,8 @@ def _passthrough(guest: Guest) -> Iterator[str]:
     for variable in guest.commandline.environment if guest.commandline else ():
         if not VARIABLE.fullmatch(variable.name):
             yield f"<qemu:env name='{variable.name}'>: not a name of letters, digits and underscores"
+    for device in guest.override.devices if guest.override else ():
+        for one in device.properties:
+            pattern, lack = VALUES.get(one.type, (None, ""))
+            if pattern is not None and not pattern.fullmatch(one.value or ""):
+                yield f"<qemu:property name='{one.name}'>: '{one.value or ''}' is {lack}"

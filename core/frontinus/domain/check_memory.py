@@ -125,6 +125,8 @@ def _links(cells: list[Cell], links: Interconnects) -> Iterator[str]:
         if key in seen:
             yield f"{what}: said twice"
         seen.add(key)
+        if not link.value:
+            yield f"{what}: the value is zero"
         if max(link.initiator, link.target) >= len(cells):
             yield f"{what}: there is no such cell"
             continue

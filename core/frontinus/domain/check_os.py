@@ -12,6 +12,8 @@ from frontinus.domain.reasons import Lacking
 from frontinus.domain.sysinfo import Sysinfo
 
 RESERVED_BLOBS = ("opt/ovmf/", "opt/org.qemu/")
+ONE_TABLE = ("slic", "msdm")
+"""ACPI tables of which a machine has one."""
 BIOS_DATE = re.compile(r"(0?[1-9]|1[0-2])/(0?[1-9]|[12]\d|3[01])/(\d\d|\d{4})")
 
 
@@ -32,6 +34,9 @@ def check_os(guest: Guest, caps: Capabilities) -> Iterator[str]:
         yield "<os>: <initrd> and <cmdline> need <kernel>"
     if os.shim and not caps.has_option("machine", "shim"):
         yield Lacking("<shim>: this QEMU takes none")
+    kinds = [table.type for table in os.acpi_tables]
+    for kind in sorted({kind for kind in kinds if kind in ONE_TABLE and kinds.count(kind) > 1}):
+        yield f"<table type='{kind}'>: there is more than one"
     if os.dtb:
         yield "<dtb>: a machine of x86 has no device tree"
 

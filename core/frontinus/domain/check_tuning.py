@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.guest import Guest
 from frontinus.domain.reasons import Lacking
-from frontinus.domain.tuning import CpuTune, IothreadSched, VcpuSched
+from frontinus.domain.tuning import CpuTune, EmulatorSched, IothreadSched, VcpuSched
 
 REAL_TIME = ("fifo", "rr")
 PRIORITIES = range(100)
@@ -101,8 +101,13 @@ def check_tuning(guest: Guest) -> Iterator[str]:
         return
     yield from _bandwidth(tune)
     yield from _pins(guest, tune)
+    beyond = {number for sched in tune.vcpu_scheds for number in sched.vcpus} - set(range(guest.vcpus or 1))
+    for number in sorted(beyond):
+        yield f"<vcpusched>: there is no vCPU {number}"
     yield from _schedulers(tune.vcpu_scheds, "vcpus")
     yield from _schedulers(tune.iothread_scheds, "iothreads")
+    if tune.emulator_sched is not None:
+        yield from _priority(tune.emulator_sched)
     yield from _caches(tune)
     yield from _memory(tune)
     for cached in tune.caches:
@@ -134,8 +139,10 @@ def _pins(guest: Guest, tune: CpuTune) -> Iterator[str]:
     scheduled = {number for sched in tune.iothread_scheds for number in sched.iothreads}
     for number in sorted(scheduled - there):
         yield f"<iothreadsched>: there is no I/O thread {number}"
-    if not all([pin.cpus for pin in tune.vcpu_pins] + [pin.cpus for pin in tune.iothread_pins]):
-        yield "<cputune>: a cpuset names no CPU"
+    sets = [pin.cpus for pin in tune.vcpu_pins] + [pin.cpus for pin in tune.iothread_pins]
+    sets += [entry.vcpus for entry in tune.caches] + [entry.vcpus for entry in tune.memory]
+    if not all(sets) or (tune.emulator_pin is not None and not tune.emulator_pin.cpus):
+        yield "<cputune>: a set names no CPU"
 
 
 def _schedulers(scheds: Sequence[VcpuSched] | Sequence[IothreadSched], field: str) -> Iterator[str]:
@@ -143,10 +150,14 @@ def _schedulers(scheds: Sequence[VcpuSched] | Sequence[IothreadSched], field: st
     if len(set(numbers)) != len(numbers):
         yield f"<{scheds[0].tag} {field}>: one of them is in two elements"
     for sched in scheds:
-        if sched.scheduler in REAL_TIME and sched.priority is None:
-            yield f"<{sched.tag} scheduler='{sched.scheduler}'>: priority is missing"
-        elif sched.scheduler in REAL_TIME and sched.priority not in PRIORITIES:
-            yield f"<{sched.tag} priority='{sched.priority}'>: not from {PRIORITIES[0]} to {PRIORITIES[-1]}"
+        yield from _priority(sched)
+
+
+def _priority(sched: VcpuSched | IothreadSched | EmulatorSched) -> Iterator[str]:
+    if sched.scheduler in REAL_TIME and sched.priority is None:
+        yield f"<{sched.tag} scheduler='{sched.scheduler}'>: priority is missing"
+    elif sched.scheduler in REAL_TIME and sched.priority not in PRIORITIES:
+        yield f"<{sched.tag} priority='{sched.priority}'>: not from {PRIORITIES[0]} to {PRIORITIES[-1]}"
 
 
 def _caches(tune: CpuTune) -> Iterator[str]:
@@ -158,6 +169,8 @@ def _caches(tune: CpuTune) -> Iterator[str]:
         for level, number, _ in keys:
             if (level, number, "both") in keys and sum(1 for key in keys if key[:2] == (level, number)) > 1:
                 yield f"<cachetune>: cache {number} of level {level} is shared as a whole and in parts"
+        if any(not share.size for share in entry.caches):
+            yield "<cachetune>: a share of a cache is missing its size, or has none"
         monitors = [monitor.vcpus for monitor in entry.monitors]
         for vcpus in monitors:
             if not set(vcpus) <= set(entry.vcpus):

@@ -80,7 +80,7 @@ def assign_usb(guest: Guest) -> None:
         raise InvalidXML("the guest has USB devices, but no USB", element=(users or guest.devices.hubs)[0].tag)
     _add_hubs(guest, len(users), sum(ports_of(c) for c in controllers))
     buses = _Buses({c.index or 0: Tree(ports_of(c)) for c in reversed(controllers)})
-    hubs = guest.devices.hubs
+    hubs = [hub for hub in guest.devices.hubs if hub.address is None or isinstance(hub.address, UsbAddress)]
     for hub in hubs:
         if _path(hub):
             buses.add_hub(hub)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device, IsaAddress, PciAddress, UsbAddress
 from frontinus.domain.devices.chardev import CharEnd, CharSource
+from frontinus.domain.devices.netparts import family
 from frontinus.domain.devices.rules import placed
 from frontinus.domain.reasons import Lacking
 from frontinus.xml import xml
@@ -204,8 +205,11 @@ class Channel(Character, tag="channel"):
         if self.target == "guestfwd":
             if self.address_to is None or self.port_to is None:
                 yield "<channel>: a guestfwd target needs an address and a port"
-            elif ":" in self.address_to:
+            elif family(self.address_to) != "ipv4":
                 yield "<channel>: a guestfwd target has an IPv4 address"
+        same = [other for other in guest.devices.channels if other.target == "virtio" and other.name == self.name]
+        if self.target == "virtio" and self.name and same[0] is not self:
+            yield f"<channel>: name '{self.name}' is used twice"
         if self.type in ("spicevmc", "qemu-vdagent") and self.target == "virtio" and self.name != VDAGENT:
             yield f"<channel type='{self.type}'>: the name is '{VDAGENT}', not '{self.name}'"
 

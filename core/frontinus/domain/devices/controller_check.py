@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from frontinus.domain.devices.base import PciAddress
 from frontinus.domain.devices.disk_check import has_iothread
 from frontinus.domain.devices.queues import check_threads
+from frontinus.domain.devices.rules import placed
 from frontinus.domain.reasons import Lacking
 
 if TYPE_CHECKING:
@@ -94,6 +95,10 @@ def check_controller(controller: Controller, guest: Guest, caps: Capabilities) -
     yield from _options(controller, guest, caps)
     if kind == "virtio-serial" and (controller.ports or 0) > SERIAL_PORTS:
         yield f"it has at most {SERIAL_PORTS} ports"
+    if kind == "fdc" and controller.index:
+        yield "this machine has only one floppy controller"
+    if kind == "ccid":
+        yield from placed("<controller type='ccid'>", controller.address, "usb")
     if kind == "ide":
         yield from _ide(controller, guest)
     elif kind == "scsi":

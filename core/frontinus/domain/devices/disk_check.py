@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 Reasons = Iterator[str]
 MAX_LAYERS = 200
+MOST_REQUESTS = 1024
+"""Of a virtio queue: QEMU's VIRTQUEUE_MAX_SIZE."""
+GEOMETRY = (("cylinders", "cyls", 65535), ("heads", "heads", 255), ("sectors", "secs", 255))
+"""Numbers of a drive's geometry: field, attribute, the highest that QEMU takes."""
 SMALLEST_BLOCK, LARGEST_BLOCK = 512, 2**21
 DRIVES = frozenset({"ide", "fdc", "scsi", "sata"})
 """Buses whose devices have a drive address."""
@@ -56,6 +60,7 @@ def check_disk(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
     yield from _sources(disk, caps)
     yield from _device(disk)
     yield from _bus(disk, guest)
+    yield from _geometry(disk)
     yield from _address(disk, guest)
     yield from _virtio(disk, guest, caps)
     yield from _access(disk, caps)
@@ -170,12 +175,8 @@ def _bus(disk: Disk, guest: Guest) -> Reasons:
         yield f"<target>: bus '{bus}' is not of this hypervisor"
     if disk.readonly and disk.device == "disk" and bus in ("ide", "sata"):
         yield f"<readonly>: disks on bus '{bus}' cannot be read-only"
-    if disk.removable is not None and bus != "usb":
-        yield "<target>: 'removable' is only for bus 'usb'"
-    if disk.cylinders and bus in ("usb", "sd"):
-        yield f"<geometry> cannot be set on bus '{bus}'"
-    if disk.translation and bus != "ide":
-        yield f"<geometry>: a translation cannot be set on bus '{bus}'"
+    if disk.removable is not None and bus != "usb" and (bus, disk.device) != ("scsi", "disk"):
+        yield "<target>: 'removable' is only for bus 'usb', and for disks on bus 'scsi'"
     if disk.rotation_rate and (bus not in ("scsi", "ide", "sata") or disk.device != "disk"):
         yield "<target>: 'rotation_rate' is only for disks on bus scsi, ide or sata"
     if disk.wwn and bus not in ("ide", "scsi"):
@@ -186,6 +187,16 @@ def _bus(disk: Disk, guest: Guest) -> Reasons:
         yield "<serial> cannot be set on bus 'sd'"
     if bus == "usb" and any(c.type == "usb" and c.model == "none" for c in guest.devices.controllers):
         yield "<target>: bus 'usb' is disabled for this guest"
+
+
+def _geometry(disk: Disk) -> Reasons:
+    if disk.cylinders and disk.bus in ("usb", "sd"):
+        yield f"<geometry> cannot be set on bus '{disk.bus}'"
+    if disk.translation and disk.bus != "ide":
+        yield f"<geometry>: a translation cannot be set on bus '{disk.bus}'"
+    for name, word, most in GEOMETRY:
+        if (getattr(disk, name) or 0) > most:
+            yield f"<geometry>: '{word}' is at most {most}"
 
 
 def _address(disk: Disk, guest: Guest) -> Reasons:
@@ -241,6 +252,9 @@ def _virtio(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
     for name, prop in VIRTIO_PROPERTIES.items():
         if getattr(disk, name) is not None and probed and not caps.has_property("virtio-blk-pci", prop):
             yield Lacking(f"<driver>: '{name.removeprefix('driver_')}' is not supported by this QEMU")
+    size = disk.queue_size
+    if size is not None and (size > MOST_REQUESTS or size < 2 or size & (size - 1)):
+        yield f"<driver>: 'queue_size' is a power of two up to {MOST_REQUESTS}"
     if disk.iothread and not has_iothread(guest, disk.iothread):
         yield f"<driver>: there is no iothread {disk.iothread}"
     if disk.iothread and disk.threads:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 """A word that says what leaving the attribute out says."""
+LONGEST_TAG = {False: 31, True: 36}
+"""Bytes of the name by which the guest mounts a folder: of 9p, and of virtiofs."""
 DRIVERS = ("path", "handle", "loop", "nbd", "ploop", "virtiofs", "mtp")
 
 
@@ -106,6 +108,8 @@ class Filesystem(Device, VirtioOptions, tag="filesystem"):
             yield "<filesystem>: <source> needs a directory or a socket"
         if not self.target:
             yield "<filesystem>: <target> is missing"
+        elif len(self.target.encode()) > LONGEST_TAG[self.is_virtiofs]:
+            yield f"<filesystem>: the target has more than {LONGEST_TAG[self.is_virtiofs]} bytes"
         if self.driver not in (None, "path", "virtiofs"):
             yield Lacking(f"<filesystem>: driver '{self.driver}' is not supported by this QEMU")
         yield from placed("<filesystem>", self.address, "pci", "virtio-mmio")

@@ -150,9 +150,12 @@ class Graphics(Device, tag="graphics"):
             self.listens[0] = first = Listen(type="none")
         if first.type not in ("address", "network"):
             self.listen = None
-        elif self.listen is None:  # else it was checked to be the same
+        elif self.listen is None:  # else it is checked to be the same
             self.listen = first.address
-        self.socket = first.socket if first.type == "socket" and self.type == "vnc" else None
+        if first.type != "socket" or self.type != "vnc":
+            self.socket = None
+        elif self.socket is None:  # else it is checked to be the same
+            self.socket = first.socket
 
     def _complete_ports(self) -> None:
         if self.main_listen.type not in ("address", "network"):
@@ -209,6 +212,8 @@ class Graphics(Device, tag="graphics"):
         first = self.main_listen
         if first.type == "address" and self.listen and first.address and self.listen != first.address:
             yield f"<graphics>: listen '{self.listen}' is not the address '{first.address}' of the first <listen>"
+        if first.type == "socket" and self.socket and first.socket and self.socket != first.socket:
+            yield f"<graphics>: socket '{self.socket}' is not the socket '{first.socket}' of the first <listen>"
         if self.type == "vnc" and self.port is not None and 0 < self.port < FIRST_PORT:
             yield f"<graphics type='vnc'>: the port is at least {FIRST_PORT}, not {self.port}"
 

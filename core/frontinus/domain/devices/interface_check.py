@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import no_virtio_options
-from frontinus.domain.devices.interface import REFUSED, SOURCES, TAPS, Interface, is_model_name
+from frontinus.domain.devices.interface import REFUSED, SOURCES, TAPS, Interface, PortForward, is_model_name
+from frontinus.domain.devices.netparts import family
 from frontinus.domain.devices.rules import placed
 from frontinus.domain.reasons import Lacking
 
@@ -36,6 +37,8 @@ LONGEST_NAME = 15
 """Of a network device of Linux."""
 MOST_QUEUES = 256
 """Of a tap device of Linux."""
+QUEUE_SIZES = range(256, 1025)
+"""Requests in a queue of a virtio card: QEMU's limits."""
 PROPERTIES = (
     ("rss", "rss"), ("rss_hash_report", "hash"), ("rx_queue_size", "rx_queue_size"), ("tx_queue_size", "tx_queue_size"),
     ("mtu", "host_mtu"),
@@ -95,11 +98,7 @@ def _parts(card: Interface) -> Iterator[str]:
         yield f"<port isolated='yes'/> is not for a virtualport of type '{card.virtual_port.type}'"
     if card.filter and card.virtual_port and card.virtual_port.type:
         yield f"<filterref> is not for a virtualport of type '{card.virtual_port.type}'"
-    for direction, rate in (("inbound", card.inbound), ("outbound", card.outbound)):
-        if rate:
-            yield from rate.check(direction)
-    if card.type == "hostdev" and (card.inbound or card.outbound):
-        yield "<bandwidth> is not for <interface type='hostdev'>"
+    yield from _bandwidth(card)
     for part in (card.vlan, card.virtual_port, *card.ips):
         if part:
             yield from part.check()
@@ -107,6 +106,17 @@ def _parts(card: Interface) -> Iterator[str]:
         yield f"<mac>: {card.mac} is a multicast address"
     if card.routes:
         yield "<route>: routes inside the guest are not ours to set"
+
+
+def _bandwidth(card: Interface) -> Iterator[str]:
+    for direction, rate in (("inbound", card.inbound), ("outbound", card.outbound)):
+        if rate is None:
+            continue
+        yield from rate.check(direction)
+        if rate.floor is not None and card.type != "network":
+            yield f"<bandwidth>: 'floor' is for <interface type='network'>, not '{card.type}'"
+        if card.type == "hostdev":
+            yield "<bandwidth> is not for <interface type='hostdev'>"
 
 
 def _card(card: Interface, guest: Guest, caps: Capabilities) -> Iterator[str]:
@@ -135,8 +145,8 @@ def _virtio(card: Interface, caps: Capabilities) -> Iterator[str]:
             yield Lacking(f"<interface>: this QEMU's virtio card has no {name}")
     for field in ("rx_queue_size", "tx_queue_size"):
         size = getattr(card, field)
-        if size and size & (size - 1):
-            yield f"<driver {field}='{size}'>: not a power of two"
+        if size and (size not in QUEUE_SIZES or size & (size - 1)):
+            yield f"<driver {field}='{size}'>: not a power of two from {QUEUE_SIZES[0]} to {QUEUE_SIZES[-1]}"
 
 
 def _teaming(card: Interface, caps: Capabilities) -> Iterator[str]:
@@ -169,3 +179,15 @@ def _user(card: Interface, caps: Capabilities) -> Iterator[str]:
         yield Lacking("<backend type='passt'>: this QEMU has no stream network backend")
     if card.backend != "passt" and (card.port_forwards or card.backend_log):
         yield "<portForward> and <backend logFile=> are for <backend type='passt'>"
+    for forward in card.port_forwards:
+        yield from _forward(forward)
+
+
+def _forward(forward: PortForward) -> Iterator[str]:
+    if forward.address is not None and family(forward.address) is None:
+        yield f"<portForward address='{forward.address}'>: no IP address"
+    for ports in forward.ranges:
+        if ports.start is None:
+            yield "<range>: its start is missing"
+        elif ports.end is not None and ports.end < ports.start:
+            yield f"<range start='{ports.start}' end='{ports.end}'>: ends before its start"

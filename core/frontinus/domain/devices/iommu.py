@@ -22,6 +22,10 @@ INTEL = {
 """Fields of Intel's model, and QEMU's names for them."""
 
 
+WIDTHS = (39, 48)
+"""Bits of an address that Intel's model can have."""
+
+
 class Iommu(Device, tag="iommu"):
     """An <iommu> element. `aw_bits`: width of addresses."""
 
@@ -50,6 +54,8 @@ class Iommu(Device, tag="iommu"):
         for field, name in INTEL.items():
             if getattr(self, field) is not None and lacks(caps, "intel-iommu", name):
                 yield Lacking(f"<iommu>: '{field}' is not supported by this QEMU")
+        if self.aw_bits not in (None, 0, *WIDTHS):
+            yield f"<iommu>: 'aw_bits' is {' or '.join(map(str, WIDTHS))}"
         ioapic = guest.features.ioapic.driver if guest.features and guest.features.ioapic else None
         if self.intremap and ioapic != "qemu":
             yield "<iommu>: interrupt remapping needs <ioapic driver='qemu'/>"

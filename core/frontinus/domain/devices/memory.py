@@ -150,6 +150,8 @@ class MemoryDevice(Device, tag="memory"):
             return
         if requested > self.size:
             yield f"{name}: <requested> is not more than <size>"
+        if self.size % block:
+            yield f"{name}: <size> is a multiple of <block>"
         if requested % block:
             yield f"{name}: <requested> is a multiple of <block>"
         if (self.base or 0) % block:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
     from frontinus.domain.guest import Guest
 
+MOST_INDEX = 16383
+"""Of ACPI's indexes of devices: QEMU's ONBOARD_INDEX_MAX."""
 VIRTIO_MODELS = ("virtio", "virtio-transitional", "virtio-non-transitional")
 
 
@@ -37,6 +39,8 @@ def acpi_index(device: Device, caps: Capabilities) -> Iterator[str]:
     """The index by which a guest names a PCI device of its own."""
     if device.acpi_index and device.address is not None and not isinstance(device.address, PciAddress):
         yield f"<{device.tag}>: <acpi index> is for PCI devices"
+    if (device.acpi_index or 0) > MOST_INDEX:
+        yield f"<{device.tag}>: <acpi index> is at most {MOST_INDEX}"
     if device.acpi_index and lacks(caps, "virtio-blk-pci", "acpi-index"):
         yield Lacking(f"<{device.tag}>: <acpi index> is not supported by this QEMU")
 

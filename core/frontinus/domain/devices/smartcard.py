@@ -53,6 +53,8 @@ class CertificateSmartcard(Smartcard, tag="smartcard"):
         yield from super().check(guest, caps)
         if len(self.certificates) != CERTIFICATES or not all(self.certificates):
             yield f"<smartcard>: mode 'host-certificates' needs exactly {CERTIFICATES} <certificate> elements"
+        if any("," in name for name in self.certificates):
+            yield "<certificate>: a name with a comma"
         if self.database is not None and not self.database.startswith("/"):
             yield f"<smartcard>: path '{self.database}' of <database> is not absolute"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.audio import check_audio
 from frontinus.domain.devices.base import Device, VirtioOptions
+from frontinus.domain.devices.rules import placed
 from frontinus.domain.reasons import Lacking
 from frontinus.xml import Model, many, xml
 from frontinus.xml.codecs import UInt32, YesNo, one_of
@@ -20,6 +21,8 @@ DRIVERS = {
     "ich9": "ich9-intel-hda", "usb": "usb-audio", "virtio": "virtio-sound-pci",
 }  # fmt: skip
 """QEMU's device for each model."""
+PLACES = {"usb": ("usb",), "sb16": ("isa",), "pcspk": ("isa",)}
+"""Where cards go that are not on PCI."""
 FOREIGN = ("ich7",)
 WITH_CODECS = frozenset({"ich6", "ich9"})
 
@@ -51,4 +54,5 @@ class Sound(Device, VirtioOptions, tag="sound"):
             yield f"<sound model='{self.model}'> has no attribute 'multichannel'"
         if self.streams is not None and self.model != "virtio":
             yield f"<sound model='{self.model}'> has no attribute 'streams'"
+        yield from placed(f"<sound model='{self.model}'>", self.address, *PLACES.get(self.model, ("pci",)))
         yield from check_audio(guest, self.audio, f"<sound model='{self.model}'>")

@@ -233,7 +233,7 @@ def device_props(ctx: Context, disk: Disk, backend: Props) -> Props:
         "stats-intervals": [one.interval for one in disk.intervals] or None,
         "vendor": disk.vendor,
         "product": disk.product,
-        "removable": bool(disk.removable) if disk.bus == "usb" else None,
+        "removable": bool(disk.removable) if disk.bus == "usb" else disk.removable,
         "write-cache": _write_cache(disk),
         "cyls": disk.cylinders,
         "heads": disk.heads,

@@ -1,0 +1,117 @@
+"""What libvirt or QEMU refuses, one document a rule: limits of QEMU's devices, and settings that exclude each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from frontinus.api.errors import FrontinusError
+from frontinus.domain.complete import complete
+from frontinus.domain.definition import format_guest, parse_guest
+from support.guests import qemu72
+from support.whole_guest import HOST, defined, plan, text
+
+PCI = "<address type='pci' domain='0' bus='0' slot='9' function='0'/>"
+CELL = "<cpu><numa><cell id='0' cpus='0' memory='512' unit='MiB'/>{}</numa></cpu>"
+LINK = "<interconnects><latency initiator='0' target='0' type='access' value='0'/></interconnects>"
+RATE = "<interconnects><bandwidth initiator='0' target='0' type='access' value='0' unit='MiB'/></interconnects>"
+CACHE = "<cputune><cachetune vcpus='{}'><cache id='0' level='3' type='both' {}/></cachetune></cputune>"
+PROPERTY = ("<qemu:override><qemu:device alias='ua-a'><qemu:frontend><qemu:property name='p' {}/></qemu:frontend>"
+            "</qemu:device></qemu:override>")  # fmt: skip
+
+
+def disk(target: str = "dev='vda' bus='virtio'", driver: str = "", rest: str = "") -> str:
+    return (
+        f"<disk type='file'><driver name='qemu' type='raw' {driver}/><source file='/a'/><target {target}/>{rest}</disk>"
+    )
+
+
+def card(rest: str, type: str = "bridge", source: str = "<source bridge='b'/>") -> str:
+    return f"<interface type='{type}'>{source}<model type='virtio'/>{rest}</interface>"
+
+
+def forward(range: str, address: str = "") -> str:
+    return card(f"<backend type='passt'/><portForward proto='tcp' {address}>{range}</portForward>", "user", "")
+
+
+def channel(target: str) -> str:
+    return f"<channel type='pty'><target {target}/></channel>"
+
+
+GUESTS = {
+    "<cpu><topology sockets='2' cores='1' threads='1'/></cpu>": "2 CPUs, but <vcpu> says 1",
+    CELL.format(LINK): "the value is zero",
+    CELL.format(RATE): "the value is zero",
+    "<cputune><emulatorpin cpuset=''/></cputune>": "names no CPU",
+    "<cputune><vcpusched vcpus='7' scheduler='fifo' priority='1'/></cputune>": "there is no vCPU 7",
+    "<cputune><emulatorsched scheduler='rr'/></cputune>": "<emulatorsched scheduler='rr'>: priority is missing",
+    CACHE.format("", "size='3' unit='MiB'"): "names no CPU",
+    CACHE.format("0", "size='0' unit='MiB'"): "a share of a cache",
+    CACHE.format("0", ""): "a share of a cache",
+    "<on_poweroff>restart</on_poweroff><on_reboot>destroy</on_reboot>": "cannot be told from a reboot",
+    "<keywrap><cipher name='aes' state='on'/></keywrap>": "only processors of s390 wrap keys",
+    "<launchSecurity type='s390-pv'/>": "only processors of s390",
+    PROPERTY.format("type='unsigned' value='-5'"): "'-5' is no number from zero on",
+    PROPERTY.format("type='signed'"): "'' is no number",
+    PROPERTY.format("type='bool' value='1'"): "neither true nor false",
+}
+DEVICES = {
+    disk(driver="queue_size='100'"): "a power of two up to 1024",
+    disk(driver="queue_size='2048'"): "a power of two up to 1024",
+    disk(rest="<geometry cyls='65536' heads='1' secs='1'/>"): "'cyls' is at most 65535",
+    disk("dev='sda' bus='sata' removable='on'"): "only for bus 'usb', and for disks on bus 'scsi'",
+    "<controller type='fdc' index='1'/>": "only one floppy controller",
+    f"<controller type='ccid' index='0'>{PCI}</controller>": "is of type usb",
+    card("<acpi index='16384'/>"): "at most 16383",
+    card("<bandwidth><inbound average='9' floor='9'/></bandwidth>"): "'floor' is for <interface type='network'>",
+    card("<driver rx_queue_size='128'/>"): "from 256 to 1024",
+    card("<driver tx_queue_size='2048'/>"): "from 256 to 1024",
+    forward("<range end='9'/>"): "its start is missing",
+    forward("<range start='9' end='8'/>"): "ends before its start",
+    forward("<range start='9'/>", "address='here'"): "no IP address",
+    channel("type='guestfwd' address='here' port='5'"): "an IPv4 address",
+    channel("type='virtio' name='a'") * 2: "name 'a' is used twice",
+    "<graphics type='vnc' socket='/a'><listen type='socket' socket='/b'/></graphics>": "is not the socket '/b'",
+    f"<filesystem><source dir='/a'/><target dir='{'t' * 32}'/></filesystem>": "more than 31 bytes",
+    "<iommu model='intel'><driver aw_bits='50'/></iommu>": "39 or 48",
+    "<smartcard mode='host-certificates'><certificate>a,b</certificate><certificate>c</certificate>"
+    "<certificate>d</certificate></smartcard>": "a name with a comma",
+    f"<hub type='usb'>{PCI}</hub>": "is of type usb",
+    f"<sound model='usb'>{PCI}</sound>": "is of type usb",
+    f"<sound model='sb16'>{PCI}</sound>": "is of type isa",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("more", "reason"), GUESTS.items())
+def test_a_guest_that_cannot_be_is_refused(more: str, reason: str) -> None:
+    with pytest.raises(FrontinusError, match=reason):
+        defined(more)
+
+
+@pytest.mark.parametrize(("devices", "reason"), DEVICES.items())
+def test_a_device_that_cannot_be_is_refused(devices: str, reason: str) -> None:
+    with pytest.raises(FrontinusError, match=reason):
+        defined(f"<devices>{devices}</devices>")
+
+
+def test_one_acpi_table_of_its_kind() -> None:
+    with pytest.raises(FrontinusError, match="<table type='slic'>: there is more than one"):
+        defined(os="<acpi><table type='slic'>/a</table><table type='slic'>/b</table></acpi>")
+
+
+def test_memory_that_is_given_in_blocks_is_a_number_of_blocks() -> None:
+    module = ("<memory model='virtio-mem'><target><size unit='MiB'>65</size><node>0</node><block unit='MiB'>2</block>"
+              "<requested unit='MiB'>2</requested></target></memory>")  # fmt: skip
+    with pytest.raises(FrontinusError, match="<size> is a multiple of <block>"):
+        defined(f"{CELL.format('')}<devices>{module}</devices>",
+                memory="<maxMemory slots='4' unit='GiB'>4</maxMemory><memory unit='MiB'>577</memory>")  # fmt: skip
+
+
+def test_a_topology_that_an_older_qemu_took_is_kept_where_it_stands() -> None:
+    parsed = parse_guest(text("<cpu><topology sockets='2' cores='1' threads='1'/></cpu>"))
+    assert "sockets='2'" in format_guest(complete(parsed, qemu72(), HOST, stored=True))
+
+
+def test_a_scsi_disk_may_be_removable() -> None:
+    removable = disk("dev='sda' bus='scsi' removable='on'")
+    argv = plan(f"<devices>{removable}</devices>").argv
+    assert any('"scsi-hd"' in word and '"removable":true' in word for word in argv)
