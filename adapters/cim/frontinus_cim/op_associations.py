@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from frontinus_cim import writer
@@ -72,53 +72,14 @@ async def _start(call: Call, path: Path) -> Node:
     return found
 
 
-async def associated(call: Call, path: Path, filters: Filters) -> list[Found]:
-    """Each instance once, however many associations lead there."""
+async def _once(call: Call, path: Path, filters: Filters, wanted: Callable[[Pair, Node], Found]) -> list[Found]:
+    """What is wanted of each association that passes: once, however many associations lead there."""
     node = await _start(call, path)
     found: dict[Path, Found] = {}
-    for _, other in pairs(call, node, filters):
-        found.setdefault(call.registry.path(other, call.namespace), other)
+    for pair, other in pairs(call, node, filters):
+        one = wanted(pair, other)
+        found.setdefault(call.registry.path(one, call.namespace), one)
     return list(found.values())
-
-
-async def referring(call: Call, path: Path, filters: Filters) -> list[Found]:
-    node = await _start(call, path)
-    found: dict[Path, Found] = {}
-    for pair, _ in pairs(call, node, filters):
-        found.setdefault(call.registry.path(pair, call.namespace), pair)
-    return list(found.values())
-
-
-async def associators(call: Call) -> str:
-    target, filters, look = call.given.target("ObjectName"), Filters.of(call), Look.of(call.given)
-    call.given.done()
-    if isinstance(target, Class):
-        return _classes(call, associated_classes(call, target, filters))
-    return joined(await associated(call, target, filters), object_with_path(call, look))
-
-
-async def associator_names(call: Call) -> str:
-    target, filters = call.given.target("ObjectName"), Filters.of(call)
-    call.given.done()
-    if isinstance(target, Class):
-        return _class_paths(call, associated_classes(call, target, filters))
-    return joined(await associated(call, target, filters), object_path(call))
-
-
-async def references(call: Call) -> str:
-    target, filters, look = call.given.target("ObjectName"), Filters.of_references(call), Look.of(call.given)
-    call.given.done()
-    if isinstance(target, Class):
-        return _classes(call, referring_classes(call, target, filters))
-    return joined(await referring(call, target, filters), object_with_path(call, look))
-
-
-async def reference_names(call: Call) -> str:
-    target, filters = call.given.target("ObjectName"), Filters.of_references(call)
-    call.given.done()
-    if isinstance(target, Class):
-        return _class_paths(call, referring_classes(call, target, filters))
-    return joined(await referring(call, target, filters), object_path(call))
 
 
 # --- classes
@@ -145,12 +106,42 @@ def _related(call: Call, one: str, other: str) -> bool:
     return call.schema.is_a(one, other) or call.schema.is_a(other, one)
 
 
-def associated_classes(call: Call, target: Class, filters: Filters) -> list[str]:
-    return sorted({other for _, other in _ends(call, target, filters)})
+# --- the operations
 
 
-def referring_classes(call: Call, target: Class, filters: Filters) -> list[str]:
-    return sorted({cls.name for cls, _ in _ends(call, target, filters)})
+@dataclass(frozen=True)
+class Walk:
+    """What is looked for along associations: its filters, and what of an association is wanted."""
+
+    filters: Callable[[Call], Filters]
+    of_pair: Callable[[Pair, Node], Found]
+    of_classes: Callable[[Class, str], str]
+
+    async def instances(self, call: Call, path: Path, filters: Filters) -> list[Found]:
+        return await _once(call, path, filters, self.of_pair)
+
+    def classes(self, call: Call, target: Class, filters: Filters) -> list[str]:
+        return sorted({self.of_classes(association, other) for association, other in _ends(call, target, filters)})
+
+
+ASSOCIATED = Walk(Filters.of, lambda pair, other: other, lambda association, other: other)
+REFERRING = Walk(Filters.of_references, lambda pair, other: pair, lambda association, other: association.name)
+
+
+def operation(walk: Walk, *, names: bool) -> Callable[[Call], Awaitable[str]]:
+    """Associators and the like: of an instance or of a class, whole or only by `names`."""
+
+    async def body(call: Call) -> str:
+        target, filters = call.given.target("ObjectName"), walk.filters(call)
+        look = None if names else Look.of(call.given)
+        call.given.done()
+        if isinstance(target, Class):
+            found = walk.classes(call, target, filters)
+            return _class_paths(call, found) if look is None else _classes(call, found)
+        wrap = object_path(call) if look is None else object_with_path(call, look)
+        return joined(await walk.instances(call, target, filters), wrap)
+
+    return body
 
 
 def _class_paths(call: Call, names: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from frontinus.api.identity import Identity
@@ -13,8 +13,7 @@ from frontinus_cim import query, writer
 from frontinus_cim.call import Call, Look, Wrap, instance, path, with_path
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.kinds import Found
-from frontinus_cim.model import Path
-from frontinus_cim.op_associations import Filters, associated, referring
+from frontinus_cim.op_associations import Walk
 from frontinus_cim.schema import Class
 
 MOST_CONTEXTS, MOST_OF_ONE = 256, 32
@@ -152,32 +151,20 @@ async def open_paths(call: Call) -> str:
     return _open(call, terms, PATHS, _listed(call, cls), path(call))
 
 
-def _at(call: Call) -> Path:
-    return call.given.path("InstanceName")
+def open_along(walk: Walk, *, paths: bool) -> Callable[[Call], Awaitable[str]]:
+    """OpenAssociatorInstances and the like: what associations of an instance lead to, or themselves."""
 
+    async def body(call: Call) -> str:
+        at, filters = call.given.path("InstanceName"), walk.filters(call)
+        look = None if paths else Look.of(call.given)
+        terms = Terms.of(call)
+        call.given.done()
+        found = iter(await walk.instances(call, at, filters))
+        if look is None:
+            return _open(call, terms, PATHS, found, path(call))
+        return _open(call, terms, INSTANCES, found, with_path(call, look))
 
-async def open_associators(call: Call) -> str:
-    at, filters, look, terms = _at(call), Filters.of(call), Look.of(call.given), Terms.of(call)
-    call.given.done()
-    return _open(call, terms, INSTANCES, iter(await associated(call, at, filters)), with_path(call, look))
-
-
-async def open_associator_paths(call: Call) -> str:
-    at, filters, terms = _at(call), Filters.of(call), Terms.of(call)
-    call.given.done()
-    return _open(call, terms, PATHS, iter(await associated(call, at, filters)), path(call))
-
-
-async def open_references(call: Call) -> str:
-    at, filters, look, terms = _at(call), Filters.of_references(call), Look.of(call.given), Terms.of(call)
-    call.given.done()
-    return _open(call, terms, INSTANCES, iter(await referring(call, at, filters)), with_path(call, look))
-
-
-async def open_reference_paths(call: Call) -> str:
-    at, filters, terms = _at(call), Filters.of_references(call), Terms.of(call)
-    call.given.done()
-    return _open(call, terms, PATHS, iter(await referring(call, at, filters)), path(call))
+    return body
 
 
 async def open_query(call: Call) -> str:

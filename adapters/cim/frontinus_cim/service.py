@@ -13,6 +13,7 @@ from frontinus_cim.call import Call
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.kinds import FIGURES, Node, Registry
 from frontinus_cim.methods import METHODS, READING, MethodCall, Refused, Result
+from frontinus_cim.op_associations import ASSOCIATED, REFERRING
 from frontinus_cim.pulls import Contexts
 from frontinus_cim.request import BadMessage, GivenPath, Request
 from frontinus_cim.schema import Class, Method
@@ -42,10 +43,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "GetProperty": Operation(op_instances.get_property),
     "SetProperty": Operation(op_changes.set_property, write=True),
     "ExecQuery": Operation(op_instances.exec_query),
-    "Associators": Operation(op_associations.associators),
-    "AssociatorNames": Operation(op_associations.associator_names),
-    "References": Operation(op_associations.references),
-    "ReferenceNames": Operation(op_associations.reference_names),
+    "Associators": Operation(op_associations.operation(ASSOCIATED, names=False)),
+    "AssociatorNames": Operation(op_associations.operation(ASSOCIATED, names=True)),
+    "References": Operation(op_associations.operation(REFERRING, names=False)),
+    "ReferenceNames": Operation(op_associations.operation(REFERRING, names=True)),
     "GetClass": Operation(op_classes.get_class),
     "EnumerateClasses": Operation(op_classes.enumerate_classes),
     "EnumerateClassNames": Operation(op_classes.enumerate_class_names),
@@ -58,10 +59,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "DeleteQualifier": Operation(op_classes.refuse, write=True),
     "OpenEnumerateInstances": Operation(pulls.open_instances),
     "OpenEnumerateInstancePaths": Operation(pulls.open_paths),
-    "OpenAssociatorInstances": Operation(pulls.open_associators),
-    "OpenAssociatorInstancePaths": Operation(pulls.open_associator_paths),
-    "OpenReferenceInstances": Operation(pulls.open_references),
-    "OpenReferenceInstancePaths": Operation(pulls.open_reference_paths),
+    "OpenAssociatorInstances": Operation(pulls.open_along(ASSOCIATED, paths=False)),
+    "OpenAssociatorInstancePaths": Operation(pulls.open_along(ASSOCIATED, paths=True)),
+    "OpenReferenceInstances": Operation(pulls.open_along(REFERRING, paths=False)),
+    "OpenReferenceInstancePaths": Operation(pulls.open_along(REFERRING, paths=True)),
     "OpenQueryInstances": Operation(pulls.open_query),
     "PullInstancesWithPath": Operation(pulls.pull_instances),
     "PullInstancePaths": Operation(pulls.pull_paths),
