@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Unsupported
 from frontinus.api.snapshots import SnapshotView
@@ -15,6 +17,21 @@ from frontinus.client.details import EMPTY, Details, Device, details
 
 if TYPE_CHECKING:
     from frontinus_cim.mirror import Mirror
+
+
+DEFINED = "/defined"
+"""What the ids of settings of the next start have after the guest's name, which has no slash."""
+KIB = 1024
+
+
+def _as_defined(view: GuestView, found: Details) -> GuestView:
+    """What a definition says of a guest: the view that it would have if it did not run."""
+    vcpus, memory = found["vcpu"], found["memory"]
+    return structs.replace(
+        view, active=False, id=None, state="shutoff", title=found["title"] or None, description=found["description"] or None,
+        max_vcpus=int(vcpus or 1), vcpus=int(found["vcpu/@current"] or vcpus or 1), max_memory=int(memory or 0) * KIB,
+        memory=int(found["currentMemory"] or memory or 0) * KIB, virt_type=found["@type"] or view.virt_type,
+    )  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -34,6 +51,10 @@ class Guest:
     _parts: dict[str, Part] | None = field(default=None, repr=False)
     cache: dict[str, str] = field(default_factory=dict, repr=False)
     """Instances of this guest as they were written, until something of it changes."""
+    next: Guest | None = None
+    """The guest as its next start will have it, while it runs and is defined; otherwise its own settings are that too."""
+    defined: bool = False
+    """Whether this is what another guest's `next` is."""
 
     @property
     def name(self) -> str:
@@ -53,16 +74,30 @@ class Guest:
         """A new view. The parts depend on it as well: there are as many processors as it says."""
         self.view, self._parts = view, None
         self.cache.clear()
+        if not (view.active and view.persistent):
+            self.next = None
+        elif self.next is not None:
+            self.next.show(_as_defined(view, self.next.details))
 
     def describe(self, details: Details) -> None:
         self.before, self.details, self._parts = self.details, details, None
         self.cache.clear()
 
     async def read(self, engine: Engine) -> None:
-        """What its definition and its snapshots say now."""
-        self.describe(details(await engine.guest_xml(self.view.uuid)))
+        """What its definition, its next start's and its snapshots say now."""
+        uuid = self.view.uuid
+        self.describe(details(await engine.guest_xml(uuid)))
+        if self.view.active and self.view.persistent:
+            self._describe_next(details(await engine.guest_xml(uuid, ["inactive"])))
         with suppress(Unsupported):
-            self.snapshots = tuple(await engine.snapshots(self.view.uuid))
+            self.snapshots = tuple(await engine.snapshots(uuid))
+
+    def _describe_next(self, found: Details) -> None:
+        view = _as_defined(self.view, found)
+        if self.next is None:
+            self.next = Guest(view, self.mirror, defined=True)
+        self.next.view = view
+        self.next.describe(found)
 
 
 @dataclass(frozen=True)
@@ -77,8 +112,8 @@ class Part:
 
     @property
     def id(self) -> str:
-        """As clients of KVM hosts know it: the guest's name, a slash, the part's."""
-        return f"{self.guest.name}/{self.name}"
+        """As clients of KVM hosts know it: the guest's name, a slash, the part's. What the next start will have is marked."""
+        return f"{self.guest.name}{DEFINED if self.guest.defined else ''}/{self.name}"
 
 
 FAMILIES: Mapping[str, tuple[str, Callable[[Device], str]]] = {

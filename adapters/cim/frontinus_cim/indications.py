@@ -80,11 +80,14 @@ class Indications:
                 self._instance("resource", MODIFIED, _resource(guest.parts[name]), _resource(old.parts[name]))
 
     def _read(self, one: Documented) -> None:
-        """A guest's definition was read anew: which of its resources are new, others, gone?"""
-        if not isinstance(one, Guest) or not self._kept.subscriptions or one.before is EMPTY:
+        """A guest's definitions were read anew: which resources are new, others, gone, now and at the next start?"""
+        if not isinstance(one, Guest) or not self._kept.subscriptions:
             return
-        old = dataclasses.replace(one, details=one.before, _parts=None)
-        was, now = old.parts, one.parts
+        for guest in (one, one.next):
+            if guest is not None and guest.before is not EMPTY:
+                self._resources(dataclasses.replace(guest, details=guest.before, _parts=None).parts, guest.parts)
+
+    def _resources(self, was: Mapping[str, Part], now: Mapping[str, Part]) -> None:
         for name in [*was, *(name for name in now if name not in was)]:
             if (now.get(name) or was[name]).family not in settings.RESOURCES:
                 continue

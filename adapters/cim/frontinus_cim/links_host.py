@@ -11,6 +11,7 @@ from frontinus_cim.kinds import Kind, Link, Node
 from frontinus_cim.links_guests import DEVICE_CLASSES, RESOURCE_CLASSES, guest_node, resource_node
 from frontinus_cim.model import CIMV2, VIRT
 from frontinus_cim.pools import POOL_CLASSES, Pool
+from frontinus_cim.settings import configurations
 from frontinus_cim.world import World
 
 HOST = systems.HOST
@@ -43,7 +44,7 @@ def devices_of_pool(world: World, node: Node) -> Iterable[Node]:
 
 
 def resources_of_pool(world: World, node: Node) -> Iterable[Node]:
-    return (resource_node(part) for part in node.subject.parts())
+    return (resource_node(part) for part in node.subject.parts(configurations(world)))
 
 
 def to_guests(kind: Kind[Guest]) -> Link:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from lxml import etree
 
-from frontinus.api.engine import Engine
+from frontinus.api.engine import Engine, XmlFlag
 from frontinus.api.errors import AlreadyExists
 from frontinus.client.details import of_root, parse
 from frontinus_cim import compose, links_guests
@@ -16,7 +16,7 @@ from frontinus_cim.guest import Guest, named
 from frontinus_cim.methods import MethodCall, Result, method
 from frontinus_cim.model import Embedded, Path, Value
 from frontinus_cim.services import MANAGEMENT
-from frontinus_cim.settings import PREFIX, guest_of_id
+from frontinus_cim.settings import guest_of_id, guest_of_system_id
 
 MOST_RESOURCES = 256
 
@@ -104,7 +104,7 @@ async def modify_system_settings(call: MethodCall) -> Result:
     whole = call.instance("SystemSettings")
     if whole is None:
         raise invalid("SystemSettings is missing")
-    guest = call.world.named.get(str(whole.values.get("InstanceID") or "").removeprefix(PREFIX))
+    guest = guest_of_system_id(call.world, whole.values.get("InstanceID"))
     if guest is None:
         raise CimError(Status.NOT_FOUND, "InstanceID of SystemSettings names no guest")
     return await call.long(modify_system(call, call.engine, guest, whole), guest.name)
@@ -170,8 +170,13 @@ def _text(element: Element) -> str:
 
 
 def where(guest: Guest) -> Mapping[str, bool]:
-    """A change holds now and later, as far as the guest has a now and a later."""
+    """A change holds now and later, as far as the guest has a now and a later; of settings of the next start, later only."""
     return {"live": guest.view.active, "config": guest.view.persistent}
+
+
+def version(guest: Guest) -> list[XmlFlag]:
+    """Which document a guest's settings are from."""
+    return ["inactive"] if guest.defined else []
 
 
 async def _amount(engine: Engine, guest: Guest, name: str, settings: Embedded) -> None:
@@ -212,24 +217,23 @@ async def modify_resource_settings(call: MethodCall) -> Result:
     given = _given(call)
     if not given:
         raise invalid("ResourceSettings is missing")
-    by_guest: dict[str, list[tuple[str, Embedded]]] = {}
+    by_guest: dict[Guest, list[tuple[str, Embedded]]] = {}
     for settings in given:
         guest, part = guest_of_id(call.world, settings.values.get("InstanceID"))
         if guest is None or part not in guest.parts:
             raise CimError(Status.NOT_FOUND, f"InstanceID '{settings.values.get('InstanceID')}' names no settings")
-        by_guest.setdefault(guest.view.uuid, []).append((part, settings))
+        by_guest.setdefault(guest, []).append((part, settings))
     return await call.long(_modify(call, call.engine, by_guest))
 
 
-async def _modify(call: MethodCall, engine: Engine, wanted: Mapping[str, list[tuple[str, Embedded]]]) -> Result:
+async def _modify(call: MethodCall, engine: Engine, wanted: Mapping[Guest, list[tuple[str, Embedded]]]) -> Result:
     changed: list[Value] = []
-    for uuid, parts in wanted.items():
-        guest = call.world.guests[uuid]
+    for guest, parts in wanted.items():
         try:
             for name, settings in parts:
                 await modify_part(engine, guest, name, settings)
         finally:
-            await call.world.caught_up(engine, uuid)
+            await call.world.caught_up(engine, guest.view.uuid)
         found = _paths(call, guest, [name for name, _ in parts])
         changed += found if isinstance(found, list) else []
     return Result(0, {"ResultingResourceSettings": changed})
@@ -240,7 +244,7 @@ async def modify_part(engine: Engine, guest: Guest, name: str, settings: Embedde
     if name in ("mem", "proc"):
         await _amount(engine, guest, name, settings)
         return
-    old = dict(elements(parse(await engine.guest_xml(guest.view.uuid, ["secure"]))))[name]
+    old = dict(elements(parse(await engine.guest_xml(guest.view.uuid, ["secure", *version(guest)]))))[name]
     before = _text(old)
     checked(lambda: compose.update(old, guest.parts[name].family, settings))
     if _text(old) != before:
@@ -259,21 +263,21 @@ async def remove_resource_settings(call: MethodCall) -> Result:
     paths = call.paths("ResourceSettings")
     if not paths:
         raise invalid("ResourceSettings is missing")
-    wanted: dict[str, list[str]] = {}
+    wanted: dict[Guest, list[str]] = {}
     for path in paths:
         guest, part = guest_of_id(call.world, path.key("InstanceID"))
         if guest is None or part not in guest.parts:
             raise CimError(Status.NOT_FOUND, f"'{path.key('InstanceID')}' names no settings")
         if part in ("mem", "proc"):
             raise CimError(Status.NOT_SUPPORTED, "a guest keeps its memory and its processors")
-        wanted.setdefault(guest.view.uuid, []).append(part)
+        wanted.setdefault(guest, []).append(part)
     return await call.long(_remove(call, call.engine, wanted))
 
 
-async def _remove(call: MethodCall, engine: Engine, wanted: Mapping[str, list[str]]) -> Result:
-    for uuid, names in wanted.items():
-        guest = call.world.guests[uuid]
-        there = dict(elements(parse(await engine.guest_xml(uuid))))
+async def _remove(call: MethodCall, engine: Engine, wanted: Mapping[Guest, list[str]]) -> Result:
+    for guest, names in wanted.items():
+        uuid = guest.view.uuid
+        there = dict(elements(parse(await engine.guest_xml(uuid, version(guest)))))
         try:
             for name in names:
                 await engine.detach_device(uuid, _text(there[name]), **where(guest))

@@ -39,11 +39,11 @@ class Pool:
     def primordial(self) -> bool:
         return self.name == PRIMORDIAL
 
-    def parts(self) -> Iterable[Part]:
-        """The parts of guests that are taken from it."""
+    def parts(self, of: Iterable[Guest] | None = None) -> Iterable[Part]:
+        """The parts of guests that are taken from it; `of` are other configurations than the guests as they are."""
         return (
             part
-            for guest in self.world.guests.values()
+            for guest in (self.world.guests.values() if of is None else of)
             for part in guest.of(self.family)
             if pool_id(self.world, part) == self.id
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from frontinus.client.details import Facts
-from frontinus_cim.guest import Guest, Part
+from frontinus_cim.guest import DEFINED, Guest, Part
 from frontinus_cim.kinds import Kind
 from frontinus_cim.model import Path, Value
 from frontinus_cim.pools import pool_id
@@ -175,15 +175,29 @@ def _columns(family: Family) -> Columns[Part]:
     return {**columns, **(family.columns or {})}  # type: ignore[dict-item]
 
 
+MARK = f"{DEFINED[1:]}/"
+
+
+def configurations(world: World) -> Iterable[Guest]:
+    """Every guest as it is, and as its next start will have it where that is something else (DSP1057)."""
+    for guest in world.guests.values():
+        yield guest
+        if guest.next is not None:
+            yield guest.next
+
+
 def guest_of_id(world: World, given: Value) -> tuple[Guest | None, str]:
     """The guest of a part's InstanceID or DeviceID, and the part's name."""
     name, _, part = str(given).partition("/")
-    return world.named.get(name), part
+    guest = world.named.get(name)
+    if part.startswith(MARK):
+        return (guest.next if guest else None), part.removeprefix(MARK)
+    return guest, part
 
 
 def _resource_kind(name: str, family: Family) -> Kind[Part]:
     def every(world: World) -> Iterable[Part]:
-        return (part for guest in world.guests.values() for part in guest.of(name))
+        return (part for guest in configurations(world) for part in guest.of(name))
 
     def find(world: World, path: Path) -> Part | None:
         guest, part = guest_of_id(world, path.key("InstanceID"))
@@ -237,14 +251,23 @@ def system_columns() -> Columns[Guest]:
     return columns  # type: ignore[return-value]
 
 
+def system_id(guest: Guest) -> str:
+    return f"{PREFIX}{guest.name}{DEFINED if guest.defined else ''}"
+
+
+def guest_of_system_id(world: World, given: Value) -> Guest | None:
+    """The guest, or what its next start will be, that settings of a whole are of."""
+    name, marked, rest = str(given).partition(DEFINED)
+    guest = world.named.get(name.removeprefix(PREFIX)) if name.startswith(PREFIX) and not rest else None
+    return guest.next if guest and marked else guest
+
+
 def _find_system(world: World, path: Path) -> Guest | None:
-    given = str(path.key("InstanceID"))
-    return world.named.get(given.removeprefix(PREFIX)) if given.startswith(PREFIX) else None
+    return guest_of_system_id(world, path.key("InstanceID"))
 
 
 SYSTEMS: Kind[Guest] = Kind(
-    VSSD, {"InstanceID": lambda g: PREFIX + g.name, **system_columns()},
-    every=lambda world: world.guests.values(), find=_find_system,
+    VSSD, {"InstanceID": system_id, **system_columns()}, every=configurations, find=_find_system,
 )  # fmt: skip
 RESOURCES: Mapping[str, Kind[Part]] = {name: _resource_kind(name, family) for name, family in FAMILIES.items()}
 KINDS: Sequence[Kind[Any]] = (SYSTEMS, *RESOURCES.values())
