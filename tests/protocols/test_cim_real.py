@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import pywbem
 
+from frontinus_cim import jobs
 from guest_image import GuestImage
 from support import traces
 from support.cim import Provider, provider
@@ -189,3 +190,63 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def test_pools_volumes_and_snapshots_of_a_real_guest(
+    cim: Provider, daemon: Daemon, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool, a volume in it, a guest on that, a snapshot with its memory and one of its disk: all by methods, for real."""
+    monkeypatch.setattr(jobs, "PATIENCE", 120.0)
+    (pools,) = await cim.ask("EnumerateInstanceNames", "KVM_ResourcePoolConfigurationService")
+    (snapshots,) = await cim.ask("EnumerateInstanceNames", "KVM_VirtualSystemSnapshotService")
+    (place / "pool").mkdir(mode=0o711)
+
+    async def call(service: pywbem.CIMInstanceName, method: str, **given: object) -> dict[str, object]:
+        value, out = await cim.ask("InvokeMethod", method, service, **given)
+        assert value == 0, (method, value)
+        return dict(out)
+
+    directory = pywbem.CIMInstance(
+        "KVM_DiskPoolResourceAllocationSettingData", {"Path": str(place / "pool"), "Type": pywbem.Uint16(1)}
+    )
+    pool = (await call(pools, "CreateChildResourcePool", ElementName="real", Settings=[directory]))["Pool"]
+    volume = pywbem.CIMInstance("KVM_StorageVolumeResourceAllocationSettingData", {
+        "VolumeName": "disk.qcow2", "Capacity": pywbem.Uint64(8 * 2**20), "FormatType": "qcow2"})  # fmt: skip
+    path = str((await call(pools, "CreateResourceInPool", Pool=pool, Settings=volume))["Resource"])
+    assert Path(path).read_bytes()[:4] == b"QFI\xfb"
+    (place / "pool/found.img").write_bytes(bytes(2**20))
+    await call(pools, "RefreshResourcesInPool", Pool=pool)
+    names = [v["DeviceID"] for v in await cim.ask("EnumerateInstances", "KVM_StorageVolume")]
+    assert sorted(names) == ["DiskPool/real/disk.qcow2", "DiskPool/real/found.img"]
+    async with daemon.engine() as engine:
+        await engine.define(
+            XML.format(kernel="", initrd="", cmdline="", disk=path).replace("type='raw'", "type='qcow2'")
+        )
+        await becomes_known(cim)
+        assert await ask_for(cim, 2) in (0, 4096)
+        full = {"AffectedSystem": GUEST, "SnapshotType": pywbem.Uint16(2), "SnapshotSettings": named_snapshot("full")}
+        await call(snapshots, "CreateSnapshot", **full)
+        assert [(s.name, s.memory) for s in await engine.snapshots("shown")] == [("full", "internal")]
+        (last,) = await cim.ask("AssociatorNames", GUEST, AssocClass="KVM_LastAppliedSnapshot")
+        assert await ask_for(cim, 9) == 0
+        await call(snapshots, "ApplySnapshot", Snapshot=last)
+        await becomes(cim, 2)
+        disk = {**full, "SnapshotType": pywbem.Uint16(3), "SnapshotSettings": named_snapshot("disk")}
+        await call(snapshots, "CreateSnapshot", **disk)
+        found = await cim.ask("AssociatorNames", GUEST, AssocClass="KVM_SnapshotOfVirtualSystem")
+        assert {p["InstanceID"] for p in found} == {"KVM:shown/snapshot/full", "KVM:shown/snapshot/disk"}
+        await ask_for(cim, 3)
+        await becomes(cim, 3)
+        for one in sorted(found, key=lambda p: str(p["InstanceID"])):
+            await call(snapshots, "DestroySnapshot", AffectedSnapshot=one)
+        assert not await engine.snapshots("shown")
+        await engine.undefine("shown")
+    gone = pywbem.CIMInstance("KVM_StorageVolumeResourceAllocationSettingData", {"VolumeName": "disk.qcow2"})
+    await call(pools, "DeleteResourceInPool", Pool=pool, Resource=gone)
+    assert not Path(path).exists()
+    await call(pools, "DeleteResourcePool", Pool=pool)
+    assert not await cim.ask("EnumerateInstances", "KVM_StorageVolume") and (place / "pool/found.img").exists()
+
+
+def named_snapshot(name: str) -> pywbem.CIMInstance:
+    return pywbem.CIMInstance("KVM_VirtualSystemSnapshotSettingData", {"ElementName": name})
