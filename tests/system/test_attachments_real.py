@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -163,6 +164,30 @@ async def test_displays_ask_for_the_password(engine: Engine, words: dict[str, st
     assert f"port='{vnc['service']}' autoport='yes'" in live and "s3cret" not in live
     assert "port='-1' autoport='yes'" in await engine.guest_xml("many", ["inactive"])
     await engine.destroy("many")
+
+
+async def test_a_display_takes_the_next_port_where_the_one_that_looked_free_is_not(
+    engine: Engine, words: dict[str, str]
+) -> None:
+    """The engine looks at IPv4: here somebody listens on IPv6, as another engine might since the look."""
+    held: list[socket.socket] = []
+    try:
+        for port in range(5900, 5903):
+            listener = socket.socket(socket.AF_INET6)
+            held.append(listener)
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            with contextlib.suppress(OSError):  # somebody's already
+                listener.bind(("::1", port))
+                listener.listen()
+        display = "<graphics type='vnc' autoport='yes'><listen type='address' address='::1'/></graphics>"
+        await started(engine, display, words, "pc")
+        chosen = await ask(engine, "query-vnc")
+        assert isinstance(chosen, dict) and int(chosen["service"]) >= 5903
+        assert f"port='{chosen['service']}'" in await engine.guest_xml("many")
+        await engine.destroy("many")
+    finally:
+        for listener in held:
+            listener.close()
 
 
 async def handshake(port: int) -> bytes:

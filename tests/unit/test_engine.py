@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import (
     AlreadyExists,
     Denied,
+    HypervisorFailed,
     InvalidValue,
     InvalidXML,
     NoSuchGuest,
@@ -22,10 +25,13 @@ from frontinus.api.errors import (
 from frontinus.api.events import ChangedEvent, LifecycleEvent
 from frontinus.api.identity import Identity
 from frontinus.api.views import Snapshot
+from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.host import Paths
 from frontinus.engine import runstate
+from frontinus.engine.launch import PORT_TRIES
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.recovery import recover
+from frontinus.mock.capabilities import capabilities
 from frontinus.mock.engine import ROOT, mock_engine
 from frontinus.mock.hypervisor import MockHypervisor
 
@@ -81,6 +87,66 @@ async def test_life_of_a_guest(engine: Engine) -> None:
     await engine.undefine("a")
     with pytest.raises(NoSuchGuest):
         await engine.guest("a")
+
+
+async def test_our_own_stops_are_told_once_however_late_they_are_heard(local: LocalEngine, engine: Engine) -> None:
+    """Nothing is awaited between the calls that would let the engine hear the guest's own news of them."""
+    await engine.define(XML.format(name="a"))
+    await engine.start("a")
+    record = local.world.guests.find("a")
+    assert record.running
+    events = await watch(engine, 3)
+    for _ in range(2):
+        record.running.quiet = True
+        await record.running.process.pause()
+        await record.running.process.resume()
+        record.running.quiet = False
+    for _ in range(20):
+        await asyncio.sleep(0)  # now the news are heard
+    await engine.suspend("a")
+    await engine.resume("a")
+    await engine.destroy("a")
+    assert await events == [("suspended", "paused"), ("resumed", "unpaused"), ("stopped", "destroyed")]
+
+
+VNC = XML.replace("</domain>", "<devices><graphics type='vnc' port='{port}' autoport='{auto}'/></devices></domain>")
+
+
+def busy_until(hypervisor: MockHypervisor, last: int) -> list[int]:
+    """The ports that starts try; those up to the last one are another program's, which shows only then."""
+    tried: list[int] = []
+    launch = hypervisor.launch
+
+    async def refusing(*args: object, **kwargs: object) -> object:
+        tried.append(hypervisor._planned.devices.graphics[0].port or 0)
+        if len(tried) <= last:
+            raise HypervisorFailed("QEMU did not start: Failed to find an available port: Address already in use")
+        return await launch(*args, **kwargs)  # type: ignore[arg-type]
+
+    hypervisor.launch = refusing  # type: ignore[assignment, method-assign]
+    return tried
+
+
+async def test_a_port_that_another_took_meanwhile_is_left_for_the_next(local: LocalEngine, engine: Engine) -> None:
+    assert isinstance(local.world.hypervisor, MockHypervisor)
+    await engine.define(VNC.format(name="a", port=-1, auto="yes"))
+    tried = busy_until(local.world.hypervisor, 2)
+    await engine.start("a")
+    assert len(tried) == len(set(tried)) == 3 and f"port='{tried[-1]}'" in await engine.guest_xml("a")
+    await engine.destroy("a")
+
+
+async def test_ports_are_not_tried_without_end_nor_those_that_the_user_chose(
+    local: LocalEngine, engine: Engine
+) -> None:
+    assert isinstance(local.world.hypervisor, MockHypervisor)
+    tried = busy_until(local.world.hypervisor, 1000)
+    for port, auto, times in ((-1, "yes", PORT_TRIES), (5999, "no", 1)):
+        tried.clear()
+        await engine.define(VNC.format(name=f"g{times}", port=port, auto=auto))
+        with pytest.raises(HypervisorFailed, match="Address already in use"):
+            await engine.start(f"g{times}")
+        assert len(tried) == times
 
 
 async def test_shutdown_by_the_guest_ends_it(engine: Engine) -> None:
@@ -438,3 +504,15 @@ async def test_the_audit_trail_tells_starts_and_ends(local: LocalEngine, engine:
     records = local.world.audit.records  # type: ignore[attr-defined]
     assert records[0] == ("resource", "a", "disk start None->/a.img", True)
     assert [r[2] for r in records if r[0] == "control"] == ["start booted", "stop destroyed"]
+
+
+async def test_kvm_is_there_only_if_guests_can_have_it(local: LocalEngine, engine: Engine) -> None:
+    view = local.world.host_view()
+    local.world.host_view = lambda: msgspec.structs.replace(view, kvm=True)
+    assert not (await engine.host()).kvm, "the mock's hypervisor has none"
+
+    async def with_kvm(emulator: str | None = None) -> Capabilities:
+        return replace(capabilities(), kvm=True)
+
+    local.world.hypervisor.capabilities = with_kvm  # type: ignore[method-assign]
+    assert (await engine.host()).kvm

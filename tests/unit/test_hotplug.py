@@ -15,17 +15,20 @@ from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.filesystem import Filesystem
+from frontinus.domain.devices.hostdev import PciHostdev
 from frontinus.domain.devices.memory import MemoryDevice
 from frontinus.domain.devices.sound import Sound
 from frontinus.domain.devices.vsock import Vsock
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
+from frontinus.domain.memory import MemoryBacking
 from frontinus.domain.plan import DevicePlan, Listener, OpenFile, Step, Tap
 from frontinus.domain.prepare import prepare
 from frontinus.domain.qapi import Entity, Member, Schema
 from frontinus.mock.capabilities import capabilities
 from frontinus.qemu import plugging
 from frontinus.qemu.hotplug import FIRST_FD, plan_device, plan_update
+from frontinus.qemu.limits import freed_limits
 from frontinus.qemu.monitor.client import Monitor
 
 XML = """<domain type='qemu'><name>x</name><memory unit='MiB'>128</memory>
@@ -167,6 +170,16 @@ def test_a_socket_that_connects_says_so(guest: Guest, caps: Capabilities) -> Non
     folder = Filesystem(driver="virtiofs", source="/x", target="t", socket="/x.sock", alias="fs0")
     backend = plan_device(guest, folder, caps, HOST).steps[0].arguments["backend"]
     assert isinstance(backend, Mapping) and backend["data"]["server"] is False, "the command's default is to listen"
+
+
+def test_the_last_device_that_reaches_memory_frees_the_limit(guest: Guest) -> None:
+    one, other = (PciHostdev(type="pci", alias=f"hostdev{n}") for n in range(2))
+    guest.devices.hostdevs = [one, other]
+    assert freed_limits(guest, one) == ()
+    guest.devices.hostdevs = [one]
+    assert freed_limits(guest, one) == ("memlock",) and freed_limits(guest, guest.devices.disks[0]) == ()
+    guest.memory_backing = MemoryBacking(locked=True)
+    assert freed_limits(guest, one) == ()
 
 
 def test_what_cannot_change(guest: Guest, caps: Capabilities) -> None:

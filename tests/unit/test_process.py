@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -100,6 +101,20 @@ def test_a_limit_out_of_reach_is_told_not_tried(monkeypatch: pytest.MonkeyPatch)
     argv, refused = process.with_limits(["x"], {"memlock": 11, "nproc": 10, "core": -1})
     assert argv[1:] == ["--nproc=10", "x"]
     assert [r.split()[0] for r in refused] == ["memlock", "core"]
+
+
+def test_limits_go_back_to_our_own() -> None:
+    pid = process.spawn(["/bin/sleep", "60"], {}, {}, 2)
+    try:
+        ours = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.prlimit(pid, resource.RLIMIT_CORE, (0, ours[1]))
+        process.restore_limits(pid, ("core",))
+        assert resource.prlimit(pid, resource.RLIMIT_CORE) == ours
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    with pytest.raises(HostFailed, match="cannot lower memlock"):
+        process.restore_limits(2**22 - 1, ("memlock",))
 
 
 def test_missing_tool() -> None:

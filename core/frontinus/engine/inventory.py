@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from frontinus import __version__
-from frontinus.api.errors import Unsupported
+from frontinus.api.errors import FrontinusError, Unsupported
 from frontinus.api.views import HostView, VersionView
 from frontinus.engine.world import World
 
@@ -22,7 +24,15 @@ class Inventory:
                            hypervisor_version=caps.version, access=self._access)  # fmt: skip
 
     async def host(self) -> HostView:
-        return self.world.host_view()
+        """With KVM only where a guest gets it: its user may open the device, and QEMU found that it works."""
+        view = self.world.host_view()
+        return view if not view.kvm or await self._has_kvm() else msgspec.structs.replace(view, kvm=False)
+
+    async def _has_kvm(self) -> bool:
+        try:
+            return (await self.world.hypervisor.capabilities(None)).kvm
+        except FrontinusError:
+            return False
 
     async def capabilities(self) -> str:
         caps = await self.world.hypervisor.capabilities(None)

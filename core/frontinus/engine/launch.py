@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from frontinus.api.errors import Unsupported
+from frontinus.api.errors import HypervisorFailed, Unsupported
+from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.cpu_names import qemu_feature, user_feature
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
@@ -13,11 +14,15 @@ from frontinus.domain.host_cpu import misfits
 from frontinus.domain.prepare import prepare
 from frontinus.engine import filtering, netports, runstate, trail
 from frontinus.engine.chains import with_layers
+from frontinus.engine.displays import is_busy
 from frontinus.engine.enforcing import enforce
 from frontinus.engine.news import follow
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 from frontinus.ports import Journal, Prepared, RunningGuest
+
+PORT_TRIES = 5
+"""Starts of one guest that are tried with ports that looked free."""
 
 
 async def launch(world: World, record: Record, definition: Guest, *, soon: runstate.Soon,
@@ -28,7 +33,23 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
     """
     caps = await world.hypervisor.capabilities(definition.devices.emulator)
     firm = await with_layers(world, with_firmware(definition, caps, world.host))
-    live = prepare(firm, caps, world.host, guest_id=world.guests.new_id(), free_port=world.ports.take)
+    guest_id = world.guests.new_id()
+    for last in (*[False] * (PORT_TRIES - 1), True):
+        live = prepare(firm, caps, world.host, guest_id=guest_id, free_port=world.ports.take)
+        try:
+            running = await _start(world, record, live, caps, soon=soon, incoming=incoming, hidden=hidden)
+            break
+        except BaseException as error:
+            if last or not isinstance(error, HypervisorFailed) or not is_busy(error, live):
+                trail.refused(world, record, type(error).__name__)
+                raise
+            world.ports.avoid(live)
+    running.news = world.spawn(follow(world, record, running), f"news of {record.name}")
+    return running
+
+
+async def _start(world: World, record: Record, live: Guest, caps: Capabilities, *, soon: runstate.Soon,
+                 incoming: int | None, hidden: bool) -> Running:  # fmt: skip
     prepared = Prepared()
     process: RunningGuest | None = None
     folder = world.host.paths.guest(live.id or 0, live.name)
@@ -52,9 +73,8 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
         await enforce(world, running)
         record.running = running
         await runstate.save_running(world.store, record, soon=soon)
-    except BaseException as error:
+    except BaseException:
         record.running = None
-        trail.refused(world, record, type(error).__name__)
         world.ports.release(live)
         if process is not None:
             await process.quit(graceful=False, deadline=5.0)
@@ -67,7 +87,6 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
     finally:
         for fd in prepared.fds.values():
             os.close(fd)
-    running.news = world.spawn(follow(world, record, running), f"news of {record.name}")
     return running
 
 

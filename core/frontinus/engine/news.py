@@ -136,7 +136,7 @@ class Follower:
             self._shutdown = _text(fact.data, "detail") or "finished"
         transition = TRANSITIONS.get(name)
         if transition is not None and record.state not in transition.unless and self.running.ending is None:
-            self._enter(name, transition)
+            self._enter(fact, transition)
         if name in ("shutdown", "crashed"):
             await self._end_of_life(name)
 
@@ -157,9 +157,9 @@ class Follower:
         if device is not None:
             await unplugging.gone(self.world, self.record, self.running, device)
 
-    def _enter(self, name: str, transition: Transition) -> None:
-        reason, detail = transition.reason, transition.detail
-        if self.running.quiet and name in ("stopped", "resumed"):
+    def _enter(self, fact: GuestFacts, transition: Transition) -> None:
+        name, reason, detail = fact.name, transition.reason, transition.detail
+        if name in ("stopped", "resumed") and self.running.is_ours(fact.number):
             return
         if name == "stopped":
             reason, detail = PAUSE_REASONS.get(self._why or "", (reason, detail))

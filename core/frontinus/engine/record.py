@@ -29,10 +29,10 @@ class Running:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     ending: str | None = None
     """Why we are ending it ourselves: the reason that "shutoff" gets."""
-    quiet: bool = False
-    """Stops and resumes are ours for the moment (a save, say), not to be told."""
     held: bool = False
     """It was stopped for a moment for work on its images, and is to run on."""
+    _quiet: bool = False
+    _quiet_until: int = 0
     rebooting: bool = False
     """The next shutdown of the guest is half of a reboot."""
     agent_connected: bool = False
@@ -42,6 +42,21 @@ class Running:
     """It is there only for work on the images of a guest that is off: nobody is told of it."""
     works: Works = field(default_factory=Works)
     backup: BackupState | None = None
+
+    @property
+    def quiet(self) -> bool:
+        """Stops and resumes are ours for the moment (a save, say), not to be told."""
+        return self._quiet
+
+    @quiet.setter
+    def quiet(self, value: bool) -> None:
+        """When it ends, what the hypervisor has told by then may still wait to be heard: it is ours all the same."""
+        self._quiet = value
+        self._quiet_until = self.process.told
+
+    def is_ours(self, number: int) -> bool:
+        """Whether the stop or resume that was the guest's news of this number is our own doing."""
+        return self._quiet or number <= self._quiet_until
 
 
 @dataclass

@@ -46,13 +46,15 @@ class MockGuest(MockTending):
         self.answers = asyncio.Event()
         self.answers.set()
         self._news: asyncio.Queue[GuestFacts] = asyncio.Queue()
+        self.told = 0
         self.blocks = MockGraph(guest, self.tell)
         self._cpu_before = 0.0
         self.dirty_rate: tuple[float, float, int] | None = None
 
     def tell(self, name: str, **data: object) -> None:
         """Put a piece of news into the stream."""
-        self._news.put_nowait(GuestFacts(name, data, time.time()))
+        self.told += 1
+        self._news.put_nowait(GuestFacts(name, data, time.time(), self.told))
 
     async def news(self) -> AsyncIterator[GuestFacts]:
         while True:
@@ -122,6 +124,9 @@ class MockGuest(MockTending):
     async def unplug(self, plan: DevicePlan, deadline: float) -> bool:
         self.tell("device-deleted", device=plan.alias)
         return True
+
+    async def restore_limits(self, names: Sequence[str]) -> None:
+        return None
 
     async def update(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
         self.blocks.obey(plan)
@@ -271,6 +276,9 @@ class MockHypervisor:
     def plan_update(self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts,
                     secrets: SecretValues | None = None) -> DevicePlan:  # fmt: skip
         return DevicePlan(new.alias or "")
+
+    def freed_limits(self, guest: Guest, gone: Device) -> Sequence[str]:
+        return ()
 
     def blocks(self, guest: Guest, capabilities: Capabilities, host: HostFacts,
                secrets: SecretValues | None = None) -> MockBlocks:  # fmt: skip

@@ -54,6 +54,8 @@ class GuestFacts:
     name: str
     data: JSON = field(default_factory=dict)
     seconds: float = 0.0
+    number: int = 0
+    """Of this guest's news, from 1."""
 
 
 @dataclass
@@ -81,6 +83,11 @@ class RunningGuest(Tending, Protocol):
     """A guest that has a process. Methods raise HypervisorFailed with the hypervisor's own words, Unresponsive past a deadline."""
 
     record: RunRecord
+
+    @property
+    def told(self) -> int:
+        """Pieces of news since it was launched or attached to, whether or not they have been taken."""
+        raise NotImplementedError
 
     def news(self) -> AsyncIterator[GuestFacts]:
         """Ordered news, from the moment of launch or attach; ends after "closed"."""
@@ -135,6 +142,9 @@ class RunningGuest(Tending, Protocol):
 
         `plan` is what would plug the device; one that went before is gone too. Raises HypervisorFailed when the guest refuses.
         """
+
+    async def restore_limits(self, names: Sequence[str]) -> None:
+        """Bring rlimits that a device needed back to the engine's own. Raises HostFailed where this engine may not."""
 
     async def update(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
         """Change a plugged device as `plan_update` says."""
@@ -206,6 +216,9 @@ class Hypervisor(Protocol):
 
         Raises Unsupported naming what cannot change while the guest runs.
         """
+
+    def freed_limits(self, guest: Guest, gone: Device) -> Sequence[str]:
+        """rlimits by name that a running guest needs no more without a device that has left it. Pure."""
 
     def blocks(self, guest: Guest, capabilities: Capabilities, host: HostFacts,
                secrets: SecretValues | None = None) -> BlockPlanner:  # fmt: skip

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from frontinus.api.errors import FrontinusError, HostFailed, HypervisorFailed, NoSuchProcess, Unresponsive
@@ -18,7 +18,7 @@ from frontinus.domain.host import HostFacts, Paths
 from frontinus.domain.plan import DevicePlan, LaunchPlan
 from frontinus.ports.hypervisor import RunRecord, SecretValues
 from frontinus.ports.resources import Credentials
-from frontinus.qemu import hotplug, process
+from frontinus.qemu import hotplug, limits, process
 from frontinus.qemu.argv.general import master_key_file
 from frontinus.qemu.argv.secrets import KEY_BYTES, Sealer, placeholder, sealer
 from frontinus.qemu.blocks import QemuBlocks
@@ -86,6 +86,9 @@ class QemuHypervisor:
     def plan_update(self, guest: Guest, old: Device, new: Device, capabilities: Capabilities, host: HostFacts,
                     secrets: SecretValues | None = None) -> DevicePlan:  # fmt: skip
         return hotplug.plan_update(guest, old, new, capabilities, host, _sealer(guest, host, secrets))
+
+    def freed_limits(self, guest: Guest, gone: Device) -> Sequence[str]:
+        return limits.freed_limits(guest, gone)
 
     def blocks(self, guest: Guest, capabilities: Capabilities, host: HostFacts,
                secrets: SecretValues | None = None) -> QemuBlocks:  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -23,7 +24,7 @@ from frontinus.qemu.monitor.agent import agent_command, parse_command
 from frontinus.qemu.monitor.client import DEADLINE, Command, Event, Monitor
 from frontinus.qemu.monitor.meter import Meter
 from frontinus.qemu.news import Translator
-from frontinus.qemu.process import Process, describe, raise_limits
+from frontinus.qemu.process import Process, describe, raise_limits, restore_limits
 from frontinus.qemu.tending import QemuTending
 
 GRACE = 0.05
@@ -60,6 +61,7 @@ class QemuGuest(QemuTending):
         self._log_start = log_start
         self._translator = Translator(record.agent_device)
         self._news: asyncio.Queue[GuestFacts | None] = asyncio.Queue()
+        self.told = 0
         self._gone = asyncio.Event()
         self._agent_lock = asyncio.Lock()
         self._schema: Schema | None = None
@@ -94,7 +96,7 @@ class QemuGuest(QemuTending):
         if self.record.agent_device:
             characters = await self.monitor.ask(list[_Chardev], "query-chardev")
             if any(c.frontend_open for c in characters if c.label == f"char{self.record.agent_device}"):
-                self._news.put_nowait(GuestFacts("agent", {"device": self.record.agent_device, "open": True}))
+                self._tell(GuestFacts("agent", {"device": self.record.agent_device, "open": True}))
 
     async def load(self, fd: int) -> None:
         """Read a saved state into the guest, which was launched to wait for it."""
@@ -134,6 +136,10 @@ class QemuGuest(QemuTending):
             if fact.name == "closed":
                 return
 
+    def _tell(self, fact: GuestFacts) -> None:
+        self.told += 1
+        self._news.put_nowait(replace(fact, number=self.told))
+
     def _event(self, event: Event) -> None:
         if self._sampler is not None:
             if event.name in CHANGES_DEVICES:
@@ -142,7 +148,7 @@ class QemuGuest(QemuTending):
                 self._sampler.ballooned(int(str(event.data["actual"])))
         fact = self._translator.news(event)
         if fact is not None:
-            self._news.put_nowait(fact)
+            self._tell(fact)
 
     def _process_ended(self) -> None:
         """The monitor's last words come before the end, unless the connection was never taken up."""
@@ -159,7 +165,7 @@ class QemuGuest(QemuTending):
 
     def _lost(self, reason: str) -> None:
         if not self.process.ended.is_set():
-            self._news.put_nowait(GuestFacts("lost", {"reason": reason}))
+            self._tell(GuestFacts("lost", {"reason": reason}))
 
     def _closed(self) -> None:
         if self._gone.is_set():
@@ -168,7 +174,7 @@ class QemuGuest(QemuTending):
         self._close()
         status = self.process.status
         data = {"status": status, "reason": describe(status), "log": self.log_tail()}
-        self._news.put_nowait(GuestFacts("closed", data))
+        self._tell(GuestFacts("closed", data))
 
     def log_tail(self) -> str:
         """The end of what this process has written to its log."""
@@ -312,6 +318,9 @@ class QemuGuest(QemuTending):
         if gone:
             self.record.interfaces.pop(plan.alias, None)
         return gone
+
+    async def restore_limits(self, names: Sequence[str]) -> None:
+        restore_limits(self.record.pid, names)
 
     async def update(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
         if plan.limits:

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from frontinus.domain.devices.base import Device
+from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.hostdev import MdevHostdev, PciHostdev
+from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest
 from frontinus.domain.plan import Resource, Vfio
 from frontinus.domain.usedsecrets import used_secrets
@@ -34,6 +38,20 @@ def dma_limits(guest: Guest, resources: Iterable[Resource]) -> Mapping[str, int]
     """rlimits that a running guest must have before devices of the host that reach its memory are plugged in."""
     resources = tuple(resources)
     return limits(guest, resources) if _passes(resources) else {}
+
+
+def freed_limits(guest: Guest, gone: Device) -> tuple[str, ...]:
+    """Limits that a running guest needs no more, now that a device has left it."""
+    passing = any(reaches_memory(device) for device in guest.devices.all() if device is not gone)
+    return ("memlock",) if reaches_memory(gone) and not passing and not needs_lock(guest) else ()
+
+
+def reaches_memory(device: Device) -> bool:
+    """Whether it is a device of the host that reaches guest memory by VFIO."""
+    match device:
+        case PciHostdev() | MdevHostdev() | Interface(type="hostdev") | Disk(type="nvme"):
+            return True
+    return False
 
 
 def needs_lock(guest: Guest) -> bool:

@@ -11,7 +11,7 @@ import fcntl
 import os
 import resource
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from frontinus.api.errors import HostFailed, HypervisorFailed, NoSuchProcess
@@ -71,7 +71,7 @@ def with_limits(argv: Sequence[str], limits: Mapping[str, int]) -> tuple[list[st
 
 
 def raise_limits(pid: int, limits: Mapping[str, int]) -> None:
-    """Raise limits of a running process; they are never lowered. Raises HostFailed where this engine may not."""
+    """Raise limits of a running process; none is lowered. Raises HostFailed where this engine may not."""
     for name, value in limits.items():
         wanted = resource.RLIM_INFINITY if value < 0 else value
         try:
@@ -81,6 +81,17 @@ def raise_limits(pid: int, limits: Mapping[str, int]) -> None:
                 resource.prlimit(pid, LIMITS[name], (wanted, high))
         except OSError as error:
             raise HostFailed(f"cannot raise {name} of process {pid}: {error.strerror}") from error
+
+
+def restore_limits(pid: int, names: Iterable[str]) -> None:
+    """Bring limits of a running process back to the engine's own. Raises HostFailed where this engine may not."""
+    for name in names:
+        ours = resource.getrlimit(LIMITS[name])
+        try:
+            if resource.prlimit(pid, LIMITS[name]) != ours:
+                resource.prlimit(pid, LIMITS[name], ours)
+        except OSError as error:
+            raise HostFailed(f"cannot lower {name} of process {pid}: {error.strerror}") from error
 
 
 def _may_raise_limits() -> bool:
