@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +16,7 @@ from lxml import etree
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Busy, InvalidXML, NoSuchCheckpoint, WrongState
 from guest_image import GuestImage
-from support.disks import MIB, bare_xml, content, disk, eventually, guest_xml, image, writing, written_out
+from support.disks import MIB, bare_xml, content, disk, eventually, fill, guest_xml, image, writing, written_out
 from trial import Daemon
 
 
@@ -141,14 +142,14 @@ def pulled(place: Path, graph: dict[str, object], *objects: str) -> str:
 
 
 async def test_pulled_by_nbd_under_load(engine: Engine, place: Path, guest_image: GuestImage) -> None:
-    path, socket, scratch = image(place / "a.qcow2", 8 * MIB), place / "nbd.sock", place / "scratch.qcow2"
+    path, sock, scratch = image(place / "a.qcow2", 8 * MIB), place / "nbd.sock", place / "scratch.qcow2"
     await engine.define(guest_xml(place, guest_image, disk(path), "write"))
     await engine.start("real")
     await engine.create_checkpoint("real", checkpoint("c1"))
     await writing(engine, "real", MIB // 2)
-    now = await at_a_moment(engine, path, pull(f"transport='unix' socket='{socket}'", scratch, "c1"), "c2")
+    now = await at_a_moment(engine, path, pull(f"transport='unix' socket='{sock}'", scratch, "c1"), "c2")
     await writing(engine, "real", 2 * MIB)
-    server = {"type": "unix", "path": str(socket)}
+    server = {"type": "unix", "path": str(sock)}
     export: dict[str, object] = {"driver": "nbd", "server": server, "export": "vda"}
     assert pulled(place, {"driver": "raw", "file": export}) == now, "the export follows the guest"
     dirty = {"driver": "raw", "file": {**export, "x-dirty-bitmap": "qemu:dirty-bitmap:backup-vda"}}
@@ -161,8 +162,8 @@ async def test_pulled_by_nbd_under_load(engine: Engine, place: Path, guest_image
     await abort(engine, "real")
     with pytest.raises(WrongState):
         await engine.backup_xml("real")
-    assert not socket.exists() and not scratch.exists() and await engine.block_jobs("real") == []
-    await engine.begin_backup("real", pull(f"transport='unix' socket='{socket}'", scratch))
+    assert not sock.exists() and not scratch.exists() and await engine.block_jobs("real") == []
+    await engine.begin_backup("real", pull(f"transport='unix' socket='{sock}'", scratch))
     await abort(engine, "real")
 
 
@@ -172,28 +173,54 @@ async def abort(engine: Engine, guest: str) -> None:
     assert await done(engine, guest) in ("completed", "cancelled")
 
 
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @pytest.mark.needs("certtool")
-async def test_pulled_with_tls(engine: Engine, daemon: Daemon, place: Path) -> None:
-    """Only who shows a certificate of the same authority gets the disk."""
-    folder = place / "state/pki/backup"
-    certificates(folder)
+async def test_pulled_over_tcp_and_with_tls(engine: Engine, daemon: Daemon, place: Path) -> None:
+    """With TLS, only who shows a certificate of the same authority gets the disk."""
+    ours, others = place / "state/pki/backup", place / "others/pki"
+    certificates(ours)
+    certificates(others)
     await daemon.stop()
     await daemon.start()
     async with daemon.engine() as engine:
-        path, scratch = image(place / "a.qcow2"), place / "scratch.qcow2"
+        path, scratch, port = image(place / "a.qcow2"), place / "scratch.qcow2", free_port()
+        fill(path, 7)
+        was = content(path)
         await engine.define(bare_xml(disk(path)))
         await engine.start("bare")
-        xml = pull(f"transport='unix' socket='{place}/nbd.sock' tls='yes'", scratch)
-        await engine.begin_backup("bare", xml)
-        server = {"type": "unix", "path": f"{place}/nbd.sock"}
+        here = f"transport='tcp' name='127.0.0.1' port='{port}'"
+        server = {"type": "inet", "host": "127.0.0.1", "port": str(port)}
         bare: dict[str, object] = {"driver": "nbd", "server": server, "export": "vda"}
-        with pytest.raises(subprocess.CalledProcessError):
-            pulled(place, {"driver": "raw", "file": bare})
-        client = f"tls-creds-x509,id=tls0,dir={folder},endpoint=client,verify-peer=yes"
+        await engine.begin_backup("bare", pull(here, scratch))
+        assert pulled(place, {"driver": "raw", "file": bare}) == was
+        await abort(engine, "bare")
+        await engine.begin_backup("bare", pull(f"{here} tls='yes'", scratch))
         graph = {"driver": "raw", "file": {**bare, "tls-creds": "tls0", "tls-hostname": "localhost"}}
-        assert pulled(place, graph, client) == content(path)
+        assert pulled(place, graph, client(ours)) == was
+        alone = place / "alone"
+        alone.mkdir()
+        (alone / "ca-cert.pem").write_bytes((ours / "ca-cert.pem").read_bytes())
+        mixed = place / "mixed"
+        mixed.mkdir()
+        for name, source in (("ca-cert", ours), ("client-cert", others), ("client-key", others)):
+            (mixed / f"{name}.pem").write_bytes((source / f"{name}.pem").read_bytes())
+        for asked, *creds in (({"driver": "raw", "file": bare},), (graph, client(alone)), (graph, client(mixed))):
+            with pytest.raises(subprocess.CalledProcessError):
+                pulled(place, asked, *creds)
+        assert pulled(place, graph, client(ours)) == was, "the server is gone after a client that was refused"
         await abort(engine, "bare")
         await engine.destroy("bare")
+
+
+def client(folder: Path) -> str:
+    return f"tls-creds-x509,id=tls0,dir={folder},endpoint=client,verify-peer=yes"
 
 
 def certificates(folder: Path) -> None:
@@ -217,19 +244,19 @@ def certificates(folder: Path) -> None:
 
 
 @contextmanager
-def slow(path: Path, socket: Path) -> Iterator[str]:
+def slow(path: Path, sock: Path) -> Iterator[str]:
     """A disk that gives a megabyte a second, served by NBD."""
     group = "throttle-group,id=slow,x-bps-read=1000000"
     graph = f"driver=throttle,throttle-group=slow,file.driver=raw,file.file.driver=file,file.file.filename={path}"
     server = subprocess.Popen(
-        ["qemu-nbd", "--persistent", f"--socket={socket}", "--object", group, "--image-opts", graph]
+        ["qemu-nbd", "--persistent", f"--socket={sock}", "--object", group, "--image-opts", graph]
     )
     try:
-        while not socket.exists():
+        while not sock.exists():
             time.sleep(0.02)
             assert server.poll() is None
-        socket.chmod(0o777)
-        yield (f"<disk type='network'><driver type='raw'/><source protocol='nbd'><host transport='unix' socket='{socket}'/>"
+        sock.chmod(0o777)
+        yield (f"<disk type='network'><driver type='raw'/><source protocol='nbd'><host transport='unix' socket='{sock}'/>"
                "</source><target dev='vda' bus='virtio'/></disk>")  # fmt: skip
     finally:
         server.kill()
@@ -238,8 +265,7 @@ def slow(path: Path, socket: Path) -> Iterator[str]:
 
 async def test_aborted_push_leaves_nothing(engine: Engine, place: Path) -> None:
     path, target = place / "a.img", place / "b.qcow2"
-    with path.open("wb") as file:
-        file.truncate(64 * MIB)
+    path.write_bytes(b"5" * (64 * MIB))
     with slow(path, place / "slow.sock") as source:
         await engine.define(bare_xml(source))
         await engine.start("bare")

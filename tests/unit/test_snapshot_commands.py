@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from frontinus.api.errors import InvalidValue
+from frontinus.api.views import JobView
 from frontinus.client.commands import find
 from frontinus.client.commands.base import Output
+from frontinus.client.commands.interaction import _job_rows
 from frontinus.client.main import make_parser
 from frontinus.client.words import options_first
 from frontinus.domain.host import Paths
@@ -112,3 +114,18 @@ async def test_block_jobs(run: Run) -> None:
     assert (await run("blockcopy test vda --dest /other --format qcow2 --pivot")).endswith("Successfully pivoted")
     assert (await run("blockpull test vda --wait")).endswith("Block Pull: done")
     assert await run("domblkthreshold test vda 1MiB") == ""
+
+
+async def test_a_job_is_told_of(run: Run) -> None:
+    assert await run("domjobinfo test") == "Job type:   None"
+    assert await run("snapshot-create-as test one") == "Domain snapshot one created"
+    told = (await run("domjobinfo test --completed")).splitlines()
+    assert [line.split()[-1] for line in told[:2]] == ["Completed", "Snapshot"]
+    assert told[2].startswith("Time elapsed:") and "snapshot   completed" in await run("domjobinfo test --all")
+
+
+def test_a_job_in_words() -> None:
+    job = JobView(id="1", kind="backup", state="running", started=0.0, processed=3 * 2**20, total=4 * 2**20)
+    rows = dict(_job_rows(job))
+    assert rows["Job type"] == "Bounded" and rows["Operation"] == "Backup"
+    assert (rows["File processed"], rows["File remaining"], rows["File total"]) == ("3.00 MiB", "1.00 MiB", "4.00 MiB")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import (
+    AgentUnavailable,
     AlreadyExists,
     Busy,
     HypervisorFailed,
@@ -22,6 +25,7 @@ from frontinus.api.errors import (
 )
 from frontinus.api.events import GuestSnapshotEvent
 from frontinus.domain.host import Paths
+from frontinus.domain.plan import DevicePlan
 from frontinus.domain.snapshots.chain import paths
 from frontinus.domain.snapshots.snapshot import DomainSnapshot
 from frontinus.domain.snapshots.tree import Tree
@@ -268,6 +272,78 @@ async def test_a_hidden_process_merges_for_a_guest_that_is_off(local: LocalEngin
     await engine.delete_snapshot("test", "s")
     assert files(local) == ["/a.qcow2"] and "/a.s" not in images(local).files
     assert [(g.state, g.active) for g in await engine.guests()] == [("shutoff", False)]
+
+
+# --- frozen meanwhile
+
+
+def asked(local: LocalEngine, monkeypatch: pytest.MonkeyPatch, *refused: str) -> list[str]:
+    """What the agent is asked, and QEMU told."""
+    log: list[str] = []
+    process, update = mock(local), mock(local).update
+
+    async def agent(command: str, deadline: float) -> str:
+        word = json.loads(command)["execute"].removeprefix("guest-fsfreeze-")
+        log.append(word)
+        if word in refused:
+            raise AgentUnavailable("the agent does not answer")
+        return "{}"
+
+    async def told(plan: DevicePlan, fds: dict[int, int]) -> None:
+        log.append("change")
+        if "change" in refused:
+            raise HypervisorFailed("no")
+        await update(plan, fds)
+
+    monkeypatch.setattr(process, "agent_command", agent)
+    monkeypatch.setattr(process, "update", told)
+    return log
+
+
+@pytest.mark.parametrize(("refused", "log", "made"), [
+    ((), ["freeze", "change", "thaw"], True),
+    (("freeze",), ["freeze", "thaw"], False),
+    (("change",), ["freeze", "change", "thaw"], False),
+    (("thaw",), ["freeze", "change", "thaw"], True),
+])  # fmt: skip
+async def test_quiesced(local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch, refused: tuple[str, ...],
+                        log: list[str], made: bool) -> None:  # fmt: skip
+    """Whatever fails, the guest is thawed; and a thaw that fails takes nothing back that QEMU stands on."""
+    await engine.start("test")
+    seen = asked(local, monkeypatch, *refused)
+    with nullcontext() if made else pytest.raises((AgentUnavailable, HypervisorFailed)):
+        await engine.create_snapshot("test", named("s"), ["disk-only", "quiesce"])
+    assert seen == log and files(local, live=True) == files(local) == (["/a.s"] if made else []) + ["/a.qcow2"]
+    seen.clear()
+    with nullcontext() if made else pytest.raises((AgentUnavailable, HypervisorFailed)):
+        await engine.create_checkpoint("test", "<domaincheckpoint><name>c</name></domaincheckpoint>", ["quiesce"])
+    assert seen == log and bool(await engine.checkpoints("test")) is made
+
+
+# --- a deletion that is not done
+
+
+async def test_a_snapshot_whose_merging_broke_off_is_not_gone_back_to(local: LocalEngine, engine: Engine) -> None:
+    """Its image has some of what was written later."""
+    await engine.start("test")
+    await engine.create_snapshot("test", named("s"), ["disk-only"])
+    mock(local).blocks.stuck = True
+    call = asyncio.ensure_future(engine.delete_snapshot("test", "s"))
+    async with asyncio.timeout(5):
+        while not await engine.block_jobs("test"):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    (job,) = [job for job in await engine.jobs("test") if job.kind == "snapshot-delete"]
+    assert job.total == 2**33 and job.processed == 0
+    await engine.abort_job(job.id)
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert await engine.block_jobs("test") == [] and files(local) == ["/a.s", "/a.qcow2"]
+    later = (await again(local)).session(ROOT)
+    with pytest.raises(WrongState, match="not whole"):
+        await later.revert_snapshot("test", "s")
+    mock(local).blocks.stuck = False
+    await later.delete_snapshot("test", "s")
+    assert await later.snapshots("test") == []
 
 
 # --- trees

@@ -119,11 +119,7 @@ class BlockJobs:
             return
         running.works.owned.add(work.job)
         try:
-            facts = await blockends.facts_of(running, work.job)
-            if facts is not None and facts.status not in blockends.ENDED:
-                await running.process.steer_job(work.job, "finish" if facts.status == "ready" else "cancel")
-            ended = await blockstops.ended(self.world, record, running, work, seconds=END_SECONDS)
-            await blockends.conclude(self.world, record, running, work, ended)
+            await blockstops.give_up(self.world, record, running, work, END_SECONDS)
         finally:
             running.works.owned.discard(work.job)
 

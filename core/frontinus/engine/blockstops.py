@@ -114,6 +114,15 @@ def _indexes(layers: Collection[BackingStore]) -> list[int]:
     return [layer.index for layer in layers if layer.index is not None]
 
 
+async def give_up(world: World, record: Record, running: Running, work: Work, seconds: float = FOREVER) -> None:
+    """End a job: a mirror in step is left whole, and its copy is what the disk was at that moment."""
+    facts = await facts_of(running, work.job)
+    if facts is not None and facts.status not in ENDED:
+        await running.process.steer_job(work.job, "finish" if facts.status == "ready" else "cancel")
+    facts = await ended(world, record, running, work, seconds=seconds)
+    await blockends.conclude(world, record, running, work, facts)
+
+
 # --- to go over
 
 

@@ -59,6 +59,7 @@ class _Book(msgspec.Struct, kw_only=True):
     documents: list[str] = []
     current: str | None = None
     made: list[str] = []
+    torn: list[str] = []
     pending: Pending | None = None
 
 
@@ -69,6 +70,8 @@ class Books:
     snapshots: Tree[DomainSnapshot] = field(default_factory=Tree)
     checkpoints: Tree[DomainCheckpoint] = field(default_factory=Tree)
     made: set[str] = field(default_factory=set)
+    torn: set[str] = field(default_factory=set)
+    """Snapshots whose merging began and did not end: the image is not of their moment any more."""
     pending: Pending | None = None
 
     def bitmaps(self, target: str) -> list[str]:
@@ -83,8 +86,9 @@ class Books:
             await store.delete(SNAPSHOTS, uuid)
             return
         documents = [format_document(one, secrets=True) for one in tree]
-        await _write(store, SNAPSHOTS, uuid, _Book(documents=documents, current=tree.current, made=sorted(self.made),
-                                                   pending=self.pending))  # fmt: skip
+        book = _Book(documents=documents, current=tree.current, made=sorted(self.made), torn=sorted(self.torn),
+                     pending=self.pending)  # fmt: skip
+        await _write(store, SNAPSHOTS, uuid, book)
 
     async def save_checkpoints(self, store: StateStore, uuid: str) -> None:
         tree = self.checkpoints
@@ -114,6 +118,7 @@ async def load(store: StateStore) -> dict[str, Books]:
             for text in book.documents:
                 books.snapshots.add(parse_snapshot(text))
             books.snapshots.current, books.made, books.pending = book.current, set(book.made), book.pending
+            books.torn = set(book.torn)
         except (FrontinusError, ValueError) as error:
             await _set_aside(store, SNAPSHOTS, stored.key, error)
             found[stored.key] = Books()

@@ -61,7 +61,7 @@ class Job:
     total: int | None = None
     on_abort: Callable[[], object] | None = None
     """How to abort it, where cancelling the worker is not the way."""
-    measure: Callable[[Job], Awaitable[None]] | None = None
+    measure: Measure | None = None
     """Asks how far it is, where the worker does not say so by itself."""
 
     def view(self) -> JobView:
@@ -69,6 +69,9 @@ class Job:
         return JobView(id=self.id, kind=self.kind, state=self.state, started=self.started, guest=self.guest,
                        progress=progress, processed=self.processed, total=self.total, ended=self.ended,
                        error=self.error)  # fmt: skip
+
+
+Measure = Callable[[Job], Awaitable[None]]
 
 
 class Jobs:

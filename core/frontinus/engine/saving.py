@@ -12,7 +12,8 @@ from frontinus.domain.abi import as_started, differences
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.engine import ending, launch, runstate, savefile, trail
-from frontinus.engine.record import Record
+from frontinus.engine.jobs import Job, Measure
+from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 
 TOLD = 5
@@ -59,7 +60,8 @@ class Saving:
         document = format_guest(guest, active=True, secrets=True)
         header = savefile.Header(xml=document, running=was_running if paused is None else not paused,
                                  uuid=record.uuid, name=record.name)  # fmt: skip
-        async with self.world.jobs.run("save", record.uuid):
+        async with self.world.jobs.run("save", record.uuid) as job:
+            job.measure = written(running)
             running.quiet = True
             fd = await asyncio.to_thread(savefile.create, path, header)
             try:
@@ -120,6 +122,17 @@ class Saving:
         fd, header = await asyncio.to_thread(savefile.open_saved, _absolute(path))
         os.close(fd)
         return format_guest(parse_guest(header.xml))
+
+
+def written(running: Running) -> Measure:
+    """How far the writing of a guest's memory is."""
+
+    async def measure(job: Job) -> None:
+        done, total = await running.process.saved()
+        if total:
+            job.processed, job.total = done, total
+
+    return measure
 
 
 async def restore_managed(world: World, record: Record, *, paused: bool | None) -> None:

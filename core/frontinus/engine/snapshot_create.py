@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -29,9 +30,12 @@ from frontinus.engine.blockjobs import backing_of
 from frontinus.engine.books import Pending
 from frontinus.engine.preparing import carry_out
 from frontinus.engine.record import Record, Running
+from frontinus.engine.saving import written
 from frontinus.engine.world import World
 from frontinus.ports.blocks import GraphFacts, Overlaid
 from frontinus.xml import format_document
+
+log = logging.getLogger(__name__)
 
 JOB = "snapshot-save"
 AGENT_SECONDS = 10.0
@@ -56,7 +60,8 @@ async def create(world: World, record: Record, wanted: DomainSnapshot, flags: Co
     record.books.pending = pending
     await record.books.save_snapshots(world.store, record.uuid)
     try:
-        async with world.jobs.run("snapshot", record.uuid):
+        async with world.jobs.run("snapshot", record.uuid) as job:
+            job.measure = written(running) if running is not None and wanted.memory_file is not None else None
             if running is None:
                 await _offline(world, record, wanted, pending, overlays, flags)
             else:
@@ -211,11 +216,28 @@ async def frozen(running: Running, *, asked: bool) -> AsyncIterator[None]:
     if not asked:
         yield
         return
-    await running.process.agent_command(json.dumps({"execute": "guest-fsfreeze-freeze"}), AGENT_SECONDS)
+    try:
+        await _ask_agent(running, "guest-fsfreeze-freeze")
+    except FrontinusError:
+        with contextlib.suppress(FrontinusError):  # some of them may be frozen
+            await _ask_agent(running, "guest-fsfreeze-thaw")
+        raise
     try:
         yield
     finally:
-        await running.process.agent_command(json.dumps({"execute": "guest-fsfreeze-thaw"}), AGENT_SECONDS)
+        await _thaw(running)
+
+
+async def _thaw(running: Running) -> None:
+    """What was done meanwhile stands, also if this fails."""
+    try:
+        await _ask_agent(running, "guest-fsfreeze-thaw")
+    except FrontinusError as error:
+        log.warning("the file systems of guest %s may still be frozen: %s", running.guest.name, error.message)
+
+
+async def _ask_agent(running: Running, command: str) -> None:
+    await running.process.agent_command(json.dumps({"execute": command}), AGENT_SECONDS)
 
 
 async def _save_memory(record: Record, running: Running, path: str, *, live: bool) -> None:

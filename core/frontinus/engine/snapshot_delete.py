@@ -6,6 +6,7 @@ image, or none that the guest has, nothing is merged: others need it as it is, a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 from frontinus.api.errors import Busy, HypervisorFailed, WrongState
@@ -16,6 +17,7 @@ from frontinus.domain.snapshots.snapshot import DomainSnapshot, find_disk
 from frontinus.engine import blockends, blockjobs, blockstops
 from frontinus.engine.books import Merge, Pending
 from frontinus.engine.hidden import at_work
+from frontinus.engine.jobs import Job, Measure
 from frontinus.engine.record import Record, Running
 from frontinus.engine.snapshot_create import run_job
 from frontinus.engine.world import World
@@ -35,9 +37,11 @@ async def delete(world: World, record: Record, snapshot: DomainSnapshot, *, meta
         raise Busy(f"disk '{busy.disk}' has a job: {busy.kind}", job=busy.kind)
     merges, orphans = (begun.merges, begun.files) if begun is not None else _layers(record, snapshot)
     books.pending = Pending(op="delete", name=snapshot.name or "", files=orphans, merges=merges)
+    books.torn |= {snapshot.name or ""} if merges else set()
     await books.save_snapshots(world.store, record.uuid)
     try:
-        async with world.jobs.run("snapshot-delete", record.uuid):
+        async with world.jobs.run("snapshot-delete", record.uuid) as job:
+            job.measure = _merged(record, merges)
             await _drop_inside(world, record, snapshot)
             if merges:
                 async with at_work(world, record) as running:
@@ -102,6 +106,20 @@ async def _refuse_loss(record: Record, running: Running, merges: list[Merge]) ->
             blockstops.refuse_loss(graph, disk, base.format, record.books.bitmaps(merge.target))
 
 
+def _merged(record: Record, merges: list[Merge]) -> Measure:
+    """How far the merges are; one that has not begun is unknown, one that is done does not count any more."""
+    targets = {merge.target for merge in merges}
+
+    async def measure(job: Job) -> None:
+        running = record.running
+        mine = {work.job for work in running.works if work.disk in targets} if running is not None else set()
+        if running is not None and mine:
+            facts = [one for one in await running.process.block_jobs() if one.id in mine]
+            job.processed, job.total = sum(one.current for one in facts), sum(one.total for one in facts)
+
+    return measure
+
+
 async def _merge(world: World, record: Record, running: Running, merge: Merge) -> None:
     """Commit one layer into the next, and wait until the books have it. What was merged before is passed over."""
     disk = find_disk(running.guest, merge.target)
@@ -120,6 +138,9 @@ async def _merge(world: World, record: Record, running: Running, merge: Merge) -
         await blockends.conclude(world, record, running, work, ended)
         if ended is not None:
             blockends.raise_failed(ended)
+    except asyncio.CancelledError:
+        await blockstops.give_up(world, record, running, work)
+        raise
     finally:
         running.works.owned.discard(work.job)
 
@@ -161,6 +182,7 @@ async def _forget(
                     _renamed(half, merge)
     gone = [*orphans, *(merge.above for merge in merges if merge.above in books.made)]
     books.snapshots.remove(snapshot.name or "")
+    books.torn.discard(snapshot.name or "")
     books.made -= set(gone)
     books.pending = Pending(op="delete", name=snapshot.name or "", settled=True, gone=gone) if gone else None
     await world.images.sync([path for merge in merges for path in _now(record, merge.target)])

@@ -98,6 +98,9 @@ def _goal(record: Record, snapshot: DomainSnapshot) -> Guest:
         raise WrongState(f"guest '{record.name}' is transient: it would not come back", state=record.state)
     if record.running is not None and (busy := next(iter(record.running.works), None)):
         raise Busy(f"disk '{busy.disk}' has a job: {busy.kind}", job=busy.kind)
+    if snapshot.name in record.books.torn:
+        raise WrongState(f"the deletion of snapshot '{snapshot.name}' began: its image is not whole any more; delete it",
+                         state="torn")  # fmt: skip
     if snapshot.definition is None:
         raise InvalidXML(
             f"the snapshot '{snapshot.name}' does not say what the guest was; redefine it", element="domain"

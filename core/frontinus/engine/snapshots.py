@@ -106,7 +106,11 @@ class Snapshots:
         await asyncio.shield(task)  # a caller that goes away must not leave the guest off
 
     async def _revert(self, record: Record, snapshot: str, flags: Collection[RevertFlag]) -> None:
-        async with record.lock.hold("go back to a snapshot"), self.world.jobs.run("snapshot-revert", record.uuid):
+        async with (
+            record.lock.hold("go back to a snapshot"),
+            self.world.jobs.run("snapshot-revert", record.uuid) as job,
+        ):
+            job.on_abort = _refuse_abort
             wanted = find(record, snapshot)
             await revert(self.world, record, wanted, flags)
             self._tell(record, wanted, "reverted")
@@ -127,6 +131,10 @@ class Snapshots:
     def _tell(self, record: Record, snapshot: DomainSnapshot, kind: Told) -> None:
         self.world.bus.publish(GuestSnapshotEvent(uuid=record.uuid, name=record.name, what="snapshot", kind=kind,
                                                   snapshot=snapshot.name or ""))  # fmt: skip
+
+
+def _refuse_abort() -> None:
+    raise WrongState("going back to a snapshot cannot be aborted: the guest would be left off", state="running")
 
 
 def find(record: Record, name: str) -> DomainSnapshot:

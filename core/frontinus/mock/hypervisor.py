@@ -118,6 +118,9 @@ class MockGuest(MockTending):
         await self.pause()
         os.write(fd, b"mock state")
 
+    async def saved(self) -> tuple[int, int]:
+        return 0, 0
+
     async def plug(self, plan: DevicePlan, fds: Mapping[int, int]) -> None:
         return None
 

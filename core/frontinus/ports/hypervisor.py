@@ -118,6 +118,9 @@ class RunningGuest(Tending, Protocol):
         `live`: it runs while its memory is written, and is stopped only for the rest. It stays stopped.
         """
 
+    async def saved(self) -> tuple[int, int]:
+        """How much of the memory a save under way has written, and how much there is; bytes. Zeros when none is."""
+
     async def graph(self) -> GraphFacts:
         """What the block graph is now."""
 

@@ -269,6 +269,9 @@ class QemuGuest(QemuTending):
             await self.pause()
         await migration.save(self.monitor, fd)
 
+    async def saved(self) -> tuple[int, int]:
+        return await migration.progress(self.monitor)
+
     # --- the block graph
 
     async def graph(self) -> GraphFacts:

@@ -20,9 +20,15 @@ ENDED = frozenset({"completed", "failed", "cancelled"})
 CANCEL_SECONDS = 10.0
 
 
+class _Memory(msgspec.Struct):
+    remaining: int = 0
+    total: int = 0
+
+
 class _Progress(msgspec.Struct, rename="kebab"):
     status: str = "none"
     error_desc: str = ""
+    ram: _Memory = msgspec.field(default_factory=_Memory)
 
 
 def _ends(event: Event) -> bool:
@@ -53,6 +59,12 @@ async def save(monitor: Monitor, fd: int) -> None:
 async def _cancel(monitor: Monitor, ended: asyncio.Future[Event]) -> None:
     await monitor.execute("migrate_cancel")
     await asyncio.wait([ended], timeout=CANCEL_SECONDS)
+
+
+async def progress(monitor: Monitor) -> tuple[int, int]:
+    """Bytes of memory that are written, and that there are."""
+    ram = (await monitor.ask(_Progress, "query-migrate")).ram
+    return ram.total - ram.remaining, ram.total
 
 
 async def restore(monitor: Monitor, fd: int, words: Callable[[], str]) -> None:

@@ -12,8 +12,9 @@ import msgspec
 
 from frontinus.api.engine import Engine
 from frontinus.api.events import AnyEvent, GuestEvent, LifecycleEvent
-from frontinus.api.views import Snapshot
+from frontinus.api.views import JobView, Snapshot
 from frontinus.client.commands.base import GUEST, Command, Output, arg, flag
+from frontinus.client.commands.units import pretty
 
 BLOCKED = 24 * 3600.0
 """Seconds that --block waits for an agent."""
@@ -108,11 +109,37 @@ def _told(kind: str, event: GuestEvent, timestamp: bool) -> str:
     return f"{stamp}event '{kind}' for domain '{event.name}': " + ", ".join(f"{k} {v}" for k, v in facts.items())
 
 
+OPERATIONS = {"save": "Save", "dump": "Dump", "snapshot": "Snapshot", "snapshot-revert": "Snapshot revert",
+              "snapshot-delete": "Snapshot delete", "backup": "Backup"}  # fmt: skip
+"""Kinds of jobs in virsh's words."""
+
+
 async def _jobinfo(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     jobs = await engine.jobs(options.guest)
-    out.value(jobs)
-    out.table(["Job", "Kind", "State", "Progress"], [
-        [j.id, j.kind, j.state, "-" if j.progress is None else f"{j.progress:.0%}"] for j in jobs])  # fmt: skip
+    if options.all:
+        out.value(jobs)
+        out.table(["Job", "Kind", "State", "Progress"], [
+            [j.id, j.kind, j.state, "-" if j.progress is None else f"{j.progress:.0%}"] for j in jobs])  # fmt: skip
+        return
+    wanted = [j for j in jobs if (j.state != "running" if options.completed else j.state == "running")]
+    job = max(wanted, key=lambda j: j.started, default=None)
+    out.value(job)
+    out.pairs([("Job type", "None")] if job is None else _job_rows(job))
+
+
+def _job_rows(job: JobView) -> list[tuple[str, object]]:
+    """A job in the words of domjobinfo."""
+    types = {"running": "Unbounded" if job.total is None else "Bounded"}
+    rows: list[tuple[str, object]] = [
+        ("Job type", types.get(job.state, job.state.capitalize())),
+        ("Operation", OPERATIONS.get(job.kind, job.kind.capitalize())),
+        ("Time elapsed", f"{(job.ended or time.time()) - job.started:.3f} s"),
+    ]
+    if job.total is not None and job.processed is not None:
+        what = "Data" if job.kind in ("save", "snapshot") else "File"
+        rows += [(f"{what} processed", pretty(job.processed)), (f"{what} remaining", pretty(job.total - job.processed)),
+                 (f"{what} total", pretty(job.total))]  # fmt: skip
+    return [*rows, ("Error message", job.error)] if job.error else rows
 
 
 async def _jobabort(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -141,6 +168,8 @@ COMMANDS = (
         arg("--domain", complete="guest"), arg("--event"), flag("--all", help="of all kinds"),
         flag("--loop", help="until interrupted"), arg("--timeout", type=float), flag("--timestamp"),
         flag("--list", help="print the kinds that there are")), _event),
-    Command("domjobinfo", "show a guest's long jobs", (GUEST,), _jobinfo),
+    Command("domjobinfo", "tell about a guest's long job", (
+        GUEST, flag("--completed", help="the one that ended last"), flag("--all", help="a table of all that are remembered")),
+        _jobinfo),
     Command("domjobabort", "abort a guest's running job", (GUEST,), _jobabort),
 )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from frontinus.api.engine import Engine
 from frontinus.client.commands.base import GUEST, XPATH, Command, Output, arg, flag, in_editor, read
+from frontinus.client.progress import watched
 
 RUNNING = flag("--running", help="it runs when it comes back")
 PAUSED = flag("--paused", help="it is paused when it comes back")
@@ -18,7 +19,7 @@ def _paused(options: argparse.Namespace) -> bool | None:
 
 
 async def _managed_save(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    await engine.managed_save(options.guest, _paused(options))
+    await watched(engine, "save", "Managedsave", engine.managed_save(options.guest, _paused(options)))
     out.line(f"Guest '{options.guest}' state saved by Frontinus")
 
 
@@ -29,7 +30,7 @@ async def _remove(engine: Engine, options: argparse.Namespace, out: Output) -> N
 
 async def _save(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     xml = read(options.xml) if options.xml else None
-    await engine.save(options.guest, options.file, xml, _paused(options))
+    await watched(engine, "save", "Save", engine.save(options.guest, options.file, xml, _paused(options)))
     out.line(f"Guest '{options.guest}' saved to {options.file}")
 
 

@@ -11,6 +11,7 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import InvalidValue
 from frontinus.api.snapshots import CheckpointView, SnapshotView
 from frontinus.client.commands.base import GUEST, Command, Output, arg, flag, in_editor, read
+from frontinus.client.progress import watched
 
 
 def _flags(options: argparse.Namespace, *names: str) -> list[str]:
@@ -91,9 +92,14 @@ MAKING = (
 )
 
 
+async def _made(engine: Engine, options: argparse.Namespace, xml: str) -> SnapshotView:
+    call = engine.create_snapshot(options.guest, xml, _flags(options, *MAKING))  # type: ignore[arg-type]
+    return await watched(engine, "snapshot", "Domain snapshot", call)
+
+
 async def _create(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     xml = read(options.file) if options.file else "<domainsnapshot/>"
-    view = await engine.create_snapshot(options.guest, xml, _flags(options, *MAKING))  # type: ignore[arg-type]
+    view = await _made(engine, options, xml)
     out.value(view)
     out.line(f"Domain snapshot {view.name} created" + (f" from '{options.file}'" if options.file else ""))
 
@@ -103,7 +109,7 @@ async def _create_as(engine: Engine, options: argparse.Namespace, out: Output) -
     if options.print_xml:
         out.text(xml)
         return
-    view = await engine.create_snapshot(options.guest, xml, _flags(options, *MAKING))  # type: ignore[arg-type]
+    view = await _made(engine, options, xml)
     out.value(view)
     out.line(f"Domain snapshot {view.name} created")
 
@@ -179,13 +185,16 @@ def _say_parent(out: Output, view: SnapshotView | CheckpointView) -> int:
 
 async def _revert(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     name = await _name(engine, options)
-    await engine.revert_snapshot(options.guest, name, _flags(options, "running", "paused", "force", "reset-nvram"))  # type: ignore[arg-type]
+    flags = _flags(options, "running", "paused", "force", "reset-nvram")
+    call = engine.revert_snapshot(options.guest, name, flags)  # type: ignore[arg-type]
+    await watched(engine, "snapshot-revert", "Going back", call)
     out.line(f"Domain snapshot {name} reverted")
 
 
 async def _delete(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     name = await _name(engine, options)
-    await engine.delete_snapshot(options.guest, name, _deleting(options))  # type: ignore[arg-type]
+    call = engine.delete_snapshot(options.guest, name, _deleting(options))  # type: ignore[arg-type]
+    await watched(engine, "snapshot-delete", "Merging", call)
     out.line(f"Domain snapshot {name} {'children ' if options.children_only else ''}deleted")
 
 
