@@ -45,6 +45,8 @@ PACKAGES = {
     "nfs-ganesha-vfs": ("an NFS server in user space, for pools of type netfs", "ci"),
     "rpcbind": ("where that server is found", "ci"),
     "nfs-common": ("showmount, which asks it", "ci"),
+    "xfsprogs": ("mkfs.xfs, for clones that share blocks", "ci"),
+    "btrfs-progs": ("mkfs.btrfs, the same", "ci"),
     "cryptsetup-bin": ("cryptsetup, which judges encrypted volumes", "ci"),
     "acl": ("setfacl and getfacl, which judge access control lists", "ci"),
     "openssl": ("certificates for tests of TLS", "ci"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -14,7 +15,7 @@ import pytest
 
 from contract.storage_contract import MIB, StorageContract, put, take, volume
 from frontinus.api.engine import Engine
-from frontinus.api.errors import AlreadyExists, Cancelled, StorageFailed
+from frontinus.api.errors import AlreadyExists, Cancelled, InvalidValue, InvalidXML, StorageFailed, Unsupported
 from frontinus.api.events import HostJobEvent
 from frontinus.engine.local import LocalEngine
 from frontinus.linux.keeper import HostKeeper
@@ -159,7 +160,76 @@ async def test_holes_stay_holes(rig: LinuxRig) -> None:
     assert (rig.folder / "b").stat().st_blocks * 512 < 2 * MIB
 
 
+@pytest.mark.parametrize("kind", ["raw", "qcow2"])
+async def test_room_is_reserved_or_written_when_told(rig: LinuxRig, kind: str) -> None:
+    size = 8 * MIB
+    for flags, allocated in (([], False), (["prealloc-falloc"], True), (["prealloc-full"], True)):
+        name = "".join(flags) or "none"
+        made = await rig.session.create_volume("p", volume(name, kind, size), flags)  # type: ignore[arg-type]
+        assert (made.allocation >= size) is allocated
+        assert made.capacity == size
+    for name, how, unwritten in (("prealloc-falloc", "reserved", True), ("prealloc-full", "written", False)):
+        command = ["filefrag", "-v", str(rig.folder / name)]
+        if shutil.which("filefrag"):
+            shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            assert ("unwritten" in shown) is unwritten, how
+    with pytest.raises(InvalidValue, match="one can be chosen"):
+        await rig.session.create_volume("p", volume("x", kind), ["prealloc-full", "prealloc-falloc"])
+    with pytest.raises(InvalidXML, match="format 'vdi'"):
+        await rig.session.create_volume("p", volume("x", "vdi"), ["prealloc-falloc"])
+
+
 # --- fs and disk, on files
+
+
+@pytest.mark.needs("mkfs.xfs", "mkfs.btrfs", "losetup")
+@pytest.mark.parametrize(("kind", "size"), [("xfs", 320 * MIB), ("btrfs", 128 * MIB)])
+async def test_a_clone_can_share_the_blocks_of_its_original(
+    rig: LinuxRig, tmp_path: Path, kind: str, size: int
+) -> None:
+    device, session, place = tmp_path / "disk.img", rig.session, tmp_path / "mnt"
+    with device.open("wb") as file:
+        file.truncate(size)
+    await session.define_pool(pool(place, "f", "fs", f"<device path='{device}'/><format type='{kind}'/>"))
+    try:
+        await session.start_pool("f", build=["overwrite"])
+        for name, form in (("a", "raw"), ("q", "qcow2")):
+            await session.create_volume("f", volume(name, form, 16 * MIB))
+        with (place / "a").open("r+b") as file:
+            file.write(os.urandom(12 * MIB))
+        os.sync()
+        free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize
+        made = await session.clone_volume("f", volume("b", "raw", 32 * MIB), "f", "a", ["reflink"])
+        os.sync()
+        assert free - os.statvfs(place).f_bavail * os.statvfs(place).f_frsize < 4 * MIB
+        assert made.capacity == 32 * MIB
+        with (place / "b").open("r+b") as copy, (place / "a").open("rb") as original:
+            assert copy.read(16 * MIB) == original.read()
+            copy.seek(0)
+            copy.write(b"changed")
+        assert (place / "a").read_bytes()[:7] != b"changed"
+        assert (
+            await session.clone_volume("f", volume("r", "qcow2", 32 * MIB), "f", "q", ["reflink"])
+        ).capacity == 32 * MIB
+        subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", place / "r"], check=True)
+        with pytest.raises(Unsupported, match="of format raw, not qcow2"):
+            await session.clone_volume("f", volume("x", "qcow2"), "f", "a", ["reflink"])
+    finally:
+        await session.destroy_pool("f")
+
+
+async def test_a_clone_that_cannot_share_is_refused_and_leaves_nothing(rig: LinuxRig, tmp_path: Path) -> None:
+    """Between two file systems there is nothing to share."""
+    await rig.session.create_volume("p", volume("a"))
+    await rig.session.define_pool(pool(Path("/dev/shm") / tmp_path.name, "s"))
+    await rig.session.start_pool("s", build=[])
+    try:
+        with pytest.raises(Unsupported, match="cannot share blocks"):
+            await rig.session.clone_volume("s", volume("b"), "p", "a", ["reflink"])
+        assert await rig.session.volumes("s") == []
+    finally:
+        await rig.session.destroy_pool("s")
+        await rig.session.delete_pool("s")
 
 
 @pytest.mark.needs("mkfs.ext4", "losetup")

@@ -207,7 +207,12 @@ class Script:
         self.cancel_at: str | None = None
 
     async def execute(
-        self, name: str, arguments: Mapping[str, object] | None = None, *, fds: Sequence[int] = ()
+        self,
+        name: str,
+        arguments: Mapping[str, object] | None = None,
+        *,
+        deadline: float = 0.0,
+        fds: Sequence[int] = (),
     ) -> None:
         self.log.append((name, arguments or {}, tuple(fds)))
         if name == self.cancel_at:

@@ -127,7 +127,7 @@ def test_pools_of_the_corpus_that_have_no_command_get_none() -> None:
 def _images(case: dict[str, str]) -> list[Image]:
     pool = parse_pool(case["pool.xml"])
     made = parse_volume(case["input.xml"], pool, sized="CAPACITY" not in case["parseflags"])
-    preallocate = case["flags"] == "flags"
+    preallocate: imaging.Preallocation = "metadata" if case["flags"] == "flags" else "none"
     if "input-vol.xml" not in case:
         return [imaging.create(made, made.path, preallocate=preallocate)]
     source = parse_volume(case["input-vol.xml"], parse_pool(case["input-pool.xml"]))

@@ -15,7 +15,8 @@ VolumeKind = Literal["file", "block", "dir", "network", "netdir", "ploop"]
 """In virsh's order: the index is virStorageVolType's number."""
 
 BuildFlag = Literal["new", "repair", "resize", "no-overwrite", "overwrite"]
-VolumeFlag = Literal["prealloc-metadata", "reflink", "validate"]
+VolumeFlag = Literal["prealloc-metadata", "reflink", "validate", "prealloc-falloc", "prealloc-full"]
+"""prealloc-falloc: with room for all content; prealloc-full: with all of it written. reflink: share the original's blocks."""
 ResizeFlag = Literal["allocate", "delta", "shrink"]
 WipeAlgorithm = Literal[
     "zero", "nnsa", "dod", "bsi", "gutmann", "schneier", "pfitzner7", "pfitzner33", "random", "trim"

@@ -188,6 +188,8 @@ class Step:
     arguments: Mapping[str, object]
     undo: tuple[str, Mapping[str, object]] | None = None
     fds: tuple[tuple[str, int], ...] = ()
+    seconds: float = 10.0
+    """How long the hypervisor may take to answer."""
 
 
 @dataclass(frozen=True)

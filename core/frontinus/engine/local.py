@@ -33,6 +33,7 @@ from frontinus.engine.pools import Pools, load_pools
 from frontinus.engine.power import Power
 from frontinus.engine.recovery import recover
 from frontinus.engine.rekeying import Rekeying
+from frontinus.engine.rekeying import recover as recover_secrets
 from frontinus.engine.saving import Saving
 from frontinus.engine.secretrights import secret_rights
 from frontinus.engine.secrets import Secrets, load_secrets
@@ -90,6 +91,7 @@ class LocalEngine:
         await load_filters(self.world)
         await recover_networks(self.world)
         await recover(self.world)
+        await recover_secrets(self.world)
         await start_networks(self.world, autostart=autostart)
         if autostart:
             self.world.spawn(self._autostart(), "autostart")

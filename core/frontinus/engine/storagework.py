@@ -19,6 +19,7 @@ from frontinus.domain.usedplaces import used_places
 from frontinus.engine import scripts
 from frontinus.engine.jobs import Job
 from frontinus.engine.poolbook import PoolRecord
+from frontinus.engine.record import Record
 from frontinus.engine.world import World
 from frontinus.storage.definition import format_volume, parse_volume
 from frontinus.storage.pool import Pool
@@ -44,6 +45,12 @@ class Work(msgspec.Struct, kw_only=True):
     secret: str = ""
 
 
+LATER = frozenset({"rekey"})
+"""Work that a running guest may have a part in."""
+
+Settle = Callable[[World, Work], Awaitable[None]]
+
+
 @asynccontextmanager
 async def journalled(world: World, work: Work) -> AsyncIterator[None]:
     """Have the work in the journal while the body runs. It stays there when the engine is killed, and only then."""
@@ -59,12 +66,25 @@ def making(record: PoolRecord, volume: Volume, reserved: str) -> Work:
     return Work(what="make", pool=record.uuid, xml=format_volume(volume), reserved=reserved)
 
 
+def places_of(record: PoolRecord, volume: Volume) -> set[tuple[str, ...]]:
+    """How guests may name a volume."""
+    return {(volume.path,), (record.name, volume.name or "")}
+
+
+def users_of(world: World, record: PoolRecord, volume: Volume) -> list[Record]:
+    """The running guests that have a volume open."""
+    wanted = places_of(record, volume)
+    return [
+        guest
+        for guest in world.guests
+        if guest.running is not None and not wanted.isdisjoint(used_places(guest.running.guest.devices))
+    ]
+
+
 def refuse_used(world: World, record: PoolRecord, volume: Volume) -> None:
     """Raises WrongState for a volume that a running guest has open: under its feet nothing is changed."""
-    wanted = {(volume.path,), (record.name, volume.name or "")}
-    for guest in world.guests:
-        if guest.running is not None and not wanted.isdisjoint(used_places(guest.running.guest.devices)):
-            raise WrongState(f"volume '{volume.name}' is used by the running guest '{guest.name}'", state=record.state)
+    for guest in users_of(world, record, volume):
+        raise WrongState(f"volume '{volume.name}' is used by the running guest '{guest.name}'", state=record.state)
 
 
 @asynccontextmanager
@@ -112,12 +132,14 @@ def meter(job: Job) -> Callable[[int, int], None]:
     return progress
 
 
-async def recover(world: World) -> None:
-    """Undo or finish what an earlier engine was at when it ended."""
+async def recover(world: World, settle: Settle | None = None, *, later: bool = False) -> None:
+    """Undo or finish what an earlier engine was at when it ended; `later`: what must wait until guests are known."""
     for stored in await world.store.load(KIND):
         try:
             work = msgspec.json.decode(stored.text, type=Work)
-            await _settle(world, work)
+            if (work.what in LATER) is not later:
+                continue
+            await (settle or _settle)(world, work)
         except (FrontinusError, msgspec.MsgspecError) as error:
             log.error(
                 "unfinished work on a volume could not be settled and is tried again at the next start: %s", error
@@ -133,10 +155,6 @@ async def _settle(world: World, work: Work) -> None:
     elif work.what == "wipe":
         log.warning("wiping %s was broken off: it is wiped again", work.path)
         await as_job(world, "wipe", lambda job: scripts.run(world, ask(Wipe(work.path, work.algorithm)), meter(job)))
-    elif work.what == "rekey":
-        from frontinus.engine import rekeying
-
-        await rekeying.settle(world, work)
     else:
         await _unmake(world, work)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from frontinus.api.errors import AlreadyExists, InvalidValue, NoSuchVolume, StorageFailed, Unsupported
 from frontinus.api.events import VolumeEvent
@@ -16,7 +16,7 @@ from frontinus.storage import imaging, wiping
 from frontinus.storage.definition import format_volume, parse_volume
 from frontinus.storage.pool import Pool
 from frontinus.storage.pools import kind_of
-from frontinus.storage.steps import Allocate, Found, Inspect, MakeFolder, Script, Step, Wipe, ask, tell
+from frontinus.storage.steps import Allocate, Found, Inspect, MakeFolder, Reflink, Script, Step, Wipe, ask, tell
 from frontinus.storage.volume import Volume
 
 MAX_SIZE = 2**63 - 1
@@ -58,10 +58,10 @@ class Volumes:
         record = self.book.find(pool)
         running = record.need_running()
         volume = parse_volume(xml, running, validate="validate" in flags)
-        preallocate = "prealloc-metadata" in flags
+        preallocate = _preallocation(flags)
 
         def content(path: str) -> list[Step]:
-            return _empty(running, volume, path, preallocate=preallocate)
+            return _empty(running, volume, path, preallocate)
 
         content("/")  # what cannot be made is refused before anything is begun
         return await as_job(self.world, "create", lambda job: self._make(record, volume, content, job))
@@ -75,8 +75,12 @@ class Volumes:
         volume.capacity = max(volume.capacity or 0, origin.capacity or 0)
         origin = await self._trusted(origin)
 
+        preallocate = _preallocation(flags)
+
         def content(path: str) -> list[Step]:
-            return list(imaging.convert(volume, path, origin, origin.path, preallocate="prealloc-metadata" in flags))
+            if "reflink" in flags:
+                return _shared(volume, path, origin)
+            return list(imaging.convert(volume, path, origin, origin.path, preallocate=preallocate))
 
         content("/")
         async with at_work(self.world, other, origin, "cloning", changes=False):
@@ -187,12 +191,34 @@ class Volumes:
         self.world.bus.publish(VolumeEvent(pool=record.uuid, volume=volume.name or "", kind=kind))  # type: ignore[arg-type]
 
 
-def _empty(pool: Pool, volume: Volume, path: str, *, preallocate: bool) -> list[Step]:
+def _preallocation(flags: Sequence[VolumeFlag]) -> imaging.Preallocation:
+    """What of a new volume gets its place at once. Raises InvalidValue."""
+    kinds: Mapping[str, imaging.Preallocation] = {
+        "prealloc-metadata": "metadata", "prealloc-falloc": "falloc", "prealloc-full": "full"
+    }  # fmt: skip
+    chosen = [kinds[flag] for flag in flags if flag in kinds]
+    if len(chosen) > 1 or (chosen and "reflink" in flags):
+        raise InvalidValue("of the ways to preallocate, and reflink, one can be chosen", field="flags")
+    return chosen[0] if chosen else "none"
+
+
+def _shared(volume: Volume, path: str, origin: Volume) -> list[Step]:
+    """A clone that shares its original's blocks, larger if wanted. Raises Unsupported."""
+    reasons = imaging.same_bytes(volume, origin)
+    if origin.type != "file" or volume.type != "file" or reasons:
+        why = "; ".join(reasons) or "both must be files"
+        raise Unsupported(f"volume '{origin.name}' cannot be shared with the new one: {why}")
+    grown = volume.capacity != origin.capacity
+    return [Reflink(origin.path, path), *([imaging.resize(volume, volume.capacity or 0, path=path)] if grown else [])]
+
+
+def _empty(pool: Pool, volume: Volume, path: str, preallocate: imaging.Preallocation) -> list[Step]:
     """What fills a new volume with nothing. Raises Unsupported, InvalidXML."""
     if volume.type == "dir":
         return [MakeFolder(path, new=True)]
     if kind_of(pool.type).volume_type != "file":
         return [imaging.create(volume, path)] if volume.encryption is not None else []
-    if imaging.driver(volume) == "raw" and not preallocate and (volume.backing is None or not volume.backing.path):
+    plain = volume.backing is None or not volume.backing.path
+    if imaging.driver(volume) == "raw" and preallocate == "none" and plain:
         return [Allocate(path, volume.capacity or 0, min(volume.allocation or 0, volume.capacity or 0))]
     return [imaging.create(volume, path, preallocate=preallocate)]

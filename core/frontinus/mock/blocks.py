@@ -15,6 +15,7 @@ from frontinus.ports.blocks import (
     GraphFacts,
     JobCommand,
     JobFacts,
+    KeyChange,
     Mark,
     Marks,
     Overlaid,
@@ -80,6 +81,15 @@ class MockBlocks:
 
     def state(self, verb: StateVerb, job: str, name: str, disks: Sequence[Disk]) -> DevicePlan:
         return _plan("job", id=job, kind=f"snapshot-{verb}", alias=None, to=None, status="concluded", speed=0)
+
+    def change_key(self, job: str, disk: Disk, change: KeyChange) -> DevicePlan:
+        return _plan("job", id=job, kind="amend", alias=disk.alias, to=None, status="concluded", speed=0)
+
+    def open_by(self, disk: Disk, change: KeyChange) -> DevicePlan:
+        return _plan("nothing")
+
+    def end_keys(self) -> Sequence[DevicePlan]:
+        return ()
 
     def close(self, layers: Sequence[BackingStore]) -> Sequence[DevicePlan]:
         return ()

@@ -118,6 +118,10 @@ class MemoryStorage:
     def _login(self, step: steps.Login) -> None:
         self.asked.append(("login", step.pattern))
 
+    def _reflink(self, step: steps.Reflink) -> None:
+        entry = self._at(step.source)
+        self.entries[step.path] = Entry(entry.place, entry.header, content=entry.content)
+
     def _look(self, step: steps.Look) -> Place | None:
         entry = self.entries.get(step.path)
         return entry.place if entry else None

@@ -20,6 +20,15 @@ StateVerb = Literal["save", "load", "delete"]
 
 
 @dataclass(frozen=True)
+class KeyChange:
+    """One passphrase that an encrypted disk gets, or loses: a secret by its UUID or by its use."""
+
+    verb: Literal["add", "erase"]
+    uuid: str | None = None
+    usage: str | None = None
+
+
+@dataclass(frozen=True)
 class JobFacts:
     """One job of the hypervisor. `status` in QEMU's words (JobStatus); bytes, bytes a second."""
 
@@ -143,6 +152,15 @@ class BlockPlanner(Protocol):
 
     def state(self, verb: StateVerb, job: str, name: str, disks: Sequence[Disk]) -> DevicePlan:
         """Save, load or delete devices, memory and disks as a snapshot inside the images; the first disk has the memory."""
+
+    def change_key(self, job: str, disk: Disk, change: KeyChange) -> DevicePlan:
+        """Start a job that gives the image of a disk, encrypted by LUKS, one more passphrase, or takes one from it."""
+
+    def open_by(self, disk: Disk, change: KeyChange) -> DevicePlan:
+        """Have the disk opened by the passphrase that was added, whenever it must be from now on; after both jobs."""
+
+    def end_keys(self) -> Sequence[DevicePlan]:
+        """Forget the passphrases that jobs were given: each step by itself, since there may be none."""
 
     def close(self, layers: Sequence[BackingStore]) -> Sequence[DevicePlan]:
         """Close layers that nothing uses any more, the upper first: each by itself, since some may be gone."""

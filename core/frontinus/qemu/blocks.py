@@ -12,16 +12,22 @@ from frontinus.domain.devices.image import Image
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import DevicePlan, Label, Listener, Resource, Step
-from frontinus.ports.blocks import CopyOptions, Mark, Marks, Overlaid, Saved, Service, StateVerb
+from frontinus.ports.blocks import CopyOptions, KeyChange, Mark, Marks, Overlaid, Saved, Service, StateVerb
 from frontinus.qemu import hotplug
 from frontinus.qemu.argv import disks as disk_family
-from frontinus.qemu.argv.blockdev import Access, below, emit_image, format_node, storage_node
+from frontinus.qemu.argv.blockdev import Access, below, emit_image, encryption_secret, format_node, storage_node
 from frontinus.qemu.argv.context import Context
-from frontinus.qemu.argv.secrets import Sealer, placeholder
+from frontinus.qemu.argv.secrets import Sealer, SecretUse, emit_secret, placeholder
 from frontinus.qemu.argv.tls import tls_credentials
 
 STEM = "frontinus-"
 TLS = "objbackup_tls0"
+DERIVING_MS = 500
+"""CPU time that deriving a key from a new passphrase shall take. QEMU's own choice is 2000, but the guest's disks stand still for
+each derivation, and it takes four to six of them to rotate a slot."""
+STALL_SECONDS = 120.0
+ADDED, ERASED = f"{STEM}added-secret0", f"{STEM}erased-secret0"
+"""Passphrases that a disk gets and loses, while it does."""
 KEEP = {"auto-finalize": True, "auto-dismiss": False}
 """A job that has ended stays to be asked for, also by an engine that was not there when it did."""
 
@@ -233,6 +239,40 @@ class QemuBlocks:
                     for one in disks if one.incremental]  # fmt: skip
         closing = [plan for one in disks for plan in self.close([one.layer])]
         return [*(DevicePlan("backup", (), (step,)) for step in removals), *closing]
+
+    # --- passphrases
+
+    def change_key(self, job: str, disk: Disk, change: KeyChange) -> DevicePlan:
+        command = next((name for name in ("blockdev-amend", "x-blockdev-amend") if self.caps.has_command(name)), None)
+        if command is None:
+            raise Unsupported("this QEMU cannot change the passphrases of a disk that is open")
+        added = change.verb == "add"
+        secret = ADDED if added else ERASED
+        steps = self._key(secret, change)
+        wanted: dict[str, object] = (
+            {"state": "active", "new-secret": secret} if added else {"state": "inactive", "old-secret": secret}
+        )
+        if added:
+            wanted["iter-time"] = DERIVING_MS
+        options: dict[str, object] = {"driver": "luks", **wanted}
+        if (disk.format or "raw") != "raw":
+            options = {"driver": disk.format, "encrypt": {"format": "luks", **wanted}}
+        arguments = {"job-id": job, "node-name": top_node(disk), "options": options}
+        return _plan(disk, *steps, Step(command, arguments, seconds=STALL_SECONDS))
+
+    def open_by(self, disk: Disk, change: KeyChange) -> DevicePlan:
+        image = disk.image()
+        assert image is not None
+        name = encryption_secret(image)
+        return _plan(disk, Step("object-del", {"id": name}), *self._key(name, change))
+
+    def end_keys(self) -> Sequence[DevicePlan]:
+        return [DevicePlan("", (), (Step("object-del", {"id": name}),)) for name in (ADDED, ERASED)]
+
+    def _key(self, name: str, change: KeyChange) -> list[Step]:
+        ctx = self._context("secret")
+        emit_secret(ctx, name, SecretUse("volume", change.uuid, change.usage))
+        return [hotplug.step(ctx, item) for item in ctx.items]
 
     def close(self, layers: Sequence[BackingStore]) -> Sequence[DevicePlan]:
         plans = []

@@ -27,7 +27,7 @@ async def plug(monitor: Monitor, plan: DevicePlan, fds: Mapping[int, int]) -> No
             for name, number in step.fds:
                 await _give(monitor, step, name, fds[number])
             if step.command != "add-fd":
-                await monitor.execute(step.command, step.arguments)
+                await monitor.execute(step.command, step.arguments, deadline=step.seconds)
     except BaseException as error:
         if isinstance(error, HypervisorFailed):
             begun.pop()

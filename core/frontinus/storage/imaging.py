@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.devices.source import Encryption
@@ -20,6 +21,19 @@ CREATABLE = frozenset({"raw", "bochs", "cloop", "dmg", "iso", "qcow", "qcow2", "
                        "none", "vhd"})  # fmt: skip
 DRIVERS = {"vhd": "vhdx", "none": "raw", "fat": "raw", "iso": "raw", "": "raw"}
 """QEMU's name of a format where it is another."""
+Preallocation = Literal["none", "metadata", "falloc", "full"]
+"""What of a new image has its place from the beginning: nothing; its tables; also room for all data; that, written."""
+PREALLOCATED: Mapping[Preallocation, frozenset[str]] = {
+    "none": CREATABLE,
+    "metadata": frozenset({"qcow2"}),
+    "falloc": frozenset({"qcow2", "raw", "luks"}),
+    "full": frozenset({"qcow2", "raw", "luks"}),
+}
+"""Formats by what can be preallocated of them."""
+UNMEASURED = "Unable to get accurate CPU usage"
+"""QEMU measures how many rounds of a key's derivation take a second, and gives up where a busy machine disturbs it."""
+TRIES = 4
+"""Then."""
 BACKED = frozenset({"qcow", "qcow2", "qed", "vmdk", "cow"})
 
 
@@ -65,10 +79,10 @@ def object_id(name: str) -> str:
     return safe if safe[:1].isalpha() else f"v{safe}"
 
 
-def create(volume: Volume, path: str, *, preallocate: bool = False, input_backing: str | None = None) -> Image:
+def create(volume: Volume, path: str, *, preallocate: Preallocation = "none") -> Image:
     """Make an empty image. Raises Unsupported, InvalidXML."""
     kind = driver(volume)
-    _check(volume, kind, preallocate=preallocate)
+    _check(volume, kind, preallocate)
     key = key_of(volume)
     backing = volume.backing if volume.backing is not None and volume.backing.path else None
     argv = ["create", "-f", kind]
@@ -82,12 +96,14 @@ def create(volume: Volume, path: str, *, preallocate: bool = False, input_backin
     return Image(tuple(argv), _keys([key]))
 
 
-def convert(volume: Volume, path: str, source: Volume, source_path: str, *, preallocate: bool = False) -> list[Image]:
+def convert(
+    volume: Volume, path: str, source: Volume, source_path: str, *, preallocate: Preallocation = "none"
+) -> list[Image]:
     """Fill a new image from another: one command, or two where keys are at work. Raises Unsupported, InvalidXML."""
     kind, from_kind = driver(volume), driver(source)
     key, source_key = key_of(volume), key_of(source)
     if key is None and source_key is None:
-        _check(volume, kind, preallocate=preallocate)
+        _check(volume, kind, preallocate)
         options = _options(volume, kind, None, preallocate=preallocate, backing=None)
         argv = ["convert", "-f", from_kind, "-O", kind]
         argv += ["-o", ",".join(options)] if options else []
@@ -98,13 +114,39 @@ def convert(volume: Volume, path: str, source: Volume, source_path: str, *, prea
     return [create(volume, path, preallocate=preallocate), Image(tuple(argv), _keys(keys))]
 
 
-def resize(volume: Volume, size: int, *, preallocate: bool = False, shrink: bool = False) -> Image:
-    """Change the size of an image."""
-    kind, key = driver(volume), key_of(volume)
+def same_bytes(volume: Volume, source: Volume) -> list[str]:
+    """Why a new volume cannot share the very bytes of another's image; empty where it can."""
+    place, other = volume.place, source.place
+    pairs = ((place.compat, other.compat), (place.cluster_size, other.cluster_size))
+    switches = ((place.lazy_refcounts, other.lazy_refcounts), (place.extended_l2, other.extended_l2))
+    differ = any(mine is not None and mine != its for mine, its in pairs) or any(
+        mine and not its for mine, its in switches
+    )
+    reasons = {
+        f"it is of format {driver(source)}, not {driver(volume)}": driver(source) != driver(volume),
+        "it has a backing store": source.backing is not None or volume.backing is not None,
+        "its image has other features": differ,
+        "it is encrypted otherwise": note_of(volume.encryption) != note_of(source.encryption),
+        "it is larger": (volume.capacity or 0) < (source.capacity or 0),
+    }
+    return [reason for reason, holds in reasons.items() if holds]
+
+
+def note_of(encryption: Encryption | None) -> str | None:
+    """Which secret opens a volume, as it is noted beside it."""
+    if encryption is None or not encryption.secrets:
+        return None
+    secret = encryption.secrets[0]
+    return f"uuid:{secret.uuid}" if secret.uuid else f"usage:{secret.usage}"
+
+
+def resize(volume: Volume, size: int, *, path: str = "", preallocate: bool = False, shrink: bool = False) -> Image:
+    """Change the size of an image; `path`: of a volume that is not in its place yet."""
+    kind, key, path = driver(volume), key_of(volume), path or volume.path
     argv = ["resize", *(["--shrink"] if shrink else []), *(["--preallocation=falloc"] if preallocate else [])]
     if key is None:
-        return Image((*argv, "-f", kind, "--", plain(volume.path), str(size)))
-    return Image((*argv, *_objects([key]), "--image-opts", _graph(kind, volume.path, key), str(size)), _keys([key]))
+        return Image((*argv, "-f", kind, "--", plain(path), str(size)))
+    return Image((*argv, *_objects([key]), "--image-opts", _graph(kind, path, key), str(size)), _keys([key]))
 
 
 def add_key(volume: Volume, new: Key, *, opened_by: Key) -> Image:
@@ -126,11 +168,14 @@ def _amend(volume: Volume, options: Mapping[str, str], opened_by: Key, other: Ke
     return Image(argv, _keys(keys))
 
 
-def _options(volume: Volume, kind: str, key: Key | None, *, preallocate: bool, backing: str | None) -> list[str]:
+def _options(
+    volume: Volume, kind: str, key: Key | None, *, preallocate: Preallocation, backing: str | None
+) -> list[str]:
     """The options of -o, in the order that users of virsh know from their logs."""
     place, options = volume.place, []
+    allocated = [f"preallocation={preallocate}"] if preallocate != "none" else []
     if kind == "luks" and key is not None:
-        return [f"key-secret={key.id}", *cipher_options(volume.encryption, "")]
+        return [f"key-secret={key.id}", *cipher_options(volume.encryption, ""), *allocated]
     if backing:
         options.append(f"backing_fmt={DRIVERS.get(backing, backing)}")
     if key is not None:
@@ -139,8 +184,7 @@ def _options(volume: Volume, kind: str, key: Key | None, *, preallocate: bool, b
             f"encrypt.key-secret={key.id}",
             *cipher_options(volume.encryption, "encrypt."),
         ]
-    if preallocate:
-        options.append("preallocation=metadata")
+    options += allocated
     if place.no_cow:
         options.append("nocow=on")
     if kind == "qcow2":
@@ -165,7 +209,7 @@ def cipher_options(encryption: Encryption | None, stem: str) -> list[str]:
     return [f"{stem}{name}={value}" for name, value in words if value]
 
 
-def _check(volume: Volume, kind: str, *, preallocate: bool) -> None:
+def _check(volume: Volume, kind: str, preallocate: Preallocation) -> None:
     place = volume.place
     if kind not in CREATABLE:
         raise Unsupported(f"<format>: volumes of format '{volume.format}' cannot be made")
@@ -174,10 +218,11 @@ def _check(volume: Volume, kind: str, *, preallocate: bool) -> None:
             raise InvalidXML(f"<backingStore>: format '{kind}' has none", element="backingStore")
         if not volume.backing.format:
             raise InvalidXML("<backingStore>: its format must be said, it is never guessed", element="backingStore")
-        if preallocate:
-            raise InvalidXML("metadata of an image with a backing store cannot be preallocated", element="backingStore")
-    if preallocate and kind != "qcow2":
-        raise InvalidXML(f"metadata of format '{kind}' cannot be preallocated, only of qcow2", element="format")
+        if preallocate != "none":
+            raise InvalidXML("an image with a backing store cannot be preallocated", element="backingStore")
+    if kind not in PREALLOCATED[preallocate]:
+        what = "metadata" if preallocate == "metadata" else "content"
+        raise InvalidXML(f"{what} of format '{kind}' cannot be preallocated", element="format")
     if place.compat not in (None, "0.10", "1.1"):
         raise InvalidXML(f"<compat>: '{place.compat}' is neither 0.10 nor 1.1", element="compat")
     if (place.lazy_refcounts or place.extended_l2) and (kind != "qcow2" or place.compat in (None, "0.10")):

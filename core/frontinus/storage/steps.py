@@ -195,6 +195,14 @@ class Allocate(Step):
 
 
 @dataclass(frozen=True)
+class Reflink(Step):
+    """Make a file that shares the blocks of another until one of them is written to. Raises Unsupported."""
+
+    source: str
+    path: str
+
+
+@dataclass(frozen=True)
 class Settle(Step):
     """Give a new file its owner and mode, note its format and secret beside its content, make it durable, and then its name.
 

@@ -15,6 +15,9 @@ VOLUME = arg("vol", help="name, path or key of a volume")
 POOL = arg("--pool", help="name or UUID of its pool")
 IN_POOL = arg("pool", help="name or UUID of a pool")
 PREALLOC = flag("--prealloc-metadata", help="lay out the metadata of qcow2 already")
+FALLOC = flag("--prealloc-falloc", help="reserve room for all content as well")
+FULL = flag("--prealloc-full", help="write all content as well")
+REFLINK = flag("--reflink", help="share the blocks of the original, where the file system can")
 
 
 async def _find(engine: Engine, options: argparse.Namespace) -> VolumeView:
@@ -53,8 +56,8 @@ async def _dumpxml(engine: Engine, options: argparse.Namespace, out: Output) -> 
 
 
 def _flags(options: argparse.Namespace) -> list[VolumeFlag]:
-    found: list[VolumeFlag] = ["prealloc-metadata"] if options.prealloc_metadata else []
-    return [*found, "reflink"] if getattr(options, "reflink", False) else found
+    chosen: tuple[VolumeFlag, ...] = ("prealloc-metadata", "prealloc-falloc", "prealloc-full", "reflink", "validate")
+    return [word for word in chosen if getattr(options, word.replace("-", "_"), False)]
 
 
 async def _create(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -223,15 +226,15 @@ COMMANDS = (
     Command("vol-list", "list the volumes of a pool", (IN_POOL, flag("--details")), _list),
     Command("vol-info", "show a volume", (POOL, flag("--bytes"), flag("--physical"), VOLUME), _info),
     Command("vol-dumpxml", "print a volume's XML", (POOL, VOLUME), _dumpxml),
-    Command("vol-create", "make a volume from XML", (PREALLOC, IN_POOL, FILE), _create),
+    Command("vol-create", "make a volume from XML", (PREALLOC, FALLOC, FULL, IN_POOL, FILE), _create),
     Command("vol-create-as", "make a volume from options", (
         arg("--allocation", type=size("b"), help="bytes to allocate now (default: all)"), arg("--format"),
-        arg("--backing-vol"), arg("--backing-vol-format"), PREALLOC, flag("--print-xml"), IN_POOL, arg("name"),
+        arg("--backing-vol"), arg("--backing-vol-format"), PREALLOC, FALLOC, FULL, flag("--print-xml"), IN_POOL, arg("name"),
         arg("capacity", type=size("b"))), _create_as),
     Command("vol-create-from", "make a volume from XML and the content of another", (
-        arg("--inputpool", help="the other's pool"), PREALLOC, flag("--reflink"), IN_POOL, FILE, VOLUME), _create_from),
+        arg("--inputpool", help="the other's pool"), PREALLOC, FALLOC, FULL, REFLINK, IN_POOL, FILE, VOLUME), _create_from),
     Command("vol-clone", "copy a volume within its pool", (
-        POOL, PREALLOC, flag("--reflink"), VOLUME, arg("newname")), _clone),
+        POOL, PREALLOC, FALLOC, FULL, REFLINK, VOLUME, arg("newname")), _clone),
     Command("vol-resize", "change a volume's size", (
         POOL, flag("--allocate"), flag("--delta", help="by this much"), flag("--shrink", help="to less, perhaps"), VOLUME,
         arg("capacity", type=size("b"))), _resize),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from frontinus.api.errors import AlreadyExists, StorageFailed
+from frontinus.api.errors import AlreadyExists, StorageFailed, Unsupported
 from frontinus.linux.storage.devices import device_size
 from frontinus.linux.storage.notes import note
 from frontinus.storage.parts import Permissions
@@ -23,6 +24,7 @@ from frontinus.storage.steps import (
     Note,
     Own,
     Place,
+    Reflink,
     Remove,
     RemoveFolder,
     Settle,
@@ -33,6 +35,8 @@ FOLDER_MODE, FILE_MODE = 0o711, 0o600
 """What nobody chose: a folder that others can only pass, a file for its owner."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
+FICLONE = 0x40049409
+"""Request of linux/fs.h."""
 _AT_FDCWD, _NOREPLACE = -100, 1
 KINDS = {stat.S_IFREG: "file", stat.S_IFBLK: "block", stat.S_IFDIR: "dir"}
 
@@ -132,6 +136,23 @@ def allocate(step: Allocate) -> None:
                 os.posix_fallocate(fd, 0, step.allocated)
         finally:
             os.close(fd)
+
+
+def reflink(step: Reflink) -> None:
+    with telling(step.path):
+        source = os.open(step.source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fd = os.open(step.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+            try:
+                fcntl.ioctl(fd, FICLONE, source)
+            except OSError as error:
+                if error.errno in (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY):
+                    raise Unsupported(f"{step.path}: this file system cannot share blocks with {step.source}") from None
+                raise
+            finally:
+                os.close(fd)
+        finally:
+            os.close(source)
 
 
 def settle(step: Settle) -> None:

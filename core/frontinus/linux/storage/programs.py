@@ -21,6 +21,7 @@ from frontinus.api.errors import HostFailed, StorageFailed, Unsupported
 from frontinus.linux.helpers import tool
 from frontinus.linux.storage.files import telling
 from frontinus.ports.storage import Progress
+from frontinus.storage.imaging import TRIES, UNMEASURED
 from frontinus.storage.steps import Image, Login, Need
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
@@ -33,8 +34,6 @@ WORDS = 500
 PERCENT = re.compile(rb"\((\d+)\.(\d\d)/100%\)")
 KEY = re.compile(r"\{key:([A-Za-z0-9._-]+)\}")
 FILESYSTEMS = Path("/proc/filesystems")
-UNMEASURED = b"Unable to get accurate CPU usage"
-TRIES = 4
 LONG = frozenset({"convert", "create", "resize", "amend"})
 
 
@@ -79,7 +78,7 @@ async def image(step: Image, values: Mapping[str, bytes], progress: Progress | N
 
 
 class _Again(StorageFailed):
-    """QEMU measures how many rounds of a key's derivation take a second, and gives up where a busy machine disturbs it."""
+    """The same may work the next time."""
 
 
 async def _image(step: Image, values: Mapping[str, bytes], progress: Progress | None) -> str:
@@ -92,7 +91,9 @@ async def _image(step: Image, values: Mapping[str, bytes], progress: Progress | 
         deadline = None if verb in LONG else SECONDS
         output, errors, code = await _communicate(argv, b"", deadline, tuple(fds.values()), progress if told else None)
     if code != 0:
-        raise (_Again if UNMEASURED in errors else StorageFailed)(_failed("qemu-img", errors or output, code).message)
+        raise (_Again if UNMEASURED.encode() in errors else StorageFailed)(
+            _failed("qemu-img", errors or output, code).message
+        )
     return output.decode(errors="replace")
 
 

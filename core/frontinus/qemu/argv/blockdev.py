@@ -61,6 +61,11 @@ def format_node(image: Image) -> str:
     return f"{image.name}-format"
 
 
+def encryption_secret(image: Image) -> str:
+    """The id of the secret that opens an encrypted image."""
+    return f"{format_node(image)}-encryption-secret0"
+
+
 def emit_chain(ctx: Context, top: Image, access: Access) -> str:
     """Emit the graph of an image and all below it, the lowest first; returns the name of the top node."""
     for image in reversed(list(top.chain())):

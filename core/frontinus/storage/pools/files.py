@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from frontinus.domain.devices.source import Encryption, EncryptionSecret
-from frontinus.storage.imaging import is_luks
+from frontinus.storage.imaging import is_luks, note_of
 from frontinus.storage.parts import Permissions
 from frontinus.storage.pool import Pool
 from frontinus.storage.pools.base import FILE_FORMATS, Listing, PoolKind
@@ -141,14 +141,6 @@ def _volumes(found: Mapping[str, Found], listing: Listing) -> Iterator[Volume]:
     for name, one in found.items():
         if is_volume(one):
             yield before[name] if listing.found.get(name) is one else file_volume(one)
-
-
-def note_of(encryption: Encryption | None) -> str | None:
-    """Which secret opens a volume, as it is noted beside it."""
-    if encryption is None or not encryption.secrets:
-        return None
-    secret = encryption.secrets[0]
-    return f"uuid:{secret.uuid}" if secret.uuid else f"usage:{secret.usage}"
 
 
 def _encryption(kind: str, note: str | None) -> Encryption:
