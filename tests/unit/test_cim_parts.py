@@ -16,7 +16,7 @@ from frontinus.client.details import details
 from frontinus.client.private import BadState
 from frontinus.client.toml import BadConfig
 from frontinus_cim import compile as compiling
-from frontinus_cim import config, moftext, query, request, tls, users, values, writer
+from frontinus_cim import config, moftext, query, request, tls, typed, users, values, writer
 from frontinus_cim.config import Config
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.model import Embedded, Value
@@ -106,6 +106,35 @@ def test_an_instance_as_mof() -> None:
     assert found == GivenInstance("KVM_DiskResourceAllocationSettingData", {
         "VirtualDevice": "vda", "Address": '/var/lib/x "1".img', "readonly": "true", "Nothing": None, "HostResource": ["a", "b"],
         "EmulatedType": "1"})  # fmt: skip
+
+
+def test_an_instance_as_mof_with_instances_in_it() -> None:
+    inner = GivenInstance("KVM_ComputerSystem", {"Name": "a;}", "EnabledState": "2"})
+    text = (
+        'instance of CIM_InstModification { One = instance of KVM_ComputerSystem { Name = "a;}"; EnabledState = 2; }; '
+    )
+    text += (
+        "Many = { instance of KVM_ComputerSystem {}, instance of KVM_ComputerSystem { Name = NULL; } }; Last = 1; };"
+    )
+    assert moftext.instance(text).properties == {
+        "One": inner, "Last": "1",
+        "Many": [GivenInstance("KVM_ComputerSystem", {}), GivenInstance("KVM_ComputerSystem", {"Name": None})],
+    }  # fmt: skip
+
+
+def test_instances_as_mof_are_not_as_deep_as_one_likes() -> None:
+    with pytest.raises(CimError, match="deep"):
+        moftext.instance("instance of A { B = " * 100_000)
+
+
+def test_an_embedded_instance_in_mof_is_typed_like_any_other() -> None:
+    """Nested as such, or as a string that holds MOF, as DSP0004 writes embedded instances."""
+    nested = 'SourceInstance = instance of KVM_ComputerSystem { Name = "a"; EnabledState = 2; };'
+    quoted = r'SourceInstance = "instance of KVM_ComputerSystem { Name = \"a\"; EnabledState = 2; };";'
+    for body in (nested, quoted):
+        given = moftext.instance(f"instance of CIM_InstCreation {{ {body} }};")
+        found = typed.instance(schema(), given, "root/virt")
+        assert found.values["SourceInstance"] == Embedded("KVM_ComputerSystem", {"Name": "a", "EnabledState": 2})
 
 
 @settings(deadline=None)

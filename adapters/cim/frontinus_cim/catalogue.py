@@ -23,7 +23,7 @@ from frontinus_cim import (
     services,
     settings,
     snapshots,
-    subscriptions,
+    subscription_kinds,
     systems,
 )
 from frontinus_cim.kinds import Kind, Link, Registry
@@ -33,10 +33,10 @@ BODIES = (consoles, jobkinds, method_define, method_pools, method_state, metrics
 """The modules whose methods are registered by being imported."""
 KINDS: Iterable[Kind[Any]] = (
     *systems.KINDS, *devices.KINDS.values(), *settings.KINDS, *pool_settings.ALL, *services.ALL, *jobkinds.KINDS,
-    *subscriptions.KINDS, *interop.KINDS, *profiles.KINDS, *metrics.KINDS, *snapshots.KINDS, *consoles.KINDS, *filters.KINDS,
+    *subscription_kinds.KINDS, *interop.KINDS, *profiles.KINDS, *metrics.KINDS, *snapshots.KINDS, *consoles.KINDS, *filters.KINDS,
 )  # fmt: skip
 LINKS: Iterable[Link] = (
-    *links_guests.LINKS, *links_host.LINKS, *jobkinds.LINKS, *subscriptions.LINKS, *interop.LINKS, *metrics.LINKS,
+    *links_guests.LINKS, *links_host.LINKS, *jobkinds.LINKS, *subscription_kinds.LINKS, *interop.LINKS, *metrics.LINKS,
     *snapshots.LINKS, *consoles.LINKS, *filters.LINKS, *profiles.LINKS,
 )  # fmt: skip
 

@@ -34,14 +34,15 @@ ATTEMPTS, INTERVAL, SECONDS = 4, 20.0, 15.0
 MOST_ANSWER = 64 * 1024
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Outcome = Callable[[str, str, bool], None]
-"""Hears for which filter and receiver a delivery came to its end, and whether it arrived."""
+"""Hears for which filter or collection and receiver a delivery came to its end, and whether it arrived."""
 
 
 @dataclass
 class Waiting:
-    """An indication on its way: the filter that it passed."""
+    """An indication on its way: what was subscribed to, and the filter that it passed."""
 
-    filter: str
+    subscribed: str
+    passed: str
     indication: Embedded
     number: int
 
@@ -98,8 +99,8 @@ class Delivery:
         self.ended: Outcome = lambda filter_name, destination, arrived: None
         self.sent = self.failed = self.dropped = 0
 
-    def send(self, filter_name: str, destination: Destination, indication: Embedded) -> None:
-        """Queue an indication; returns at once."""
+    def send(self, subscribed: str, destination: Destination, indication: Embedded, passed: str | None = None) -> None:
+        """Queue an indication for the subscription to a filter or collection; `passed`: the filter, if it is another."""
         queue = self._queues.get(destination.name)
         if queue is None or queue.destination.url != destination.url:
             self._forget(destination.name)
@@ -108,7 +109,7 @@ class Delivery:
             )
         if len(queue.waiting) == MOST_WAITING:
             self.dropped += 1
-        queue.waiting.append(Waiting(filter_name, indication, next(queue.numbers) % 2**63))
+        queue.waiting.append(Waiting(subscribed, passed or subscribed, indication, next(queue.numbers) % 2**63))
         if queue.task is None or queue.task.done():
             queue.task = asyncio.get_running_loop().create_task(self._drain(queue))
 
@@ -136,10 +137,10 @@ class Delivery:
             arrived = await self._try(queue, one)
             self.sent += arrived
             self.failed += not arrived
-            self.ended(one.filter, queue.destination.name, arrived)
+            self.ended(one.subscribed, queue.destination.name, arrived)
 
     async def _try(self, queue: Queue, one: Waiting) -> bool:
-        body = export(self._schema, one.indication, queue.context, one.number, one.filter)
+        body = export(self._schema, one.indication, queue.context, one.number, one.passed)
         for attempt in range(ATTEMPTS):
             if attempt:
                 await asyncio.sleep(self._interval)

@@ -117,7 +117,7 @@ class Indications:
 
     def _wanted(self, cls: str) -> bool:
         """Whether a subscription could be to indications of a class."""
-        return any(self._registry.schema.is_a(cls, query.cls.name) for _, query, _ in self._kept.active())
+        return any(self._registry.schema.is_a(cls, query.cls.name) for _, _, query, _ in self._kept.active())
 
     def _instance(self, about: str, what: str, node: Node, before: Node | None = None) -> None:
         cls = f"{OWN[about]}{what}Indication" if about else BASES[what]
@@ -176,13 +176,15 @@ class Indications:
         }  # fmt: skip
         made = Embedded(cls, stamped)
         read = reader(self._registry.schema[cls], made)
-        for subscription, query, destination in list(self._kept.active()):
-            places = self._kept.filters[subscription.filter].namespaces
-            if places and VIRT not in [place.strip("/").lower() for place in places]:
+        told: set[tuple[str, str]] = set()
+        for subscription, passed, query, destination in list(self._kept.active()):
+            key, places = (subscription.filter, destination.name), passed.namespaces
+            if key in told or (places and VIRT not in [place.strip("/").lower() for place in places]):
                 continue
             with suppress(CimError):  # a condition that does not fit this class is not met
                 if self._registry.schema.is_a(cls, query.cls.name) and query.takes(read):
-                    self._delivery.send(subscription.filter, destination, made)
+                    told.add(key)  # once, however many filters of a collection it passes
+                    self._delivery.send(subscription.filter, destination, made, passed.name)
 
     # --- how deliveries ended
 

@@ -59,7 +59,7 @@ PLACES: Kind[Place] = Kind(NAMESPACE, {
 MECHANISMS: Kind[World] = Kind(MECHANISM, {
     **_system(), "CreationClassName": MECHANISM, "Name": "CIM-XML", "ElementName": "CIM-XML over HTTPS",
     "EnabledState": 2, "RequestedState": 12, "CommunicationMechanism": 2,
-    "FunctionalProfilesSupported": [2, 3, 5, 6, 7, 8, 9, 10, 12], "MultipleOperationsSupported": False,
+    "FunctionalProfilesSupported": [2, 3, 5, 6, 7, 8, 9, 10, 11, 12], "MultipleOperationsSupported": False,
     "AuthenticationMechanismsSupported": [3], "Version": "1.0", "OperationalStatus": [2],
     "PulledEnumerationMinimumOperationTimeout": pulls.LEAST_TIMEOUT, "PulledEnumerationMaximumOperationTimeout": pulls.MOST_TIMEOUT,
     "PulledEnumerationContinuationOnErrorSupported": False, "PulledEnumerationNoOperationTimeoutSupported": False,

@@ -1,4 +1,4 @@
-"""Instances as MOF text, which clients of libvirt-cim pass to its methods: names, scalars and arrays. Pure."""
+"""Instances as MOF text, which clients of libvirt-cim pass to its methods: scalars, arrays, instances within. Pure."""
 
 from __future__ import annotations
 
@@ -13,43 +13,53 @@ if TYPE_CHECKING:
 HEAD = re.compile(r"\s*instance\s+of\s+(\w+)(?:\s+as\s+\$\w+)?\s*\{", re.IGNORECASE | re.ASCII)
 NAME = re.compile(r"\s*(\w+)\s*=\s*", re.ASCII)
 STRING = re.compile(r'\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
+END = re.compile(r"\s*\}")
 WORD = re.compile(r"\s*([\w.+-]+)", re.ASCII)
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-MOST_VALUES = 1000
+MOST_VALUES, MOST_DEPTH = 1000, 8
 
 
 def instance(given: str) -> GivenInstance:
     """Raises CimError."""
-    from frontinus_cim.request import GivenInstance
-
     head = HEAD.match(given)
     if head is None:
         raise CimError(Status.INVALID_PARAMETER, f"an embedded instance begins with '{given[:30]}'")
+    return _body(given, head, 1)[0]
+
+
+def _body(given: str, head: re.Match[str], depth: int) -> tuple[GivenInstance, int]:
+    """The properties of an instance, and where the text goes on."""
+    from frontinus_cim.request import GivenInstance
+
+    if depth > MOST_DEPTH:
+        raise CimError(Status.INVALID_PARAMETER, f"instances within instances, {MOST_DEPTH} deep")
     at, properties = head.end(), dict[str, "Given"]()
     while (name := NAME.match(given, at)) is not None and len(properties) < MOST_VALUES:
-        value, at = _value(given, name.end(), name[1])
+        value, at = _value(given, name.end(), name[1], depth)
         properties[name[1]] = value
         at = _sign(given, at, ";", name[1])
-    _sign(given, at, "}", "the end")
-    return GivenInstance(head[1], properties)
+    return GivenInstance(head[1], properties), _sign(given, at, "}", "the end")
 
 
-def _value(given: str, at: int, name: str) -> tuple[Given, int]:
+def _value(given: str, at: int, name: str, depth: int) -> tuple[Given, int]:
     if not given.startswith("{", at):
-        return _scalar(given, at, name)
+        return _one(given, at, name, depth)
     values: list[Given] = []
     at += 1
     while len(values) < MOST_VALUES:
-        if (end := re.compile(r"\s*\}").match(given, at)) is not None:
+        if (end := END.match(given, at)) is not None:
             return values, end.end()
         if values:
             at = _sign(given, at, ",", name)
-        value, at = _scalar(given, at, name)
+        value, at = _one(given, at, name, depth)
         values.append(value)
     raise CimError(Status.INVALID_PARAMETER, f"{name}: more than {MOST_VALUES} values")
 
 
-def _scalar(given: str, at: int, name: str) -> tuple[Given, int]:
+def _one(given: str, at: int, name: str, depth: int) -> tuple[Given, int]:
+    """A scalar, or an instance within the instance."""
+    if (head := HEAD.match(given, at)) is not None:
+        return _body(given, head, depth + 1)
     if (found := STRING.match(given, at)) is not None:
         parts = [found[1]]
         while (more := STRING.match(given, found.end())) is not None:  # pieces side by side are one string

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from frontinus_cim import jobkinds, method_define, settings, typed, writer
-from frontinus_cim import subscriptions as kept
+from frontinus_cim import subscription_kinds as kept
 from frontinus_cim.call import Call
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.kinds import Found, Node, Pair
 from frontinus_cim.methods import MethodCall
 from frontinus_cim.model import INTEROP, Embedded, Path, Value
-from frontinus_cim.subscriptions import DESTINATION, FILTER, SUBSCRIPTION, Subscription
+from frontinus_cim.subscriptions import DESTINATION, FILTER, SUBSCRIPTION, TO_COLLECTION, Subscription
 
 
 def _only_interop(call: Call) -> None:
@@ -40,13 +40,14 @@ async def _create_subscription(call: Call, given: Embedded) -> Found:
         if found is None:
             raise CimError(Status.INVALID_PARAMETER, f"{prop} is not there")
         ends.append(found)
-    await call.world.subscriptions.add_subscription(given, ends[0].subject.name, ends[1].subject.name)
-    return Pair(kept.LINKS[0], ends[0], ends[1])
+    await call.world.subscriptions.add_subscription(given, kept.name_of(ends[0]), ends[1].subject.name)
+    return Pair(kept.ENDS[given.cls], ends[0], ends[1])
 
 
 Create = Callable[[Call, Embedded], Awaitable[Found]]
 CREATE: Mapping[str, Create] = {
     FILTER: _create_filter, DESTINATION: _create_destination, SUBSCRIPTION: _create_subscription,
+    TO_COLLECTION: _create_subscription,
     "CIM_ListenerDestination": _create_destination,
 }  # fmt: skip
 
@@ -70,7 +71,7 @@ async def create_instance(call: Call) -> str:
 async def _delete_kept(call: Call, found: Found) -> None:
     table = call.world.subscriptions
     if isinstance(found, Pair):
-        await table.remove(SUBSCRIPTION, (found.first.subject.name, found.second.subject.name))
+        await table.remove(SUBSCRIPTION, (kept.name_of(found.first), found.second.subject.name))
     else:
         await table.remove(found.kind.cls, found.subject.name)
 
@@ -82,6 +83,7 @@ async def _delete_job(call: Call, found: Found) -> None:
 
 DELETE: Mapping[str, Callable[[Call, Found], Awaitable[None]]] = {
     FILTER: _delete_kept, DESTINATION: _delete_kept, SUBSCRIPTION: _delete_kept,
+    TO_COLLECTION: _delete_kept,
     **dict.fromkeys(jobkinds.CLASSES, _delete_job),
 }  # fmt: skip
 
@@ -105,7 +107,7 @@ async def delete_instance(call: Call) -> None:
 async def _modify_subscription(call: Call, found: Found, changes: Mapping[str, Value]) -> None:
     assert isinstance(found, Pair)
     table = call.world.subscriptions
-    subscription: Subscription = table.subscriptions[found.first.subject.name, found.second.subject.name]
+    subscription: Subscription = table.subscriptions[kept.name_of(found.first), found.second.subject.name]
     await table.change_subscription(subscription, changes)
 
 
@@ -129,7 +131,7 @@ async def _modify_resource(call: Call, found: Found, changes: Mapping[str, Value
 
 
 MODIFY: Mapping[str, Callable[[Call, Found, Mapping[str, Value]], Awaitable[None]]] = {
-    SUBSCRIPTION: _modify_subscription, settings.VSSD: _modify_system,
+    SUBSCRIPTION: _modify_subscription, TO_COLLECTION: _modify_subscription, settings.VSSD: _modify_system,
     **dict.fromkeys((kind.cls for kind in settings.RESOURCES.values()), _modify_resource),
 }  # fmt: skip
 

@@ -44,6 +44,11 @@ class Context:
         taken, self.left = taken[:count], taken[count:]
         return taken, not self.left
 
+    def count(self) -> int:
+        """How many items are left."""
+        self.left += self.items
+        return len(self.left)
+
 
 class Contexts:
     """All enumerations that are open."""
@@ -206,6 +211,15 @@ async def pull_query(call: Call) -> str:
 
 async def pull_paths(call: Call) -> str:
     return await _pull(call, PATHS)
+
+
+async def count(call: Call) -> str:
+    """EnumerationCount: how many are left, exactly; a condition is judged of all of them now."""
+    name = call.given.text("EnumerationContext") or ""
+    call.given.done()
+    context = call.service.contexts.find(name, call.who, call.namespace)
+    call.service.contexts.touch(context)
+    return f"<VALUE>{context.count()}</VALUE>"
 
 
 async def close(call: Call) -> None:

@@ -67,6 +67,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "PullInstancesWithPath": Operation(pulls.pull_instances),
     "PullInstancePaths": Operation(pulls.pull_paths),
     "PullInstances": Operation(pulls.pull_query),
+    "EnumerationCount": Operation(pulls.count),
     "CloseEnumeration": Operation(pulls.close),
 }
 """DSP0200 5.3.2. What is not here is CIM_ERR_NOT_SUPPORTED, which clients take as the sign to do it another way."""

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path as FilePath
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from frontinus.client import private
 from frontinus.client.private import BadState
-from frontinus_cim import query, values
+from frontinus_cim import predefined, query
 from frontinus_cim.errors import CimError, Status
-from frontinus_cim.kinds import Kind, Link, Node
-from frontinus_cim.model import INTEROP, Embedded, Path, Value
+from frontinus_cim.model import Embedded, Value
 from frontinus_cim.query import Query
 from frontinus_cim.schema import Schema
 from frontinus_cim.systems import HOST
-from frontinus_cim.world import World
 
 K = TypeVar("K")
 log = logging.getLogger(__name__)
@@ -32,6 +31,7 @@ FILTER, DESTINATION, SUBSCRIPTION = (
     "CIM_ListenerDestinationCIMXML",
     "CIM_IndicationSubscription",
 )
+COLLECTION, TO_COLLECTION = "CIM_FilterCollection", "CIM_FilterCollectionSubscription"
 MOST = 1000
 """Filters, receivers and subscriptions: of each so many."""
 MOST_URL = 1024
@@ -41,7 +41,7 @@ IGNORE, DISABLE, REMOVE = 2, 3, 4
 
 
 class Filter(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A filter that a client made. `system` is what the client said of the system it belongs to."""
+    """A filter that a client made, or one of the provider's own. `system` is what the client said of the system it belongs to."""
 
     name: str
     query: str
@@ -65,7 +65,7 @@ class Destination(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """That a receiver is told of what passes a filter; both by their names."""
+    """That a receiver is told of what passes a filter or one of a collection of filters; both by their names."""
 
     filter: str
     destination: str
@@ -80,6 +80,15 @@ class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
     @property
     def on(self) -> bool:
         return self.state == ENABLED and (self.duration is None or time.time() < self.started + self.duration)
+
+
+class Active(NamedTuple):
+    """A subscription that counts now, with one of the filters that it is to."""
+
+    subscription: Subscription
+    filter: Filter
+    query: Query
+    destination: Destination
 
 
 class Kept(msgspec.Struct):
@@ -99,7 +108,10 @@ class Subscriptions:
         self.filters: dict[str, Filter] = {}
         self.destinations: dict[str, Destination] = {}
         self.subscriptions: dict[tuple[str, str], Subscription] = {}
-        self.queries: dict[str, Query] = {}
+        self.own = {name: Filter(name=name, query=text, language="WQL", system=("", ""), element=name)
+                    for name, text in predefined.QUERIES.items()}  # fmt: skip
+        """The filters that are there anyhow: they belong to the host, whatever it is called."""
+        self.queries = {f.name: query.parse(schema, f.language, f.query) for f in self.own.values()}
         self.changed: Callable[[], None] = lambda: None
         self._load()
 
@@ -109,14 +121,29 @@ class Subscriptions:
             return
         try:
             kept = msgspec.json.decode(private.read(self._folder / FILE), type=Kept)
-            self.queries = {f.name: query.parse(self._schema, f.language, f.query) for f in kept.filters}
+            self.queries |= {f.name: query.parse(self._schema, f.language, f.query) for f in kept.filters}
         except FileNotFoundError:
             return
         except (msgspec.MsgspecError, CimError) as error:
             raise BadState(f"{self._folder / FILE} is damaged: {error}") from None
         self.filters = {f.name: f for f in kept.filters}
         self.destinations = {d.name: d for d in kept.destinations}
-        self.subscriptions = {(s.filter, s.destination): s for s in kept.subscriptions}
+        self.subscriptions = {(s.filter, s.destination): s for s in kept.subscriptions if self._has_ends(s)}
+
+    def _has_ends(self, subscription: Subscription) -> bool:
+        """Whether it still leads somewhere: a provider of another version may have other filters of its own."""
+        known = self.find_filter(subscription.filter) or subscription.filter in predefined.COLLECTIONS
+        if known and subscription.destination in self.destinations:
+            return True
+        log.warning("the subscription to '%s' is left out: there is no such filter any more", subscription.filter)
+        return False
+
+    def find_filter(self, name: str) -> Filter | None:
+        """One of the provider's own, or of clients'."""
+        return self.own.get(name) or self.filters.get(name)
+
+    def all_filters(self) -> Iterable[Filter]:
+        return itertools.chain(self.own.values(), self.filters.values())
 
     async def save(self) -> None:
         """Raises CimError when it cannot be kept: then the change is taken back by whoever made it."""
@@ -129,17 +156,23 @@ class Subscriptions:
                 raise CimError(Status.FAILED, f"it cannot be kept: {error.strerror}") from None
         self.changed()
 
-    def active(self) -> Iterable[tuple[Subscription, Query, Destination]]:
-        """The subscriptions that count now."""
-        for subscription in self.subscriptions.values():
-            if subscription.on:
-                yield subscription, self.queries[subscription.filter], self.destinations[subscription.destination]
+    def active(self) -> Iterable[Active]:
+        """The subscriptions that count now; one to a collection with each of its filters."""
+        for one in self.subscriptions.values():
+            if not one.on:
+                continue
+            in_it = predefined.filters_of(one.filter) if one.filter in predefined.COLLECTIONS else [one.filter]
+            for name in in_it:
+                if (found := self.find_filter(name)) is not None:
+                    yield Active(one, found, self.queries[name], self.destinations[one.destination])
 
     # --- changes, one at a time
 
     async def add_filter(self, given: Embedded, hostname: str) -> str:
         """Make a filter; its name. Raises CimError."""
         given_values, name = given.values, _name(given)
+        if name.startswith(predefined.OWNER):
+            raise CimError(Status.INVALID_PARAMETER, f"names that begin with {predefined.OWNER} are the provider's")
         text, language = str(given_values.get("Query") or ""), str(given_values.get("QueryLanguage") or "")
         parsed = query.parse(self._schema, language, text)
         if not self._schema[parsed.cls.name].has("Indication"):
@@ -205,6 +238,8 @@ class Subscriptions:
         tables: Mapping[str, dict[Any, Any]] = {
             FILTER: self.filters, DESTINATION: self.destinations, SUBSCRIPTION: self.subscriptions}  # fmt: skip
         async with self._lock:
+            if key in self.own:
+                raise CimError(Status.NOT_SUPPORTED, "it is the provider's own and stays")
             if kind != SUBSCRIPTION and any(key in pair for pair in self.subscriptions):
                 raise CimError(Status.FAILED, "a subscription refers to it")
             if (old := tables[kind].pop(key, None)) is None:
@@ -274,56 +309,3 @@ def _check_subscription(made: Subscription) -> None:
         raise CimError(Status.INVALID_PARAMETER, "OnFatalErrorPolicy is 2 (Ignore), 3 (Disable) or 4 (Remove)")
     if made.repeat != 2:
         raise CimError(Status.INVALID_PARAMETER, "RepeatNotificationPolicy is 2 (None)")
-
-
-# --- as instances
-
-FILTERS: Kind[Filter] = Kind(FILTER, {
-    "SystemCreationClassName": lambda f: f.system[0], "SystemName": lambda f: f.system[1], "CreationClassName": FILTER,
-    "Name": lambda f: f.name, "ElementName": lambda f: f.element, "Query": lambda f: f.query,
-    "QueryLanguage": lambda f: f.language, "SourceNamespaces": lambda f: f.namespaces,
-    "IndividualSubscriptionSupported": lambda f: f.individually,
-}, lambda world: world.subscriptions.filters.values(),
-    lambda world, path: world.subscriptions.filters.get(str(path.key("Name"))), (INTEROP,))  # fmt: skip
-
-DESTINATIONS: Kind[Destination] = Kind(DESTINATION, {
-    "SystemCreationClassName": lambda d: d.system[0], "SystemName": lambda d: d.system[1], "CreationClassName": DESTINATION,
-    "Name": lambda d: d.name, "ElementName": lambda d: d.element, "Destination": lambda d: d.url,
-    "PersistenceType": lambda d: d.persistence, "Protocol": 2, "username": lambda d: d.username,
-}, lambda world: world.subscriptions.destinations.values(),
-    lambda world, path: world.subscriptions.destinations.get(str(path.key("Name"))), (INTEROP,))  # fmt: skip
-
-
-def _of_filter(world: World, node: Node) -> Iterable[Node]:
-    kept = world.subscriptions
-    return (Node(DESTINATIONS, kept.destinations[d]) for f, d in kept.subscriptions if f == node.subject.name)
-
-
-def _of_destination(world: World, node: Node) -> Iterable[Node]:
-    kept = world.subscriptions
-    return (Node(FILTERS, kept.filters[f]) for f, d in kept.subscriptions if d == node.subject.name)
-
-
-def _shown(world: World, first: Node, second: Node) -> Mapping[str, Value]:
-    found = world.subscriptions.subscriptions[first.subject.name, second.subject.name]
-    left = None if found.duration is None else max(int(found.started + found.duration - time.time()), 0)
-    return {
-        "SubscriptionState": found.state, "OnFatalErrorPolicy": found.policy, "RepeatNotificationPolicy": found.repeat,
-        "FailureTriggerTimeInterval": found.trigger, "SubscriptionDuration": found.duration,
-        "SubscriptionStartTime": values.moment(found.started), "SubscriptionTimeRemaining": left,
-        "SubscriptionInfo": found.info,
-    }  # fmt: skip
-
-
-LINKS = (
-    Link(
-        SUBSCRIPTION, ("Filter", [FILTER]), ("Handler", [DESTINATION]), _of_filter, _of_destination, _shown, (INTEROP,)
-    ),
-)
-KINDS: Sequence[Kind[Any]] = (FILTERS, DESTINATIONS)
-
-
-def subscription_key(path: Path) -> tuple[str, str]:
-    """The names of a subscription's filter and receiver."""
-    ends = path.key("Filter"), path.key("Handler")
-    return tuple(str(end.key("Name")) if isinstance(end, Path) else "" for end in ends)  # type: ignore[return-value]

@@ -1,0 +1,49 @@
+"""Filters that are there without a client having made them, and collections of them (DSP1054). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+OWNER = "Frontinus:"
+"""What the names of all of them begin with, and no name of a client's filter."""
+
+
+def _changes(cls: str, kinds: Sequence[str] = ("Created", "Modified", "Deleted")) -> dict[str, str]:
+    return {kind: f"SELECT * FROM {cls}{kind}Indication" for kind in kinds}
+
+
+QUERIES: Mapping[str, str] = {
+    **{f"{OWNER}Guest{kind}": text for kind, text in _changes("KVM_ComputerSystem").items()},
+    f"{OWNER}GuestStateChanged": "SELECT * FROM KVM_ComputerSystemModifiedIndication"
+    " WHERE SourceInstance.EnabledState <> PreviousInstance.EnabledState",
+    **{f"{OWNER}Resource{kind}": text for kind, text in _changes("KVM_ResourceAllocationSettingData").items()},
+    **{f"{OWNER}Migration{kind}": text for kind, text in _changes("KVM_ComputerSystemMigrationJob").items()},
+    f"{OWNER}JobCreated": "SELECT * FROM CIM_InstCreation WHERE SourceInstance ISA CIM_ConcreteJob",
+    f"{OWNER}JobModified": "SELECT * FROM CIM_InstModification WHERE SourceInstance ISA CIM_ConcreteJob",
+    f"{OWNER}Alert": "SELECT * FROM CIM_AlertIndication",
+}
+"""By name: what passes the filter, in WQL."""
+
+
+def _all(*beginnings: str) -> Sequence[str]:
+    return [name for name in QUERIES if name.removeprefix(OWNER).startswith(beginnings)]
+
+
+COLLECTIONS: Mapping[str, Sequence[str]] = {
+    f"{OWNER}Guests": [f"{OWNER}Guest{kind}" for kind in ("Created", "Modified", "Deleted")],
+    f"{OWNER}Resources": _all("Resource"),
+    f"{OWNER}Jobs": _all("Job"),
+    f"{OWNER}Migrations": _all("Migration"),
+    f"{OWNER}Alerts": _all("Alert"),
+    f"{OWNER}All": [f"{OWNER}{name}" for name in ("Guests", "Resources", "Jobs", "Migrations", "Alerts")],
+}
+"""By name: the filters and the collections in it."""
+
+
+def filters_of(collection: str) -> Iterator[str]:
+    """The filters in a collection, and in the collections in it."""
+    for name in COLLECTIONS[collection]:
+        if name in COLLECTIONS:
+            yield from filters_of(name)
+        else:
+            yield name
