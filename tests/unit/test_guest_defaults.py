@@ -206,3 +206,36 @@ def test_labels_say_whether_they_relabel() -> None:
         "<seclabel model='selinux'/><seclabel type='static' model='dac'><label>x</label></seclabel>"
     ).seclabels
     assert [(label.type, label.relabel) for label in labels] == [("dynamic", True), ("static", False)]
+
+
+HOTPLUG = "<maxMemory slots='4' unit='GiB'>4</maxMemory><memory unit='MiB'>576</memory>"
+DIMM = "<devices><memory model='dimm'><target><size unit='MiB'>64</size></target></memory></devices>"
+
+
+def test_memory_is_that_of_the_cells_in_a_new_definition_and_what_it_was_in_one_that_stands() -> None:
+    parsed = parse_guest(text(f"<vcpu>4</vcpu>{CELLS}", memory="<memory unit='MiB'>900</memory>"))
+    assert complete(parsed, qemu72(), HOST).memory == 512 * MIB
+    assert complete(parsed, qemu72(), HOST, stored=True).memory == 900 * MIB
+
+
+def test_memory_that_can_be_plugged_finds_a_node() -> None:
+    guest = defined(f"<vcpu>2</vcpu>{DIMM}", memory=HOTPLUG)
+    assert [(cell.id, cell.cpus, cell.memory) for cell in guest.cells] == [(0, (0, 1), 512 * MIB)]
+    assert guest.memory == 576 * MIB and guest.devices.memories[0].node == 0
+    assert defined(memory=HOTPLUG.replace(" slots='4'", "")).cells[0].memory == 576 * MIB
+    assert not defined().cells
+    with pytest.raises(InvalidXML, match="NUMA cells"):
+        complete(parse_guest(text(memory=HOTPLUG)), qemu72(), HOST, stored=True)
+
+
+def test_pages_of_node_0_are_those_of_a_guest_without_nodes() -> None:
+    pages = "<memoryBacking><hugepages><page size='2' unit='MiB' nodeset='0'/></hugepages></memoryBacking>"
+    backing = defined(pages).memory_backing
+    assert backing and backing.hugepages and backing.hugepages.pages[0].nodes is None
+    with pytest.raises(InvalidXML, match="no node 1"):
+        defined(pages.replace("nodeset='0'", "nodeset='1'"))
+
+
+def test_sizes_are_rounded_up_as_they_are_written() -> None:
+    written = format_guest(parse_guest(text(memory="<memory unit='b'>1025</memory>")))
+    assert "<memory unit='KiB'>2</memory>" in written

@@ -76,6 +76,10 @@ DEVICES = {
     "<smartcard mode='host-certificates'><certificate>a,b</certificate><certificate>c</certificate>"
     "<certificate>d</certificate></smartcard>": "a name with a comma",
     f"<hub type='usb'>{PCI}</hub>": "is of type usb",
+    f"<parallel type='null'>{PCI}</parallel>": "is of type isa",
+    f"<console type='null'><target type='virtio'/>{PCI}</console>": "is of type virtio-serial",
+    "<controller type='scsi' model='virtio-scsi'><address type='drive'/></controller>": "is of type pci or virtio-mmio",
+    "<controller type='usb' model='qemu-xhci'><address type='isa'/></controller>": "is of type pci",
     f"<sound model='usb'>{PCI}</sound>": "is of type usb",
     f"<sound model='sb16'>{PCI}</sound>": "is of type isa",
 }  # fmt: skip

@@ -64,8 +64,6 @@ def _hugepages(guest: Guest, hugepages: HugePages) -> Iterator[str]:
     named = [node for page in pages for node in page.nodes or ()]
     for node in sorted({node for node in named if named.count(node) > 1}):
         yield f"<page nodeset>: node {node} is in two sets"
-    if not cells and len(pages) == 1 and named == [0]:
-        return
     for node in sorted({node for node in named if node >= cells}):
         yield f"<page nodeset>: the guest has no node {node}"
 

@@ -34,10 +34,10 @@ def complete(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bool
     done = guest.clone()
     devices = done.devices
     if stored and not runs_on(done, caps):
-        complete_guest(done, caps, host)
+        complete_guest(done, caps, host, stored=stored)
         return done
     if not hotplug:
-        complete_guest(done, caps, host)
+        complete_guest(done, caps, host, stored=stored)
         devices.emulator = devices.emulator or caps.emulator or None
     devices.disks = arrange_disks(devices.disks)
     primary_first(done)

@@ -11,6 +11,7 @@ from frontinus.domain.features import HyperV
 from frontinus.domain.firmware import store_path
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
+from frontinus.domain.numa import Cell, Numa
 from frontinus.domain.osboot import Nvram
 from frontinus.domain.tuning import NumaMemory, NumaTune, Vcpu
 from frontinus.xml import Model
@@ -28,6 +29,8 @@ QEMU_TYPES = ("kvm", "qemu", "hvf")
 """Types of guests whose hypervisor is QEMU."""
 RUN_HERE = ("kvm", "qemu")
 """Types of guests whose hypervisor is QEMU on this host."""
+ON_NODES = ("dimm", "nvdimm", "virtio-mem")
+"""Memory devices that belong to a NUMA node of the guest."""
 SMALLER = {"x86_64": ("i686",)}
 """Processors that an emulator has besides its own."""
 
@@ -37,12 +40,17 @@ def runs_on(guest: Guest, caps: Capabilities) -> bool:
     return guest.type in QEMU_TYPES and guest.arch in (None, caps.arch, *SMALLER.get(caps.arch, ()))
 
 
-def complete_guest(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
-    """Fill in everything that is no device: machine, identity, memory, CPUs, clock, what happens on events."""
+def complete_guest(guest: Guest, caps: Capabilities, host: HostFacts, *, stored: bool = False) -> None:
+    """Fill in everything that is no device: machine, identity, memory, CPUs, clock, what happens on events.
+
+    `stored`: the guest was defined before, and keeps what it says.
+    """
     _identity(guest, host)
     _machine(guest, caps, host)
-    _memory(guest)
+    _memory(guest, stored)
     _vcpus(guest)
+    if not stored:
+        _cell_for_hotplug(guest)
     _cpu(guest, caps)
     _iothreads(guest)
     _tuning(guest)
@@ -79,10 +87,14 @@ def _machine(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
         guest.machine = machine.alias if host.keep_machine_alias else machine.name
 
 
-def _memory(guest: Guest) -> None:
-    if guest.memory is None and guest.cells:
-        plugged = sum(getattr(device, "size", None) or 0 for device in guest.devices.memories)
-        guest.memory = sum(cell.memory or 0 for cell in guest.cells) + plugged
+def _memory(guest: Guest, stored: bool) -> None:
+    """With NUMA cells, the guest's memory is theirs and that of its memory devices, whatever a new definition says."""
+    in_cells = sum(cell.memory or 0 for cell in guest.cells)
+    if in_cells and not (stored and guest.memory):
+        guest.memory = in_cells + sum(device.size or 0 for device in guest.devices.memories)
+    backing = guest.memory_backing
+    for page in backing.hugepages.pages if backing and backing.hugepages and not guest.cells else ():
+        page.nodes = None if page.nodes == (0,) else page.nodes
     limits = guest.mem_tune
     for name in ("hard_limit", "soft_limit", "min_guarantee", "swap_hard_limit"):
         if limits is not None and (getattr(limits, name) or 0) >= UNLIMITED:
@@ -150,6 +162,19 @@ def _cpu(guest: Guest, caps: Capabilities) -> None:
     if cpu.mode in ("host-passthrough", "maximum") and cpu.migratable is None and settled(guest, caps):
         cpu.migratable = True if caps.has_property(f"max-{caps.arch}-cpu", "migratable") else None
     cpu.check = cpu.check or _check_of(guest, cpu)
+
+
+def _cell_for_hotplug(guest: Guest) -> None:
+    """Memory is plugged into NUMA nodes: a guest that allows it, and names none, has one with all that there is."""
+    plugged = sum(device.size or 0 for device in guest.devices.memories)
+    if guest.cells or not guest.max_memory or (guest.memory or 0) <= plugged:
+        return
+    cell = Cell(id=0, cpus=tuple(range(guest.vcpus or 1)), memory=(guest.memory or 0) - plugged)
+    guest.cpu = guest.cpu or Cpu()
+    guest.cpu.numa = Numa(cells=[cell])
+    for device in guest.devices.memories:
+        if device.model in ON_NODES and device.node is None:
+            device.node = 0
 
 
 def _cells(guest: Guest) -> None:

@@ -7,8 +7,8 @@ from frontinus.xml.codecs import scale
 
 
 class Scaled(ElementCodec):
-    """The attribute `name` counted in `unit`, as bytes; written in `write_unit`, or
-    without one in the largest that fits. Mapped at path "" of a model."""
+    """The attribute `name` counted in `unit`, as bytes; written in `write_unit`,
+    rounded up, or without one in the largest that fits. Mapped at path "" of a model."""
 
     def __init__(self, name: str, write_unit: str = "KiB", read_unit: str = "KiB") -> None:
         self.name, self.write_unit, self.read_unit = name, write_unit, read_unit
@@ -20,7 +20,7 @@ class Scaled(ElementCodec):
 
     def write(self, element: Element, value: int) -> None:
         unit = self.write_unit or largest_unit(value)
-        element.set(self.name, str(value // scale("1", unit, unit)))
+        element.set(self.name, str(-(-value // scale("1", unit, unit))))
         element.set("unit", unit)
 
 

@@ -76,7 +76,7 @@ class _Flag(ElementCodec):
 
 
 class Size(ElementCodec):
-    """An element like <memory unit='MiB'>512</memory> as bytes; written in `unit`."""
+    """An element like <memory unit='MiB'>512</memory> as bytes; written in `unit`, rounded up."""
 
     attributes = ("unit",)
 
@@ -89,7 +89,7 @@ class Size(ElementCodec):
 
     def write(self, element: Element, value: int) -> None:
         element.set("unit", self.unit)
-        element.text = str(value // scale("1", self.unit, self.unit))
+        element.text = str(-(-value // scale("1", self.unit, self.unit)))
 
 
 class _Raw(ElementCodec):

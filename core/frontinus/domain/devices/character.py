@@ -125,6 +125,7 @@ class Parallel(Port, tag="parallel"):
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         """Reasons why this parallel port cannot be."""
         yield from super().check(guest, caps)
+        yield from placed("<parallel>", self.address, "isa")
         if (self.port or 0) >= 3:
             yield f"<parallel>: port {self.port}: there are 3 parallel ports"
 
@@ -149,6 +150,8 @@ class Console(Port, tag="console"):
         yield from super().check(guest, caps)
         if self.target not in (None, "serial", "virtio"):
             yield f"<console>: target type '{self.target}' is not of this hypervisor"
+        if self.target == "virtio":
+            yield from placed("<console> of target type 'virtio'", self.address, "virtio-serial")
         if self.is_serial and next(iter(guest.devices.consoles), None) is not self:
             yield "<console>: only the first console can be of type 'serial'"
 

@@ -48,6 +48,8 @@ MODELS = {
     "virtio-serial": VIRTIO,
 }
 """Models of each type; types that are not listed have none."""
+PLACES = {"ccid": ("usb",), "fdc": ("isa",), **dict.fromkeys(("scsi", "virtio-serial"), ("pci", "virtio-mmio"))}
+"""Where controllers go that are not on PCI alone."""
 ROOTS = frozenset({"pci-root", "pcie-root"})
 PORTS = frozenset({"pcie-root-port", "pcie-switch-downstream-port"})
 EXPANDERS = frozenset({"pci-expander-bus", "pcie-expander-bus"})
@@ -97,8 +99,7 @@ def check_controller(controller: Controller, guest: Guest, caps: Capabilities) -
         yield f"it has at most {SERIAL_PORTS} ports"
     if kind == "fdc" and controller.index:
         yield "this machine has only one floppy controller"
-    if kind == "ccid":
-        yield from placed("<controller type='ccid'>", controller.address, "usb")
+    yield from placed(f"<controller type='{kind}'>", controller.address, *PLACES.get(kind, ("pci",)))
     if kind == "ide":
         yield from _ide(controller, guest)
     elif kind == "scsi":
