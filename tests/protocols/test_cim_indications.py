@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pywbem
-from pywbem import CIMInstance, CIMInstanceName, Uint16, Uint64
+from pywbem import CIMInstance, Uint16, Uint64
 
 from frontinus_cim import delivery
 from frontinus_cim.delivery import Delivery
 from frontinus_cim.model import Embedded
 from frontinus_cim.subscriptions import Destination, Subscriptions
 from support.cim import Rig, rig, schema, until
+from support.cim_listener import INTEROP, Listener, create, subscribe
 
 pytestmark = pytest.mark.filterwarnings("ignore::pywbem.ToleratedServerIssueWarning")
-INTEROP = "root/interop"
-
-
-class Listener:
-    """pywbem's receiver."""
-
-    def __init__(self) -> None:
-        self._heard: asyncio.Queue[CIMInstance] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self._listener = pywbem.WBEMListener("127.0.0.1", http_port=self.port)
-        self._listener.add_callback(lambda found, host: loop.call_soon_threadsafe(self._heard.put_nowait, found))
-        self._listener.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def next(self, cls: str) -> CIMInstance:
-        """The next indication of a class."""
-        async with asyncio.timeout(30):
-            while True:
-                found = await self._heard.get()
-                if found.classname == cls:
-                    return found
-
-    def stop(self) -> None:
-        self._listener.stop()
 
 
 @pytest.fixture
@@ -62,17 +31,6 @@ async def listener() -> AsyncIterator[Listener]:
 async def cim(tmp_path: Path) -> AsyncIterator[Rig]:
     async with rig(tmp_path, guests=0) as made:
         yield made
-
-
-async def create(cim: Rig, cls: str, **values: Any) -> CIMInstanceName:
-    return await cim.ask("CreateInstance", CIMInstance(cls, values), namespace=INTEROP)
-
-
-async def subscribe(cim: Rig, url: str, text: str, name: str = "a", **more: Any) -> tuple[CIMInstanceName, ...]:
-    """Filter, receiver and subscription; their paths."""
-    wanted = await create(cim, "CIM_IndicationFilter", Name=f"filter-{name}", Query=text, QueryLanguage="WQL")
-    handler = await create(cim, "CIM_ListenerDestinationCIMXML", Name=f"handler-{name}", Destination=url)
-    return wanted, handler, await create(cim, "CIM_IndicationSubscription", Filter=wanted, Handler=handler, **more)
 
 
 async def test_a_change_of_state_is_told(cim: Rig, listener: Listener) -> None:

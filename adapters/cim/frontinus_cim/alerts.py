@@ -30,7 +30,8 @@ class Alert:
 
 def _io(item: AnyEvent) -> str:
     assert isinstance(item, events.IoErrorEvent)
-    return f"I/O error on {item.device or item.path} of guest {item.name}: {item.reason or 'no reason given'}; {item.action}"
+    where = f"{item.device} ({item.path})" if item.device and item.path else item.device or item.path
+    return f"I/O error on {where} of guest {item.name}: {item.reason or 'no reason given'}; {item.action}"
 
 
 def _watchdog(item: AnyEvent) -> str:

@@ -62,13 +62,19 @@ def _number(data: Mapping[str, object], key: str) -> int:
     return value if isinstance(value, int) else 0
 
 
+def _source(record: Record, alias: str) -> str:
+    """The path of a disk, by its device's alias; '' where it has none."""
+    disks = record.guest.devices.disks
+    return next((disk.source_path or "" for disk in disks if alias and disk.alias == alias), "")
+
+
 TOLD: Mapping[str, Make] = {
     "reset": lambda r, d: events.RebootEvent(uuid=r.uuid, name=r.name),
     "rtc": lambda r, d: events.RtcChangeEvent(uuid=r.uuid, name=r.name, offset=_number(d, "offset")),
     "watchdog": lambda r, d: events.WatchdogEvent(uuid=r.uuid, name=r.name, action=_text(d, "action")),
     "io-error": lambda r, d: events.IoErrorEvent(
-        uuid=r.uuid, name=r.name, path=_text(d, "path"), device=_text(d, "device"), action=_text(d, "action"),
-        reason=_text(d, "reason")),
+        uuid=r.uuid, name=r.name, path=_text(d, "path") or _source(r, _text(d, "device")), device=_text(d, "device"),
+        action=_text(d, "action"), reason=_text(d, "reason")),
     "balloon": lambda r, d: events.BalloonChangeEvent(uuid=r.uuid, name=r.name, actual=_number(d, "actual")),
     "device-deleted": lambda r, d: events.DeviceRemovedEvent(uuid=r.uuid, name=r.name, device=_text(d, "device")),
     "unplug-failed": lambda r, d: events.DeviceRemovalFailedEvent(uuid=r.uuid, name=r.name, device=_text(d, "device")),
