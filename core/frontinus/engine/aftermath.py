@@ -78,8 +78,8 @@ async def _create(world: World, record: Record, pending: Pending) -> None:
         await snapshot_create.undo(world, record, None, pending)
         return
     await snapshot_create.adopt(world, record, wanted, pending, keep=True)
-    if running is not None and pending.resume and await running.process.status() != "running":
-        await snapshot_create.resume(record, running)
+    if running is not None:
+        await snapshot_create.let_go(record, running, pending)
 
 
 def _defined(record: Record, pending: Pending) -> bool:

@@ -71,7 +71,7 @@ async def create(world: World, record: Record, wanted: DomainSnapshot, flags: Co
         raise
     await adopt(world, record, wanted, pending, keep="no-metadata" not in flags)
     if running is not None:
-        await _let_go(world, record, running, wanted, pending, halt="halt" in flags)
+        await _end_or_let_go(record, running, pending, halt="halt" in flags)
     return wanted
 
 
@@ -306,14 +306,22 @@ async def adopt(world: World, record: Record, wanted: DomainSnapshot, pending: P
     await books.save_snapshots(world.store, record.uuid)
 
 
-async def _let_go(world: World, record: Record, running: Running, wanted: DomainSnapshot, pending: Pending, *,
-                  halt: bool) -> None:  # fmt: skip
-    """A guest that was stopped for its memory runs on, or ends if that was asked for."""
+async def _end_or_let_go(record: Record, running: Running, pending: Pending, *, halt: bool) -> None:
     if halt:
         running.ending = "from snapshot"
         await ending.kill(record, graceful=False)
-    elif wanted.memory_file is not None and pending.resume:
+    else:
+        await let_go(record, running, pending)
+
+
+async def let_go(record: Record, running: Running, pending: Pending) -> None:
+    """A guest that was stopped for its memory runs on; one that was stopped before has its images back."""
+    status = await running.process.status()
+    if pending.resume and status != "running":
         await resume(record, running)
+    elif status == "postmigrate":
+        running.quiet = True
+        await running.process.take_back()
     running.quiet = False
 
 
@@ -348,8 +356,7 @@ async def undo(world: World, record: Record, before: Guest | None, pending: Pend
 
 
 async def _undo_running(world: World, record: Record, running: Running, pending: Pending) -> None:
-    if pending.resume and await running.process.status() != "running":
-        await resume(record, running)
+    await let_go(record, running, pending)
     names = {disk.source_path: disk for disk in running.guest.devices.disks}
     insides = [names[path] for path in pending.internal if path in names]
     if insides:

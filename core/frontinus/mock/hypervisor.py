@@ -118,6 +118,9 @@ class MockGuest(MockTending):
         await self.pause()
         os.write(fd, b"mock state")
 
+    async def take_back(self) -> None:
+        return None
+
     async def saved(self) -> tuple[int, int]:
         return 0, 0
 

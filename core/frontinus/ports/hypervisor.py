@@ -118,6 +118,9 @@ class RunningGuest(Tending, Protocol):
         `live`: it runs while its memory is written, and is stopped only for the rest. It stays stopped.
         """
 
+    async def take_back(self) -> None:
+        """Have the images again of a guest that stays stopped after a save: the hypervisor has let go of them."""
+
     async def saved(self) -> tuple[int, int]:
         """How much of the memory a save under way has written, and how much there is; bytes. Zeros when none is."""
 
