@@ -57,6 +57,13 @@ def test_other_names_are_of_arguments_that_exist() -> None:
     assert set(NAMES) <= positional
 
 
+def test_no_two_arguments_of_a_command_share_a_name() -> None:
+    for row in commands().values():
+        own = [a.names[0] for a in row.arguments if not a.names[0].startswith("-")]
+        names = [name for one in own for name in {one, *NAMES.get(one, ())}]
+        assert len(names) == len(set(names)), row.name
+
+
 def test_a_name_that_the_command_has_as_an_option_stays_one() -> None:
     assert parsed("domblkinfo", "web1", "--all")["all"] is True
     assert parsed("metadata", "web1", "http://x", "--key", "k")["key"] == "k"

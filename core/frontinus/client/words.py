@@ -10,9 +10,8 @@ from frontinus.client.commands.base import Argument, Command
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "guest": ("domain",), "guests": ("domain",), "snapshot": ("snapshotname",), "checkpoint": ("checkpointname",),
-    "filter": ("nwfilter",), "link": ("binding",), "file": ("xmlfile",), "xml": ("file",), "name": ("new-name",),
-    "newname": ("new-name",), "text": ("new-desc",), "command": ("cmd",), "keys": ("keycode",), "id": ("iothread",),
-    "device": ("interface",), "cell": ("cellno",), "source": ("hostdev",),
+    "filter": ("nwfilter",), "link": ("binding",), "file": ("xmlfile",), "name": ("new-name",), "newname": ("new-name",),
+    "text": ("new-desc",), "command": ("cmd",), "keys": ("keycode",), "device": ("interface",), "cell": ("cellno",),
 }  # fmt: skip
 """What virsh calls our positional arguments, where it has other names."""
 
