@@ -17,6 +17,12 @@ from frontinus.client.remote import connect
 DEADLINE = 30.0  # seconds to get ready or to stop, on a loaded machine
 
 
+def program() -> list[str]:
+    """frontinusd beside the Python that runs us; without one, as in the lab's VM, the module of it."""
+    script = Path(sys.executable).with_name("frontinusd")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "frontinus.daemon.main"]
+
+
 class DaemonFailed(Exception):
     """It did not get ready; the message ends with its log."""
 
@@ -24,8 +30,10 @@ class DaemonFailed(Exception):
 class Daemon:
     """Start, stop and kill it as often as a test likes; its state stays in the folder."""
 
-    def __init__(self, folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, *options: str, environment: Mapping[str, str] | None = None,
+                 deadline: float = DEADLINE) -> None:  # fmt: skip
         self.folder = folder
+        self.deadline = deadline
         self.options = options
         self.environment = environment or {}
         self.process: asyncio.subprocess.Process | None = None
@@ -52,14 +60,14 @@ class Daemon:
         ):
             ready.bind(str(address))
             self.process = await asyncio.create_subprocess_exec(
-                str(Path(sys.executable).with_name("frontinusd")), "--root", str(self.folder), *self.options,
+                *program(), "--root", str(self.folder), *self.options,
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, **self.environment, "NOTIFY_SOCKET": str(address)},
             )  # fmt: skip
             told = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(ready, 4096))
             ended = asyncio.ensure_future(self.process.wait())
             try:
-                await asyncio.wait({told, ended}, timeout=DEADLINE, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({told, ended}, timeout=self.deadline, return_when=asyncio.FIRST_COMPLETED)
                 if not told.done():
                     raise DaemonFailed(f"frontinusd did not get ready:\n{self.log[-4000:]}")
             finally:
@@ -72,7 +80,7 @@ class Daemon:
             return 0
         if self.process.returncode is None:
             self.process.send_signal(number)
-        return await asyncio.wait_for(self.process.wait(), DEADLINE)
+        return await asyncio.wait_for(self.process.wait(), self.deadline)
 
     async def kill(self) -> None:
         """As a crash does it."""

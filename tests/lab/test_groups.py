@@ -28,6 +28,17 @@ class Group:
 
 GROUPS: Mapping[str, Group] = {
     "first": Group(least=2),
+    "cgroups": Group(least=3, machine=lab.Machine(cmdline="psi=1"), deadline=600),
+    "passthrough": Group(
+        least=5,
+        machine=lab.Machine(
+            machine="q35,kernel-irqchip=split",
+            memory=2048,
+            cmdline="intel_iommu=on",
+            arguments=("-device", "intel-iommu,intremap=on,caching-mode=on", "-device", "e1000e,addr=0x10"),
+        ),
+        deadline=600,
+    ),
 }
 """By folder."""
 

@@ -73,6 +73,17 @@ async def test_version_2(tmp_path: Path) -> None:
     assert (found["memory.max"], found["memory.swap.max"], found["memory.high"]) == (str(2**20), str(2 * 2**20), "max")
 
 
+async def test_in_version_2_a_group_gets_each_controller_from_those_above(tmp_path: Path) -> None:
+    """The group is there since its guest entered it for the CPU: that is not to say that it has memory."""
+    groups = Cgroups(Paths(), kernel(tmp_path, 2))
+    for folder in (tmp_path, tmp_path / "frontinus"):
+        (folder / "cgroup.subtree_control").write_text("cpu")
+    await groups.apply(GUEST, [Setting("cpu", "shares", 5)], THREADS)
+    assert (tmp_path / "frontinus/cgroup.subtree_control").read_text() == "cpu", "it has that"
+    await groups.apply(GUEST, [Setting("memory", "hard_limit", 2**20)], THREADS)
+    assert [(tmp_path / place / "cgroup.subtree_control").read_text() for place in ("", "frontinus")] == ["+memory"] * 2
+
+
 async def test_a_limit_of_a_disk_needs_a_disk(tmp_path: Path) -> None:
     groups = Cgroups(Paths(), kernel(tmp_path, 2))
     with pytest.raises(InvalidValue, match="no block device"):

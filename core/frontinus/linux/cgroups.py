@@ -183,7 +183,7 @@ class Cgroups:
         """The folder of a group or its part, made where missing. Raises HostFailed, Unsupported."""
         folder, where = self._group(controller, group), self._where[controller]
         target = folder / part if part else folder
-        if target.is_dir() and controller != "cpuset":
+        if target.is_dir() and _has(target, where, controller):
             return target
         steps = (folder.parent, folder, *([target] if part else []))
         try:
@@ -232,6 +232,13 @@ def _tasks(pid: int) -> list[int]:
         return [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
     except OSError:
         return []
+
+
+def _has(folder: Path, where: Hierarchy, controller: Controller) -> bool:
+    """Whether a group that is there has the controller: in version 2 one folder is of all those that its parent lends."""
+    if where.version == 2:
+        return IN_V2.get(controller, controller) in _read(folder.parent / "cgroup.subtree_control").split()
+    return controller != "cpuset"
 
 
 def _make_all(steps: Sequence[Path], where: Hierarchy, controller: Controller, part: str) -> None:
