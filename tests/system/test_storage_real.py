@@ -22,6 +22,7 @@ from frontinus.linux.keeper import HostKeeper
 from frontinus.linux.storage.host import LinuxStorage
 from frontinus.mock.engine import ROOT, mock_engine
 from frontinus.mock.store import MemoryStore
+from frontinus.storage.steps import Image
 
 pytestmark = [pytest.mark.needs("root", "qemu-img")]
 
@@ -124,7 +125,58 @@ async def test_an_image_that_nobody_declared_and_that_refers_elsewhere_is_not_op
         await rig.session.clone_volume("p", volume("copy"), "p", "foreign")
     assert (await rig.session.clone_volume("p", volume("copy"), "p", "plain")).capacity == MIB
     os.setxattr(foreign, "trusted.frontinus.format", b"qcow2")
+    with pytest.raises(StorageFailed, match="nobody declared its format"):
+        await rig.session.clone_volume("p", volume("copy2"), "p", "foreign")
+    os.setxattr(prey, "trusted.frontinus.format", b"raw")
     assert (await rig.session.clone_volume("p", volume("copy2"), "p", "foreign")).name == "copy2"
+
+
+@pytest.mark.parametrize("how", ["backing", "data_file", "nested"])
+async def test_a_hostile_image_reads_nothing_even_if_its_header_is_believed(tmp_path: Path, how: str) -> None:
+    """Past our own reader: qemu-img itself is told to open it, and it cannot open what the header names."""
+    prey, evil, out = tmp_path / "shadow", tmp_path / "evil", tmp_path / "out"
+    prey.write_bytes(b"root:$6$".ljust(65536, b"!"))
+    make = ["qemu-img", "create", "-q", "-f", "qcow2"]
+    if how == "data_file":
+        subprocess.run([*make, "-o", f"data_file={prey},data_file_raw=on", evil, "64k"], check=True)
+        prey.write_bytes(b"root:$6$".ljust(65536, b"!"))
+    else:
+        between = tmp_path / "between" if how == "nested" else evil
+        subprocess.run([*make, "-b", prey, "-F", "raw", between], check=True)
+        if how == "nested":
+            subprocess.run([*make, "-u", "-b", between, "-F", "qcow2", evil, "64k"], check=True)
+    below = (str(tmp_path / "between"),) if how == "nested" else ()
+    argv = ("convert", "-f", "qcow2", "-O", "raw", str(evil), str(out))
+    storage = LinuxStorage(tmp_path)
+    with pytest.raises(StorageFailed, match="Permission denied"):
+        await storage.perform(Image(argv, reads=(str(evil), *below), writes=(str(out),)), {})
+    assert b"root:" not in out.read_bytes()
+    await storage.perform(Image(argv, reads=(str(evil), *below, str(prey)), writes=(str(out), str(prey))), {})
+    assert b"root:" in out.read_bytes()  # so it was only the view that kept it away
+    storage.close()
+
+
+async def test_what_a_header_names_must_be_a_volume_or_declared(rig: LinuxRig, tmp_path: Path) -> None:
+    """A QEMU that a guest has taken over writes another backing file into the header of an image that we made."""
+    prey, inside = tmp_path / "prey", rig.folder / "base"
+    for file in (prey, inside):
+        file.write_bytes(b"x" * 65536)
+    top = volume("top", "qcow2", 65536).replace(
+        "</target>", f"</target><backingStore><path>{inside}</path><format type='raw'/></backingStore>"
+    )
+    await rig.session.refresh_pool("p")
+    await rig.session.create_volume("p", top)
+    await rig.session.clone_volume("p", volume("copy"), "p", "top")
+    assert (rig.folder / "copy").read_bytes()[:4] == b"xxxx"
+    subprocess.run(["qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "raw", "-b", prey, rig.folder / "top"], check=True)
+    for call in (
+        rig.session.clone_volume("p", volume("leak"), "p", "top"),
+        rig.session.resize_volume("p", "top", 2 * MIB),
+    ):
+        with pytest.raises(StorageFailed, match="no volume of an active pool, and nobody declared"):
+            await call
+    os.setxattr(prey, "trusted.frontinus.format", b"raw")
+    await rig.session.resize_volume("p", "top", 2 * MIB)
 
 
 async def test_a_job_that_is_aborted_leaves_nothing(rig: LinuxRig) -> None:
@@ -359,6 +411,9 @@ async def test_a_full_disk_leaves_nothing_half(rig: LinuxRig, tmp_path: Path) ->
         with pytest.raises(StorageFailed, match="[Nn]o space"):
             await rig.session.clone_volume("small", volume("b", "qcow2", size=16 * MIB), "p", "big")
         assert not list(small.iterdir())
+        async with asyncio.timeout(60):  # the kernel gives the room back when the last program is quite gone
+            while os.statvfs(small).f_bavail * 4096 < 2 * MIB:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         assert (await rig.session.create_volume("small", volume("c", size=MIB, allocation=MIB))).capacity == MIB
         await rig.session.destroy_pool("small")
     finally:

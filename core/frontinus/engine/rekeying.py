@@ -16,7 +16,7 @@ from frontinus.api.events import VolumeEvent
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.devices.source import Encryption
 from frontinus.domain.usedplaces import used_places
-from frontinus.engine import blockends, pools, scripts, storagework
+from frontinus.engine import blockends, imagechain, pools, scripts, storagework
 from frontinus.engine.blockjobs import free_disk
 from frontinus.engine.poolbook import PoolRecord
 from frontinus.engine.record import Record
@@ -27,7 +27,7 @@ from frontinus.ports.blocks import KeyChange
 from frontinus.storage import imaging
 from frontinus.storage.definition import format_volume, parse_volume
 from frontinus.storage.imaging import Key, note_of
-from frontinus.storage.steps import Found, Inspect, Note, ask
+from frontinus.storage.steps import Found, Image, Inspect, Note, ask, tell
 from frontinus.storage.volume import Volume
 
 T = TypeVar("T")
@@ -125,11 +125,15 @@ async def _slots(world: World, record: PoolRecord, volume: Volume) -> AsyncItera
 
 
 def _closed(world: World, volume: Volume) -> Slots:
+    async def amend(step: Image) -> None:
+        below = await imagechain.below(world, volume.path)
+        await scripts.run(world, tell(*imaging.seeing([step], below)))
+
     async def add(new: Key, old: Key) -> None:
-        await scripts.run(world, ask(imaging.add_key(volume, new, opened_by=old)))
+        await amend(imaging.add_key(volume, new, opened_by=old))
 
     async def erase(old: Key, new: Key) -> None:
-        await scripts.run(world, ask(imaging.erase_key(volume, old, opened_by=new)))
+        await amend(imaging.erase_key(volume, old, opened_by=new))
 
     async def settle(new: Key) -> None:
         """The next to open it is told which one."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from frontinus.api.errors import AlreadyExists, InvalidValue, NoSuchVolume, StorageFailed, Unsupported
 from frontinus.api.events import VolumeEvent
 from frontinus.api.storage import ResizeFlag, VolumeFlag, VolumeView, WipeAlgorithm
-from frontinus.engine import pools, scripts
+from frontinus.engine import imagechain, pools, scripts
 from frontinus.engine.jobs import Job
 from frontinus.engine.poolbook import PoolRecord
 from frontinus.engine.storagework import Work, as_job, at_work, journalled, making, meter
@@ -16,7 +16,19 @@ from frontinus.storage import imaging, wiping
 from frontinus.storage.definition import format_volume, parse_volume
 from frontinus.storage.pool import Pool
 from frontinus.storage.pools import kind_of
-from frontinus.storage.steps import Allocate, Found, Inspect, MakeFolder, Reflink, Script, Step, Wipe, ask, tell
+from frontinus.storage.steps import (
+    Allocate,
+    Declare,
+    Found,
+    Inspect,
+    MakeFolder,
+    Reflink,
+    Script,
+    Step,
+    Wipe,
+    ask,
+    tell,
+)
 from frontinus.storage.volume import Volume
 
 MAX_SIZE = 2**63 - 1
@@ -63,8 +75,13 @@ class Volumes:
         def content(path: str) -> list[Step]:
             return _empty(running, volume, path, preallocate)
 
-        content("/")  # what cannot be made is refused before anything is begun
-        return await as_job(self.world, "create", lambda job: self._make(record, volume, content, job))
+        steps = content("/")  # what cannot be made is refused before anything is begun
+        below = await self._below(volume.backing.path if volume.backing and steps else None)
+        return await as_job(
+            self.world,
+            "create",
+            lambda job: self._make(record, volume, lambda path: imaging.seeing(content(path), below), job),
+        )
 
     async def clone_volume(self, pool: str, xml: str, source_pool: str, source: str,
                            flags: Sequence[VolumeFlag] = ()) -> VolumeView:  # fmt: skip
@@ -80,11 +97,16 @@ class Volumes:
         def content(path: str) -> list[Step]:
             if "reflink" in flags:
                 return _shared(volume, path, origin)
-            return list(imaging.convert(volume, path, origin, origin.path, preallocate=preallocate))
+            return imaging.seeing(imaging.convert(volume, path, origin, origin.path, preallocate=preallocate), below)
 
+        below = await imagechain.below(self.world, origin.path)
         content("/")
         async with at_work(self.world, other, origin, "cloning", changes=False):
             return await as_job(self.world, "clone", lambda job: self._make(record, volume, content, job))
+
+    async def _below(self, backing: str | None) -> tuple[str, ...]:
+        """What lies below the image that a new one is to lie on: that one was chosen, whatever it is."""
+        return await imagechain.below(self.world, backing) if backing else ()
 
     async def _trusted(self, volume: Volume) -> Volume:
         """The volume as it may be opened: looked at once more, since a guest may have written to it meanwhile."""
@@ -155,7 +177,8 @@ class Volumes:
         if volume.type == "file":
             trusted = await self._trusted(volume)
             step = imaging.resize(trusted, size, preallocate="allocate" in flags, shrink="shrink" in flags)
-            await scripts.run(self.world, ask(step), meter(job))
+            below = await imagechain.below(self.world, trusted.path)
+            await scripts.run(self.world, tell(*imaging.seeing([step], below)), meter(job))
         else:
             await scripts.run(self.world, record.kind.grow(running, volume, size), meter(job))
         await self._look_again(record, volume)
@@ -221,4 +244,5 @@ def _empty(pool: Pool, volume: Volume, path: str, preallocate: imaging.Prealloca
     plain = volume.backing is None or not volume.backing.path
     if imaging.driver(volume) == "raw" and preallocate == "none" and plain:
         return [Allocate(path, volume.capacity or 0, min(volume.allocation or 0, volume.capacity or 0))]
-    return [imaging.create(volume, path, preallocate=preallocate)]
+    named = [Declare(volume.backing.path or "", volume.backing.format or "")] if not plain and volume.backing else []
+    return [imaging.create(volume, path, preallocate=preallocate), *named]

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
 from frontinus.api.errors import StorageFailed
 from frontinus.linux.helpers import tool
+from frontinus.linux.landlock import Sight, inside
 
 SECONDS = 60.0
 LIMITS = ("--as=2147483648", "--cpu=30", "--core=0")
@@ -45,7 +47,12 @@ async def create(path: str, image_format: str, size: int | None, *, backing: str
                  backing_format: str | None = None, options: Mapping[str, str] | None = None) -> None:  # fmt: skip
     """Make an image, over a backing file perhaps, whose size it has if none is given. Raises StorageFailed."""
     argv = create_argv(path, image_format, size, backing=backing, backing_format=backing_format, options=options)
-    await asyncio.to_thread(run, argv, path)
+
+    def make() -> None:
+        Path(path).touch(0o600)  # what is there can be shown to a program
+        run(argv, path, [backing] if backing is not None else [])
+
+    await asyncio.to_thread(make)
 
 
 async def resize(path: str, image_format: str, size: int, *, shrink: bool = False) -> None:
@@ -67,13 +74,16 @@ def create_argv(path: str, image_format: str, size: int | None, *, backing: str 
     return [*argv, "--", plain(path), *([str(size)] if size is not None else [])]
 
 
-def run(arguments: Sequence[str], path: str) -> bytes:
-    """Run qemu-img and return what it prints; blocks. Raises StorageFailed in its own words, HostFailed if it is missing."""
+def run(arguments: Sequence[str], path: str, reads: Sequence[str] = ()) -> bytes:
+    """Run qemu-img and return what it prints; blocks. It sees the image at `path`, which is there, and `reads`.
+
+    Raises StorageFailed in its own words, HostFailed if it is missing.
+    """
     argv = [tool("prlimit"), *LIMITS, "--", tool("qemu-img"), *arguments]
     try:
-        done = subprocess.run(
+        done = inside(Sight(reads, (path,)), lambda: subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, env=ENVIRONMENT, timeout=SECONDS, check=False
-        )
+        ))  # fmt: skip
     except subprocess.TimeoutExpired:
         raise StorageFailed(f"{path}: qemu-img did not end within {SECONDS:g} s", path=path) from None
     if done.returncode:

@@ -118,6 +118,10 @@ class MemoryStorage:
     def _login(self, step: steps.Login) -> None:
         self.asked.append(("login", step.pattern))
 
+    def _declare(self, step: steps.Declare) -> None:
+        entry = self._at(step.path)
+        entry.declared = entry.declared or step.format
+
     def _reflink(self, step: steps.Reflink) -> None:
         entry = self._at(step.source)
         self.entries[step.path] = Entry(entry.place, entry.header, content=entry.content)

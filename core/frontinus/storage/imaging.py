@@ -6,13 +6,13 @@ A passphrase never stands in an argument: an option names a file, `{key:ID}`, in
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.devices.source import Encryption
-from frontinus.storage.steps import Image
+from frontinus.storage.steps import Image, Step
 from frontinus.storage.volume import Volume
 
 KIB = 1024
@@ -93,7 +93,8 @@ def create(volume: Volume, path: str, *, preallocate: Preallocation = "none") ->
     argv.append(plain(path))
     if volume.capacity is not None:
         argv.append(f"{-(-volume.capacity // KIB)}K")
-    return Image(tuple(argv), _keys([key]))
+    reads = (backing.path or "",) if backing else ()
+    return Image(tuple(argv), _keys([key]), reads=reads, writes=(path,))
 
 
 def convert(
@@ -107,11 +108,17 @@ def convert(
         options = _options(volume, kind, None, preallocate=preallocate, backing=None)
         argv = ["convert", "-f", from_kind, "-O", kind]
         argv += ["-o", ",".join(options)] if options else []
-        return [Image((*argv, plain(source_path), plain(path)))]
+        return [Image((*argv, plain(source_path), plain(path)), reads=(source_path,), writes=(path,))]
     keys = [key, source_key if source_key != key else None]
     argv = ["convert", "--image-opts", "-n", "--target-image-opts", *_objects(keys),
             _graph(from_kind, source_path, source_key), _graph(kind, path, key)]  # fmt: skip
-    return [create(volume, path, preallocate=preallocate), Image(tuple(argv), _keys(keys))]
+    filling = Image(tuple(argv), _keys(keys), reads=(source_path,), writes=(path,))
+    return [create(volume, path, preallocate=preallocate), filling]
+
+
+def seeing(steps: Iterable[Step], below: Sequence[str]) -> list[Step]:
+    """The steps, with what lies below their images to be read as well."""
+    return [replace(step, reads=(*step.reads, *below)) if isinstance(step, Image) else step for step in steps]
 
 
 def same_bytes(volume: Volume, source: Volume) -> list[str]:
@@ -145,8 +152,9 @@ def resize(volume: Volume, size: int, *, path: str = "", preallocate: bool = Fal
     kind, key, path = driver(volume), key_of(volume), path or volume.path
     argv = ["resize", *(["--shrink"] if shrink else []), *(["--preallocation=falloc"] if preallocate else [])]
     if key is None:
-        return Image((*argv, "-f", kind, "--", plain(path), str(size)))
-    return Image((*argv, *_objects([key]), "--image-opts", _graph(kind, path, key), str(size)), _keys([key]))
+        return Image((*argv, "-f", kind, "--", plain(path), str(size)), writes=(path,))
+    argv += [*_objects([key]), "--image-opts", _graph(kind, path, key), str(size)]
+    return Image(tuple(argv), _keys([key]), writes=(path,))
 
 
 def add_key(volume: Volume, new: Key, *, opened_by: Key) -> Image:
@@ -165,7 +173,7 @@ def _amend(volume: Volume, options: Mapping[str, str], opened_by: Key, other: Ke
     words = [f"{stem}{name}={value}" for name, value in options.items()]
     keys = [opened_by, other]
     argv = ("amend", *_objects(keys), "-o", ",".join(words), "--image-opts", _graph(kind, volume.path, opened_by))
-    return Image(argv, _keys(keys))
+    return Image(argv, _keys(keys), writes=(volume.path,))
 
 
 def _options(

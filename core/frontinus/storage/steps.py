@@ -58,13 +58,16 @@ class Login(Step):
 class Image(Step):
     """Run qemu-img. `keys`: the secret (uuid, usage) whose value stands for each placeholder `{key:NAME}` of a file.
 
-    `network`: it must reach a server. Answer: what it printed.
+    `network`: it must reach a server. `reads`, `writes`: the files that it may open, and no others; one that is to be
+    written need not be there. Answer: what it printed.
     """
 
     argv: tuple[str, ...]
     keys: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
     usage_type: str = "volume"
     network: bool = False
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -222,6 +225,14 @@ class Note(Step):
 
     path: str
     secret: str
+
+
+@dataclass(frozen=True)
+class Declare(Step):
+    """Note the format of an image beside it, unless one is noted."""
+
+    path: str
+    format: str
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from frontinus.api.errors import AlreadyExists, StorageFailed, Unsupported
 from frontinus.linux.storage.devices import device_size
-from frontinus.linux.storage.notes import note
+from frontinus.linux.storage.notes import note, noted
 from frontinus.storage.parts import Permissions
 from frontinus.storage.steps import (
     Allocate,
+    Declare,
     Look,
     MakeFolder,
     Mounted,
@@ -176,6 +177,16 @@ def note_secret(step: Note) -> None:
         try:
             note(fd, secret=step.secret)
             os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def declare(step: Declare) -> None:
+    with telling(step.path):
+        fd = os.open(step.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            if "format" not in noted(fd):
+                note(fd, format=step.format)
         finally:
             os.close(fd)
 

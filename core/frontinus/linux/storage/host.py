@@ -25,7 +25,8 @@ QUICK: Mapping[type[Step], Callable[[Any], object]] = {
     steps.RemoveFolder: files.remove_folder, steps.Remove: files.remove, steps.Own: files.own, steps.Note: files.note_secret,
     steps.Settle: files.settle, steps.Allocate: files.allocate, steps.Scan: images.scan, steps.Inspect: images.inspect,
     steps.Read: kernel.read, steps.Names: kernel.names, steps.Write: kernel.write, steps.Overwrite: content.overwrite,
-    steps.Reflink: files.reflink, steps.Need: programs.need, steps.AttachLoop: loops.attach, steps.DetachLoop: loops.detach,
+    steps.Need: programs.need, steps.Reflink: files.reflink, steps.Declare: files.declare,
+    steps.AttachLoop: loops.attach, steps.DetachLoop: loops.detach,
 }  # fmt: skip
 """What is done in a thread, to its end."""
 

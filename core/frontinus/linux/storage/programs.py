@@ -1,7 +1,8 @@
 """The tools of storage: argument vectors, a clean environment, limits; qemu-img confined, its keys through pipes.
 
-qemu-img reads what guests have written. It gets no network (but for a pool on a server), no new privileges, of root's
-only the right to pass file permissions, limits of memory and time, no core file, and it ends with the engine.
+qemu-img reads what guests have written. It sees no files but the images of its command; it gets no network (but for a pool on a
+server), no new privileges, of root's only the right to pass file permissions, limits of memory and time, no core file, and it
+ends with the engine.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from pathlib import Path
 
 from frontinus.api.errors import HostFailed, StorageFailed, Unsupported
 from frontinus.linux.helpers import tool
-from frontinus.linux.storage.files import telling
+from frontinus.linux.landlock import NETWORK, Sight
+from frontinus.linux.storage import confined
+from frontinus.linux.storage.files import FILE_MODE, telling
 from frontinus.ports.storage import Progress
 from frontinus.storage.imaging import TRIES, UNMEASURED
 from frontinus.storage.steps import Image, Login, Need
@@ -28,10 +31,7 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 SECONDS = 120.0
 """That a tool may take; qemu-img may take as long as it needs, as a job that can be aborted."""
 LIMITS = ("--as=4294967296", "--core=0")
-MOST = 16 << 20
-"""Bytes of output that are taken."""
 WORDS = 500
-PERCENT = re.compile(rb"\((\d+)\.(\d\d)/100%\)")
 KEY = re.compile(r"\{key:([A-Za-z0-9._-]+)\}")
 FILESYSTEMS = Path("/proc/filesystems")
 LONG = frozenset({"convert", "create", "resize", "amend"})
@@ -83,18 +83,33 @@ class _Again(StorageFailed):
 
 async def _image(step: Image, values: Mapping[str, bytes], progress: Progress | None) -> str:
     verb = step.argv[0]
+    for path in step.writes:
+        _be_there(path)
     with contextlib.ExitStack() as stack:
         fds = {name: stack.enter_context(_pipe(values[name])) for name in step.keys}
         words = [KEY.sub(lambda found: f"/dev/fd/{fds[found[1]]}", word) for word in step.argv[1:]]
         told = ["-p"] if verb == "convert" and progress is not None else []
         argv = [*confinement(network=step.network), tool("qemu-img"), verb, *told, *words]
+        sight = Sight((*step.reads, *(NETWORK if step.network else ())), step.writes)
         deadline = None if verb in LONG else SECONDS
-        output, errors, code = await _communicate(argv, b"", deadline, tuple(fds.values()), progress if told else None)
+        try:
+            output, errors, code = await confined.run(
+                argv, sight, ENVIRONMENT, deadline, tuple(fds.values()), progress if told else None
+            )
+        except TimeoutError:
+            raise StorageFailed(f"qemu-img did not end within {SECONDS:g} s") from None
     if code != 0:
         raise (_Again if UNMEASURED.encode() in errors else StorageFailed)(
             _failed("qemu-img", errors or output, code).message
         )
     return output.decode(errors="replace")
+
+
+def _be_there(path: str) -> None:
+    """A file that is to be made is made empty, since a program can be shown only what there is."""
+    if path.startswith("/") and not os.path.lexists(path):
+        with telling(path):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE))
 
 
 def confinement(*, network: bool) -> list[str]:
@@ -130,17 +145,16 @@ def _pipe(data: bytes) -> Iterator[int]:
         os.close(reading)
 
 
-async def _communicate(argv: Sequence[str], text: bytes, deadline: float | None, fds: tuple[int, ...] = (),
-                       progress: Progress | None = None) -> tuple[bytes, bytes, int]:  # fmt: skip
+async def _communicate(argv: Sequence[str], text: bytes, deadline: float) -> tuple[bytes, bytes, int]:
     """Run to the end, the output bounded. On a cancellation, and past the deadline, the process is killed first."""
-    async with _process(argv, fds) as process:
+    async with _process(argv) as process:
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         if text:
             process.stdin.write(text)
         process.stdin.close()
         try:
             async with asyncio.timeout(deadline):
-                output, errors = await asyncio.gather(_take(process.stdout, progress), _take(process.stderr, None))
+                output, errors = await asyncio.gather(_bounded(process.stdout), _bounded(process.stderr))
                 code = await process.wait()
         except TimeoutError:
             raise StorageFailed(f"{Path(argv[0]).name} did not end within {deadline:g} s") from None
@@ -148,10 +162,10 @@ async def _communicate(argv: Sequence[str], text: bytes, deadline: float | None,
 
 
 @asynccontextmanager
-async def _process(argv: Sequence[str], fds: tuple[int, ...]) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _process(argv: Sequence[str]) -> AsyncIterator[asyncio.subprocess.Process]:
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *argv, stdin=pipe, stdout=pipe, stderr=pipe, env=ENVIRONMENT, pass_fds=fds, start_new_session=True, cwd="/"
+        *argv, stdin=pipe, stdout=pipe, stderr=pipe, env=ENVIRONMENT, start_new_session=True, cwd="/"
     )
     try:
         yield process
@@ -162,12 +176,10 @@ async def _process(argv: Sequence[str], fds: tuple[int, ...]) -> AsyncIterator[a
             await asyncio.shield(process.wait())
 
 
-async def _take(stream: asyncio.StreamReader, progress: Progress | None) -> bytes:
+async def _bounded(stream: asyncio.StreamReader) -> bytes:
     taken = bytearray()
     while data := await stream.read(65536):
-        if progress is not None and (found := PERCENT.findall(data)):
-            progress(int(found[-1][0]) * 100 + int(found[-1][1]), 10_000)
-        elif progress is None and len(taken) < MOST:
+        if len(taken) < confined.MOST:
             taken += data
     return bytes(taken)
 
