@@ -4,13 +4,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import resource
 import subprocess
 import sys
 import time
-import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -20,7 +16,6 @@ import pytest
 from frontinus_cim import compile as compiling
 from frontinus_cim import tls
 from frontinus_cim.httpd import Front
-from frontinus_cim.pulls import Context
 from frontinus_cim.service import Service
 from support.cim import Rig, rig, schema
 
@@ -123,47 +118,3 @@ def test_start_up_with_a_warm_cache(tmp_path: Path) -> None:
     print(f"\nstart-up with a warm cache: {sorted(float(run[0]) for run in runs)[0]:.2f} s at best of {len(runs)}")
     assert all(run[1] == "False" for run in runs) and min(float(run[0]) for run in runs) < 0.7
     assert schema().classes
-
-
-async def test_a_week_of_churn_keeps_memory_flat(tmp_path: Path) -> None:
-    """Subscriptions, enumerations and jobs that come and go, in the thousands, without the transport."""
-    from frontinus_cim.model import Embedded
-
-    async with rig(tmp_path, guests=3) as cim:
-        kept, jobs = cim.world.subscriptions, cim.world.jobs
-        kept._folder = None  # the disk is not what is measured
-
-        async def churn(times: int) -> None:
-            for number in range(times):
-                name = str(number)
-                await kept.add_filter(Embedded("CIM_IndicationFilter", {"Name": name, "Query": "SELECT * FROM CIM_InstCreation",
-                                                                        "QueryLanguage": "WQL"}), "h")  # fmt: skip
-                await kept.add_destination(
-                    Embedded("CIM_ListenerDestinationCIMXML", {"Name": name, "Destination": "http://127.0.0.1:9/"}), "h"
-                )
-                await kept.add_subscription(Embedded("CIM_IndicationSubscription", {}), name, name)
-                await kept.remove("CIM_IndicationSubscription", (name, name))
-                await kept.remove("CIM_IndicationFilter", name)
-                await kept.remove("CIM_ListenerDestinationCIMXML", name)
-                context = Context(name, "admin", "paths", iter(()), 60, "root/virt", str)
-                cim.service.contexts.add(context)
-                cim.service.contexts.close(context)
-                await asyncio.sleep(0)  # the loop drops timers that were cancelled only when it runs
-                jobs.engine_job(name, "work", "running", "test")
-                jobs.engine_job(name, "work", "completed", "test")
-
-        await churn(2000)
-        gc.collect()
-        tracemalloc.start()
-        before = tracemalloc.get_traced_memory()[0]
-        began = time.perf_counter()
-        await churn(30_000)
-        gc.collect()
-        grown = tracemalloc.get_traced_memory()[0] - before
-        tracemalloc.stop()
-        print(
-            f"\n30,000 rounds of subscriptions, enumerations and jobs in {time.perf_counter() - began:.0f} s: {grown / 1024:.0f} KiB more, peak RSS "
-            f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB"
-        )
-        assert grown < 2 * 2**20
-    await asyncio.sleep(0)

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import ssl
 import time
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -105,6 +107,12 @@ HTTP: list[tuple[str, bytes, dict[str, str] | None, dict[str, str], int, str | N
     ("other root", b"<CIMX/>", None, {}, 400, "request-not-valid"),
     ("bomb", BOMB.encode() + b"<CIM>&h;</CIM>", None, {}, 400, "request-not-well-formed"),
     ("outside", b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><CIM>&a;</CIM>', None, {}, 400, "request-not-well-formed"),
+    ("outside document type", b'<!DOCTYPE CIM SYSTEM "http://127.0.0.1:9/x.dtd"><CIM/>', None, {}, 400, "request-not-well-formed"),
+    ("outside parameter", b'<!DOCTYPE x [<!ENTITY % a SYSTEM "file:///etc/passwd"> %a;]><CIM/>', None, {}, 400, "request-not-well-formed"),
+    ("compressed", zlib.compress(b"A" * 10**7), headers(Content_Encoding="deflate"), {}, 415, None),
+    ("no CIMObject", call(), headers(CIMObject=None), {}, 400, "header-mismatch"),
+    ("header that is too long", call(), headers(X_More="x" * 40_000), {}, 400, None),
+    ("two lengths", call(), headers(Transfer_Encoding="chunked"), {}, 400, None),
     ("deep", b"<a>" * 50_000, None, {}, 400, "request-not-well-formed"),
     ("many", b"<CIM>" + b"<a/>" * 200_000 + b"</CIM>", None, {}, 400, "request-not-well-formed"),
     ("text", b"<CIM>" + b"A\n" * 900_000 + b"</CIM>", None, {}, 501, "unsupported-cim-version"),
@@ -171,6 +179,49 @@ async def test_m_post_comes_in_pieces_and_has_to_prove_who_it_is(cim: Rig) -> No
     assert (await post(cim, call(), method="GET"))[1]["allow"] == "POST, M-POST"
 
 
+async def chunked(cim: Rig, chunks: list[bytes], given: dict[str, str] | None = None) -> bytes:
+    """The first line of the answer to a body in chunks, as much of them as the provider takes; b'' if it only hung up."""
+    context = ssl.create_default_context(cafile=str(cim.folder / "cim/certificate.pem"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", cim.port, ssl=context, server_hostname="localhost")
+    lines = ["POST /cimom HTTP/1.1", "Host: localhost", "Transfer-Encoding: chunked"]
+    lines += [f"{name}: {value}" for name, value in (headers() if given is None else given).items()]
+    try:
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n")
+        with contextlib.suppress(OSError):
+            for chunk in chunks:
+                writer.write(chunk)
+                await writer.drain()
+        async with asyncio.timeout(30):
+            return await reader.readline()
+    except OSError:
+        return b""
+    finally:
+        writer.close()
+
+
+CHUNK = b"10000\r\n" + b"A" * 0x10000 + b"\r\n"
+CHUNKS: list[tuple[str, list[bytes], dict[str, str] | None, bytes]] = [
+    ("sound", [b"%x\r\n%b\r\n" % (len(call()), call()), b"0\r\n\r\n"], None, b"200"),
+    ("a byte each", [b"1\r\n%c\r\n" % octet for octet in call()] + [b"0\r\n\r\n"], None, b"200"),
+    ("more than is allowed", [CHUNK] * 64, None, b"413"),
+    ("more than is allowed, of nobody", [CHUNK] * 64, headers(Authorization=None), b"401"),
+    ("of a size that is no number", [b"xyz\r\n"], None, b"400"),
+    ("of a size beyond all memory", [b"ffffffffffffffffff\r\nA"], None, b"400"),
+    ("with an extension without end", [b"5;" + b"x" * 100_000], None, b"408"),
+    ("that never end", [b"1\r\n<\r\n"], None, b"408"),
+]
+
+
+@pytest.mark.parametrize("name", [row[0] for row in CHUNKS])
+async def test_bodies_in_chunks(cim: Rig, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, chunks, given, status = next(row for row in CHUNKS if row[0] == name)
+    monkeypatch.setattr(httpd, "READ_SECONDS", 0.5 if status == b"408" else 20)
+    said = await chunked(cim, chunks, given)
+    assert said.split()[1:2] == [status] or (said == b"" and status not in (b"200", b"408")), said
+    good, _, said_then = await post(cim, call())
+    assert good == 200 and "KVM_ComputerSystem" in said_then
+
+
 KEY = '<KEYBINDING NAME="{}"><KEYVALUE VALUETYPE="{}">{}</KEYVALUE></KEYBINDING>'
 NAME = '<IPARAMVALUE NAME="InstanceName"><INSTANCENAME CLASSNAME="KVM_ComputerSystem">{}</INSTANCENAME></IPARAMVALUE>'
 WHOLE = KEY.format("CreationClassName", "string", "KVM_ComputerSystem")
@@ -187,6 +238,10 @@ CIM: list[tuple[str, str, str, int]] = [
     ("EnumerateInstances", '<IPARAMVALUE NAME="ClassName"><VALUE.ARRAY><VALUE>x</VALUE></VALUE.ARRAY></IPARAMVALUE>', "virt", 4),
     ("OpenEnumerateInstances", CLASS.format("KVM_ComputerSystem") + '<IPARAMVALUE NAME="MaxObjectCount"><VALUE>-1</VALUE></IPARAMVALUE>', "virt", 4),
     ("OpenEnumerateInstances", CLASS.format("KVM_ComputerSystem") + '<IPARAMVALUE NAME="OperationTimeout"><VALUE>100000</VALUE></IPARAMVALUE>', "virt", 22),
+    ("OpenEnumerateInstances", CLASS.format("KVM_ComputerSystem") + '<IPARAMVALUE NAME="FilterQueryLanguage"><VALUE>SQL</VALUE></IPARAMVALUE><IPARAMVALUE NAME="FilterQuery"><VALUE>x</VALUE></IPARAMVALUE>', "virt", 14),
+    ("OpenEnumerateInstances", CLASS.format("KVM_ComputerSystem") + '<IPARAMVALUE NAME="FilterQueryLanguage"><VALUE>DMTF:FQL</VALUE></IPARAMVALUE>', "virt", 4),
+    ("OpenEnumerateInstances", CLASS.format("KVM_ComputerSystem") + '<IPARAMVALUE NAME="FilterQueryLanguage"><VALUE>DMTF:FQL</VALUE></IPARAMVALUE><IPARAMVALUE NAME="FilterQuery"><VALUE>Name LIKE</VALUE></IPARAMVALUE>', "virt", 15),
+    ("OpenEnumerateInstances", CLASS.format("KVM_ComputerSystem") + '<IPARAMVALUE NAME="ContinueOnError"><VALUE>true</VALUE></IPARAMVALUE>', "virt", 26),
     ("PullInstancesWithPath", '<IPARAMVALUE NAME="EnumerationContext"><VALUE>forged</VALUE></IPARAMVALUE><IPARAMVALUE NAME="MaxObjectCount"><VALUE>1</VALUE></IPARAMVALUE>', "virt", 21),
     ("GetInstance", NAME.format(WHOLE), "virt", 4),
     ("GetInstance", NAME.format(WHOLE + KEY.format("Name", "numeric", "5")), "virt", 4),
@@ -257,6 +312,18 @@ async def test_passwords_are_not_tried_without_end(cim: Rig) -> None:
         assert code == 401
     code, _, _ = await post(cim, call())
     assert code == 401, "who guessed has to wait, even with the right one"
+
+
+async def test_an_enumeration_is_its_users_own(cim: Rig) -> None:
+    rest = CLASS.format("CIM_LogicalDevice") + '<IPARAMVALUE NAME="MaxObjectCount"><VALUE>1</VALUE></IPARAMVALUE>'
+    await post(cim, call("OpenEnumerateInstances", rest), headers("OpenEnumerateInstances"))
+    (name,) = cim.service.contexts.open
+    more = f'<IPARAMVALUE NAME="EnumerationContext"><VALUE>{name}</VALUE></IPARAMVALUE><IPARAMVALUE NAME="MaxObjectCount"><VALUE>1</VALUE></IPARAMVALUE>'
+    given = headers("PullInstancesWithPath")
+    _, _, said = await post(cim, call("PullInstancesWithPath", more), {**given, "Authorization": basic("eye")})
+    assert 'CODE="21"' in said
+    _, _, said = await post(cim, call("PullInstancesWithPath", more), given)
+    assert "VALUE.INSTANCEWITHPATH" in said
 
 
 async def test_open_enumerations_are_bounded(cim: Rig) -> None:

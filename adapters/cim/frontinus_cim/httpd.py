@@ -109,7 +109,7 @@ class Front:
     async def listen(self, addresses: Sequence[tuple[str, int]], context: ssl.SSLContext | None) -> list[int]:
         """Open the ports; returns them in order. Raises OSError."""
         server = Bounded(self._handle, self._most, max_line_size=MOST_HEADERS, max_field_size=MOST_HEADERS,
-                            keepalive_timeout=IDLE_SECONDS, lingering_time=2.0, access_log=None)  # fmt: skip
+                            keepalive_timeout=IDLE_SECONDS, lingering_time=2.0, access_log=None, auto_decompress=False)  # fmt: skip
         self._runner = web.ServerRunner(server)
         await self._runner.setup()
         ports = []
