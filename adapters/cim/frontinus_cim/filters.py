@@ -72,6 +72,9 @@ def _bytes(rule: Rule, name: str) -> list[int] | None:
     try:
         if ":" in text and class_of(rule) == ETHERNET:
             return [int(part, 16) for part in text.split(":")]
+        if text.isdecimal():  # a mask by the number of its bits
+            anywhere = "::" if "v6" in rule.protocol else "0.0.0.0"
+            return list(ipaddress.ip_network(f"{anywhere}/{text}").netmask.packed)
         return list(ipaddress.ip_address(text).packed)
     except ValueError:
         return None

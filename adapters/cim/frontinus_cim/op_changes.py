@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from frontinus_cim import jobkinds, method_define, settings, typed, writer
+from frontinus_cim import filter_changes, jobkinds, method_define, settings, typed, writer
 from frontinus_cim import subscription_kinds as kept
 from frontinus_cim.call import Call
 from frontinus_cim.errors import CimError, Status
@@ -48,7 +48,7 @@ Create = Callable[[Call, Embedded], Awaitable[Found]]
 CREATE: Mapping[str, Create] = {
     FILTER: _create_filter, DESTINATION: _create_destination, SUBSCRIPTION: _create_subscription,
     TO_COLLECTION: _create_subscription,
-    "CIM_ListenerDestination": _create_destination,
+    "CIM_ListenerDestination": _create_destination, **filter_changes.CREATE,
 }  # fmt: skip
 
 
@@ -84,7 +84,7 @@ async def _delete_job(call: Call, found: Found) -> None:
 DELETE: Mapping[str, Callable[[Call, Found], Awaitable[None]]] = {
     FILTER: _delete_kept, DESTINATION: _delete_kept, SUBSCRIPTION: _delete_kept,
     TO_COLLECTION: _delete_kept,
-    **dict.fromkeys(jobkinds.CLASSES, _delete_job),
+    **dict.fromkeys(jobkinds.CLASSES, _delete_job), **filter_changes.DELETE,
 }  # fmt: skip
 
 
@@ -132,7 +132,7 @@ async def _modify_resource(call: Call, found: Found, changes: Mapping[str, Value
 
 MODIFY: Mapping[str, Callable[[Call, Found, Mapping[str, Value]], Awaitable[None]]] = {
     SUBSCRIPTION: _modify_subscription, TO_COLLECTION: _modify_subscription, settings.VSSD: _modify_system,
-    **dict.fromkeys((kind.cls for kind in settings.RESOURCES.values()), _modify_resource),
+    **dict.fromkeys((kind.cls for kind in settings.RESOURCES.values()), _modify_resource), **filter_changes.MODIFY,
 }  # fmt: skip
 
 
