@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -34,12 +34,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """An answer with a whole body."""
+    """An answer. A long body comes in parts, which nobody has to join."""
 
-    body: bytes
+    body: bytes | Sequence[bytes]
     status: HTTPStatus = HTTPStatus.OK
     kind: str = "text/plain; charset=utf-8"
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> Sequence[bytes]:
+        return [self.body] if isinstance(self.body, bytes) else self.body
 
 
 def failure(status: HTTPStatus, words: str = "") -> Response:
@@ -156,8 +160,8 @@ class Server:
         await self._send(writer, failure(status), keep=False, body=True)
 
     async def _send(self, writer: asyncio.StreamWriter, response: Response, *, keep: bool, body: bool) -> None:
-        headers = {"Content-Type": response.kind, "Content-Length": len(response.body), "X-Content-Type-Options": "nosniff",
-                   **response.headers}  # fmt: skip
+        headers = {"Content-Type": response.kind, "Content-Length": sum(map(len, response.parts)),
+                   "X-Content-Type-Options": "nosniff", **response.headers}  # fmt: skip
         if not keep:
             headers["Connection"] = "close"
         lines = [
@@ -165,10 +169,26 @@ class Server:
             *(f"{k}: {v}" for k, v in headers.items()),
         ]
         writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-        data = memoryview(response.body if body else b"")
-        for start in range(0, max(len(data), 1), CHUNK):
-            writer.write(data[start : start + CHUNK])
-            if not keep and start + CHUNK >= len(data):
-                writer.transport.set_write_buffer_limits(high=0)  # the last chunk too is taken before the end comes
+        for chunk in _chunks(response.parts if body else ()):
+            writer.write(chunk)
             async with asyncio.timeout(CHUNK_TIME):
                 await writer.drain()
+        if not keep:
+            writer.transport.set_write_buffer_limits(high=0)  # what is left too is taken before the end comes
+            async with asyncio.timeout(CHUNK_TIME):
+                await writer.drain()
+
+
+def _chunks(parts: Sequence[bytes]) -> Iterator[bytes]:
+    """The parts joined as far as CHUNK allows."""
+    waiting: list[memoryview] = []
+    size = 0
+    for part in parts:
+        for start in range(0, len(part), CHUNK):
+            piece = memoryview(part)[start : start + CHUNK]
+            if size + len(piece) > CHUNK:
+                yield b"".join(waiting)
+                waiting, size = [], 0
+            waiting.append(piece)
+            size += len(piece)
+    yield b"".join(waiting)

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from frontinus import __version__
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-END = "# EOF\n"
+END = b"# EOF\n"
 
 
 class Own:
@@ -41,9 +41,9 @@ class Own:
         self.refused = Counter("frontinus_exporter_http_refused", "Connections and requests refused, by reason.", ["reason"],
                                registry=registry)  # fmt: skip
 
-    def render(self, *, openmetrics: bool) -> str:
+    def render(self, *, openmetrics: bool) -> bytes:
         """The text, without OpenMetrics' end."""
         if openmetrics:
             shown: bytes = openmetrics_text(self.registry)  # type: ignore[no-untyped-call]
-            return shown.decode().removesuffix(END)
-        return text(self.registry).decode()
+            return shown.removesuffix(END)
+        return text(self.registry)

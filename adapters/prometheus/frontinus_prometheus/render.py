@@ -119,8 +119,10 @@ class Renderer:
         self._shown: tuple[list[Known], list[str]] = [], []
         """The guests of the last scrape, and what their events made of them."""
 
-    def render(self, facts: Facts, entries: Mapping[str, Entry], *, openmetrics: bool, whole: bool = True) -> str:
-        """The text of a scrape, without OpenMetrics' end. Figures of guests that are no active entries are left out.
+    def render(
+        self, facts: Facts, entries: Mapping[str, Entry], *, openmetrics: bool, whole: bool = True
+    ) -> list[bytes]:
+        """The text of a scrape by families, without OpenMetrics' end. Figures of guests that are no active entries are left out.
 
         `whole`: these are all guests, so their layout is worth keeping for the next scrape.
         """
@@ -131,9 +133,8 @@ class Renderer:
         texts = [text for sheet in engine for text in sheet.texts([(facts, self._itself)])]
         texts += self._guest_texts(list(known.values()))
         texts += [text for sheet in figures for text in sheet.texts(active)]
-        families = [(metric.header(openmetrics=openmetrics), text)
-                    for metric, text in zip(self._metrics, texts, strict=True) if text]  # fmt: skip
-        return "".join([part for family in families for part in family])
+        families = zip(self._metrics, texts, strict=True)
+        return [(metric.header(openmetrics=openmetrics) + text).encode() for metric, text in families if text]
 
     def _new_sheets(self) -> tuple[list[Sheet], list[Sheet]]:
         return [Sheet(rows) for rows in self._engine], [Sheet(rows) for rows in self._figures]

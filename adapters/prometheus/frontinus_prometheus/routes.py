@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -109,11 +109,11 @@ class Routes:
         if renderer.profile.details:
             await self.link.describe()
         round = await self.link.round()
-        body = self._text(renderer, round, self.link.model.guests, openmetrics=openmetrics)
+        parts = self._parts(renderer, round, self.link.model.guests, openmetrics=openmetrics)
         if renderer.profile.name == NATIVE.name:
-            body += self.own.render(openmetrics=openmetrics)
+            parts = [*parts, self.own.render(openmetrics=openmetrics)]
         self.own.scrapes.labels(renderer.profile.name).inc()
-        return self._shown(body, openmetrics=openmetrics)
+        return self._shown(parts, openmetrics=openmetrics)
 
     async def _probe(self, request: Request) -> Response:
         """One guest by name, UUID or id, with nothing of the engine's."""
@@ -134,8 +134,8 @@ class Routes:
         round = await self.link.round([uuid])
         found = facts(self.link.model, round.stats, fresh=round.fresh, version=self.link.version, host=self.link.host)
         self.own.scrapes.labels("probe").inc()
-        body = renderer.render(found, {uuid: entry}, openmetrics=openmetrics, whole=False)
-        return self._shown(body, openmetrics=openmetrics)
+        parts = renderer.render(found, {uuid: entry}, openmetrics=openmetrics, whole=False)
+        return self._shown(parts, openmetrics=openmetrics)
 
     def _discovery(self) -> Response:
         """The guests as targets for /probe, in the format of Prometheus' HTTP service discovery."""
@@ -143,7 +143,9 @@ class Routes:
                   for e in self.link.model.guests.values()]  # fmt: skip
         return Response(json.dumps(groups).encode(), kind="application/json; charset=utf-8")
 
-    def _text(self, renderer: Renderer, round: Round, guests: Mapping[str, Entry], *, openmetrics: bool) -> str:
+    def _parts(
+        self, renderer: Renderer, round: Round, guests: Mapping[str, Entry], *, openmetrics: bool
+    ) -> Sequence[bytes]:
         """The guests' text; those who scrape at once share it."""
         model = self.link.model
         key = (renderer.profile.name, openmetrics, model.version)
@@ -155,8 +157,8 @@ class Routes:
         return round.rendered[key]
 
     @staticmethod
-    def _shown(body: str, *, openmetrics: bool) -> Response:
-        return Response((body + END * openmetrics).encode(), kind=OPENMETRICS if openmetrics else TEXT)
+    def _shown(parts: Sequence[bytes], *, openmetrics: bool) -> Response:
+        return Response([*parts, END], kind=OPENMETRICS) if openmetrics else Response(parts, kind=TEXT)
 
     def _index(self) -> Response:
         links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in PROFILES)
