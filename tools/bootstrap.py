@@ -66,6 +66,8 @@ PACKAGES = {
     "libmicrohttpd12": ("collectd's own way out to Prometheus", "ci"),
     "libprotobuf-c1": ("the same", "ci"),
     "munin-node": ("munin-run, which judges the plugin for munin", "ci"),
+    "nbdkit": ("reaches disks on SSH servers by a key file", "ci"),
+    "openssh-server": ("such a server", "ci"),
     "smitools": ("smilint, which judges MIB modules", "ci"),
 }
 PURPOSES = ("lint", "run", "test", "ci")  # in the order of what they need

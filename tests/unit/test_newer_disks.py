@@ -11,6 +11,7 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.guest import Guest
+from frontinus.domain.plan import Helper, Label
 from frontinus.domain.prepare import prepare
 from frontinus.qemu.argv import controllers, disks
 from frontinus.qemu.argv.context import Context
@@ -103,9 +104,40 @@ SSH = """<disk type='network'><source protocol='ssh' name='/a'><host name='h'/>{
 def test_the_user_of_an_ssh_login() -> None:
     node = emitted(SSH.format("<identity username='joe'/>"))["blockdev"][0]
     assert (node["driver"], node["user"], node["server"]) == ("ssh", "joe", {"host": "h", "port": "22"})
-    for more in ("<identity username='j' keyfile='/k'/>", "<identity agentsock='/s'/>", "<knownHosts path='/k'/>"):
-        with pytest.raises(Unsupported, match="this QEMU logs in by SSH"):
-            defined(SSH.format(more))
+    with pytest.raises(Unsupported, match="neither QEMU nor nbdkit"):
+        defined(SSH.format("<identity agentsock='/s'/>"))
+
+
+LOGIN = """<auth username='joe'><secret type='iscsi' uuid='5a3f7b4e-4f2b-4c57-9d3c-0f6ad2b1a1c0'/></auth>"""
+
+
+@pytest.mark.parametrize(
+    ("inside", "words", "files", "secrets"),
+    [
+        ("<identity username='j' keyfile='/k'/>", ["user=j", "identity=/k"], ["/k"], {}),
+        ("<knownHosts path='/known,1'/>", ["known-hosts=/known,1"], ["/known,1"], {}),
+        (LOGIN, ["user=joe", "password=-10"], [], {10: "5a3f7b4e-4f2b-4c57-9d3c-0f6ad2b1a1c0"}),
+    ],
+)
+def test_an_ssh_login_that_needs_nbdkit(
+    inside: str, words: list[str], files: list[str], secrets: dict[int, str]
+) -> None:
+    guest = prepare(defined(SSH.format(inside) + SSH.format("").replace("vdb", "vdc")), newer(), host(), guest_id=1)
+    ctx = Context(guest, newer(), replace(host(), nbdkit="/usr/bin/nbdkit"), "/f")
+    disks.build(ctx)
+    nodes = [item.value for item in ctx.items if item.option == "blockdev"]
+    assert [node["driver"] for node in nodes] == ["nbd", "raw", "ssh", "raw"]  # the other logs in by itself
+    helpers = [need for need in ctx.resources if isinstance(need, Helper)]
+    assert nodes[0]["server"] == {"type": "unix", "path": helpers[0].socket} and len(helpers) == 1
+    assert helpers[0].argv[:5] == ("/usr/bin/nbdkit", "--foreground", "--unix", helpers[0].socket, "ssh")
+    assert list(helpers[0].argv[5:]) == ["host=h", "port=22", "path=/a", *words] and helpers[0].secrets == secrets
+    assert [need.path for need in ctx.resources if isinstance(need, Label)] == files
+
+
+def test_a_key_file_without_nbdkit() -> None:
+    ctx = Context(defined(SSH.format("<knownHosts path='/k'/>")), newer(), host(), "/f")
+    with pytest.raises(Unsupported, match="need nbdkit"):
+        disks.build(ctx)
 
 
 @pytest.mark.parametrize(

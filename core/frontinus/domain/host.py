@@ -152,6 +152,8 @@ class HostFacts:
     """Names of generic SCSI devices (sg0) by host:bus:target:unit, "*" for any."""
     virtiofsd: str = "/usr/lib/qemu/virtiofsd"
     """The program that serves virtiofs, where a guest names none."""
+    nbdkit: str | None = None
+    """nbdkit, where it is there with its plugin for SSH."""
     vhost_net: bool = False
     vnc_listen: str = "127.0.0.1"
     spice_listen: str = "127.0.0.1"

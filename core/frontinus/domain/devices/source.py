@@ -283,11 +283,8 @@ class Source(Model, tag="source"):
         yield from self._check_identity()
 
     def _check_identity(self) -> Iterator[str]:
-        for field, name in (("keyfile", "keyfile"), ("agent_socket", "agentsock"), ("known_hosts", "knownHosts")):
-            if getattr(self, field):
-                yield Lacking(
-                    f"<source>: '{name}': this QEMU logs in by SSH with the agent and known hosts of its user"
-                )
+        if self.agent_socket:
+            yield Lacking("<identity agentsock>: neither QEMU nor nbdkit is given the user's SSH agent")
 
     def _check_host(self, host: Host) -> Iterator[str]:
         transport = host.transport or "tcp"

@@ -12,6 +12,7 @@ from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.image import Image
 from frontinus.domain.devices.source import Encryption
 from frontinus.domain.plan import Label, Vfio
+from frontinus.qemu.argv import nbdkit
 from frontinus.qemu.argv.context import Context, Item
 from frontinus.qemu.argv.protocols import Objects, Props, cookie_header, protocol_props
 from frontinus.qemu.argv.secrets import SecretUse, emit_secret
@@ -82,6 +83,8 @@ def emit_image(ctx: Context, image: Image, access: Access) -> None:
     """Emit one layer: its objects, its protocol's node, a node for a slice, its format's node."""
     objects = emit_objects(ctx, image, storage_node(image), format_node(image))
     _reach(ctx, image, access)
+    if nbdkit.serves(ctx, image):
+        nbdkit.emit(ctx, image)
     emit_node(ctx, storage_props(ctx, image, access, objects))
     if needs_slice_node(image):
         emit_node(ctx, slice_props(image, access))
@@ -158,11 +161,19 @@ def cache_props(cache: str | None) -> Props | None:
 
 def storage_props(ctx: Context, image: Image, access: Access, objects: Objects) -> Props:
     """The protocol's node. It is opened for writing only while something above it writes."""
-    protocol = image.protocol
+    served = nbdkit.serves(ctx, image)
+    protocol = "nbd" if served else image.protocol
     if protocol is not None and not ctx.caps.has_schema(f"blockdev-add/arg-type/driver={protocol}"):
         raise Unsupported(f"<source>: protocol '{protocol}' is not supported by this QEMU")
+    by_nbdkit: Props = {"driver": "nbd", "server": {"type": "unix", "path": nbdkit.socket(ctx, image)}}
     return {
-        **protocol_props(ctx.host, image, objects, floppy=access.floppy, removable=access.removable, aio=access.io),
+        **(
+            by_nbdkit
+            if served
+            else protocol_props(
+                ctx.host, image, objects, floppy=access.floppy, removable=access.removable, aio=access.io
+            )
+        ),
         "node-name": storage_node(image),
         "cache": cache_props(access.cache),
         "auto-read-only": True,
