@@ -39,6 +39,9 @@ GROUPS: Mapping[str, Group] = {
         ),
         deadline=600,
     ),
+    "logical": Group(least=14, deadline=1200),
+    "disk": Group(least=32, deadline=1200),
+    "units": Group(least=16, deadline=1200),
 }
 """By folder."""
 

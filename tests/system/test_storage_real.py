@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,30 +18,12 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import AlreadyExists, Cancelled, InvalidValue, InvalidXML, StorageFailed, Unsupported
 from frontinus.api.events import HostJobEvent
 from frontinus.engine.local import LocalEngine
-from frontinus.linux.keeper import HostKeeper
 from frontinus.linux.storage.host import LinuxStorage
-from frontinus.mock.engine import ROOT, mock_engine
-from frontinus.mock.store import MemoryStore
+from frontinus.mock.engine import ROOT
 from frontinus.storage.steps import Image
+from support.storage import linux_engine, pool
 
 pytestmark = [pytest.mark.needs("root", "qemu-img")]
-
-
-async def linux_engine(folder: Path, store: MemoryStore | None = None) -> LocalEngine:
-    """An engine whose storage is this host's and whose guests are a mock's."""
-    run = folder / "run"
-    run.mkdir(exist_ok=True)
-    mock = (await mock_engine(fixture=False)).world
-    world = replace(mock, store=store or MemoryStore(), storage=LinuxStorage(run), keeper=HostKeeper(run))
-    engine = LocalEngine(world)
-    await engine.start(autostart=False)
-    return engine
-
-
-def pool(folder: Path, name: str = "p", kind: str = "dir", source: str = "") -> str:
-    return (
-        f"<pool type='{kind}'><name>{name}</name><source>{source}</source><target><path>{folder}</path></target></pool>"
-    )
 
 
 @dataclass

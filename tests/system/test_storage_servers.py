@@ -16,7 +16,7 @@ import pytest
 from frontinus.api.errors import StorageFailed, Unsupported, WrongState
 from frontinus.mock.engine import ROOT
 from support.namespaces import own_network
-from system.test_storage_real import linux_engine
+from support.storage import linux_engine
 
 MIB = 2**20
 TARGET = "iqn.2026-11.test:disks"

@@ -183,7 +183,8 @@ async def test_iscsi(engine: LocalEngine) -> None:
     await session.start_pool("one")
     assert [one.path for one in await session.volumes("one")] == ["/dev/sdc"]
     await session.destroy_pool("one")
-    assert storage.asked[-1][-1] == "--logout"
+    assert storage.asked[-2][-1] == "--logout"
+    assert storage.asked[-1][-5:] == ("update", "--name", "node.session.auth.password", "--value", "")
     storage.answers["iscsiadm"] = "10.0.0.1:3260,1 iqn.x:t\n10.0.0.1:3260,1 iqn.x:u\n"
     found = await session.find_pool_sources("iscsi", "<source><host name='10.0.0.1'/></source>")
     assert found.count("<device path='iqn.x:") == 2

@@ -158,6 +158,12 @@ class MemoryStorage:
             {path[len(stem) :].split("/")[0] for path in self.entries if path.startswith(stem) and path != stem}
         )
 
+    def _appears(self, step: steps.Appears) -> bool:
+        return bool(self._names(steps.Names(step.path))) or step.path in self.entries
+
+    def _devicesnamed(self, step: steps.DevicesNamed) -> None:
+        pass
+
     def _write(self, step: steps.Write) -> None:
         self.written[step.path] = step.text
 

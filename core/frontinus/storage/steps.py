@@ -156,6 +156,19 @@ class Names(Step):
 
 
 @dataclass(frozen=True)
+class Appears(Step):
+    """Wait until something is at a path, for `seconds` at most. Answer: whether something is."""
+
+    path: str
+    seconds: float = 10
+
+
+@dataclass(frozen=True)
+class DevicesNamed(Step):
+    """Wait until udev has made the names of all devices that the kernel told of. Without udev: at once."""
+
+
+@dataclass(frozen=True)
 class Write(Step):
     """Write a text to a file of the kernel (sysfs)."""
 

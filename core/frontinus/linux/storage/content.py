@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frontinus.api.errors import Cancelled, StorageFailed
-from frontinus.linux.storage.devices import discard, size_of
+from frontinus.linux.storage.devices import behind, discard, size_of
 from frontinus.linux.storage.files import FILE_MODE, telling
 from frontinus.linux.storage.notes import note, noted
 from frontinus.ports.storage import Progress
@@ -57,7 +57,7 @@ def _size(fd: int) -> int:
 def wipe(path: str, algorithm: str, progress: Progress | None, stop: Stop) -> None:
     """Every pass is on the disk before the next begins."""
     with telling(path):
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(behind(path), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             size = _size(fd)
             if algorithm == "trim":

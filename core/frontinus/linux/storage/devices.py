@@ -10,6 +10,11 @@ _BLKGETSIZE64, _BLKDISCARD = 0x80081272, 0x1277
 """Requests of linux/fs.h."""
 
 
+def behind(path: str) -> str:
+    """The device that a name in /dev leads to (by-path, volume groups). A link elsewhere stays one, and is not followed."""
+    return os.path.realpath(path) if path.startswith("/dev/") else path
+
+
 def device_size(path: str) -> int:
     """Bytes; 0 where it cannot be opened, as a drive without medium."""
     try:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frontinus.api.errors import AlreadyExists, StorageFailed, Unsupported
-from frontinus.linux.storage.devices import device_size
+from frontinus.linux.storage.devices import behind, device_size
 from frontinus.linux.storage.notes import note, noted
 from frontinus.storage.parts import Permissions
 from frontinus.storage.steps import (
@@ -173,7 +173,7 @@ def settle(step: Settle) -> None:
 
 def note_secret(step: Note) -> None:
     with telling(step.path):
-        fd = os.open(step.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(behind(step.path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             note(fd, secret=step.secret)
             os.fsync(fd)

@@ -25,6 +25,7 @@ QUICK: Mapping[type[Step], Callable[[Any], object]] = {
     steps.RemoveFolder: files.remove_folder, steps.Remove: files.remove, steps.Own: files.own, steps.Note: files.note_secret,
     steps.Settle: files.settle, steps.Allocate: files.allocate, steps.Scan: images.scan, steps.Inspect: images.inspect,
     steps.Read: kernel.read, steps.Names: kernel.names, steps.Write: kernel.write, steps.Overwrite: content.overwrite,
+    steps.Appears: kernel.appears,
     steps.Need: programs.need, steps.Reflink: files.reflink, steps.Declare: files.declare,
     steps.AttachLoop: loops.attach, steps.DetachLoop: loops.detach,
 }  # fmt: skip
@@ -41,6 +42,8 @@ class LinuxStorage:
     async def perform(self, step: Step, values: Mapping[str, bytes], progress: Progress | None = None) -> object:
         if isinstance(step, steps.Run):
             return await programs.run(self._placed(step.argv), step.input, step.accept)
+        if isinstance(step, steps.DevicesNamed):
+            return await programs.devices_named()
         if isinstance(step, steps.Image):
             return await programs.image(step, values, progress)
         if isinstance(step, steps.Login):

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from frontinus.api.errors import StorageFailed
+from frontinus.linux.storage.devices import behind
 from frontinus.linux.storage.files import place_of, telling
 from frontinus.linux.storage.notes import noted
 from frontinus.storage import headers
@@ -98,7 +99,7 @@ def _marking_device(folder: int) -> int | None:
 def inspect(step: Inspect) -> Found:
     """One image, or the device that a link leads to; looked at anew whatever was found before."""
     with telling(step.path):
-        path = os.path.realpath(step.path) if step.path.startswith("/dev/") else step.path
+        path = behind(step.path)
         return _found(Path(step.path).name, path, os.stat(path), None)  # noqa: PTH116
 
 

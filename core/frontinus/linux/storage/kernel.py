@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from frontinus.api.errors import InvalidValue
 from frontinus.linux.storage.files import telling
-from frontinus.storage.steps import Names, Read, Write
+from frontinus.storage.steps import Appears, Names, Read, Write
 
 MOST = 1 << 20
+TICK = 0.02
+"""Seconds between two looks at what sysfs does not tell of."""
 
 
 def read(step: Read) -> bytes:
@@ -32,6 +35,15 @@ def names(step: Names) -> list[str]:
             return sorted(os.listdir(step.path))  # noqa: PTH208
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+
+def appears(step: Appears) -> bool:
+    deadline = time.monotonic() + step.seconds
+    while not os.path.exists(step.path):  # noqa: PTH110
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(TICK)
+    return True
 
 
 def write(step: Write) -> None:

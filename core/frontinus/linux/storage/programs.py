@@ -34,6 +34,8 @@ LIMITS = ("--as=4294967296", "--core=0")
 WORDS = 500
 KEY = re.compile(r"\{key:([A-Za-z0-9._-]+)\}")
 FILESYSTEMS = Path("/proc/filesystems")
+UDEV = Path("/run/udev/control")
+"""Where udev listens, if it runs."""
 LONG = frozenset({"convert", "create", "resize", "amend"})
 
 
@@ -66,6 +68,12 @@ async def run(argv: Sequence[str], text: str, accept: Sequence[int]) -> str:
     if code not in accept:
         raise _failed(argv[0], errors or output, code)
     return output.decode(errors="replace")
+
+
+async def devices_named() -> str:
+    """Whatever udev knows of is done when this returns; it gives up where udev is stuck."""
+    there = await asyncio.to_thread(UDEV.exists)
+    return await run(("udevadm", "settle", "--timeout=30"), "", (0, 1)) if there else ""
 
 
 async def image(step: Image, values: Mapping[str, bytes], progress: Progress | None) -> str:

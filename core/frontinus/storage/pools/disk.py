@@ -14,7 +14,19 @@ from frontinus.storage.pool import Extent as FreeExtent
 from frontinus.storage.pool import Pool
 from frontinus.storage.pools.base import Listing, PoolKind
 from frontinus.storage.pools.signatures import signature
-from frontinus.storage.steps import AttachLoop, DetachLoop, Look, Need, Overwrite, Read, Run, Script, ask, tell
+from frontinus.storage.steps import (
+    AttachLoop,
+    DetachLoop,
+    DevicesNamed,
+    Look,
+    Need,
+    Overwrite,
+    Read,
+    Run,
+    Script,
+    ask,
+    tell,
+)
 from frontinus.storage.volume import Extent, ExtentDevice, Volume, VolumeTarget
 
 LABELS = {"dos": "dos", "gpt": "gpt", "unknown": "dos"}
@@ -31,7 +43,7 @@ class Disk(PoolKind):
     default_source_format = "unknown"
     volume_formats = ("none", "linux", "fat16", "fat32", "linux-swap", "linux-lvm", "linux-raid", "extended")
     default_volume_format = "none"
-    programs = ("sfdisk",)
+    programs = ("sfdisk", "partx")
 
     def implied_path(self, pool: Pool) -> str | None:
         return pool.path or "/dev"
@@ -47,6 +59,7 @@ class Disk(PoolKind):
     def start(self, pool: Pool) -> Script[None]:
         yield Need(self.programs)
         yield from self._table(pool)
+        yield from _tell_kernel(pool)
 
     def is_active(self, pool: Pool) -> Script[bool]:
         try:
@@ -72,7 +85,8 @@ class Disk(PoolKind):
         yield Run((*SFDISK, "--wipe=always", _device(pool)), f"label: {label}\n")
 
     def delete(self, pool: Pool) -> Script[None]:
-        return tell(Overwrite(_device(pool), partitions.ALIGNMENT), Overwrite(_device(pool), -partitions.TABLE))
+        yield Run(("partx", "--delete", _device(pool)), accept=(0, 1))
+        yield from tell(Overwrite(_device(pool), partitions.ALIGNMENT), Overwrite(_device(pool), -partitions.TABLE))
 
     def refresh(self, pool: Pool) -> Script[Listing]:
         table = yield from self._table(pool)
@@ -157,6 +171,7 @@ class Disk(PoolKind):
         code = CODES[volume.format or "none"]
         line = f"{number} : start={start // sector}, size={size // sector}, type={code}\n"
         yield Run((*SFDISK, "--append", "--wipe-partitions=never", _device(pool)), line)
+        yield from _tell_kernel(pool)
         return (yield from self._reach(pool, Partition(number, start, size)))
 
     def unmake(self, pool: Pool, volume: Volume, reserved: str) -> Script[None]:
@@ -174,8 +189,31 @@ class Disk(PoolKind):
             yield from self._delete(pool, number, one.start)
 
     def _delete(self, pool: Pool, number: int, start: int) -> Script[None]:
+        """The kernel forgets it first, which it refuses for one that is in use."""
         yield DetachLoop(_device(pool), start)
+        place = yield from ask(Look(f"{pool.path}/{self._partition_name(pool, number)}"))
+        if place is not None and place.kind == "block":
+            yield from _forget(pool, number)
         yield Run((*SFDISK, "--delete", _device(pool), str(number)))
+
+
+def _tell_kernel(pool: Pool) -> Script[None]:
+    """Have the kernel know the partitions as the table has them, and udev name their devices.
+
+    sfdisk would do that only for a disk of which no partition is in use; partx tells what differs (BLKPG).
+    """
+    yield Run(("partx", "--update", _device(pool)), accept=(0, 1))
+    yield DevicesNamed()
+
+
+def _forget(pool: Pool, number: int) -> Script[None]:
+    """Have the kernel forget a partition. Raises StorageFailed for one that is in use; partx does not say why."""
+    try:
+        yield Run(("partx", "--delete", "--nr", str(number), _device(pool)))
+    except StorageFailed as error:
+        raise StorageFailed(
+            f"partition {number} of {_device(pool)} is in use: {error.message}", path=_device(pool)
+        ) from None
 
 
 def _device(pool: Pool) -> str:

@@ -8,7 +8,20 @@ from frontinus.api.errors import StorageFailed
 from frontinus.storage.pool import Pool
 from frontinus.storage.pools.mounts import MountedFiles
 from frontinus.storage.pools.signatures import signature
-from frontinus.storage.steps import MakeFolder, Need, Overwrite, Read, RemoveFolder, Run, Script, ask, tell
+from frontinus.storage.steps import (
+    Found,
+    Inspect,
+    Look,
+    MakeFolder,
+    Need,
+    Overwrite,
+    Read,
+    RemoveFolder,
+    Run,
+    Script,
+    ask,
+    tell,
+)
 
 MKFS_FORCE = {"xfs": ("-f",), "btrfs": ("-f",), "ext2": ("-F",), "ext3": ("-F",), "ext4": ("-F",), "ocfs2": ("-F",)}
 """How mkfs of a file system is told not to ask."""
@@ -33,8 +46,12 @@ class Fs(MountedFiles):
     def mount_source(self, pool: Pool) -> str:
         return pool.device_paths[0]
 
-    def is_same(self, pool: Pool, there: str) -> bool:
-        return there == self.mount_source(pool) or there.startswith(("/dev/loop", "/dev/mapper/", "/dev/disk/"))
+    def is_same(self, pool: Pool, there: str) -> Script[bool]:
+        """The same device by whatever name; a loop device stands for a file."""
+        source = self.mount_source(pool)
+        if not source.startswith("/dev/"):
+            return there == source or there.startswith("/dev/loop")
+        return there == source or (yield from _device(there)) == (yield from _device(source))
 
     def build(self, pool: Pool, flags: Sequence[str]) -> Script[None]:
         """Make the mount point; and a file system only when asked to, over nothing that is one already unless told so."""
@@ -55,3 +72,11 @@ class Fs(MountedFiles):
     def delete(self, pool: Pool) -> Script[None]:
         """Forget the file system: its first bytes go, then the mount point."""
         return tell(Overwrite(self.mount_source(pool), HEAD), RemoveFolder(pool.path))
+
+
+def _device(name: str) -> Script[str]:
+    """The device that a name stands for, as a link of udev's does."""
+    if not name.startswith("/dev/") or (yield from ask(Look(name))) is None:
+        return name
+    found: Found = yield from ask(Inspect(name))
+    return found.path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 
@@ -15,6 +16,7 @@ SESSIONS = "/sys/class/iscsi_session"
 NONE_FOUND = 21
 """iscsiadm's exit code where there are no sessions or records."""
 PORT = 3260
+PASSWORD = "node.session.auth.password"
 
 
 class Iscsi(ScsiLuns):
@@ -35,30 +37,26 @@ class Iscsi(ScsiLuns):
         yield Need(self.programs)
         if (yield from self._session(pool)) is not None:
             return
-        node = ("iscsiadm", "--mode", "node", "--portal", portal(pool), "--targetname", pool.device_paths[0])
-        yield Run(("iscsiadm", "--mode", "discovery", "--type", "sendtargets", "--portal", portal(pool)))
-        auth = pool.origin.auth
+        face, auth = interface(pool), pool.origin.auth
+        if face:
+            named = ("--name", "iface.initiatorname", "--value", pool.origin.initiator or "")
+            yield Run(("iscsiadm", *face, "--mode", "iface", "--op", "new"))
+            yield Run(("iscsiadm", *face, "--mode", "iface", "--op", "update", *named))
+        yield Run(("iscsiadm", *face, "--mode", "discovery", "--type", "sendtargets", "--portal", portal(pool)))
+        yield _update(pool, "node.startup", "manual")  # the pool logs in, not the next boot
         if auth is not None:
-            yield Run((*node, "--op", "update", "--name", "node.session.auth.authmethod", "--value", "CHAP"))
-            yield Run((*node, "--op", "update", "--name", "node.session.auth.username", "--value", auth.username or ""))
-            records = f"/etc/iscsi/nodes/{pool.device_paths[0]}/*/default"
-            yield Login(records, "iscsi", auth.secret_uuid, auth.secret_usage, before="node.session.auth.password = ")
-        yield Run((*node, "--login"))
+            yield _update(pool, "node.session.auth.authmethod", "CHAP")
+            yield _update(pool, "node.session.auth.username", auth.username or "")
+            records = f"/etc/iscsi/nodes/{pool.device_paths[0]}/*/{face[-1] if face else 'default'}"
+            yield Login(records, "iscsi", auth.secret_uuid, auth.secret_usage, before=f"{PASSWORD} = ")
+        yield Run((*node(pool), "--login"))
 
     def stop(self, pool: Pool) -> Script[None]:
+        """Log out; the password is taken from the initiator's record, where it stands in clear."""
         if (yield from self._session(pool)) is not None:
-            yield Run(
-                (
-                    "iscsiadm",
-                    "--mode",
-                    "node",
-                    "--portal",
-                    portal(pool),
-                    "--targetname",
-                    pool.device_paths[0],
-                    "--logout",
-                )
-            )
+            yield Run((*node(pool), "--logout"))
+        if pool.origin.auth is not None:
+            yield _update(pool, PASSWORD, "", accept=(0, NONE_FOUND))
 
     def is_active(self, pool: Pool) -> Script[bool]:
         try:
@@ -112,6 +110,23 @@ def check_target(pool: Pool) -> Iterator[str]:
 def address(server: Server) -> str:
     name = f"[{server.name}]" if ":" in server.name and not server.name.startswith("[") else server.name
     return f"{name}:{server.port or PORT}"
+
+
+def interface(pool: Pool) -> tuple[str, ...]:
+    """iscsiadm's words for the interface record of an initiator of the pool's own; none for the host's usual one."""
+    if pool.origin.initiator is None:
+        return ()
+    return ("--interface", f"frontinus-{hashlib.sha256(pool.origin.initiator.encode()).hexdigest()[:12]}")
+
+
+def node(pool: Pool) -> tuple[str, ...]:
+    """iscsiadm on the record of the pool's target."""
+    target = ("--mode", "node", "--portal", portal(pool), "--targetname", pool.device_paths[0])
+    return ("iscsiadm", *interface(pool), *target)
+
+
+def _update(pool: Pool, name: str, value: str, accept: tuple[int, ...] = (0,)) -> Run:
+    return Run((*node(pool), "--op", "update", "--name", name, "--value", value), accept=accept)
 
 
 def portal(pool: Pool) -> str:

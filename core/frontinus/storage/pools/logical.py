@@ -13,9 +13,12 @@ from frontinus.storage.steps import Need, Overwrite, Own, Read, Run, Script, ask
 from frontinus.storage.volume import BackingStore, Extent, ExtentDevice, Volume, VolumeTarget
 
 REPORT = ("--reportformat", "json", "--units", "b", "--nosuffix")
-COLUMNS = "lv_name,origin,lv_uuid,devices,seg_size_pe,vg_extent_size,lv_size,lv_attr,pool_lv"
+COLUMNS = "lv_name,origin,lv_uuid,devices,seg_size_pe,vg_extent_size,lv_size,origin_size,lv_attr,pool_lv"
 NEW = ".frontinus-new"
 PREALLOCATED = 512 * 1024
+PARTS = frozenset("tTdDeiIlpv")
+"""First letters of `lv_attr` (lvs(8)) of what volumes are made of: pools and their data, images, logs. The fifth is "-" for one
+that is not active, and so no device."""
 
 
 class Logical(PoolKind):
@@ -110,14 +113,14 @@ class Logical(PoolKind):
     def make(self, pool: Pool, volume: Volume, reserved: str) -> Script[str]:
         name = reserved
         size = f"{-(-(volume.capacity or 0) // 1024)}K"
-        base = ("lvcreate", "--yes", "--wipesignatures", "y", "--name", name)
+        base = ("lvcreate", "--yes", "--name", name)
         if volume.backing is not None and volume.backing.path:
             yield Run((*base, "-L", size, "-s", volume.backing.path))
         elif volume.allocation is not None and volume.allocation < (volume.capacity or 0):
             allocated = f"{max(1, -(-volume.allocation // 1024))}K"
             yield Run((*base, "-L", allocated, "--virtualsize", size, "--type", "snapshot", _group(pool)))
         else:
-            yield Run((*base, "-L", size, _group(pool)))
+            yield Run((*base, "--wipesignatures", "y", "-L", size, _group(pool)))
         return f"{pool.path}/{name}"
 
     def unmake(self, pool: Pool, volume: Volume, reserved: str) -> Script[None]:
@@ -149,23 +152,29 @@ def rows(text: str, kind: str) -> list[dict[str, str]]:
 
 
 def volumes(report: Sequence[Mapping[str, str]], folder: str) -> list[Volume]:
-    """The logical volumes of a report that has a row for each segment. Pools, hidden and unfinished ones are none."""
+    """The logical volumes of a report that has a row for each segment. Pools, hidden, inactive and unfinished ones are none."""
     found: dict[str, Volume] = {}
     for row in report:
         name, attributes = row["lv_name"], row["lv_attr"]
-        if attributes[:1] in "tTVeol" and attributes[:1] not in "V" or name.startswith("[") or name.endswith(NEW):
+        if attributes[:1] in PARTS or attributes[4:5] == "-" or name.startswith("[") or name.endswith(NEW):
             continue
         if name not in found:
             origin = row.get("origin") or ""
             found[name] = Volume(
-                type="block", name=name, key=row["lv_uuid"], capacity=int(row["lv_size"]), allocation=0,
+                type="block", name=name, key=row["lv_uuid"], capacity=_capacity(row), allocation=0,
                 target=VolumeTarget(path=f"{folder}/{name}"),
-                backing=BackingStore(path=f"{folder}/{origin.strip('[]')}") if origin else None,
+                backing=BackingStore(path=f"{folder}/{origin}") if origin and origin[0] != "[" else None,
             )  # fmt: skip
         size = int(row["seg_size_pe"]) * int(row["vg_extent_size"])
         found[name].allocation = (found[name].allocation or 0) + size
         found[name].extents += _extents(row["devices"], size, int(row["vg_extent_size"]))
     return list(found.values())
+
+
+def _capacity(row: Mapping[str, str]) -> int:
+    """The size of the device. Of a snapshot, `lv_size` is the room for what differs; the device is as big as its origin."""
+    own = row["lv_attr"][:1] not in "sS"
+    return int(row["lv_size"] if own else row.get("origin_size") or row["lv_size"])
 
 
 def _extents(devices: str, size: int, unit: int) -> Iterator[ExtentDevice]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from frontinus.api.errors import StorageFailed, Unsupported
 from frontinus.storage.pool import Pool
 from frontinus.storage.pools.base import Listing, PoolKind, block_volume
-from frontinus.storage.steps import Found, Inspect, Need, Script, output
+from frontinus.storage.steps import DevicesNamed, Found, Inspect, Look, Need, Script, ask, output
 
 FOLDER = "/dev/mapper"
 
@@ -30,7 +30,11 @@ class Mpath(PoolKind):
 
     def refresh(self, pool: Pool) -> Script[Listing]:
         volumes = []
-        for name in maps_of((yield from output("dmsetup", "ls", "--target", "multipath"))):
+        names = maps_of((yield from output("dmsetup", "ls", "--target", "multipath")))
+        yield DevicesNamed()
+        for name in names:
+            if (yield from ask(Look(f"{FOLDER}/{name}"))) is None:  # gone meanwhile
+                continue
             found: Found = yield Inspect(f"{FOLDER}/{name}")
             volume = block_volume(found, name, f"{FOLDER}/{name}")
             volume.place.path = f"{FOLDER}/{name}"
