@@ -213,7 +213,7 @@ REFUSED: dict[str, tuple[str, str]] = {
                     "'cache' is not supported for a vhostuser disk"),
     "vhost memory": ("<disk type='vhostuser'><source type='unix' path='/s'/><target dev='vda'/></disk>", "shared memory"),
     "nvme": ("<disk type='nvme'><source type='pci' namespace='0'/><target dev='vda'/></disk>", "a namespace from 1 on"),
-    "xen": (disk(target="dev='xvda'"), "not of this hypervisor"),
+    "xen": (disk(target="dev='xvda'"), "not supported by this QEMU"),
     "labels": (disk("<source file='/a'><seclabel model='dac'><label>x</label></seclabel><seclabel model='dac'><label>y</label>"
                     "</seclabel></source>"), "more than one label"),
 }  # fmt: skip

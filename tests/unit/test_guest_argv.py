@@ -145,7 +145,8 @@ def test_smp(more: str, expected: str) -> None:
 
 
 def test_vcpus_that_can_be_unplugged_are_plugged() -> None:
-    launch = plan("<vcpu>8</vcpu><vcpus><vcpu id='0' enabled='yes'/><vcpu id='3' enabled='yes' hotpluggable='yes' order='9'/>"
+    launch = plan("<vcpu>8</vcpu><vcpus><vcpu id='0' enabled='yes' order='1'/>"
+                  "<vcpu id='3' enabled='yes' hotpluggable='yes' order='9'/>"
                   "<vcpu id='6' enabled='yes' hotpluggable='yes' order='2'/></vcpus>"
                   "<cpu><topology sockets='1' dies='2' cores='2' threads='2'/></cpu>")  # fmt: skip
     assert options(launch.argv)["smp"] == ["1,maxcpus=8,sockets=1,dies=2,cores=2,threads=2"]

@@ -42,6 +42,7 @@ MORE = {
     "<vcpu>2</vcpu><vcpus><vcpu id='1' enabled='no' hotpluggable='no'/></vcpus>": "must be hot-pluggable",
     "<vcpu>2</vcpu><vcpus><vcpu id='0' enabled='yes' order='1'/><vcpu id='1' enabled='yes' order='1'/></vcpus>": "order",
     "<vcpu current='1'>2</vcpu><vcpus><vcpu id='0' enabled='yes'/><vcpu id='1' enabled='yes'/></vcpus>": "2 are on",
+    "<maxMemory slots='1' unit='GiB'>9</maxMemory>": "NUMA cells",
     f"<maxMemory slots='1' unit='KiB'>1</maxMemory>{TWO_CELLS.format(CELL1)}": "less than the memory at start",
     "<memoryBacking><hugepages/><source type='anonymous'/></memoryBacking>": "anonymous",
     "<memoryBacking><hugepages/><allocation mode='ondemand'/></memoryBacking>": "on demand",
@@ -196,6 +197,7 @@ def test_what_only_this_host_cannot_is_told_at_start() -> None:
     guest = parse_guest(text(type="kvm"))
     assert list(check_guest(guest, qemu72(), HOST)) == []
     assert "KVM" in "\n".join(check_start(guest, qemu72(), replace(HOST, kvm=False)))
-    for parts, reason in (({"type": "xen"}, "xen"), ({"arch": "aarch64"}, "aarch64")):
+    for parts, reason in (({"type": "xen"}, "xen"), ({"arch": "aarch64"}, "aarch64"), (
+            {"more": "<keywrap><cipher name='aes' state='on'/></keywrap>"}, "keywrap")):  # fmt: skip
         with pytest.raises(Unsupported, match=reason):
             plan(**parts)

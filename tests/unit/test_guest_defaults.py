@@ -215,24 +215,10 @@ def test_labels_say_whether_they_relabel() -> None:
     assert [(label.type, label.relabel) for label in labels] == [("dynamic", True), ("static", False)]
 
 
-HOTPLUG = "<maxMemory slots='4' unit='GiB'>4</maxMemory><memory unit='MiB'>576</memory>"
-DIMM = "<devices><memory model='dimm'><target><size unit='MiB'>64</size></target></memory></devices>"
-
-
 def test_memory_is_that_of_the_cells_in_a_new_definition_and_what_it_was_in_one_that_stands() -> None:
     parsed = parse_guest(text(f"<vcpu>4</vcpu>{CELLS}", memory="<memory unit='MiB'>900</memory>"))
     assert complete(parsed, qemu72(), HOST).memory == 512 * MIB
     assert complete(parsed, qemu72(), HOST, stored=True).memory == 900 * MIB
-
-
-def test_memory_that_can_be_plugged_finds_a_node() -> None:
-    guest = defined(f"<vcpu>2</vcpu>{DIMM}", memory=HOTPLUG)
-    assert [(cell.id, cell.cpus, cell.memory) for cell in guest.cells] == [(0, (0, 1), 512 * MIB)]
-    assert guest.memory == 576 * MIB and guest.devices.memories[0].node == 0
-    assert defined(memory=HOTPLUG.replace(" slots='4'", "")).cells[0].memory == 576 * MIB
-    assert not defined().cells
-    with pytest.raises(InvalidXML, match="NUMA cells"):
-        complete(parse_guest(text(memory=HOTPLUG)), qemu72(), HOST, stored=True)
 
 
 def test_pages_of_node_0_are_those_of_a_guest_without_nodes() -> None:

@@ -12,8 +12,6 @@ from support.whole_guest import HOST, defined, plan, text
 
 PCI = "<address type='pci' domain='0' bus='0' slot='9' function='0'/>"
 CELL = "<cpu><numa><cell id='0' cpus='0' memory='512' unit='MiB'/>{}</numa></cpu>"
-LINK = "<interconnects><latency initiator='0' target='0' type='access' value='0'/></interconnects>"
-RATE = "<interconnects><bandwidth initiator='0' target='0' type='access' value='0' unit='MiB'/></interconnects>"
 CACHE = "<cputune><cachetune vcpus='{}'><cache id='0' level='3' type='both' {}/></cachetune></cputune>"
 PROPERTY = ("<qemu:override><qemu:device alias='ua-a'><qemu:frontend><qemu:property name='p' {}/></qemu:frontend>"
             "</qemu:device></qemu:override>")  # fmt: skip
@@ -39,8 +37,7 @@ def channel(target: str) -> str:
 
 GUESTS = {
     "<cpu><topology sockets='2' cores='1' threads='1'/></cpu>": "2 CPUs, but <vcpu> says 1",
-    CELL.format(LINK): "the value is zero",
-    CELL.format(RATE): "the value is zero",
+    CELL.format("").replace("cpus='0'", "cpus=''"): "a cell without CPUs",
     "<cputune><emulatorpin cpuset=''/></cputune>": "names no CPU",
     "<cputune><vcpusched vcpus='7' scheduler='fifo' priority='1'/></cputune>": "there is no vCPU 7",
     "<cputune><emulatorsched scheduler='rr'/></cputune>": "<emulatorsched scheduler='rr'>: priority is missing",
@@ -48,11 +45,14 @@ GUESTS = {
     CACHE.format("0", "size='0' unit='MiB'"): "a share of a cache",
     CACHE.format("0", ""): "a share of a cache",
     "<on_poweroff>restart</on_poweroff><on_reboot>destroy</on_reboot>": "cannot be told from a reboot",
-    "<keywrap><cipher name='aes' state='on'/></keywrap>": "only processors of s390 wrap keys",
     "<launchSecurity type='s390-pv'/>": "only processors of s390",
     PROPERTY.format("type='unsigned' value='-5'"): "'-5' is no number from zero on",
     PROPERTY.format("type='signed'"): "'' is no number",
     PROPERTY.format("type='bool' value='1'"): "neither true nor false",
+    PROPERTY.format("type='remove' value='1'"): "has no value",
+    "<bootloader>/usr/bin/pygrub</bootloader>": "QEMU has none",
+    "<genid/><genid/>": "<genid>: there is more than one",
+    "<vcpu>2</vcpu><vcpus><vcpu id='0' enabled='yes' order='1'/><vcpu id='1' enabled='yes'/></vcpus>": "some have none",
 }
 DEVICES = {
     disk(driver="queue_size='100'"): "a power of two up to 1024",
@@ -71,6 +71,13 @@ DEVICES = {
     channel("type='guestfwd' address='here' port='5'"): "an IPv4 address",
     channel("type='virtio' name='a'") * 2: "name 'a' is used twice",
     "<graphics type='vnc' socket='/a'><listen type='socket' socket='/b'/></graphics>": "is not the socket '/b'",
+    "<graphics type='vnc'><listen type='address' socket='/a'/></graphics>": "has no socket",
+    "<graphics type='vnc' passwd='123456789'/>": "more than 8 characters",
+    "<video><model type='vga' heads='2'/></video>": "'vga' has one head",
+    "<audio id='1' type='spice'/>": "needs <graphics type='spice'>",
+    "<audio id='1' type='alsa'><input fixedSettings='yes'/></audio>": "needs the mixing engine",
+    "<redirdev bus='usb' type='spicevmc'/>": "needs <graphics type='spice'>",
+    "<smartcard mode='passthrough' type='spicevmc'/>": "needs <graphics type='spice'>",
     f"<filesystem><source dir='/a'/><target dir='{'t' * 32}'/></filesystem>": "more than 31 bytes",
     "<iommu model='intel'><driver aw_bits='50'/></iommu>": "39 or 48",
     "<smartcard mode='host-certificates'><certificate>a,b</certificate><certificate>c</certificate>"

@@ -248,7 +248,8 @@ BACKENDS = {
 def test_backends(name: str) -> None:
     stream, theirs, driver, attributes, options = BACKENDS[name]
     inside = "".join(f"<{way} {COMMON} {stream}>{SETTINGS}</{way}>" for way in ("input", "output"))
-    ctx = translated(f"<audio id='3' type='{name}' timerPeriod='50' {attributes}>{inside}</audio>")
+    display = "<graphics type='spice'/>" if name == "spice" else ""
+    ctx = translated(f"{display}<audio id='3' type='{name}' timerPeriod='50' {attributes}>{inside}</audio>")
     assert values(ctx, "audiodev") == [{
         "id": "audio3", "driver": driver, "timer-period": 50, **options, "in": QEMUS | theirs, "out": QEMUS | theirs,
     }]  # fmt: skip
@@ -277,7 +278,6 @@ REFUSED = {
     "vgamem": (model("qxl", "vgamem='512'"), "at least 1024"),
     "vram": (model("vga", "vram='512'"), "at least 1024"),
     "ich7": ("<sound model='ich7'/>", "not of this hypervisor"),
-    "codec": ("<sound model='ac97'><codec type='duplex'/></sound>", "has no <codec>"),
     "multichannel": ("<sound model='ac97' multichannel='yes'/>", "multichannel"),
     "no-audio": ("<sound model='ac97'><audio id='5'/></sound>", "no <audio id='5'>"),
     "twice": ("<audio id='1' type='none'/><audio id='1' type='alsa'/>", "used twice"),
@@ -293,3 +293,21 @@ def test_what_cannot_be_is_refused(name: str) -> None:
     xml, reason = REFUSED[name]
     with pytest.raises(InvalidXML, match=reason):
         definition(xml)
+
+
+def test_what_says_nothing_is_left_out() -> None:
+    guest = definition("<sound model='ac97'><codec type='duplex'/></sound><audio id='1' type='alsa'><input/></audio>"
+                       "<video><model type='none' heads='2' vram='9'/></video><redirfilter/>")  # fmt: skip
+    devices = guest.devices
+    assert not devices.sounds[0].codecs and devices.audios[0].input is None and devices.redirfilter is None
+    assert devices.videos[0].heads is None and devices.videos[0].vram is None
+
+
+def test_memory_of_a_card_is_a_power_of_two() -> None:
+    assert definition("<video><model type='vga' vram='9000'/></video>").devices.videos[0].vram == 16384
+
+
+def test_a_mediated_device_shows_nothing_unless_told() -> None:
+    device = ("<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source>"
+              "<address uuid='53764d0e-85a0-42b4-af5c-2046b460b1dc'/></source></hostdev>")  # fmt: skip
+    assert getattr(definition(device).devices.hostdevs[0], "display", None) is False

@@ -28,7 +28,7 @@ VALUES = {
 }
 """What the value of an overridden property looks like, by its type; a string may be anything."""
 SINGLE = frozenset({
-    "emulatorpin", "emulatorsched", "iommu", "memballoon", "nvram", "redirfilter", "resource", "vsock", "pstore",
+    "genid", "emulatorpin", "emulatorsched", "iommu", "memballoon", "nvram", "redirfilter", "resource", "vsock", "pstore",
 })  # fmt: skip
 KERNEL_HASHES = "object-add/arg-type/qom-type=sev-guest/kernel-hashes"
 SECURITY_OBJECTS = {"sev": "sev-guest", "sev-snp": "sev-snp-guest", "tdx": "tdx-guest"}
@@ -62,6 +62,8 @@ def _identity(guest: Guest) -> Iterator[str]:
         yield "<name> is empty"
     if "/" in guest.name or "\n" in guest.name:
         yield "<name> contains a slash or a line break"
+    if guest.bootloader:
+        yield "<bootloader>: QEMU has none"
     if guest.title and "\n" in guest.title:
         yield "<title> contains a line break"
     if guest.genid and not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", guest.genid):
@@ -83,6 +85,8 @@ def check_start(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[s
         yield Lacking("<domain type='qemu'>: this QEMU cannot emulate a processor")
     if guest.arch not in ARCHITECTURES:
         yield f"<os><type arch='{guest.arch}'>: only x86_64 and i686 are supported"
+    if guest.key_wrap:
+        yield "<keywrap>: only processors of s390 wrap keys"
     if guest.cpu_tune and (guest.cpu_tune.caches or guest.cpu_tune.memory) and guest.type != "kvm":
         yield "<cachetune> and <memorytune>: only for KVM guests"
     if guest.launch_security and guest.launch_security.type in ("sev", "sev-snp") and caps.sev is None:
@@ -105,8 +109,6 @@ def _own_emulator(guest: Guest, caps: Capabilities) -> bool:
 
 
 def _security(guest: Guest, caps: Capabilities) -> Iterator[str]:
-    if guest.key_wrap:
-        yield "<keywrap>: only processors of s390 wrap keys"
     security = guest.launch_security
     if security is None:
         return
@@ -173,6 +175,8 @@ def _passthrough(guest: Guest) -> Iterator[str]:
             yield f"<qemu:env name='{variable.name}'>: not a name of letters, digits and underscores"
     for device in guest.override.devices if guest.override else ():
         for one in device.properties:
+            if one.type == "remove" and one.value is not None:
+                yield f"<qemu:property name='{one.name}' type='remove'>: has no value"
             pattern, lack = VALUES.get(one.type, (None, ""))
             if pattern is not None and not pattern.fullmatch(one.value or ""):
                 yield f"<qemu:property name='{one.name}'>: '{one.value or ''}' is {lack}"

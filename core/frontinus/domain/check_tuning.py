@@ -58,6 +58,8 @@ def _each(guest: Guest, total: int) -> Iterator[str]:
     orders = [vcpu.order for vcpu in states if vcpu.enabled and vcpu.order]
     if len(set(orders)) != len(orders):
         yield "<vcpus>: an order is said twice"
+    if orders and len(orders) != sum(1 for vcpu in states if vcpu.enabled):
+        yield "<vcpus>: some have an order, and some have none"
     enabled = sum(1 for vcpu in states if vcpu.enabled)
     if states and guest.vcpu_current is not None and enabled != guest.vcpu_current:
         yield f"<vcpus>: {enabled} are on, but <vcpu> says current='{guest.vcpu_current}'"

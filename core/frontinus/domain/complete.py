@@ -52,6 +52,8 @@ def complete(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bool
             device.forget(host)
         if not hotplug or (device.alias is None and device.tag not in NAMELESS):
             device.complete(done, caps, host)
+    if devices.redirfilter is not None and not devices.redirfilter.rules:
+        devices.redirfilter = None
     if not hotplug:
         pair_consoles(done)
     assign_drives(done)

@@ -11,7 +11,6 @@ from frontinus.domain.features import HyperV
 from frontinus.domain.firmware import store_path
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
-from frontinus.domain.numa import Cell, Numa
 from frontinus.domain.osboot import Nvram
 from frontinus.domain.tuning import NumaMemory, NumaTune, Vcpu
 from frontinus.xml import Model
@@ -29,8 +28,6 @@ QEMU_TYPES = ("kvm", "qemu", "hvf")
 """Types of guests whose hypervisor is QEMU."""
 RUN_HERE = ("kvm", "qemu")
 """Types of guests whose hypervisor is QEMU on this host."""
-ON_NODES = ("dimm", "nvdimm", "virtio-mem")
-"""Memory devices that belong to a NUMA node of the guest."""
 SMALLER = {"x86_64": ("i686",)}
 """Processors that an emulator has besides its own."""
 
@@ -49,8 +46,6 @@ def complete_guest(guest: Guest, caps: Capabilities, host: HostFacts, *, stored:
     _machine(guest, caps, host)
     _memory(guest, stored)
     _vcpus(guest)
-    if not stored:
-        _cell_for_hotplug(guest)
     _cpu(guest, caps)
     _iothreads(guest)
     _tuning(guest)
@@ -162,19 +157,6 @@ def _cpu(guest: Guest, caps: Capabilities) -> None:
     if cpu.mode in ("host-passthrough", "maximum") and cpu.migratable is None and settled(guest, caps):
         cpu.migratable = True if caps.has_property(f"max-{caps.arch}-cpu", "migratable") else None
     cpu.check = cpu.check or _check_of(guest, cpu)
-
-
-def _cell_for_hotplug(guest: Guest) -> None:
-    """Memory is plugged into NUMA nodes: a guest that allows it, and names none, has one with all that there is."""
-    plugged = sum(device.size or 0 for device in guest.devices.memories)
-    if guest.cells or not guest.max_memory or (guest.memory or 0) <= plugged:
-        return
-    cell = Cell(id=0, cpus=tuple(range(guest.vcpus or 1)), memory=(guest.memory or 0) - plugged)
-    guest.cpu = guest.cpu or Cpu()
-    guest.cpu.numa = Numa(cells=[cell])
-    for device in guest.devices.memories:
-        if device.model in ON_NODES and device.node is None:
-            device.node = 0
 
 
 def _cells(guest: Guest) -> None:

@@ -61,7 +61,7 @@ class Stream(Model):
         for name, spec in type(self)._specs.items():
             if name not in allowed and getattr(self, name) is not None:
                 yield f"<audio type='{backend}'> has no {spec.path.replace('@', '')}"
-        if self.fixed_settings and self.mixing_engine is False:
+        if self.fixed_settings and not self.mixing_engine:
             yield "<audio>: fixedSettings needs the mixing engine"
         fixed = (self.frequency, self.channels, self.format)
         if self.fixed_settings is not True and any(value is not None for value in fixed):
@@ -84,10 +84,17 @@ class Audio(Device, tag="audio"):
     input: Stream | None = one("input", Stream)
     output: Stream | None = one("output", Stream)
 
+    def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+        """Leave out a direction of which nothing is said."""
+        self.input = self.input if self.input != Stream() else None
+        self.output = self.output if self.output != Stream() else None
+
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         """Reasons why this backend cannot be."""
         if sum(1 for other in guest.devices.audios if other.id == self.id) > 1:
             yield f"<audio id='{self.id}'>: the id is used twice"
+        if self.type == "spice" and all(display.type != "spice" for display in guest.devices.graphics):
+            yield "<audio type='spice'> needs <graphics type='spice'>"
         for name, spec in OPTIONS.items():
             if getattr(self, name) is not None and self.type not in spec:
                 yield f"<audio type='{self.type}'> has no {name.replace('_', '')}"

@@ -55,14 +55,7 @@ class Character(CharSource, Device):
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         """Reasons why this device cannot be."""
         yield from self.check_source()
-        if self.type in ("spicevmc", "spiceport", "qemu-vdagent", "dbus"):
-            yield from self._check_display(guest)
-
-    def _check_display(self, guest: Guest) -> Iterator[str]:
-        """A display's own backends need that display."""
-        needs = {"spicevmc": "spice", "spiceport": "spice", "dbus": "dbus"}.get(self.type)
-        if needs and all(display.type != needs for display in guest.devices.graphics):
-            yield f"a character device of type '{self.type}' needs <graphics type='{needs}'>"
+        yield from self.check_display(guest)
 
 
 class Port(Character):
@@ -199,7 +192,7 @@ class Channel(Character, tag="channel"):
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         """Reasons why this channel cannot be."""
         yield from self.check_source(path_optional=self.target == "virtio")
-        yield from self._check_display(guest)
+        yield from self.check_display(guest)
         kinds = {"virtio": ("virtio-serial",), "guestfwd": ()}.get(self.target or "")
         if kinds is not None:
             yield from placed(f"<channel> of target type '{self.target}'", self.address, *kinds)

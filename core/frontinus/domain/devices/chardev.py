@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import SecurityLabel
 from frontinus.xml import Model, many, xml
 from frontinus.xml.codecs import OnOff, UInt32, YesNo, one_of
+
+if TYPE_CHECKING:
+    from frontinus.domain.guest import Guest
 
 KINDS = (
     "null", "vc", "pty", "dev", "file", "pipe", "stdio", "udp", "tcp", "unix", "spicevmc", "spiceport", "nmdm",
@@ -102,6 +106,12 @@ class CharSource(Model):
             yield "character devices of type 'nmdm' are not of this hypervisor"
         if self.type == "spiceport" and end.channel and not re.fullmatch(r"[A-Za-z0-9._-]+", end.channel):
             yield f"<source>: channel '{end.channel}' has characters other than letters, digits and .-_"
+
+    def check_display(self, guest: Guest) -> Iterator[str]:
+        """A display's own ends need that display."""
+        needs = {"spicevmc": "spice", "spiceport": "spice", "dbus": "dbus"}.get(self.type)
+        if needs and all(display.type != needs for display in guest.devices.graphics):
+            yield f"a character device of type '{self.type}' needs <graphics type='{needs}'>"
 
     def _missing(self, path_optional: bool) -> Iterator[str]:
         end = self.end

@@ -172,7 +172,7 @@ def _lun(disk: Disk) -> Reasons:
 def _bus(disk: Disk, guest: Guest) -> Reasons:
     bus = disk.bus
     if bus in ("xen", "uml"):
-        yield f"<target>: bus '{bus}' is not of this hypervisor"
+        yield Lacking(f"<target>: bus '{bus}' is not supported by this QEMU")
     if disk.readonly and disk.device == "disk" and bus in ("ide", "sata"):
         yield f"<readonly>: disks on bus '{bus}' cannot be read-only"
     if disk.removable is not None and bus != "usb" and (bus, disk.device) != ("scsi", "disk"):

@@ -26,6 +26,8 @@ ALWAYS_GL = frozenset({"egl-headless"})
 CAN_GL = frozenset({"sdl", "spice", "egl-headless", "dbus"})
 MODES = ("any", "secure", "insecure")
 CHANNELS = ("main", "display", "inputs", "cursor", "playback", "record", "smartcard", "usbredir")
+LONGEST_PASSWORD = 8
+"""Of VNC, whose key is the password (RFC 6143, section 7.2.2)."""
 FIRST_PORT, LAST_PORT = 5900, 65535
 OPTIONS: tuple[tuple[str, frozenset[str]], ...] = (
     *((name, frozenset({"vnc"})) for name in ("websocket", "share_policy", "power_control", "socket")),
@@ -205,6 +207,8 @@ class Graphics(Device, tag="graphics"):
         for listen in self.listens:
             if listen.type == "network" and not listen.network:
                 yield "<listen type='network'>: attribute 'network' is missing"
+            if listen.type != "socket" and listen.socket:
+                yield f"<listen type='{listen.type}'> has no socket"
             if listen.type == "socket" and (listen.address or listen.network):
                 yield "<listen type='socket'> has neither an address nor a network"
             if listen.type == "none" and (listen.address or listen.network or listen.socket):
@@ -218,6 +222,8 @@ class Graphics(Device, tag="graphics"):
             yield f"<graphics type='vnc'>: the port is at least {FIRST_PORT}, not {self.port}"
 
     def _check_login(self) -> Iterator[str]:
+        if self.type == "vnc" and len(self.password or "") > LONGEST_PASSWORD:
+            yield f"<graphics type='vnc'>: the password has more than {LONGEST_PASSWORD} characters"
         if self.password_until and not is_moment(self.password_until):
             yield f"<graphics>: passwdValidTo '{self.password_until[:40]}' is no time like 2030-01-31T12:00:00"
         if self.type == "vnc" and self.connected not in (None, "keep"):

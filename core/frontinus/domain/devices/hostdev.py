@@ -277,6 +277,12 @@ class MdevHostdev(Hostdev, tag="hostdev"):
     def identity(self) -> tuple[object, ...]:
         return ("mdev", self.uuid)
 
+    def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+        super().complete(guest, caps, host)
+        known = self.model == "vfio-pci" and caps.has_property("vfio-pci", "display")
+        if self.display is None and known and caps.settles(guest.devices.emulator, guest.machine):
+            self.display = False
+
     def check_kind(self, name: str, guest: Guest, caps: Capabilities) -> Iterator[str]:
         if self.uuid is None:
             yield f"{name}: <address> of <source> needs 'uuid'"

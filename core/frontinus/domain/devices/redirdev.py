@@ -81,3 +81,4 @@ class Redirdev(Device, CharSource, tag="redirdev"):
         if not caps.has_type("usb-redir"):
             yield Lacking("<redirdev>: this QEMU has no USB redirection")
         yield from self.check_source()
+        yield from self.check_display(guest)

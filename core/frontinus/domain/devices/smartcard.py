@@ -75,6 +75,7 @@ class PassthroughSmartcard(Smartcard, CharSource, tag="smartcard"):
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         yield from super().check(guest, caps)
         yield from self.check_source()
+        yield from self.check_display(guest)
 
 
 SMARTCARDS = Variants(

@@ -15,6 +15,7 @@ from frontinus.xml.codecs import UInt32, YesNo, one_of
 if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
     from frontinus.domain.guest import Guest
+    from frontinus.domain.host import HostFacts
 
 DRIVERS = {
     "sb16": "sb16", "es1370": "ES1370", "pcspk": "isa-pcspk", "ac97": "AC97", "ich6": "intel-hda",
@@ -42,14 +43,17 @@ class Sound(Device, VirtioOptions, tag="sound"):
     codecs: list[Codec] = many("codec", Codec)
     audio: int | None = xml("audio/@id", UInt32)
 
+    def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+        """Codecs are of HDA cards: others are said to have them in vain."""
+        if self.model not in WITH_CODECS:
+            self.codecs = []
+
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         """Reasons why this card cannot be."""
         if self.model in FOREIGN:
             yield f"<sound model='{self.model}'> is not of this hypervisor"
         elif not caps.has_type(DRIVERS[self.model]):
             yield Lacking(f"<sound model='{self.model}'>: this QEMU has no {DRIVERS[self.model]}")
-        if self.codecs and self.model not in WITH_CODECS:
-            yield f"<sound model='{self.model}'> has no <codec>"
         if self.multichannel is not None and self.model != "usb":
             yield f"<sound model='{self.model}'> has no attribute 'multichannel'"
         if self.streams is not None and self.model != "virtio":

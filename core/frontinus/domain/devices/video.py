@@ -32,6 +32,10 @@ DEFAULTS = (("cirrus-vga", "cirrus"), ("VGA", "vga"), ("virtio-gpu-pci", "virtio
 """What a card is when nobody chose: the first of QEMU's devices that is there, and our model of it."""
 
 
+MANY_HEADED = frozenset({"qxl", "virtio"})
+"""Models that show more than one picture."""
+
+
 class Video(Device, VirtioOptions, tag="video"):
     """A <video> element. Sizes are KiB, as in the XML."""
 
@@ -57,17 +61,19 @@ class Video(Device, VirtioOptions, tag="video"):
             self.model = next((model for driver, model in DEFAULTS if caps.has_type(driver)), "virtio")
         if self.model in FRAME_BUFFERS and self.vram is None:
             self.vram = 16 * 1024
+        if self.model == "none":
+            self.ram = self.vram = self.vram64 = self.vgamem = self.heads = self.primary = None
+            return
         if self.model == "qxl":
             self._complete_qxl()
-        if self.model == "none":
-            return
+        self.vram = next_power(self.vram) if self.vram else self.vram
         self.heads = self.heads or 1
         others = any(card.primary for card in guest.devices.videos)
         self.primary = self.primary or (not others and self is guest.devices.videos[0]) or None
 
     def _complete_qxl(self) -> None:
         self.ram = next_power(self.ram or 65536)
-        self.vram = next_power(self.vram or 65536)
+        self.vram = self.vram or 65536
         self.vgamem = next_power(self.vgamem or 16384)
         if self.vram64 is not None:
             self.vram64 = next_power(self.vram64)
@@ -96,6 +102,8 @@ class Video(Device, VirtioOptions, tag="video"):
         for name, models in ONLY.items():
             if getattr(self, name) and self.model not in models:
                 yield f"<video>: {OF_XML.get(name, name)} is for {' and '.join(sorted(models))}, not '{self.model}'"
+        if (self.heads or 1) > 1 and self.model not in MANY_HEADED:
+            yield f"<video>: model '{self.model}' has one head"
         if self.accel2d:
             yield "<video>: accel2d is not of this hypervisor"
         if self.vga_conf is not None:
