@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import sys
 from pathlib import Path
@@ -118,6 +119,44 @@ async def test_a_client_certificate_names_its_user(tmp_path: Path) -> None:
             writer.write(b"POST /cimom HTTP/1.1\r\n\r\n")
             if await reader.read() == b"":
                 raise ConnectionResetError
+
+
+async def test_certificates_have_the_roles_of_their_users(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each is trusted; what it may do is its user's, and a trusted name that is no user's may do nothing."""
+    caplog.set_level(logging.INFO, "frontinus.audit")
+    trusted = b""
+    for name in ("boss", "reader", "nobody"):
+        (tmp_path / name).mkdir()
+        tls.make(tmp_path / name, name)
+        trusted += (tmp_path / name / tls.CERTIFICATE).read_bytes()
+    (tmp_path / "trusted.pem").write_bytes(trusted)
+    known = {name: users.make(name, role, None) for name, role in (("boss", "control"), ("reader", "monitor"))}  # type: ignore[arg-type]
+    path = pywbem.CIMInstanceName(
+        "KVM_ComputerSystem", {"Name": "test", "CreationClassName": "KVM_ComputerSystem"}, namespace="root/virt"
+    )
+    async with rig(tmp_path, guests=0, known=known, config=Config(client_ca=tmp_path / "trusted.pem")) as cim:
+
+        def pause(name: str) -> str:
+            own = {"cert_file": str(tmp_path / name / tls.CERTIFICATE), "key_file": str(tmp_path / name / tls.KEY)}
+            connection = pywbem.WBEMConnection(f"https://127.0.0.1:{cim.port}", x509=own, no_verification=True)
+            try:
+                assert connection.EnumerateInstanceNames("KVM_ComputerSystem", namespace="root/virt")
+                return str(connection.InvokeMethod("RequestStateChange", path, RequestedState=pywbem.Uint16(9))[0])
+            except pywbem.CIMError as error:
+                return str(error.status_code_name)
+            except pywbem.AuthError:
+                return "outside"
+            finally:
+                connection.close()
+
+        assert await asyncio.to_thread(pause, "reader") == "CIM_ERR_ACCESS_DENIED"
+        assert await asyncio.to_thread(pause, "nobody") == "outside"
+        assert (await cim.engine.guest("test")).state == "running"
+        assert await asyncio.to_thread(pause, "boss") == "0"
+        assert (await cim.engine.guest("test")).state == "paused"
+    said = [record.getMessage() for record in caplog.records if record.name == "frontinus.audit"]
+    about = "operation=KVM_ComputerSystem.RequestStateChange"
+    assert f"cim user=reader {about} allowed=False" in said and f"cim user=boss {about} allowed=True" in said
 
 
 async def test_an_engine_that_is_away_is_said_and_found_again(tmp_path: Path) -> None:
