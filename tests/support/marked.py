@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Self
 
 from lxml import etree
 
@@ -23,10 +24,12 @@ class Marked:
         self.engine, self.name, self.place = engine, name, place
 
     @classmethod
-    async def defined(cls, engine: Engine, name: str, place: Path, size: int = 2 * MIB) -> Marked:
+    async def defined(cls, engine: Engine, name: str, place: Path, size: int = 2 * MIB, emulator: str = "") -> Self:
+        """`emulator`: another than the installed one."""
         guest = cls(engine, name, place)
+        other = f"<emulator>{emulator}</emulator>" if emulator else ""
         disks = disk(image(guest.path("qcow2"), size))
-        await engine.define(bare_xml(f"{disks}<serial type='null'/>", name))
+        await engine.define(bare_xml(f"{other}{disks}<serial type='null'/>", name))
         return guest
 
     def path(self, name: str) -> Path:

@@ -1,25 +1,19 @@
-"""What bitmaps recorded outlives whatever happens to layers and checkpoints: increments restore the disk, or are refused.
-
-Each row has a guest of its own, which needs no boot: QEMU itself is told to write. Its disk is saved whole at checkpoint c1
-and by an increment at c2; then something happens to it; then one increment since c1 and one since c2 must each give the disk
-as it is then.
-"""
+"""What bitmaps recorded outlives whatever happens to layers and checkpoints: increments restore the disk, or are refused."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import WrongState
-from support.disks import MIB, bare_xml, content, disk, eventually, image, job_gone, job_ready
+from support.bitmap_rows import HAPPENINGS, begun, row
+from support.disks import content
+from support.snapshot_rows import all_rows
 from trial import Daemon
-
-SIZE = 8 * MIB
 
 
 @pytest.fixture
@@ -28,190 +22,8 @@ async def engine(daemon: Daemon) -> AsyncIterator[Engine]:
         yield engine
 
 
-class Guest:
-    """One row's guest: written to, saved, and asked what its disk is now."""
-
-    def __init__(self, engine: Engine, name: str, place: Path) -> None:
-        self.engine, self.name, self.place = engine, name, place
-        self.byte = 0
-
-    def path(self, name: str) -> Path:
-        return self.place / f"{self.name}.{name}"
-
-    async def write(self, at: int) -> None:
-        """Write 256 KiB at a place in KiB, each time something else."""
-        self.byte += 1
-        command = f'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -P {self.byte} {at}k 256k"'
-        said = await self.engine.monitor_command(self.name, command, hmp=True)
-        assert not said.strip(), said
-
-    async def save(self, target: str, since: str = "", mark: str = "") -> Path:
-        """Save the disk, whole or what changed since a checkpoint."""
-        start = f"<incremental>{since}</incremental>" if since else ""
-        xml = (f"<domainbackup>{start}<disks><disk name='vda' type='file'><target file='{self.path(target)}'/>"
-               "</disk></disks></domainbackup>")  # fmt: skip
-        checkpoint = f"<domaincheckpoint><name>{mark}</name></domaincheckpoint>" if mark else None
-        await self.engine.begin_backup(self.name, xml, checkpoint)
-
-        async def ended() -> str:
-            newest = max((j for j in await self.engine.jobs(self.name) if j.kind == "backup"), key=lambda j: int(j.id))
-            return newest.state if newest.state != "running" else ""
-
-        assert await eventually(ended, "the backup does not end") == "completed"
-        return self.path(target)
-
-    async def checkpoint(self, name: str) -> None:
-        await self.engine.create_checkpoint(self.name, f"<domaincheckpoint><name>{name}</name></domaincheckpoint>")
-
-    async def snapshot(self, name: str) -> None:
-        xml = (
-            f"<domainsnapshot><name>{name}</name><disks><disk name='vda' snapshot='external'/></disks></domainsnapshot>"
-        )
-        live = (await self.engine.guest(self.name)).active
-        await self.engine.create_snapshot(self.name, xml, ["disk-only"] if live else [])
-
-    async def copy(self, target: str, *flags: str, kind: str = "qcow2") -> None:
-        xml = f"<disk type='file'><driver type='{kind}'/><source file='{self.path(target)}'/></disk>"
-        await self.engine.block_copy(self.name, "vda", xml, flags=flags)  # type: ignore[arg-type]
-        await job_ready(self.engine, self.name)
-
-    async def command(self, execute: str, **arguments: object) -> None:
-        await self.engine.monitor_command(self.name, json.dumps({"execute": execute, "arguments": arguments}))
-
-    async def now(self) -> str:
-        """The checksum of the disk; the guest is stopped for a moment, so that all is in the images."""
-        await self.engine.suspend(self.name)
-        xml = await self.engine.guest_xml(self.name)
-        found = content(Path(xml.split("<source file='")[1].split("'")[0]))
-        await self.engine.resume(self.name)
-        return found
-
-
-async def nothing(guest: Guest) -> None:
-    return None
-
-
-async def older_checkpoints_go(guest: Guest) -> None:
-    await guest.checkpoint("c3")
-    await guest.write(3072)
-    await guest.checkpoint("c4")
-    await guest.engine.delete_checkpoint(guest.name, "c3")
-
-
-async def bitmaps_of_others(guest: Guest) -> None:
-    """Other managers have one bitmap record at a time: the checkpoint in the middle goes, its parent needs what it has."""
-    await guest.command("block-dirty-bitmap-disable", node="frontinus-1-format", name="c1")
-    await guest.checkpoint("c3")
-    await guest.command("block-dirty-bitmap-disable", node="frontinus-1-format", name="c2")
-    await guest.write(3072)
-    await guest.checkpoint("c4")
-    await guest.command("block-dirty-bitmap-disable", node="frontinus-1-format", name="c3")
-    await guest.write(3584)
-    await guest.engine.delete_checkpoint(guest.name, "c3")
-
-
-async def a_snapshot_is_merged(guest: Guest) -> None:
-    await guest.snapshot("s")
-    await guest.write(2048)
-    await guest.checkpoint("c3")
-    await guest.write(3072)
-    await guest.engine.delete_snapshot(guest.name, "s")
-    assert "size='262144'" in await guest.engine.checkpoint_xml(guest.name, "c3", sizes=True)
-
-
-async def a_middle_snapshot_is_merged(guest: Guest) -> None:
-    await guest.snapshot("s")
-    await guest.write(2048)
-    await guest.snapshot("t")
-    await guest.write(3072)
-    await guest.engine.delete_snapshot(guest.name, "s")
-
-
-async def layers_are_pulled(guest: Guest) -> None:
-    await guest.snapshot("s")
-    await guest.write(2048)
-    await guest.snapshot("t")
-    await guest.write(3072)
-    await guest.engine.block_pull(guest.name, "vda")
-    await job_gone(guest.engine, guest.name)
-
-
-async def the_disk_is_copied(guest: Guest) -> None:
-    await guest.copy("copy")
-    await guest.write(2048)
-    await guest.engine.abort_block_job(guest.name, "vda", ["pivot"])
-
-
-async def the_top_is_copied(guest: Guest) -> None:
-    await guest.snapshot("s")
-    await guest.write(2048)
-    await guest.copy("copy", "shallow")
-    await guest.engine.abort_block_job(guest.name, "vda", ["pivot"])
-
-
-async def it_is_destroyed(guest: Guest) -> None:
-    await guest.write(2048)
-    await guest.engine.destroy(guest.name)
-    await guest.engine.start(guest.name)
-
-
-async def it_is_overlaid_while_off(guest: Guest) -> None:
-    await guest.engine.destroy(guest.name)
-    await guest.snapshot("s")
-    await guest.engine.start(guest.name)
-
-
-async def it_goes_back_outside(guest: Guest) -> None:
-    await guest.write(2048)
-    await guest.snapshot("s")
-    await guest.write(3072)
-    await guest.engine.revert_snapshot(guest.name, "s", ["running"])
-
-
-HAPPENINGS: tuple[Callable[[Guest], Awaitable[None]], ...] = (
-    nothing, older_checkpoints_go, bitmaps_of_others, a_snapshot_is_merged, a_middle_snapshot_is_merged, layers_are_pulled,
-    the_disk_is_copied, the_top_is_copied, it_is_destroyed, it_is_overlaid_while_off, it_goes_back_outside,
-)  # fmt: skip
-
-
-async def begun(engine: Engine, place: Path, name: str) -> Guest:
-    """A guest with a whole backup at c1, and an increment at c2."""
-    path = image(place / f"{name}.qcow2", SIZE)
-    guest = Guest(engine, name, place)
-    await engine.define(bare_xml(disk(path), name))
-    await engine.start(name)
-    await guest.write(0)
-    await guest.save("full", mark="c1")
-    await guest.write(512)
-    await guest.save("one", since="c1", mark="c2")
-    await guest.write(1024)
-    return guest
-
-
 async def test_increments_restore_the_disk(engine: Engine, place: Path) -> None:
-    wrong: dict[str, str] = {}
-    for happens in HAPPENINGS:
-        name = happens.__name__
-        try:
-            await one_row(await begun(engine, place, name), happens)
-        except Exception as error:  # every row is told, not the first that fails alone
-            wrong[name] = f"{type(error).__name__}: {error}"
-        await engine.destroy(name)
-    assert not wrong, json.dumps(wrong, indent=1)
-
-
-async def one_row(guest: Guest, happens: Callable[[Guest], Awaitable[None]]) -> None:
-    await happens(guest)
-    await guest.write(4096)
-    now = await guest.now()
-    since_first = await guest.save("since-first", since="c1")
-    assert content(since_first, base=guest.path("full")) == now, "the increment since c1 does not restore the disk"
-    size = since_first.stat().st_size
-    assert size < SIZE // 2, f"the increment since c1 has {size} bytes: that is all, not what changed"
-    second = await guest.save("since-second", since="c2")
-    rebase = ["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", str(guest.path("full")), str(guest.path("one"))]
-    subprocess.run(rebase, check=True)
-    assert content(second, base=guest.path("one")) == now, "the increment since c2 does not restore the disk"
+    await all_rows((happens.__name__, partial(row, engine, place, happens)) for happens in HAPPENINGS)
 
 
 async def test_what_cannot_be_known_is_refused(engine: Engine, place: Path) -> None:
@@ -220,12 +32,12 @@ async def test_what_cannot_be_known_is_refused(engine: Engine, place: Path) -> N
     await engine.destroy("inside")
     await engine.create_snapshot("inside", "<domainsnapshot><name>s</name></domainsnapshot>")
     await engine.start("inside")
-    await guest.write(2048)
+    await guest.mark(2048)
     await engine.revert_snapshot("inside", "s", ["running"])
     with pytest.raises(WrongState, match="no layer has a bitmap"):
         await guest.save("more", since="c1")
     await guest.save("again", mark="c9")
-    await guest.write(2048)
+    await guest.mark(2048)
     now = await guest.now()
     assert content(await guest.save("more", since="c9"), base=guest.path("again")) == now
     await engine.destroy("inside")

@@ -31,6 +31,9 @@ ADDED, ERASED = f"{STEM}added-secret0", f"{STEM}erased-secret0"
 KEEP = {"auto-finalize": True, "auto-dismiss": False}
 """A job that has ended stays to be asked for, also by an engine that was not there when it did."""
 
+STATE_SECONDS = 600.0
+"""For the memory of a large guest to be written or read."""
+
 WAIT = {"auto-finalize": False, "auto-dismiss": False}
 """A job that changes what headers say about lower layers waits until what it copied is on disk."""
 
@@ -118,7 +121,8 @@ class QemuBlocks:
 
     def state(self, verb: StateVerb, job: str, name: str, disks: Sequence[Disk]) -> DevicePlan:
         command = f"snapshot-{verb}"
-        self._need(command)
+        if not self.caps.has_command(command):
+            return DevicePlan("", (), (_by_hand(verb, name),))
         nodes = [top_node(disk) for disk in disks]
         arguments: dict[str, object] = {"job-id": job, "tag": name, "devices": nodes}
         if verb != "delete":
@@ -288,6 +292,13 @@ class QemuBlocks:
                 if node is not None:
                     plans.append(DevicePlan("", (), (Step("blockdev-del", {"node-name": node}),)))
         return plans
+
+
+def _by_hand(verb: StateVerb, name: str) -> Step:
+    """Before QEMU 6.0 only the human monitor could: on every image that is written, and while it does nothing else."""
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    words = {"save": "savevm", "load": "loadvm", "delete": "delvm"}
+    return Step("human-monitor-command", {"command-line": f'{words[verb]} "{quoted}"'}, seconds=STATE_SECONDS)
 
 
 def _above(disk: Disk, layer: BackingStore) -> BackingStore | None:

@@ -100,7 +100,8 @@ class QemuGuest(QemuTending):
 
     async def load(self, fd: int) -> None:
         """Read a saved state into the guest, which was launched to wait for it."""
-        await migration.restore(self.monitor, fd, self.last_words)
+        await migration.restore(self.monitor, fd, self.last_words, await self._own_schema())
+        await self._activate()
 
     @property
     def monitor(self) -> Monitor:
@@ -267,13 +268,16 @@ class QemuGuest(QemuTending):
     async def save(self, path: str, fd: int, *, live: bool = False) -> None:
         if not live:
             await self.pause()
-        await migration.save(self.monitor, fd)
+        await migration.save(self.monitor, fd, await self._own_schema())
+        await self._activate()
 
-    async def take_back(self) -> None:
-        """QEMU before 10.0 takes its images back as it lets the CPUs run alone: they do, for an instant."""
+    async def _activate(self) -> None:
+        """From QEMU 10.0 on, an image that was let go of, or not taken yet, is of no use for work on layers until asked for."""
         if (await self._own_schema()).has("blockdev-set-active"):
             await self.monitor.execute("blockdev-set-active", {"active": True})
-            return
+
+    async def take_back(self) -> None:
+        """QEMU does that, and is ready for another save, as it lets the CPUs run: they do, for an instant."""
         for answer in await self.monitor.execute_many([Command("cont"), Command("stop")]):
             answer.value(msgspec.Raw)
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
 from frontinus.api.errors import FrontinusError, HypervisorFailed
+from frontinus.domain.qapi import Schema
 from frontinus.qemu.monitor.client import Command, Event, Monitor
 
 DESCRIPTOR = "saved-state"
 """Our name for the descriptor inside QEMU."""
 EVENTS_ON = Command("migrate-set-capabilities", {"capabilities": [{"capability": "events", "state": True}]})
 """QEMU tells a migration's states only to those who ask it to."""
+FILES = "migrate/arg-type/channels/addr/transport=file"
+"""Where QEMU's schema says that a state may go to a file by its name."""
 BANDWIDTH = 2**63 - 1
 """Bytes a second: a file is written as fast as it can be."""
 ENDED = frozenset({"completed", "failed", "cancelled"})
@@ -35,17 +41,46 @@ def _ends(event: Event) -> bool:
     return event.name == "MIGRATION" and event.data.get("status") in ENDED
 
 
-async def _pass(monitor: Monitor, fd: int) -> None:
-    """Give QEMU the descriptor; one that an earlier, failed attempt left is replaced."""
-    await monitor.execute("getfd", {"fdname": DESCRIPTOR}, fds=[fd])
+class _Set(msgspec.Struct, rename="kebab"):
+    fdset_id: int
 
 
-async def save(monitor: Monitor, fd: int) -> None:
+@asynccontextmanager
+async def _passed(monitor: Monitor, fd: int, schema: Schema, mode: int) -> AsyncIterator[str]:
+    """Give QEMU the descriptor, from where it stands; how it calls it.
+
+    A file by "fd:" was the way until QEMU 8.2 had another, and 11 dropped it. A set of descriptors is searched by the mode.
+    """
+    if not (stat.S_ISREG(os.fstat(fd).st_mode) and schema.has(FILES)):
+        await monitor.execute(
+            "getfd", {"fdname": DESCRIPTOR}, fds=[fd]
+        )  # one of an earlier, failed attempt is replaced
+        yield f"fd:{DESCRIPTOR}"
+        return
+    offset = os.lseek(fd, 0, os.SEEK_CUR)
+    own = os.open(f"/proc/self/fd/{fd}", mode | os.O_CLOEXEC)
+    try:
+        (answer,) = await monitor.execute_many([Command("add-fd")], fds=[own])
+    finally:
+        os.close(own)
+    number = answer.value(_Set).fdset_id
+    try:
+        yield f"file:/dev/fdset/{number},offset={offset}"
+    finally:
+        with suppress(FrontinusError):  # it has ended, perhaps
+            await monitor.execute("remove-fd", {"fdset-id": number})
+
+
+async def save(monitor: Monitor, fd: int, schema: Schema) -> None:
     """Write the state of a stopped guest. Raises HypervisorFailed with QEMU's reason. Being cancelled, it cancels."""
-    await _pass(monitor, fd)
+    async with _passed(monitor, fd, schema, os.O_WRONLY) as uri:
+        await _save(monitor, uri)
+
+
+async def _save(monitor: Monitor, uri: str) -> None:
     await monitor.execute("migrate-set-parameters", {"max-bandwidth": BANDWIDTH})
     with monitor.expect(_ends) as ended:
-        await monitor.execute("migrate", {"uri": f"fd:{DESCRIPTOR}"})
+        await monitor.execute("migrate", {"uri": uri})
         try:
             event = await asyncio.shield(ended)
         except asyncio.CancelledError:
@@ -67,14 +102,18 @@ async def progress(monitor: Monitor) -> tuple[int, int]:
     return ram.total - ram.remaining, ram.total
 
 
-async def restore(monitor: Monitor, fd: int, words: Callable[[], str]) -> None:
+async def restore(monitor: Monitor, fd: int, words: Callable[[], str], schema: Schema) -> None:
     """Read a saved state into a QEMU that waits for one. QEMU exits when it cannot; `words` are its last.
 
     Raises HypervisorFailed.
     """
-    await _pass(monitor, fd)
+    async with _passed(monitor, fd, schema, os.O_RDONLY) as uri:
+        await _restore(monitor, uri, words)
+
+
+async def _restore(monitor: Monitor, uri: str, words: Callable[[], str]) -> None:
     with monitor.expect(_ends) as ended:
-        await monitor.execute("migrate-incoming", {"uri": f"fd:{DESCRIPTOR}"})
+        await monitor.execute("migrate-incoming", {"uri": uri})
         try:
             event = await ended
         except FrontinusError as error:

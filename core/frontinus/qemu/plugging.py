@@ -14,6 +14,8 @@ from frontinus.qemu.news import refused_eject
 
 log = logging.getLogger(__name__)
 
+HUMAN = "human-monitor-command"
+
 
 async def plug(monitor: Monitor, plan: DevicePlan, fds: Mapping[int, int]) -> None:
     """Take the steps. On failure those taken are taken back, last first, and the failure is raised.
@@ -26,13 +28,22 @@ async def plug(monitor: Monitor, plan: DevicePlan, fds: Mapping[int, int]) -> No
             begun.append(step)
             for name, number in step.fds:
                 await _give(monitor, step, name, fds[number])
-            if step.command != "add-fd":
+            if step.command == HUMAN:
+                await _by_hand(monitor, step)
+            elif step.command != "add-fd":
                 await monitor.execute(step.command, step.arguments, deadline=step.seconds)
     except BaseException as error:
         if isinstance(error, HypervisorFailed):
             begun.pop()
         await asyncio.shield(_take_back(monitor, reversed(begun)))
         raise
+
+
+async def _by_hand(monitor: Monitor, step: Step) -> None:
+    """A step of the human monitor, which says nothing when it could be taken. Raises HypervisorFailed."""
+    said = await monitor.ask(str, step.command, step.arguments, deadline=step.seconds)
+    if said.strip():
+        raise HypervisorFailed(said.strip().removeprefix("Error: "))
 
 
 async def _give(monitor: Monitor, step: Step, name: str, fd: int) -> None:
