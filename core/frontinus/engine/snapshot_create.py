@@ -25,12 +25,14 @@ from frontinus.domain.snapshots.chain import Chain, path_of
 from frontinus.domain.snapshots.checkpoint import RECORDING
 from frontinus.domain.snapshots.deciding import decide, inside, overlaid
 from frontinus.domain.snapshots.snapshot import DomainSnapshot, find_disk
+from frontinus.domain.snapshots.variables import refuse_variables
 from frontinus.engine import blockends, ending, halves, runstate, savefile, trail
 from frontinus.engine.blockjobs import backing_of
 from frontinus.engine.books import Pending
 from frontinus.engine.preparing import carry_out
 from frontinus.engine.record import Record, Running
 from frontinus.engine.saving import written
+from frontinus.engine.variables import inside_image, with_variables
 from frontinus.engine.world import World
 from frontinus.ports.blocks import GraphFacts, Overlaid
 from frontinus.xml import format_document
@@ -45,6 +47,8 @@ async def create(world: World, record: Record, wanted: DomainSnapshot, flags: Co
     """Make a snapshot, wholly or not at all; the guest's lock is held. Raises InvalidXML, WrongState, StorageFailed..."""
     guest = _guest(record)
     decide(wanted, guest, state=_state(record), disk_only="disk-only" in flags)
+    if inside(wanted):
+        refuse_variables(wanted, await with_variables(world, guest))
     wanted.parent = record.books.snapshots.current
     wanted.domain = guest.clone()
     wanted.inactive = record.definition.clone() if record.running and record.definition else None
@@ -55,6 +59,8 @@ async def create(world: World, record: Record, wanted: DomainSnapshot, flags: Co
     if running is not None and any(one.bitmaps for one in overlays):
         overlays = _recording(await running.process.graph(), overlays)
     pending = _pending(record, wanted, overlays, flags)
+    if running is None:
+        pending.internal |= await inside_image(world, wanted, guest)
     for path in await world.images.present(pending.files):
         raise StorageFailed(f"{path} is there already: say that it is to be reused, or remove it", path=path)
     record.books.pending = pending

@@ -20,6 +20,7 @@ from frontinus.engine.hidden import at_work
 from frontinus.engine.jobs import Job, Measure
 from frontinus.engine.record import Record, Running
 from frontinus.engine.snapshot_create import run_job
+from frontinus.engine.variables import inside_image
 from frontinus.engine.world import World
 
 
@@ -162,6 +163,10 @@ async def _drop_inside(world: World, record: Record, snapshot: DomainSnapshot) -
             open_now.append(find_disk(running.guest, disk.target or ""))
         elif disk.source_path is not None and name in await world.images.snapshots(disk.source_path, disk.format or ""):
             await world.images.snapshot("delete", disk.source_path, disk.format or "", name)
+    if running is None:
+        for path, kind in (await inside_image(world, snapshot, guest)).items():
+            if name in await world.images.snapshots(path, kind):
+                await world.images.snapshot("delete", path, kind, name)
     if open_now and running is not None:
         try:
             await run_job(world, running, "delete", name, open_now)

@@ -16,17 +16,18 @@ from typing import Literal
 from frontinus.api.errors import Busy, InvalidXML, StorageFailed, WrongState
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.devices.disk import Disk
-from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.chain import Chain, overlay, path_of, paths
 from frontinus.domain.snapshots.deciding import inside
 from frontinus.domain.snapshots.snapshot import DomainSnapshot, find_disk
+from frontinus.domain.snapshots.variables import variable_store
 from frontinus.engine import blockends, ending, halves, runstate, savefile, trail
 from frontinus.engine.blockjobs import backing_of
 from frontinus.engine.books import Pending
 from frontinus.engine.launch import launch
 from frontinus.engine.record import Record, Running
 from frontinus.engine.snapshot_create import go_on_recording, job_done, run_job
+from frontinus.engine.variables import inside_image, with_variables
 from frontinus.engine.world import World
 
 
@@ -193,6 +194,10 @@ async def change_images(world: World, record: Record, snapshot: DomainSnapshot, 
             await world.images.bitmap("remove", path, kind, bitmap)
         if snapshot.memory != "internal":
             await world.images.snapshot("apply", path, kind, snapshot.name or "")
+    if snapshot.memory != "internal":
+        for path, kind in (await inside_image(world, snapshot, snapshot.guest)).items():
+            if snapshot.name in await world.images.snapshots(path, kind):
+                await world.images.snapshot("apply", path, kind, snapshot.name or "")
     if pending.fresh_nvram:
         await _reset_nvram(world, parse_guest(pending.definition or ""))
 
@@ -227,10 +232,9 @@ def _abandoned(record: Record, definition: Guest) -> list[str]:
 
 async def _reset_nvram(world: World, definition: Guest) -> None:
     """The UEFI variable store is made anew from its template at the next start."""
-    caps = await world.hypervisor.capabilities(definition.devices.emulator)
-    nvram = with_firmware(definition, caps, world.host).os.nvram
-    if nvram is not None and nvram.path:
-        await world.images.remove([nvram.path])
+    store = variable_store(await with_variables(world, definition))
+    if store is not None:
+        await world.images.remove([store[0]])
 
 
 # --- starting again

@@ -12,11 +12,13 @@ from frontinus.domain.devices.image import Image
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import DevicePlan, Label, Listener, Resource, Step
+from frontinus.domain.snapshots.variables import keeps_inside
 from frontinus.ports.blocks import CopyOptions, KeyChange, Mark, Marks, Overlaid, Saved, Service, StateVerb
 from frontinus.qemu import hotplug
 from frontinus.qemu.argv import disks as disk_family
 from frontinus.qemu.argv.blockdev import Access, below, emit_image, encryption_secret, format_node, storage_node
 from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.firmware import STORE
 from frontinus.qemu.argv.secrets import Sealer, SecretUse, emit_secret, placeholder
 from frontinus.qemu.argv.tls import tls_credentials
 
@@ -97,6 +99,10 @@ class QemuBlocks:
         path = layer.source.local_path if layer is not None and layer.source is not None else None
         return (Label(path),) if path else ()
 
+    def _variables(self) -> list[str]:
+        """The node of the UEFI variables, where a snapshot can be inside their image."""
+        return [f"{STORE}-format"] if keeps_inside(self.guest) else []
+
     # --- snapshots
 
     def overlay(self, disks: Sequence[Overlaid], internal: Sequence[Disk], name: str) -> DevicePlan:
@@ -111,8 +117,8 @@ class QemuBlocks:
             top = format_node(image)
             actions.append(_action("blockdev-snapshot", node=top_node(one.old), overlay=top))
             actions += [_add_bitmap(top, bitmap) for bitmap in one.bitmaps]
-        for disk in internal:
-            actions.append(_action("blockdev-snapshot-internal-sync", device=top_node(disk), name=name))
+        for node in (*map(top_node, internal), *(self._variables() if internal else ())):
+            actions.append(_action("blockdev-snapshot-internal-sync", device=node, name=name))
         return DevicePlan("", tuple(ctx.resources), (*steps, Step("transaction", {"actions": actions})))
 
     def drop_internal(self, disk: Disk, name: str) -> DevicePlan:
@@ -123,7 +129,7 @@ class QemuBlocks:
         command = f"snapshot-{verb}"
         if not self.caps.has_command(command):
             return DevicePlan("", (), (_by_hand(verb, name),))
-        nodes = [top_node(disk) for disk in disks]
+        nodes = [*map(top_node, disks), *self._variables()]
         arguments: dict[str, object] = {"job-id": job, "tag": name, "devices": nodes}
         if verb != "delete":
             arguments["vmstate"] = nodes[0]

@@ -9,6 +9,9 @@ from frontinus.domain.plan import CopyOnce, Label
 from frontinus.qemu.argv.blockdev import Access, emit_chain
 from frontinus.qemu.argv.context import Context, Props
 
+STORE = "frontinus-pflash1"
+"""The block node of the UEFI variables, without what stands for its layers."""
+
 
 def build(ctx: Context) -> Props:
     """Emit the firmware; returns the machine's properties that wire its flash."""
@@ -49,5 +52,5 @@ def _store(ctx: Context, nvram: Nvram) -> Image:
     source.complete(kind)
     if nvram.template and kind == "file" and source.file:
         ctx.need(CopyOnce(nvram.template, source.file, nvram.format or "raw"))
-    image = Image("frontinus-pflash1", kind, nvram.format or "raw", source, auth=source.auth)
+    image = Image(STORE, kind, nvram.format or "raw", source, auth=source.auth)
     return resolved(image, ctx.host.pools)
