@@ -41,7 +41,8 @@ GROUPS: Mapping[str, Group] = {
     ),
     "logical": Group(least=14, deadline=1200),
     "disk": Group(least=32, deadline=1200),
-    "units": Group(least=16, deadline=1200),
+    "units": Group(least=27, deadline=1200),
+    "shares": Group(least=43, deadline=1200),
 }
 """By folder."""
 
