@@ -238,6 +238,7 @@ async def test_quiesced_by_the_agent(engine: Engine, place: Path, agent_image: G
     await engine.start("real")
     await expect(engine, "real", READY)
     await engine.create_snapshot("real", named("s1"), ["disk-only", "quiesce"])
+    await engine.create_checkpoint("real", "<domaincheckpoint><name>c1</name></domaincheckpoint>", ["quiesce"])
     assert '"thawed"' in await engine.agent_command("real", '{"execute": "guest-fsfreeze-status"}', 20)
 
 

@@ -34,7 +34,8 @@ async def delete(world: World, record: Record, snapshot: DomainSnapshot, *, meta
     if metadata_only:
         await _forget(world, record, snapshot, [], [])
         return
-    if record.running is not None and (busy := next(iter(record.running.works), None)):
+    ours = {merge.target for merge in begun.merges} if begun is not None else set()
+    if busy := next((work for work in (record.running.works if record.running else ()) if work.disk not in ours), None):
         raise Busy(f"disk '{busy.disk}' has a job: {busy.kind}", job=busy.kind)
     merges, orphans = (begun.merges, begun.files) if begun is not None else _layers(record, snapshot)
     books.pending = Pending(op="delete", name=snapshot.name or "", files=orphans, merges=merges)
@@ -128,7 +129,10 @@ async def _merge(world: World, record: Record, running: Running, merge: Merge) -
     if merge.above not in places:
         return
     first = places.index(merge.above)
-    work = await blockjobs.commit(world, record, running, disk, first, first + 1, own=True)
+    work = running.works.of(merge.target)  # an engine that died has begun it
+    if work is None:
+        work = await blockjobs.commit(world, record, running, disk, first, first + 1, own=True)
+    running.works.owned.add(work.job)
     try:
         if work.kind == "active-commit":
             facts = await blockstops.ended(world, record, running, work, ("ready", *blockends.ENDED))
