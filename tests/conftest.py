@@ -33,10 +33,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     os.umask(0o022)  # guests' users read what tests write
+    keep_bytecode()
     config.addinivalue_line("markers", "needs(*what): skip without root or mounts (the words) or these programs")
     config.addinivalue_line("markers", "may_skip(reason): may be skipped even where system tests are required")
     if config.getoption("--update-golden") and os.environ.get("CI"):
         raise pytest.UsageError("--update-golden is refused where CI is set: golden files are compared there")
+
+
+def keep_bytecode() -> None:
+    """Programs that tests start compile our modules once, as they are where pip installed them: half a second a daemon."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(TESTS.parent / ".cache/bytecode")
 
 
 # --- golden files
