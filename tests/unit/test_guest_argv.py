@@ -115,7 +115,7 @@ KVM = """<kvm><hidden state='on'/><hint-dedicated state='on'/><poll-control stat
          "<maxphysaddr mode='passthrough' limit='40'/></cpu>", "",
          "host,migratable=off,l3-cache=off,host-cache-info=on,host-phys-bits=on,host-phys-bits-limit=40"),
         ("<cpu mode='maximum'><cache mode='disable'/><maxphysaddr mode='emulate' bits='42'/></cpu>", "",
-         "max,migratable=on,l3-cache=off,host-cache-info=off,phys-bits=42"),
+         "max,l3-cache=off,host-cache-info=off,phys-bits=42"),
         ("<cpu><model>Nehalem</model><cache mode='emulate' level='3'/></cpu>", "", "Nehalem,l3-cache=on"),
         ("<clock><timer name='kvmclock' present='no'/><timer name='hypervclock' present='yes'/>"
          "<timer name='tsc' frequency='5'/></clock>", "", "qemu64,kvmclock=off,hv-time=on,tsc-frequency=5"),
@@ -124,7 +124,7 @@ KVM = """<kvm><hidden state='on'/><hint-dedicated state='on'/><poll-control stat
         ("", ENLIGHTENED, "qemu64,hv-relaxed=on,hv-synic=on,hv-stimer=on,hv-stimer-direct=on,hv-tlbflush=on,"
          "hv-tlbflush-direct=on,hv-tlbflush-ext=on,hv-emsr-bitmap=on,hv-spinlocks=0x1fff,hv-vendor-id=KVM Hv"),
         ("", "<hyperv mode='passthrough'/>", "qemu64,hv-passthrough=on"),
-        ("<cpu mode='maximum'/>", KVM, "max,migratable=on,kvm=off,kvm-hint-dedicated=on,kvm-poll-control=on,kvm-pv-ipi=off"),
+        ("<cpu mode='maximum'/>", KVM, "max,kvm=off,kvm-hint-dedicated=on,kvm-poll-control=on,kvm-pv-ipi=off"),
         ("<devices><panic model='hyperv'/></devices>", "", "qemu64,hv-crash=on"),
     ],
 )  # fmt: skip

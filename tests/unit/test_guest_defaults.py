@@ -9,6 +9,7 @@ import pytest
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import format_guest, parse_guest
+from frontinus.domain.devices.base import PciAddress
 from frontinus.domain.guest import Guest
 from support.guests import qemu72
 from support.whole_guest import HOST, MIB, UUID, defined, text
@@ -232,3 +233,44 @@ def test_pages_of_node_0_are_those_of_a_guest_without_nodes() -> None:
 def test_sizes_are_rounded_up_as_they_are_written() -> None:
     written = format_guest(parse_guest(text(memory="<memory unit='b'>1025</memory>")))
     assert "<memory unit='KiB'>2</memory>" in written
+
+
+def test_a_cpu_that_the_machine_chooses_is_checked_by_nobody() -> None:
+    cpu = defined("<cpu match='strict' check='full'/>").cpu
+    assert cpu and (cpu.match, cpu.check) == ("exact", "none")
+
+
+def test_only_a_model_of_ones_choice_is_matched_and_only_the_hosts_cpu_says_that_it_migrates() -> None:
+    biggest = defined("<cpu mode='maximum' match='exact'/>").cpu
+    assert biggest and (biggest.match, biggest.migratable) == (None, None)
+    passed = defined("<cpu mode='host-passthrough'/>", type="kvm").cpu
+    assert passed and passed.migratable is True
+    with pytest.raises(InvalidXML, match="<vendor>: without a model"):
+        defined("<cpu mode='host-model'><vendor>Intel</vendor></cpu>")
+
+
+def test_cpus_that_no_cell_names_are_in_the_first() -> None:
+    assert defined("<vcpu>2</vcpu><cpu><numa><cell memory='512' unit='MiB'/></numa></cpu>").cells[0].cpus == (0, 1)
+
+
+def test_no_threads_are_not_written_and_a_pool_has_an_upper_end() -> None:
+    guest = defined("<iothreads>0</iothreads><defaultiothread/>")
+    assert guest.iothreads is None and guest.default_iothread is None
+    with pytest.raises(InvalidXML, match="thread_pool_min is above"):
+        defined("<iothreadids><iothread id='1' thread_pool_min='4'/></iothreadids>")
+
+
+def test_all_of_a_place_on_pci_is_said() -> None:
+    devices = ("<interface type='hostdev'><source><address type='pci' bus='5'/></source></interface>"
+               "<rng model='virtio'><backend model='random'/><address type='pci' slot='9'/></rng>")  # fmt: skip
+    written = format_guest(defined(f"<devices>{devices}</devices>", machine="pc"))
+    assert "<address type='pci' domain='0x0000' bus='0x05' slot='0x00' function='0x0'/>" in written
+    assert "<address type='pci' domain='0x0000' bus='0x00' slot='0x09' function='0x0'/>" in written
+
+
+def test_the_controller_of_scsi_host_devices_is_placed_before_usb() -> None:
+    device = ("<hostdev mode='subsystem' type='scsi'><source><adapter name='scsi_host0'/>"
+              "<address bus='0' target='0' unit='0'/></source></hostdev>")  # fmt: skip
+    guest = defined(f"<devices>{device}</devices>")
+    places = {c.type: c.address.bus for c in guest.devices.controllers if isinstance(c.address, PciAddress)}
+    assert places["scsi"] is not None and places["usb"] is not None and places["scsi"] < places["usb"]

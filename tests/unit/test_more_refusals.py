@@ -37,7 +37,7 @@ def channel(target: str) -> str:
 
 GUESTS = {
     "<cpu><topology sockets='2' cores='1' threads='1'/></cpu>": "2 CPUs, but <vcpu> says 1",
-    CELL.format("").replace("cpus='0'", "cpus=''"): "a cell without CPUs",
+    CELL.format("<cell id='1' cpus='' memory='9' unit='MiB'/>"): "a cell without CPUs",
     "<cputune><emulatorpin cpuset=''/></cputune>": "names no CPU",
     "<cputune><vcpusched vcpus='7' scheduler='fifo' priority='1'/></cputune>": "there is no vCPU 7",
     "<cputune><emulatorsched scheduler='rr'/></cputune>": "<emulatorsched scheduler='rr'>: priority is missing",

@@ -60,11 +60,10 @@ def _mode(guest: Guest, cpu: Cpu, caps: Capabilities) -> Iterator[str]:
 
 def _model(cpu: Cpu) -> Iterator[str]:
     named = bool(cpu.model and cpu.model.name)
-    if cpu.mode in (None, "custom") and not named:
-        if cpu.features:
-            yield "<cpu>: features without a model"
-        if cpu.vendor:
-            yield "<vendor>: without a model"
+    if cpu.mode in (None, "custom") and not named and cpu.features:
+        yield "<cpu>: features without a model"
+    if cpu.vendor and not named:
+        yield "<vendor>: without a model"
     if cpu.model and cpu.model.vendor_id and (len(cpu.model.vendor_id) != 12 or "," in cpu.model.vendor_id):
         yield "<model vendor_id>: not 12 characters without a comma"
 

@@ -78,7 +78,7 @@ def check_iothreads(guest: Guest, caps: Capabilities) -> Iterator[str]:
         if not caps.has_type("main-loop"):
             yield Lacking("<defaultiothread>: this QEMU cannot")
     for what, least, most in pools:
-        if least is not None and most is not None and least > most:
+        if least is not None and (most is None or least > most):
             yield f"{what}: thread_pool_min is above thread_pool_max"
         if most == 0:
             yield f"{what}: thread_pool_max is zero"

@@ -145,18 +145,25 @@ def _cpu(guest: Guest, caps: Capabilities) -> None:
         cpu.topology.dies = cpu.topology.dies or 1
     if not says_model(cpu):
         return
+    _model(cpu)
+    for feature in cpu.features:
+        feature.policy = feature.policy or "require"
+    if cpu.mode == "host-passthrough" and cpu.migratable is None and settled(guest, caps):
+        cpu.migratable = True if caps.has_property(f"max-{caps.arch}-cpu", "migratable") else None
+    cpu.check = cpu.check or _check_of(guest, cpu)
+
+
+def _model(cpu: Cpu) -> None:
+    """How the model is meant; only CPUs of one's own choice are compared with it."""
     cpu.mode = cpu.mode or "custom"
     if cpu.mode == "custom":
         cpu.match = cpu.match or "exact"
         if cpu.model is not None:
             cpu.model.fallback = cpu.model.fallback or "allow"
-    elif cpu.model is not None and not (cpu.mode == "host-model" and (cpu.model.name or cpu.model.vendor_id)):
+        return
+    cpu.match = None
+    if cpu.model is not None and not (cpu.mode == "host-model" and (cpu.model.name or cpu.model.vendor_id)):
         cpu.model = None
-    for feature in cpu.features:
-        feature.policy = feature.policy or "require"
-    if cpu.mode in ("host-passthrough", "maximum") and cpu.migratable is None and settled(guest, caps):
-        cpu.migratable = True if caps.has_property(f"max-{caps.arch}-cpu", "migratable") else None
-    cpu.check = cpu.check or _check_of(guest, cpu)
 
 
 def _cells(guest: Guest) -> None:
@@ -169,7 +176,7 @@ def _cells(guest: Guest) -> None:
     cells.sort(key=lambda cell: cell.id or 0)
     total = guest.vcpus or 1
     named = {vcpu for cell in cells for vcpu in cell.cpus or ()}
-    if named and len(named) < total:
+    if len(named) < total:
         cells[0].cpus = tuple(sorted({*(cells[0].cpus or ()), *(set(range(total)) - named)}))
 
 
@@ -199,13 +206,16 @@ def default_cpu(guest: Guest, caps: Capabilities) -> Cpu | None:
     if name in ("host", "max"):
         cpu.mode, cpu.check = "host-passthrough" if name == "host" else "maximum", "none"
         return cpu
-    cpu.mode, cpu.match, cpu.check = "custom", "exact", cpu.check or "none"
+    cpu.mode, cpu.match, cpu.check = "custom", "exact", "none"
     cpu.model = CpuModelName(name=name, fallback="forbid")
     return cpu
 
 
 def _iothreads(guest: Guest) -> None:
     """As many I/O threads as ids are given; ids are written only where some are."""
+    guest.iothreads = guest.iothreads or None
+    if guest.default_iothread is not None and not _says(guest.default_iothread):
+        guest.default_iothread = None
     if guest.iothread_ids:
         guest.iothread_ids = guest.all_iothreads()
         guest.iothreads = len(guest.iothread_ids)

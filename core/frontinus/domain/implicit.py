@@ -26,6 +26,7 @@ DRIVES = ("scsi", "fdc", "ide", "sata")
 
 def add_machine_devices(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
     """Root bus, USB, the chipset's SATA, keyboard and mouse, balloon. To be completed with the user's own devices."""
+    _add_hostdev_scsi(guest, caps, host)
     if guest.is_q35:
         add_controller(guest, caps, host, "pci", 0, "pcie-root")
         add_controller(guest, caps, host, "sata", 0)
@@ -42,6 +43,13 @@ def add_machine_devices(guest: Guest, caps: Capabilities, host: HostFacts) -> No
     audio = default_audio(guest, host)
     if audio is not None:
         devices.audios.append(audio)
+
+
+def _add_hostdev_scsi(guest: Guest, caps: Capabilities, host: HostFacts) -> None:
+    """The SCSI controller of host devices comes before the machine's own devices, those of disks after them."""
+    wanted = any(device.type == "scsi" for device in guest.devices.hostdevs)
+    if wanted and not any(controller.type == "scsi" for controller in guest.devices.controllers):
+        add_controller(guest, caps, host, "scsi", 0)
 
 
 def _add_q35_usb(guest: Guest, caps: Capabilities, host: HostFacts) -> None:

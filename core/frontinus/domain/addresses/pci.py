@@ -72,6 +72,9 @@ def assign_pci(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bo
         _Assignment(guest, caps, _topology(guest, caps, grow=True)).add_controllers(host)
     _Assignment(guest, caps, _topology(guest, caps, grow=False), hotplug=hotplug).assign()
     _mark_multifunction(guest)
+    for device in placed_devices(guest):
+        if isinstance(device.address, PciAddress) and place_of(device) is not None:
+            device.address.fill()
     for controller in guest.devices.controllers:
         if controller.type == "pci":
             controller.settle()

@@ -32,6 +32,12 @@ class PciAddress(Address, tag="address"):
     zpci_uid: int | None = xml("zpci/@uid", Hex4)
     zpci_fid: int | None = xml("zpci/@fid", hexadecimal(8, 2**32 - 1))
 
+    def fill(self) -> None:
+        """Say all parts of a place: those that are left out are 0."""
+        self.domain, self.bus, self.slot, self.function = (
+            number or 0 for number in (self.domain, self.bus, self.slot, self.function)
+        )
+
     @property
     def assigned(self) -> bool:
         return self.slot is not None or self.bus is not None

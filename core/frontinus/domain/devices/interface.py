@@ -198,6 +198,8 @@ class Interface(Device, VirtioOptions, tag="interface"):
         self._drop_driver()
 
     def _complete_source(self, source: InterfaceSource) -> None:
+        if source.host_device is not None:
+            source.host_device.fill()
         if self.type == "direct" and source.mode is None:
             source.mode = "vepa"
         for ip in source.ips:

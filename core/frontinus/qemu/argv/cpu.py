@@ -36,7 +36,8 @@ def _model(ctx: Context) -> Props | None:
     cpu = concrete_cpu(ctx.guest, ctx.caps, cpu)
     props: Props = {"model": {"host-passthrough": "host", "maximum": "max"}.get(cpu.mode or "") or
                     (cpu.model.name if cpu.model else None)}  # fmt: skip
-    if cpu.mode in ("host-passthrough", "maximum") and ctx.caps.has_property(f"max-{ctx.caps.arch}-cpu", "migratable"):
+    said = cpu.migratable is not None and cpu.mode == "maximum"
+    if (said or cpu.mode == "host-passthrough") and ctx.caps.has_property(f"max-{ctx.caps.arch}-cpu", "migratable"):
         props["migratable"] = cpu.migratable is not False
     if cpu.model and cpu.model.vendor_id:
         props["vendor"] = cpu.model.vendor_id
