@@ -45,6 +45,7 @@ PACKAGES = {
     "nfs-ganesha-vfs": ("an NFS server in user space, for pools of type netfs", "ci"),
     "rpcbind": ("where that server is found", "ci"),
     "nfs-common": ("showmount, which asks it", "ci"),
+    "libfuse3-3": ("the file system of tests that loses what was not fsynced", "ci"),
     "xfsprogs": ("mkfs.xfs, for clones that share blocks", "ci"),
     "btrfs-progs": ("mkfs.btrfs, the same", "ci"),
     "cryptsetup-bin": ("cryptsetup, which judges encrypted volumes", "ci"),

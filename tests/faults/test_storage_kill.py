@@ -38,8 +38,8 @@ async def prepared(engine: Engine, place: Path) -> Path:
     return folder
 
 
-async def killed_during(daemon: Daemon, kind: str, call: str, *words: object) -> None:
-    """Kill the engine as soon as it says that the job of this kind runs."""
+async def killed_during(daemon: Daemon, kind: str, call: str, *words: object, within: float = 0.15) -> None:
+    """Kill the engine as soon as it says that the job of this kind runs, or up to `within` seconds later."""
     async with daemon.engine() as engine, aclosing(engine.watch()) as news:
         await anext(news)
         task = asyncio.ensure_future(getattr(engine, call)(*words))
@@ -47,7 +47,7 @@ async def killed_during(daemon: Daemon, kind: str, call: str, *words: object) ->
             async for event in news:
                 if isinstance(event, HostJobEvent) and event.kind == kind and event.state == "running":
                     break
-        await asyncio.sleep(random.uniform(0, 0.15))  # some way into it, wherever that is
+        await asyncio.sleep(random.uniform(0, within))  # some way into it, wherever that is
         await daemon.kill()
         with contextlib.suppress(FrontinusError):
             await task
@@ -62,7 +62,7 @@ async def whole(daemon: Daemon, folder: Path) -> list[str]:
         for one in await engine.volumes("p"):
             if one.format == "qcow2":
                 subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", one.path], check=True)
-    assert not list((daemon.folder / "state/volume-work").iterdir())
+    assert not list((daemon.folder / "state/volume-work").iterdir()), daemon.log[-3000:]
     return listed
 
 
@@ -91,6 +91,57 @@ async def test_a_wipe_that_was_begun_is_finished(daemon: Daemon, place: Path) ->
     assert await whole(daemon, folder) == ["big"]
     with (folder / "big").open("rb") as file:
         assert not any(file.read(MIB)) and not any(file.read()[-MIB:])
+
+
+async def test_a_resize_is_done_or_not(daemon: Daemon, place: Path) -> None:
+    """In place: the data is there whatever the size is, and the image is sound."""
+    async with daemon.engine() as engine:
+        folder = await prepared(engine, place)
+        await engine.clone_volume("p", volume("image", "qcow2"), "p", "big")
+    sizes = [192 * MIB * 2**n for n in range(4)]
+    for number in range(1, 4):
+        await killed_during(
+            daemon, "resize", "resize_volume", "p", "image", sizes[number], ["allocate"] if number == 2 else []
+        )
+        assert await whole(daemon, folder) == ["big", "image"]
+        async with daemon.engine() as engine:
+            assert (await engine.volume("p", "image")).capacity in sizes[: number + 1]
+        assert _starts_alike(folder / "image", folder / "big")
+
+
+def _starts_alike(image: Path, original: Path) -> bool:
+    """What is beyond the end of the one is nothing in the other."""
+    command = ["qemu-img", "compare", "-q", "-f", "qcow2", "-F", "raw", image, original]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.needs("cryptsetup")
+async def test_a_volume_opens_by_one_secret_after_any_change_of_it(daemon: Daemon, place: Path) -> None:
+    keys, uuids, path = (b"the first one", b"the second one"), [], place / "images/safe"
+    async with daemon.engine() as engine:
+        await engine.define_pool(f"<pool type='dir'><name>p</name><target><path>{place}/images</path></target></pool>")
+        await engine.start_pool("p", build=[])
+        with path.open("wb") as file:
+            file.truncate(4 * MIB)
+        quick = ["--batch-mode", "--type", "luks1", "--pbkdf-force-iterations", "1000", "--key-file", "-"]
+        subprocess.run(["cryptsetup", "luksFormat", *quick, path], input=keys[0], check=True)
+        for use, key in zip((str(path), "other"), keys, strict=True):
+            made = await engine.define_secret(f"<secret><usage type='volume'><volume>{use}</volume></usage></secret>")
+            await engine.set_secret_value(made.uuid, key)
+            uuids.append(made.uuid)
+        await engine.refresh_pool("p")
+    for number, moment in ((1, 0.2), (0, 1.5), (1, 3.0)):
+        await killed_during(daemon, "rekey", "set_volume_secret", "p", "safe", uuids[number], within=moment)
+        assert await whole(daemon, path.parent) == ["safe"]
+        async with daemon.engine() as engine:
+            document = await engine.volume_xml("p", "safe")
+        noted = uuids.index(document.partition("type='passphrase' uuid='")[2][:36]) if "uuid='" in document else 0
+        assert [_opens(path, key) for key in keys] == [noted == 0, noted == 1]
+
+
+def _opens(path: Path, key: bytes) -> bool:
+    command = ["cryptsetup", "open", "--test-passphrase", "--type", "luks1", "--key-file", "-", path]
+    return subprocess.run(command, input=key, check=False, capture_output=True).returncode == 0
 
 
 async def test_an_upload_that_breaks_off_changes_nothing(daemon: Daemon, place: Path) -> None:

@@ -6,6 +6,7 @@ always opens, and by one passphrase in the end.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -93,6 +94,10 @@ def _known(volume: Volume, slots: Slots) -> Volume:
 
 async def _rekey(world: World, record: PoolRecord, volume: Volume, secret: str, slots: Slots) -> None:
     old, new = _keys(volume, secret)
+    if _is_same(world, old, new):  # there is nothing to add, and to erase it would leave none
+        await scripts.run(world, ask(Note(volume.path, f"uuid:{secret}")))
+        await carry(world, places_of(record, volume), old, secret, slots.user)
+        return
     await slots.add(new, old)
     try:
         await scripts.run(world, ask(Note(volume.path, f"uuid:{secret}")))
@@ -108,6 +113,11 @@ def _keys(volume: Volume, secret: str) -> tuple[Key, Key]:
     old = imaging.key_of(volume)
     assert old is not None
     return old, Key(NEW, secret, None)
+
+
+def _is_same(world: World, old: Key, new: Key) -> bool:
+    """Whether two secrets, or two names of one, are the same passphrase."""
+    return hmac.compare_digest(*(world.secrets.value("volume", key.uuid, key.usage) for key in (old, new)))
 
 
 @asynccontextmanager
@@ -207,6 +217,8 @@ async def _settle(world: World, work: Work) -> None:
     record = world.pools.find(work.pool)
     volume = parse_volume(work.xml, record.pool, sized=False)
     old, new = _keys(volume, work.secret)
+    if _is_same(world, old, new):
+        return
     found: Found = await scripts.run(world, ask(Inspect(work.path)))
     kept, dropped = (new, old) if found.secret == f"uuid:{work.secret}" else (old, new)
     async with _slots(world, record, volume) as slots:

@@ -16,14 +16,15 @@ import msgspec
 
 from frontinus.api.errors import Cancelled, FrontinusError, WrongState
 from frontinus.domain.usedplaces import used_places
-from frontinus.engine import scripts
+from frontinus.engine import imagechain, scripts
 from frontinus.engine.jobs import Job
 from frontinus.engine.poolbook import PoolRecord
 from frontinus.engine.record import Record
 from frontinus.engine.world import World
+from frontinus.storage import imaging
 from frontinus.storage.definition import format_volume, parse_volume
 from frontinus.storage.pool import Pool
-from frontinus.storage.steps import Remove, Wipe, ask
+from frontinus.storage.steps import EndStrays, Remove, Wipe, ask, tell
 from frontinus.storage.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -34,9 +35,9 @@ T = TypeVar("T")
 
 class Work(msgspec.Struct, kw_only=True):
     """A document of the journal. `make`: the volume and where it is made; `wipe`: path and algorithm; `stage`: a copy;
-    `rekey`: the volume as it was, and the UUID of its new secret."""
+    `resize`: the volume as it was; `rekey`: the same, and the UUID of its new secret."""
 
-    what: Literal["make", "wipe", "stage", "rekey"]
+    what: Literal["make", "wipe", "stage", "rekey", "resize"]
     pool: str
     xml: str = ""
     reserved: str = ""
@@ -45,6 +46,8 @@ class Work(msgspec.Struct, kw_only=True):
     secret: str = ""
 
 
+REPAIRED = frozenset({"qcow2", "qed"})
+"""Formats that reserve room inside the image."""
 LATER = frozenset({"rekey"})
 """Work that a running guest may have a part in."""
 
@@ -139,6 +142,7 @@ async def recover(world: World, settle: Settle | None = None, *, later: bool = F
             work = msgspec.json.decode(stored.text, type=Work)
             if (work.what in LATER) is not later:
                 continue
+            await scripts.run(world, tell(*(EndStrays(place) for place in (work.path, work.reserved) if "/" in place)))
             await (settle or _settle)(world, work)
         except (FrontinusError, msgspec.MsgspecError) as error:
             log.error(
@@ -155,8 +159,20 @@ async def _settle(world: World, work: Work) -> None:
     elif work.what == "wipe":
         log.warning("wiping %s was broken off: it is wiped again", work.path)
         await as_job(world, "wipe", lambda job: scripts.run(world, ask(Wipe(work.path, work.algorithm)), meter(job)))
+    elif work.what == "resize":
+        await _repair(world, work)
     else:
         await _unmake(world, work)
+
+
+async def _repair(world: World, work: Work) -> None:
+    """The header of an image has its old size or its new one; what was reserved for it besides is given back."""
+    record = world.pools.find(work.pool)
+    volume = parse_volume(work.xml, record.pool, sized=False)
+    log.warning("resizing volume '%s' of pool '%s' was broken off", volume.name, record.name)
+    if imaging.driver(volume) in REPAIRED:
+        below = await imagechain.below(world, volume.path)
+        await scripts.run(world, tell(*imaging.seeing([imaging.repair(volume)], below)))
 
 
 async def _unmake(world: World, work: Work) -> None:

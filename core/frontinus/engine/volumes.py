@@ -178,7 +178,9 @@ class Volumes:
             trusted = await self._trusted(volume)
             step = imaging.resize(trusted, size, preallocate="allocate" in flags, shrink="shrink" in flags)
             below = await imagechain.below(self.world, trusted.path)
-            await scripts.run(self.world, tell(*imaging.seeing([step], below)), meter(job))
+            work = Work(what="resize", pool=record.uuid, xml=format_volume(trusted), path=trusted.path)
+            async with journalled(self.world, work):
+                await scripts.run(self.world, tell(*imaging.seeing([step], below)), meter(job))
         else:
             await scripts.run(self.world, record.kind.grow(running, volume, size), meter(job))
         await self._look_again(record, volume)

@@ -118,6 +118,9 @@ class MemoryStorage:
     def _login(self, step: steps.Login) -> None:
         self.asked.append(("login", step.pattern))
 
+    def _endstrays(self, step: steps.EndStrays) -> None:
+        pass
+
     def _declare(self, step: steps.Declare) -> None:
         entry = self._at(step.path)
         entry.declared = entry.declared or step.format

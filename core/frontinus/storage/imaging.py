@@ -157,6 +157,15 @@ def resize(volume: Volume, size: int, *, path: str = "", preallocate: bool = Fal
     return Image(tuple(argv), _keys([key]), writes=(path,))
 
 
+def repair(volume: Volume) -> Image:
+    """Give back what a change that was broken off had reserved in an image."""
+    kind, key = driver(volume), key_of(volume)
+    if key is None:
+        return Image(("check", "-q", "-r", "leaks", "-f", kind, "--", plain(volume.path)), writes=(volume.path,))
+    argv = ("check", "-q", "-r", "leaks", *_objects([key]), "--image-opts", _graph(kind, volume.path, key))
+    return Image(argv, _keys([key]), writes=(volume.path,))
+
+
 def add_key(volume: Volume, new: Key, *, opened_by: Key) -> Image:
     """Give an encrypted image one more passphrase, in the first free slot."""
     return _amend(volume, {"state": "active", "new-secret": new.id}, opened_by, new)

@@ -71,6 +71,13 @@ class Image(Step):
 
 
 @dataclass(frozen=True)
+class EndStrays(Step):
+    """End qemu-img where it still works on a path for an engine that is gone: one that died before it could say "end with me"."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class Look(Step):
     """Answer: Place, None where there is nothing."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from frontinus.api.errors import Unsupported
-from frontinus.linux.storage import content, files, images, kernel, loops, programs
+from frontinus.linux.storage import content, files, images, kernel, loops, programs, strays
 from frontinus.ports.storage import Progress
 from frontinus.storage import steps
 from frontinus.storage.steps import Step
@@ -25,7 +25,7 @@ QUICK: Mapping[type[Step], Callable[[Any], object]] = {
     steps.RemoveFolder: files.remove_folder, steps.Remove: files.remove, steps.Own: files.own, steps.Note: files.note_secret,
     steps.Settle: files.settle, steps.Allocate: files.allocate, steps.Scan: images.scan, steps.Inspect: images.inspect,
     steps.Read: kernel.read, steps.Names: kernel.names, steps.Write: kernel.write, steps.Overwrite: content.overwrite,
-    steps.Appears: kernel.appears,
+    steps.Appears: kernel.appears, steps.EndStrays: strays.end,
     steps.Need: programs.need, steps.Reflink: files.reflink, steps.Declare: files.declare,
     steps.AttachLoop: loops.attach, steps.DetachLoop: loops.detach,
 }  # fmt: skip

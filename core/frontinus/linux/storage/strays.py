@@ -1,0 +1,48 @@
+"""Programs that an earlier engine left at work on an image. All of it blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from frontinus.storage.steps import EndStrays
+
+PROGRAMS = frozenset({b"qemu-img", b"setpriv", b"unshare", b"prlimit"})
+"""What stands first in the command line of qemu-img, and of what becomes it."""
+ORPHAN = 1
+"""Whoever's parent is gone is a child of the first process, or of a session's manager."""
+SECONDS = 10
+
+
+def end(step: EndStrays) -> None:
+    """End them and wait until they have let go of the image."""
+    for pid in list(_strays(os.fsencode(step.path))):
+        with contextlib.suppress(ProcessLookupError):
+            fd = os.pidfd_open(pid)
+            try:
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+                poll = select.poll()
+                poll.register(fd, select.POLLIN)
+                poll.poll(SECONDS * 1000)
+            finally:
+                os.close(fd)
+
+
+def _strays(path: bytes) -> Iterator[int]:
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if words[0].rpartition(b"/")[2] in PROGRAMS and any(path in word for word in words) and _is_orphan(folder):
+                yield int(folder.name)
+
+
+def _is_orphan(folder: Path) -> bool:
+    fields = (folder / "stat").read_text().rpartition(")")[2].split()
+    parent = int(fields[1])
+    return parent == ORPHAN or Path(f"/proc/{parent}/comm").read_text().strip() == "systemd"

@@ -1,0 +1,254 @@
+"""Power is lost at each moment of what is done to volumes; the next start finishes or undoes it, and no image is lost.
+
+The engine works on a file system that records what each moment leaves (support/losing.py): what was fsynced; all names without
+content that was not; everything. Each of these is laid out as a real folder, and an engine is started on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from contract.storage_contract import MIB, put, take, volume
+from frontinus.api.engine import Engine
+from frontinus.domain.host import Paths
+from frontinus.engine.local import LocalEngine
+from frontinus.linux.imagefiles import LinuxImages
+from frontinus.linux.keeper import HostKeeper
+from frontinus.linux.storage.host import LinuxStorage
+from frontinus.mock.engine import ROOT, mock_engine
+from frontinus.state.store import FileStore
+from support import losing
+
+pytestmark = [pytest.mark.needs("root", "qemu-img", "mount"), pytest.mark.timeout(600)]
+
+OLD, NEW = b"old" * 20_000, b"new" * 20_000
+SIZE = 65536
+Content = dict[str, str]
+"""What each volume says, by its name."""
+
+
+@dataclass
+class Work:
+    """Something that is done to volumes: what must be there, the work, what may be there afterwards (before, after)."""
+
+    before: Callable[[Engine], Awaitable[object]]
+    act: Callable[[Engine], Awaitable[object]]
+
+
+async def _raw(engine: Engine) -> None:
+    await engine.create_volume("p", volume("old", size=SIZE))
+    await put(await engine.upload_volume("p", "old"), OLD)
+
+
+async def _qcow2(engine: Engine) -> None:
+    await _raw(engine)
+    await engine.clone_volume("p", volume("image", "qcow2", size=SIZE), "p", "old")
+
+
+async def _upload(engine: Engine) -> None:
+    await put(await engine.upload_volume("p", "old"), NEW)
+
+
+async def _guest(engine: Engine) -> None:
+    await _qcow2(engine)
+    path = (await engine.volume("p", "image")).path
+    disk = f"<driver name='qemu' type='qcow2'/><source file='{path}'/><target dev='vda' bus='virtio'/>"
+    await engine.define(f"""<domain type='qemu'><name>g</name><memory>65536</memory>
+<os><type arch='x86_64' machine='q35'>hvm</type></os><devices><disk type='file' device='disk'>{disk}</disk></devices></domain>""")
+
+
+async def _snapshot(engine: Engine) -> None:
+    await engine.create_snapshot("g", "<domainsnapshot><name>s</name></domainsnapshot>", ["disk-only"])
+
+
+WORKS = {
+    "create raw": Work(_raw, lambda engine: engine.create_volume("p", volume("new", size=SIZE, allocation=SIZE))),
+    "create qcow2": Work(_raw, lambda engine: engine.create_volume("p", volume("new", "qcow2", size=SIZE))),
+    "clone": Work(_raw, lambda engine: engine.clone_volume("p", volume("new", "qcow2", size=SIZE), "p", "old")),
+    "upload": Work(_raw, _upload),
+    "wipe": Work(_raw, lambda engine: engine.wipe_volume("p", "old")),
+    "resize raw": Work(_raw, lambda engine: engine.resize_volume("p", "old", 2 * SIZE)),
+    "resize qcow2": Work(_qcow2, lambda engine: engine.resize_volume("p", "image", 2 * MIB)),
+    "delete": Work(_qcow2, lambda engine: engine.delete_volume("p", "image")),
+    "snapshot": Work(_guest, _snapshot),
+    "define pool": Work(_raw, lambda engine: engine.define_pool(_pool("q", "/nowhere/q"))),
+}
+
+
+def _pool(name: str, path: Path | str) -> str:
+    return f"<pool type='dir'><name>{name}</name><target><path>{path}</path></target></pool>"
+
+
+@dataclass
+class Rig:
+    """`disk`: what loses what was not synced; `run`: what a boot clears anyway."""
+
+    disk: Path
+    run: Path
+
+    @contextlib.asynccontextmanager
+    async def engine(self) -> AsyncIterator[tuple[LocalEngine, Engine]]:
+        """An engine whose storage and state are on the disk, with a hypervisor that is a mock."""
+        self.run.mkdir()
+        paths = Paths(config=f"{self.disk}/config", state=f"{self.disk}/state", run=str(self.run))
+        mock = (await mock_engine(fixture=False)).world
+        store, storage = FileStore(paths), LinuxStorage(self.run)
+        engine = LocalEngine(
+            replace(mock, store=store, storage=storage, images=LinuxImages(), keeper=HostKeeper(self.disk / "config"))
+        )
+        await engine.start(autostart=False)
+        try:
+            yield engine, engine.session(ROOT)
+        finally:
+            await engine.stop()
+            await store.close()
+            storage.close()
+            subprocess.run(["rm", "-rf", self.run], check=True)
+
+    @contextlib.contextmanager
+    def recorded(self, record: Path) -> Iterator[None]:
+        """The disk on the file system that records."""
+        script = Path(losing.__file__)
+        with subprocess.Popen([sys.executable, script, self.disk, record]) as process:
+            try:
+                while not os.path.ismount(self.disk):
+                    assert process.poll() is None
+                    os.sched_yield()
+                yield
+            finally:
+                subprocess.run(["umount", self.disk], check=True)
+                process.wait(60)
+
+    def lay_out(self, image: losing.Image) -> None:
+        for path in self.disk.iterdir():
+            subprocess.run(["rm", "-rf", path], check=True)
+        losing.lay_out(image, str(self.disk))
+
+
+@pytest.fixture
+def rig(place: Path) -> Rig:
+    (place / "disk").mkdir()
+    return Rig(place / "disk", place / "run")
+
+
+async def _content(engine: Engine, scratch: Path) -> Content:
+    """What volumes say, as a reader of their formats sees it, and their sizes."""
+    found: Content = {}
+    for one in await engine.volumes("p"):
+        data = await take(await engine.download_volume("p", one.name))
+        if one.format == "qcow2":
+            subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", one.path], check=True)
+            flat = f"{scratch}/flat"
+            command = ["qemu-img", "convert", "-f", "qcow2", "-O", "raw", one.path, flat]
+            await asyncio.to_thread(subprocess.run, command, check=True)
+            data = Path(flat).read_bytes()
+            Path(flat).unlink()
+        found[one.name] = _said(data, one.capacity, one.format)
+    return found
+
+
+def _said(data: bytes, capacity: int, kind: str | None) -> str:
+    return f"{hashlib.sha256(data.rstrip(bytes(1))).hexdigest()[:8]} of {capacity} as {kind}"
+
+
+@pytest.mark.parametrize("name", WORKS)
+async def test_power_may_be_lost_at_any_moment(rig: Rig, tmp_path: Path, name: str) -> None:
+    work, record = WORKS[name], tmp_path / "record"
+    with rig.recorded(record):
+        async with rig.engine() as (_, session):
+            await session.define_pool(_pool("p", rig.disk / "images"))
+            await session.start_pool("p", build=[])
+            await work.before(session)
+            before = await _content(session, tmp_path)
+            os.setxattr(rig.disk, losing.RECORD, b"1")
+            await work.act(session)
+            await session.refresh_pool("p")
+            after = await _content(session, tmp_path)
+    moments = losing.moments(str(record))
+    assert len(moments) > 1
+    seen = set()
+    for variant, what, image in moments:
+        rig.lay_out(image)
+        async with rig.engine() as (engine, session):
+            now = await _whole(rig, engine, session)
+        allowed = [before, after] if name != "wipe" else [before, after, {"old": _said(b"", SIZE, "raw")}]
+        assert now in allowed, f"{name}: after {what} ({variant}) there is {now}"
+        seen.add(tuple(sorted(now.items())))
+    assert len(seen) > 1 or before == after, "the work never counted"
+
+
+async def _whole(rig: Rig, engine: LocalEngine, session: Engine) -> Content:
+    """Nothing half is left, and what documents name is there."""
+    await _whole_folder(rig, engine, session)
+    for guest in await session.guests():
+        names = [one.name for one in await session.snapshots(guest.uuid)]
+        path = (await session.guest_xml(guest.uuid)).partition("<source file='")[2].partition("'")[0]
+        assert Path(path).exists() and (path.endswith(".s") is bool(names))
+    return await _content(session, rig.disk.parent)
+
+
+async def _whole_folder(rig: Rig, engine: LocalEngine, session: Engine) -> None:
+    async with asyncio.timeout(60):
+        while any(record.books.pending is not None for record in engine.world.guests):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # the books tell nobody
+    await session.start_pool("p")
+    left = [path.name for path in (rig.disk / "images").iterdir() if path.name.startswith(".")]
+    assert not left
+    assert not list(await engine.world.store.load("volume-work"))
+
+
+KEYS = (b"the first passphrase", b"the second one")
+
+
+@pytest.mark.needs("cryptsetup")
+async def test_power_may_be_lost_while_a_secret_changes(rig: Rig, tmp_path: Path) -> None:
+    """An honest key takes a second to derive: so of all moments only some, spread over the whole."""
+    record, path = tmp_path / "record", rig.disk / "images/safe"
+    with rig.recorded(record):
+        async with rig.engine() as (_, session):
+            await session.define_pool(_pool("p", rig.disk / "images"))
+            await session.start_pool("p", build=[])
+            _encrypt(path, KEYS[0])
+            uuids = [await _secret(session, str(path), KEYS[0]), await _secret(session, "other", KEYS[1])]
+            await session.refresh_pool("p")
+            os.setxattr(rig.disk, losing.RECORD, b"1")
+            await session.set_volume_secret("p", "safe", uuids[1])
+    moments = losing.moments(str(record))
+    opened = []
+    for number in (0, len(moments) // 2, len(moments) - 1):
+        rig.lay_out(moments[number][2])
+        async with rig.engine() as (engine, session):
+            await _whole_folder(rig, engine, session)
+            noted = uuids[1] in await session.volume_xml("p", "safe")
+        opens = [_opens(path, key) for key in KEYS]
+        assert opens == [not noted, noted], moments[number][:2]
+        opened.append(noted)
+    assert set(opened) == {False, True}
+
+
+def _encrypt(path: Path, key: bytes) -> None:
+    with path.open("wb") as file:
+        file.truncate(4 * MIB)
+    quick = ["--batch-mode", "--type", "luks1", "--pbkdf-force-iterations", "1000", "--key-file", "-"]
+    subprocess.run(["cryptsetup", "luksFormat", *quick, path], input=key, check=True)
+
+
+def _opens(path: Path, key: bytes) -> bool:
+    command = ["cryptsetup", "open", "--test-passphrase", "--type", "luks1", "--key-file", "-", path]
+    return subprocess.run(command, input=key, check=False, capture_output=True).returncode == 0
+
+
+async def _secret(session: Engine, use: str, value: bytes) -> str:
+    made = await session.define_secret(f"<secret><usage type='volume'><volume>{use}</volume></usage></secret>")
+    await session.set_secret_value(made.uuid, value)
+    return made.uuid
