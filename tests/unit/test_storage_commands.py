@@ -6,7 +6,9 @@ import argparse
 import base64
 import io
 import json
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +45,30 @@ def test_pools_by_words(shell: Shell, tmp_path: Path) -> None:
     assert "created" in shell("pool-create", str(file), "--build")
     assert json.loads(shell("--json", "pool-info", "two"))["persistent"] is False
     assert "<pool type='netfs'" in shell("pool-capabilities")
+
+
+def test_events_of_pools_and_secrets(shell: Shell, tmp_path: Path) -> None:
+    """Each listens until what somebody else does shortly after is told."""
+    secret = tmp_path / "secret.xml"
+    secret.write_text("<secret><usage type='tls'><name>n</name></usage></secret>")
+
+    def heard(*listening: str, doing: tuple[str, ...]) -> str:
+        program = Path(sys.executable).with_name("frontinus")
+        command = [str(program), "--socket", str(shell.socket), *doing]
+        timer = threading.Timer(0.3, lambda: subprocess.run(command, check=True, capture_output=True))
+        timer.start()
+        try:
+            return shell(*listening, "--timeout", "60")
+        finally:
+            timer.join()
+
+    refreshed = "event 'refresh' for storage pool default-pool\nevents received: 1\n"
+    for listening in (("pool-event",), ("event", "--pool"), ("event", "--pool", "default-pool", "--event", "refresh")):
+        assert heard(*listening, doing=("pool-refresh", "default-pool")) == refreshed
+    assert ": Stopped" in heard("pool-event", "--event", "lifecycle", doing=("pool-destroy", "default-pool"))
+    assert ": Defined" in heard("secret-event", doing=("secret-define", str(secret)))
+    assert shell("secret-event", "--list") == "lifecycle\nvalue-changed\n"
+    assert "no pool 'x'" in shell("event", "--pool", "x", code=1)
 
 
 def test_volumes_by_words(shell: Shell, tmp_path: Path) -> None:

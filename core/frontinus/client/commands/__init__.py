@@ -37,6 +37,7 @@ FILES: Mapping[str, str] = {
     " vol-upload vol-download vol-delete vol-set-secret vol-path vol-key vol-name vol-pool"
     " job-list job-abort",
     "secrets": "secret-list secret-info secret-define secret-dumpxml secret-set-value secret-get-value secret-undefine",
+    "storageevents": "pool-event secret-event",
     "networks": "net-list net-info net-dumpxml net-define net-undefine net-create net-start net-destroy net-autostart"
     " net-edit net-update net-uuid net-name net-dhcp-leases net-port-list net-port-dumpxml net-port-create"
     " net-port-delete net-event domifaddr",

@@ -136,6 +136,24 @@ def in_editor(text: str) -> str:
         return Path(file.name).read_text()
 
 
+async def edit(what: str, before: str, define: Callable[[str], Awaitable[object]], out: Output) -> None:
+    """Have a document edited, and defined anew if it was changed. `what`: whose document it is, as a line begins."""
+    after = in_editor(before)
+    if after == before:
+        out.line(f"{what} XML configuration not changed.")
+        return
+    await define(after)
+    out.line(f"{what} XML configuration edited.")
+
+
+async def autostart(
+    what: str, options: argparse.Namespace, mark: Callable[[bool], Awaitable[None]], out: Output
+) -> None:
+    """Mark or unmark something to be started with the engine."""
+    await mark(not options.disable)
+    out.line(f"{what} {'unmarked' if options.disable else 'marked'} as autostarted")
+
+
 SIZES = {"b": 1, "k": 2**10, "kib": 2**10, "m": 2**20, "mib": 2**20, "g": 2**30, "gib": 2**30, "t": 2**40, "tib": 2**40,
          "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}  # fmt: skip
 

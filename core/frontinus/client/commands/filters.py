@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from frontinus.api.engine import Engine
-from frontinus.client.commands.base import FILE, Command, Output, arg, flag, in_editor, read
+from frontinus.client.commands.base import FILE, Command, Output, arg, edit, flag, read
 
 FILTER = arg("filter", help="name or UUID of a network filter")
 LINK = arg("link", help="the network device that a filter is bound to")
@@ -33,15 +33,8 @@ async def _undefine(engine: Engine, options: argparse.Namespace, out: Output) ->
     out.line(f"Network filter {options.filter} undefined")
 
 
-async def _edit(engine: Engine, options: argparse.Namespace, out: Output) -> int:
-    before = await engine.filter_xml(options.filter)
-    after = in_editor(before)
-    if after == before:
-        out.line(f"Network filter {options.filter} XML configuration not changed.")
-        return 0
-    found = await engine.define_filter(after)
-    out.line(f"Network filter {found.name} XML configuration edited.")
-    return 0
+async def _edit(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    await edit(f"Network filter {options.filter}", await engine.filter_xml(options.filter), engine.define_filter, out)
 
 
 async def _bindings(engine: Engine, options: argparse.Namespace, out: Output) -> None:

@@ -74,6 +74,12 @@ def _formed(answer: str, options: argparse.Namespace) -> str:
 
 
 async def _event(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    for what, named in (("pool", options.pool), ("secret", options.secret)):
+        if named is not None:
+            from frontinus.client.commands import storageevents
+
+            await storageevents.show(engine, what, named, options, out)
+            return
     if options.list:
         for name in KINDS:
             out.line(name)
@@ -165,7 +171,8 @@ COMMANDS = (
         GUEST, arg("--timeout", type=float, default=5.0), flag("--block", help="wait as long as it takes"),
         flag("--pretty"), arg("command", nargs="+")), _agent),
     Command("event", "show events", (
-        arg("--domain", complete="guest"), arg("--event"), flag("--all", help="of all kinds"),
+        arg("--domain", complete="guest"), arg("--pool", nargs="?", const="", help="of storage pools, or of one"),
+        arg("--secret", nargs="?", const="", help="of secrets, or of one"), arg("--event"), flag("--all", help="of all kinds"),
         flag("--loop", help="until interrupted"), arg("--timeout", type=float), flag("--timestamp"),
         flag("--list", help="print the kinds that there are")), _event),
     Command("domjobinfo", "tell about a guest's long job", (

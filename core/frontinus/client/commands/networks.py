@@ -10,7 +10,7 @@ from typing import get_args
 from frontinus.api.engine import Engine
 from frontinus.api.events import LeaseEvent, NetworkEvent
 from frontinus.api.networks import AddressSource, NetworkView, UpdateSection
-from frontinus.client.commands.base import CONFIG, FILE, GUEST, LIVE, Command, Output, arg, flag, in_editor, read
+from frontinus.client.commands.base import CONFIG, FILE, GUEST, LIVE, Command, Output, arg, autostart, edit, flag, read
 
 NETWORK = arg("network", complete="network", help="name or UUID of a network")
 PORT = arg("port", help="UUID of a port")
@@ -75,18 +75,14 @@ async def _destroy(engine: Engine, options: argparse.Namespace, out: Output) -> 
 
 
 async def _autostart(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    await engine.set_network_autostart(options.network, not options.disable)
-    out.line(f"Network {options.network} {'unmarked' if options.disable else 'marked'} as autostarted")
+    await autostart(
+        f"Network {options.network}", options, lambda on: engine.set_network_autostart(options.network, on), out
+    )
 
 
 async def _edit(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     before = await engine.network_xml(options.network, inactive=True)
-    after = in_editor(before)
-    if after == before:
-        out.line(f"Network {options.network} XML configuration not changed.")
-        return
-    network = await engine.define_network(after)
-    out.line(f"Network {network.name} XML configuration edited.")
+    await edit(f"Network {options.network}", before, engine.define_network, out)
 
 
 async def _update(engine: Engine, options: argparse.Namespace, out: Output) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from frontinus.api.engine import Engine
 from frontinus.api.storage import BuildFlag, PoolView
-from frontinus.client.commands.base import FILE, Argument, Command, Output, arg, flag, in_editor, read
+from frontinus.client.commands.base import FILE, Argument, Command, Output, arg, autostart, edit, flag, read
 from frontinus.client.commands.units import pretty
 
 POOL = arg("pool", help="name or UUID of a pool")
@@ -164,18 +164,11 @@ async def _undefine(engine: Engine, options: argparse.Namespace, out: Output) ->
 
 
 async def _autostart(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    await engine.set_pool_autostart(options.pool, not options.disable)
-    out.line(f"Pool {options.pool} {'unmarked' if options.disable else 'marked'} as autostarted")
+    await autostart(f"Pool {options.pool}", options, lambda on: engine.set_pool_autostart(options.pool, on), out)
 
 
 async def _edit(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    before = await engine.pool_xml(options.pool, inactive=True)
-    after = in_editor(before)
-    if after == before:
-        out.line(f"Pool {options.pool} XML configuration not changed")
-        return
-    pool = await engine.define_pool(after)
-    out.line(f"Pool {pool.name} XML configuration edited")
+    await edit(f"Pool {options.pool}", await engine.pool_xml(options.pool, inactive=True), engine.define_pool, out)
 
 
 async def _uuid(engine: Engine, options: argparse.Namespace, out: Output) -> None:
