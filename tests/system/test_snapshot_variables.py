@@ -1,4 +1,4 @@
-"""UEFI variables in snapshots: inside their own image, in the memory's state, or said not to be part of it."""
+"""UEFI variables and TPMs in snapshots: inside an image of their own, in the state of memory, or refused by name."""
 
 from __future__ import annotations
 
@@ -94,4 +94,23 @@ async def test_in_memory_alone(engine: Engine, place: Path) -> None:
         mark(store, 2)
         await engine.revert_snapshot("bare", name, ["running", "force"])
         assert marked(store, 1), f"after going back to '{name}' the variables are not of its moment"
+    await engine.destroy("bare")
+
+
+@pytest.mark.needs("swtpm", "swtpm_setup")
+async def test_a_tpm_is_in_memory_too(engine: Engine, place: Path) -> None:
+    """QEMU's state has what its TPM keeps for good: one whose state was lost meanwhile has it again, to the byte."""
+    tpm = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
+    await engine.define(bare_xml(disk(image(place / "a.qcow2")) + tpm))
+    await engine.start("bare", paused=True)
+    (state,) = (place / "state/swtpm").rglob("*.permall")
+    was = state.read_bytes()
+    await engine.create_snapshot("bare", named("inside"))
+    outside = f"<memory file='{place}/memory'/><disks><disk name='vda' snapshot='external'/></disks>"
+    await engine.create_snapshot("bare", named("outside", outside))
+    for name in ("outside", "inside"):
+        await engine.destroy("bare")
+        state.unlink()
+        await engine.revert_snapshot("bare", name, ["running", "force"])
+        assert state.read_bytes() == was, f"after going back to '{name}' the TPM is another"
     await engine.destroy("bare")
