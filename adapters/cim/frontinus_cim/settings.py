@@ -100,6 +100,8 @@ FAMILIES: Mapping[str, Family] = {
         "shareable": Field("shareable", yes=""), "rawio": Field("@rawio"), "sgio": Field("@sgio"),
     }, "Virtual disk", columns={
         **PLACED, "Address": _source, "EmulatedType": _drive, "HostResource": lambda p: [_source(p)] if _source(p) else None,
+        "HostExtentName": lambda p: _source(p) or None, "VirtualResourceBlockSize": lambda p: 512,
+        "Access": lambda p: 1 if "readonly" in p.device.facts else 3,
         "AccessMode": lambda p: "read" if "readonly" in p.device.facts else "write",
     }),
     "net": Family("KVM_NetResourceAllocationSettingData", "interface", 10, {

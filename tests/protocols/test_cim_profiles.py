@@ -1,0 +1,187 @@
+"""What each registered profile wants, a row for each requirement.
+
+The texts of the specifications were not at hand: a row names the profile and the requirement, not a clause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from frontinus_cim import profiles
+from frontinus_cim.kinds import Node
+from support.cim import Rig, rig
+
+XML = """<domain type='qemu'><name>rich</name><memory>65536</memory><vcpu>2</vcpu>
+<os><type arch='x86_64' machine='q35'>hvm</type></os><devices><graphics type='vnc' port='5907' listen='127.0.0.1'/>
+<disk type='file'><source file='/var/tmp/a.img'/><target dev='vda' bus='virtio'/></disk>
+<interface type='bridge'><source bridge='br7'/><mac address='52:54:00:00:07:01'/></interface></devices></domain>"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """From each instance of `start`, `path` of (association, class) leads to something that has `properties`."""
+
+    profile: str
+    start: str
+    path: Sequence[tuple[str, str]] = ()
+    properties: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        return " ".join([self.profile, self.start, *(f"{a}>{c}" for a, c in self.path), *self.properties]).replace(
+            "CIM_", ""
+        )
+
+
+GUEST, POOL, RASD, VSSD = (
+    "KVM_ComputerSystem",
+    "CIM_ResourcePool",
+    "CIM_ResourceAllocationSettingData",
+    "KVM_VirtualSystemSettingData",
+)
+STATE, TAKEN = "CIM_SettingsDefineState", "CIM_ElementAllocatedFromPool"
+
+
+def resource(profile: str, device: str, pool: str, rasd: str, of_device: Sequence[str]) -> list[Row]:
+    """What the profiles of kinds of resources have in common."""
+    return [
+        Row(profile, device, [(TAKEN, pool)], ["PoolID", "ResourceType", "Primordial", "AllocationUnits"]),
+        Row(
+            profile,
+            device,
+            [(STATE, rasd)],
+            ["InstanceID", "ResourceType", "PoolID", "VirtualQuantity", "AllocationUnits"],
+        ),
+        Row(profile, device, [("CIM_SystemDevice", "CIM_ComputerSystem")]),
+        Row(
+            profile,
+            device,
+            properties=["DeviceID", "EnabledState", "RequestedState", "OperationalStatus", "HealthState", *of_device],
+        ),
+        Row(profile, rasd, [("CIM_ResourceAllocationFromPool", pool)]),
+        Row(profile, pool, [("CIM_HostedResourcePool", "CIM_ComputerSystem")]),
+        Row(
+            profile,
+            pool,
+            [("CIM_ElementCapabilities", "CIM_AllocationCapabilities")],
+            ["ResourceType", "RequestTypesSupported"],
+        ),
+    ]
+
+
+ROWS = [
+    Row("DSP1042", GUEST, [("CIM_HostedDependency", "KVM_HostSystem")], ["Name"]),
+    Row("DSP1042", "CIM_VirtualSystemManagementService", [("CIM_HostedService", "KVM_HostSystem")]),
+    Row("DSP1042", "CIM_VirtualSystemManagementService", [("CIM_ElementCapabilities", "CIM_VirtualSystemManagementCapabilities")],
+        ["VirtualSystemTypesSupported", "SynchronousMethodsSupported", "IndicationsSupported"]),
+    Row("DSP1042", "CIM_VirtualSystemManagementService", [("CIM_ServiceAffectsElement", GUEST)]),
+    Row("DSP1042", "KVM_HostSystem", [("CIM_HostedResourcePool", POOL)]),
+    Row("DSP1057", GUEST, properties=["Name", "ElementName", "NameFormat", "EnabledState", "RequestedState", "OperationalStatus"]),
+    Row("DSP1057", GUEST, [(STATE, VSSD)], ["InstanceID", "VirtualSystemIdentifier", "VirtualSystemType", "ElementName"]),
+    Row("DSP1057", GUEST, [(STATE, VSSD), ("CIM_ElementSettingData", VSSD)]),
+    Row("DSP1057", GUEST, [(STATE, VSSD), ("CIM_VirtualSystemSettingDataComponent", RASD)]),
+    Row("DSP1057", GUEST, [("CIM_ElementCapabilities", "CIM_EnabledLogicalElementCapabilities")], ["RequestedStatesSupported"]),
+    Row("DSP1057", GUEST, [("CIM_SystemDevice", "CIM_LogicalDevice")]),
+    Row("DSP1041", POOL, properties=["InstanceID", "PoolID", "Primordial", "ResourceType"]),
+    Row("DSP1041", "CIM_ResourcePoolConfigurationService", [("CIM_HostedService", "KVM_HostSystem")]),
+    Row("DSP1041", "CIM_ResourcePoolConfigurationService",
+        [("CIM_ElementCapabilities", "CIM_ResourcePoolConfigurationCapabilities")], ["SynchronousMethodsSupported"]),
+    Row("DSP1041", "CIM_ResourcePoolConfigurationService", [("CIM_ServiceAffectsElement", POOL)]),
+    Row("DSP1043", "CIM_AllocationCapabilities", properties=["ResourceType", "RequestTypesSupported", "SharingMode"]),
+    Row("DSP1043", "CIM_AllocationCapabilities", [("CIM_ElementCapabilities", POOL)]),
+    *resource("DSP1044", "CIM_Processor", "KVM_ProcessorPool", "KVM_ProcResourceAllocationSettingData", ["CPUStatus"]),
+    *resource("DSP1045", "CIM_Memory", "KVM_MemoryPool", "KVM_MemResourceAllocationSettingData", ["BlockSize", "NumberOfBlocks"]),
+    *resource("DSP1047", "CIM_LogicalDisk", "KVM_DiskPool", "CIM_StorageAllocationSettingData", ["Name", "Access"]),
+    *resource("DSP1050", "CIM_EthernetPort", "KVM_NetworkPool", "KVM_NetResourceAllocationSettingData", ["PermanentAddress"]),
+    *resource("DSP1059", "CIM_LogicalDisk", "KVM_DiskPool", "KVM_DiskResourceAllocationSettingData", []),
+    Row("DSP1047", "CIM_StorageAllocationSettingData", properties=["Access", "HostExtentName", "VirtualResourceBlockSize"]),
+    Row("DSP1053", "CIM_MetricService", [("CIM_HostedService", "KVM_HostSystem")]),
+    Row("DSP1053", "CIM_BaseMetricDefinition", properties=["Id", "Name", "DataType", "ProgrammaticUnits", "TimeScope"]),
+    Row("DSP1053", "CIM_BaseMetricValue", [("CIM_MetricInstance", "CIM_BaseMetricDefinition")], ["Id"]),
+    Row("DSP1053", "CIM_BaseMetricValue", [("CIM_MetricForME", "CIM_ManagedElement")]),
+    Row("DSP1053", "CIM_BaseMetricValue", properties=["MetricDefinitionId", "MetricValue", "TimeStamp"]),
+    Row("DSP1053", GUEST, [("CIM_MetricDefForME", "CIM_BaseMetricDefinition")]),
+    Row("DSP1076", "CIM_KVMRedirectionSAP", [("CIM_ServiceAccessBySAP", "CIM_RedirectionService")]),
+    Row("DSP1076", "CIM_KVMRedirectionSAP", [("CIM_HostedAccessPoint", "KVM_HostSystem")]),
+    Row("DSP1076", "CIM_KVMRedirectionSAP", [("CIM_SAPAvailableForElement", GUEST)]),
+    Row("DSP1076", "CIM_KVMRedirectionSAP", properties=["KVMProtocol", "EnabledState", "RequestedState"]),
+    Row("DSP1076", "CIM_RedirectionService", [("CIM_ElementCapabilities", "CIM_RedirectionServiceCapabilities")]),
+    Row("DSP1081", "CIM_VirtualSystemMigrationService", [("CIM_HostedService", "KVM_HostSystem")]),
+    Row("DSP1081", "CIM_VirtualSystemMigrationService",
+        [("CIM_ElementCapabilities", "CIM_VirtualSystemMigrationCapabilities")], ["SynchronousMethodsSupported"]),
+    Row("DSP1081", "CIM_VirtualSystemMigrationService", [("CIM_ElementSettingData", "CIM_VirtualSystemMigrationSettingData")]),
+    Row("DSP1054", "CIM_IndicationService", properties=["FilterCreationEnabled", "DeliveryRetryAttempts", "DeliveryRetryInterval",
+                                                        "SubscriptionRemovalAction"]),
+    Row("DSP1054", "CIM_IndicationService", [("CIM_HostedService", "CIM_ComputerSystem")]),
+    Row("DSP1054", "CIM_IndicationService", [("CIM_ElementCapabilities", "CIM_IndicationServiceCapabilities")]),
+    Row("DSP1054", "CIM_IndicationService", [("CIM_ServiceAffectsElement", "CIM_IndicationFilter")], ["Query", "QueryLanguage"]),
+    Row("DSP1054", "CIM_FilterCollection", [("CIM_MemberOfCollection", "CIM_ManagedElement")]),
+    Row("DSP1033", "CIM_RegisteredProfile", properties=["RegisteredOrganization", "RegisteredName", "RegisteredVersion",
+                                                         "AdvertiseTypes"]),
+    Row("DSP1033", "CIM_RegisteredProfile", [("CIM_ElementConformsToProfile", "CIM_ManagedElement")]),
+]  # fmt: skip
+
+
+@pytest.fixture
+async def cim(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with rig(tmp_path, guests=1) as made:
+        await made.engine.define(XML)
+        await made.settled()
+        await made.world.refresh()
+        yield made
+
+
+def starts(cim: Rig, cls: str) -> list[Node]:
+    kinds = [kind for name, kind in cim.service.registry.kinds.items() if cim.service.schema.is_a(name, cls)]
+    return [Node(kind, subject) for kind in kinds for subject in kind.every(cim.world)]
+
+
+def along(cim: Rig, node: Node, association: str, cls: str) -> list[Node]:
+    """What an association leads to, by either end."""
+    schema, found = cim.service.schema, list[Node]()
+    for link in cim.service.registry.at(node.kind.cls):
+        if schema.is_a(link.cls, association):
+            for near, follow in ((link.first, link.out), (link.second, link.back)):
+                if node.kind.cls in near[1]:
+                    found += [other for other in follow(cim.world, node) if schema.is_a(other.kind.cls, cls)]
+    return found
+
+
+def missing(cim: Rig, row: Row) -> list[str]:
+    """What of a requirement is not met."""
+    first, wrong = starts(cim, row.start), list[str]()
+    for node in first:
+        at = [node]
+        for association, cls in row.path:
+            at = [other for one in at for other in along(cim, one, association, cls)]
+        if not at:
+            wrong.append(f"{cim.service.registry.path(node)} leads nowhere")
+        wrong += [f"{one.kind.cls}.{name}" for one in at for name in row.properties if one.value(name) is None]
+    return wrong if first else [f"there is no {row.start}"]
+
+
+async def test_what_the_profiles_want(cim: Rig) -> None:
+    found = {str(row): missing(cim, row) for row in ROWS}
+    assert not {row: wrong for row, wrong in found.items() if wrong}
+
+
+async def test_every_row_can_fail(cim: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the associations, or without the values, nothing of it is met."""
+    for row in ROWS:
+        with monkeypatch.context() as broken:
+            if row.path:
+                last = row.path[-1][0]
+                ends = {cls: [link for link in links if not cim.service.schema.is_a(link.cls, last)]
+                        for cls, links in cim.service.registry._ends.items()}  # fmt: skip
+                broken.setattr(cim.service.registry, "_ends", ends)
+            else:
+                broken.setattr(Node, "value", lambda self, name: None)
+                broken.setattr(cim.service.registry, "path", lambda node, namespace=None: node.kind.cls)
+            assert missing(cim, row), str(row)
+
+
+def test_every_registered_profile_has_its_rows() -> None:
+    assert {row.id.split("-")[0].removeprefix("CIM:") for row in profiles.ROWS} == {row.profile for row in ROWS}
