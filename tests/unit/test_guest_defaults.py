@@ -32,13 +32,6 @@ def test_a_measurement_may_keep_the_alias() -> None:
     )
 
 
-def test_a_measurement_may_take_the_alias_for_the_type() -> None:
-    facts = replace(HOST, keep_machine_alias=True, aliases_as_types=frozenset({"q35"}))
-    guest = complete(parse_guest(text(machine="q35")), qemu72(), facts)
-    assert guest.machine == "q35" and guest.cpu and guest.cpu.model and guest.cpu.model.name == "qemu64"
-    assert complete(parse_guest(text(machine="pc")), qemu72(), facts).cpu is None
-
-
 def test_a_definition_that_stands_is_read_and_not_made_anew() -> None:
     usb = "<devices><input type='tablet' bus='usb'/><input type='mouse' bus='usb'/></devices>"
     parsed = parse_guest(text(usb))

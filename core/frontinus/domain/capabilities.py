@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from frontinus.domain.qapi import Schema
 
@@ -99,14 +99,6 @@ class Capabilities:
             and machine in self.machines
             and (self.canonical_machine(machine) is self.machines[machine or ""])
         )
-
-    def with_alias_as_type(self, alias: str) -> Capabilities:
-        """These capabilities, of an emulator that has no other name for the machine behind an alias."""
-        machine = self.canonical_machine(alias)
-        if machine is None or machine.alias is None:
-            return self
-        others = {name: other for name, other in self.machines.items() if other is not machine}
-        return replace(self, machines={**others, alias: replace(machine, name=alias, alias=None)})
 
     def canonical_machine(self, name: str | None) -> MachineType | None:
         """The machine that a name, an alias or None (the default) stands for."""

@@ -33,8 +33,6 @@ def complete(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bool
     """
     done = guest.clone()
     devices = done.devices
-    if done.machine in host.aliases_as_types:
-        caps = caps.with_alias_as_type(done.machine or "")
     if stored and not runs_on(done, caps):
         complete_guest(done, caps, host, stored=stored)
         return done

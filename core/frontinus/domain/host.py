@@ -122,8 +122,6 @@ class HostFacts:
     firmware: tuple[Firmware, ...] = ()
     keep_machine_alias: bool = False
     """For measurements against recorded expectations: leave `pc` as `pc`, and open with it what depends on its version."""
-    aliases_as_types: frozenset[str] = frozenset()
-    """For the same: aliases that are taken for the name of the type, so that nothing is left open with them."""
     tls: Mapping[str, str] = field(default_factory=dict)
     """Folder of X.509 credentials by use: default, vnc, spice, chardev, nbd, vxhs, migrate."""
     tls_secrets: Mapping[str, str] = field(default_factory=dict)
