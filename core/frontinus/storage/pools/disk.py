@@ -85,6 +85,7 @@ class Disk(PoolKind):
         yield Run((*SFDISK, "--wipe=always", _device(pool)), f"label: {label}\n")
 
     def delete(self, pool: Pool) -> Script[None]:
+        yield DevicesNamed()  # udev may still be looking at one
         yield Run(("partx", "--delete", _device(pool)), accept=(0, 1))
         yield from tell(Overwrite(_device(pool), partitions.ALIGNMENT), Overwrite(_device(pool), -partitions.TABLE))
 
@@ -208,6 +209,7 @@ def _tell_kernel(pool: Pool) -> Script[None]:
 
 def _forget(pool: Pool, number: int) -> Script[None]:
     """Have the kernel forget a partition. Raises StorageFailed for one that is in use; partx does not say why."""
+    yield DevicesNamed()  # udev may still be looking at it
     try:
         yield Run(("partx", "--delete", "--nr", str(number), _device(pool)))
     except StorageFailed as error:
