@@ -23,7 +23,7 @@ from frontinus.api.errors import (
     StorageFailed,
     WrongState,
 )
-from frontinus.api.events import GuestSnapshotEvent
+from frontinus.api.events import ChangedEvent, GuestSnapshotEvent, LifecycleEvent
 from frontinus.domain.host import Paths
 from frontinus.domain.plan import DevicePlan
 from frontinus.domain.snapshots.chain import paths
@@ -89,6 +89,26 @@ async def again(local: LocalEngine) -> LocalEngine:
     async with asyncio.timeout(5), later.world.guests.find("test").lock.hold("wait for what is finished or undone"):
         await asyncio.sleep(0)
     return later
+
+
+async def test_who_watches_sees_the_job_of_a_guest_come_and_go(engine: Engine) -> None:
+    shown: asyncio.Queue[str | None] = asyncio.Queue()
+
+    async def watch() -> None:
+        async for event in engine.watch():
+            if isinstance(event, ChangedEvent | LifecycleEvent) and event.guest is not None:
+                shown.put_nowait(event.guest.job)
+
+    await engine.create_snapshot("test", named("a"))
+    task = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    await engine.revert_snapshot("test", "a")
+    async with asyncio.timeout(5):
+        assert await shown.get() == "snapshot-revert"
+        while await shown.get() is not None:
+            pass
+    task.cancel()
+    assert shown.empty() and (await engine.guest("test")).job is None
 
 
 async def test_a_tree_is_told(local: LocalEngine, engine: Engine) -> None:

@@ -120,5 +120,6 @@ class World:
         if record is not None:
             record.job = job.kind if job.state == "running" else None
             self.bus.publish(JobEvent(uuid=record.uuid, name=record.name, job=job.id, kind=job.kind, state=job.state))
+            self.changed(record)
         elif job.guest is None:
             self.bus.publish(HostJobEvent(job=job.id, kind=job.kind, state=job.state))
