@@ -11,8 +11,6 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from msgspec import structs
-
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Denied, Disconnected, FrontinusError, NoSuchGuest
 from frontinus.api.events import AnyEvent, HostJobEvent, JobEvent
@@ -118,7 +116,7 @@ class World(Mirror):
         """Wait until a guest is shown as the engine has it: who changed it is to read what it became."""
         with suppress(FrontinusError):
             now = await _now(engine, uuid)
-            await self._moved_to(lambda: _lasting(self._view(uuid)) == _lasting(now))
+            await self._moved_to(lambda: self._view(uuid) == now)
         if (guest := self.guests.get(uuid)) is not None:
             self.mark(guest)
         await self.settled()
@@ -214,11 +212,6 @@ class World(Mirror):
                 log.exception("a document could not be read")
             for listener in self.read_listeners:
                 listener(one)
-
-
-def _lasting(view: GuestView | None) -> GuestView | None:
-    """A view without what comes and goes by itself, whose end may not be told."""
-    return None if view is None else structs.replace(view, job=None)
 
 
 async def _now(engine: Engine, uuid: str) -> GuestView | None:
