@@ -111,7 +111,7 @@ ROWS = int(os.environ.get("FRONTINUS_ROWS", "300"))
 async def test_rows_are_never_torn(tmp_path: Path) -> None:
     """While a hundred guests start and stop, every row of every answer is of one guest at one moment."""
     async with rig(tmp_path, guests=ROWS, max_age=2.0) as agent:
-        stop, changes = asyncio.Event(), 0
+        stop, changes, walks = asyncio.Event(), 0, 0
         uuids = {UUID(view.uuid).bytes: view.name for view in await agent.engine.guests()}
 
         async def churn() -> None:
@@ -124,8 +124,9 @@ async def test_rows_are_never_torn(tmp_path: Path) -> None:
                 await asyncio.sleep(0.002)
 
         task = asyncio.create_task(churn())
-        for _ in range(2):
+        while walks < 2 or changes <= 10:  # as many as it takes a slow machine
             rows = [row async for row in table(agent.port, (2, 3, 5, 6, 16))]
+            walks += 1
             assert len(rows) == ROWS + 1
             for index, (name, uuid, admin, oper, up) in rows:
                 assert uuids[uuid] == name.decode() and index == agent.link._numbers.numbers[str(UUID(bytes=uuid))]
@@ -133,8 +134,7 @@ async def test_rows_are_never_torn(tmp_path: Path) -> None:
                 assert oper == b"\x04" or up == b"\x00"
         stop.set()
         await task
-        print(f"{2 * ROWS} rows while guests stopped and started {changes} times")
-        assert changes > 10
+        print(f"{walks * ROWS} rows while guests stopped and started {changes} times")
 
 
 async def table(port: int, columns: tuple[int, ...]) -> AsyncIterator[tuple[int, tuple[bytes, ...]]]:
