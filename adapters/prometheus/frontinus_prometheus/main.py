@@ -137,7 +137,7 @@ async def serve(options: argparse.Namespace) -> None:
 def main(given: Sequence[str] | None = None) -> int:
     """Run; the exit code."""
     logging.basicConfig(level=logging.INFO, format="frontinus-prometheus: %(message)s")
-    gc.set_threshold(50_000, 20, 100)  # figures come and go by the thousand: not all is looked through for each scrape
+    gc.set_threshold(50_000)  # figures come and go by the thousand: not all is looked through for each scrape
     try:
         asyncio.run(serve(arguments(given)))
     except (OSError, InvalidValue) as error:
