@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from frontinus.api.errors import FrontinusError
+from frontinus.client.bar import bar
 
 if TYPE_CHECKING:
     from frontinus.api.engine import Engine
@@ -38,15 +39,10 @@ async def _draw(engine: Engine, kind: str, title: str, known: set[str], task: as
     done, _ = await asyncio.wait({task}, timeout=SECONDS)
     if done:
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        row = bar.add_task(title, total=1.0)
+    with bar(title) as show:
         while not done:
             job = await _job(engine, kind, known)
-            bar.update(row, completed=job.progress if job is not None and job.progress is not None else 0.0)
+            show(job.progress if job is not None and job.progress is not None else 0.0)
             done, _ = await asyncio.wait({task}, timeout=SECONDS)
 
 

@@ -1,44 +1,23 @@
-"""Bars on long work: rich's where it is installed and somebody looks, else plain lines at the end."""
+"""Work that a command waits for on demand (--wait): a bar while it lasts, a line at its end."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from frontinus.api.engine import Engine
+from frontinus.client.bar import bar
 from frontinus.client.commands.base import Output
 
 EVERY = 0.5
 """Seconds between two looks at a job."""
 
-Show = Callable[[float], None]
-
-
-@contextmanager
-def bar(what: str, out: Output) -> Iterator[Show]:
-    """A function that shows how much is done, 0 to 1."""
-    if out.json or not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    try:
-        from rich.progress import Progress
-    except ImportError:
-        yield lambda done: print(f"\r{what}: [{int(done * 100):3d} %]", end="", file=sys.stderr, flush=True)
-        sys.stderr.write("\n")
-        return
-    from rich.console import Console
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=1.0)
-        yield lambda done: progress.update(task, completed=done)
-
 
 async def watch_disk(engine: Engine, guest: str, disk: str, what: str, out: Output) -> int:
     """Wait until the job on a disk is in step, or gone; returns the exit code."""
     failed = _failure_of(engine, guest, disk)
-    with bar(what, out) as show:
+    with bar(what) as show:
         while (view := await engine.block_job(guest, disk)) is not None and not view.ready:
             show(view.current / view.end if view.end else 0.0)
             await asyncio.sleep(EVERY)
@@ -73,7 +52,7 @@ def _failure_of(engine: Engine, guest: str, disk: str) -> Callable[[Output, str]
 
 async def watch_job(engine: Engine, guest: str, kind: str, out: Output) -> int:
     """Wait for the newest job of a kind to end; returns the exit code."""
-    with bar(kind, out) as show:
+    with bar(kind) as show:
         while True:
             jobs = [job for job in await engine.jobs(guest) if job.kind == kind]
             newest = max(jobs, key=lambda job: job.started, default=None)
