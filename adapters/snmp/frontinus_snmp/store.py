@@ -15,6 +15,7 @@ from pathlib import Path
 
 from frontinus.client import private
 from frontinus.client.private import BadState
+from frontinus.durable import sync_folder
 from frontinus_snmp.roots import ENTERPRISE
 from frontinus_snmp.usm import AUTHS, LAST_BOOT, PRIVS, User
 
@@ -185,7 +186,7 @@ class Numbers:
         finally:
             os.close(fd)
         if first:
-            private.sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         self.numbers.update(given)
 
 

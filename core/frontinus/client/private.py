@@ -10,6 +10,8 @@ import os
 import stat
 from pathlib import Path
 
+from frontinus.durable import sync_folder
+
 MOST = 16 * 2**20
 """Octets of a file that is read."""
 _numbers = itertools.count()
@@ -35,15 +37,6 @@ def write(path: Path, content: bytes, owner: tuple[int, int] | None = None) -> N
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def read(path: Path) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from frontinus.api.errors import StorageFailed
+from frontinus.durable import sync_folder
 
 MAGIC = b"Frontinus save1\n"
 UNFINISHED = b"Frontinus save0\n"
@@ -89,7 +90,7 @@ def rewrite(path: Path, header: Header) -> None:
         finally:
             os.close(new)
         beside.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise StorageFailed(f"cannot write '{path}': {error.strerror}", path=str(path)) from None
     finally:
@@ -101,14 +102,6 @@ def _copy(old: int, new: int) -> None:
     """What is left of one file to the end of the other, in the kernel where it can."""
     while os.copy_file_range(old, new, 2**30):
         pass
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def remove(path: Path) -> None:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from frontinus.durable import sync_folder
+
 MODE = 0o600
 """Documents may hold passwords of graphics."""
 
@@ -62,15 +64,6 @@ def move_aside(path: Path) -> Path:
 def is_aside(name: str) -> bool:
     """Whether a file was set aside."""
     return ASIDE.fullmatch(name) is not None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def make_folder(folder: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frontinus.api.errors import AlreadyExists, StorageFailed, Unsupported
+from frontinus.durable import sync_folder
 from frontinus.linux.storage.devices import behind, device_size
 from frontinus.linux.storage.notes import note, noted
 from frontinus.storage.parts import Permissions
@@ -216,11 +217,3 @@ def replace(staged: str, path: str) -> None:
             os.close(fd)
         Path(staged).replace(path)
         sync_folder(Path(path).parent)
-
-
-def sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
