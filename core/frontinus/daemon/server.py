@@ -25,11 +25,14 @@ from frontinus.wire.surface import method as find_method
 
 log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 1024
+MAX_CONNECTIONS, MAX_OF_A_USER = 1024, 128
+"""Connections to a socket, and those of one user who may not speak for others: nobody keeps out the rest."""
 MAX_CALLS = 256
 """Calls and streams that one connection may have under way."""
 
 SO_PEERGROUPS = 59
+PAUSE = 1.0
+"""Seconds without new connections after one could not be taken: the socket stays ready, and we would turn in a circle."""
 
 Sessions = Callable[[Identity], Engine]
 
@@ -50,7 +53,7 @@ class Connection:
         self._sessions, self._trusted, self._gone = sessions, trusted, gone
         self._engine = sessions(who)
         self._calls: dict[int, asyncio.Task[None]] = {}
-        self.channel = Channel(sock, MAX_REQUEST, self._received, self._closed)
+        self.channel = Channel(sock, MAX_REQUEST, self._received, self._closed, serving=True)
 
     def _received(self, data: bytes) -> None:
         try:
@@ -140,15 +143,34 @@ class Server:
     def _accept(self) -> None:
         try:
             sock, _ = self._sock.accept()
-        except OSError as error:
-            log.warning("accept: %s", error)
+        except (BlockingIOError, ConnectionAbortedError):
             return
-        if len(self._connections) >= MAX_CONNECTIONS:
-            log.warning("%d connections are open: one more was refused", MAX_CONNECTIONS)
+        except OSError as error:
+            log.warning("no connection to %s is taken for %g s: %s", self.path, PAUSE, error)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._sock.fileno())
+            loop.call_later(PAUSE, self._listen_again)
+            return
+        try:
+            who = peer(sock, readonly=self.readonly)
+            self._refuse_crowds(who.uid)
+        except (OSError, Busy) as error:
+            log.warning("a connection to %s was refused: %s", self.path, error)
             sock.close()
             return
-        who = peer(sock, readonly=self.readonly)
         self._connections.add(Connection(sock, who, self._sessions, self._trusted, self._connections.discard))
+
+    def _listen_again(self) -> None:
+        if self._sock.fileno() != -1:
+            asyncio.get_running_loop().add_reader(self._sock.fileno(), self._accept)
+
+    def _refuse_crowds(self, uid: int) -> None:
+        """Raises Busy when there are too many connections already, of all or of this user."""
+        if len(self._connections) >= MAX_CONNECTIONS:
+            raise Busy(f"{MAX_CONNECTIONS} are open")
+        of_user = sum(connection.who.uid == uid for connection in self._connections)
+        if uid not in self._trusted and of_user >= MAX_OF_A_USER:
+            raise Busy(f"uid {uid} has {of_user} open")
 
     def close(self) -> None:
         """Stop listening and drop every connection."""
