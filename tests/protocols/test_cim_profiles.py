@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from frontinus_cim import profiles
+from frontinus_cim.bounds import Bound
 from frontinus_cim.kinds import Node
 from support.cim import Rig, rig
 
@@ -92,6 +93,8 @@ ROWS = [
     Row("DSP1041", "CIM_ResourcePoolConfigurationService", [("CIM_ServiceAffectsElement", POOL)]),
     Row("DSP1043", "CIM_AllocationCapabilities", properties=["ResourceType", "RequestTypesSupported", "SharingMode"]),
     Row("DSP1043", "CIM_AllocationCapabilities", [("CIM_ElementCapabilities", POOL)]),
+    Row("DSP1043", POOL, [("CIM_ElementCapabilities", "CIM_AllocationCapabilities"), ("CIM_SettingsDefineCapabilities", RASD)],
+        ["InstanceID", "ResourceType", "VirtualQuantity", "AllocationUnits"]),
     *resource("DSP1044", "CIM_Processor", "KVM_ProcessorPool", "KVM_ProcResourceAllocationSettingData", ["CPUStatus"]),
     *resource("DSP1045", "CIM_Memory", "KVM_MemoryPool", "KVM_MemResourceAllocationSettingData", ["BlockSize", "NumberOfBlocks"]),
     *resource("DSP1047", "CIM_LogicalDisk", "KVM_DiskPool", "CIM_StorageAllocationSettingData", ["Name", "Access"]),
@@ -135,8 +138,11 @@ async def cim(tmp_path: Path) -> AsyncIterator[Rig]:
 
 
 def starts(cim: Rig, cls: str) -> list[Node]:
+    """The instances of a class; of settings of resources those of guests, not the bounds of what guests can have."""
     kinds = [kind for name, kind in cim.service.registry.kinds.items() if cim.service.schema.is_a(name, cls)]
-    return [Node(kind, subject) for kind in kinds for subject in kind.every(cim.world)]
+    return [
+        Node(kind, subject) for kind in kinds for subject in kind.every(cim.world) if not isinstance(subject, Bound)
+    ]
 
 
 def along(cim: Rig, node: Node, association: str, cls: str) -> list[Node]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from lxml import etree
 
 from frontinus.client.details import facts
+from frontinus_cim.bounds import USUAL_MEMORY
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.model import Embedded, Value
 from frontinus_cim.settings import BY_CLASS, DRIVES, FAMILIES, KINDS_OF_GUESTS, SYSTEM_FIELDS, Family, Field
@@ -288,5 +289,6 @@ def definition(whole: Embedded, given: list[Embedded], reference: Element | None
         put(domain, "features/acpi", "")
     resources(domain, given)
     if domain.find("memory") is None:
-        raise invalid("a guest needs settings of its memory")
+        put(domain, "memory", str(USUAL_MEMORY))
+        put(domain, "memory/@unit", "b")
     return etree.tostring(domain, encoding="unicode")

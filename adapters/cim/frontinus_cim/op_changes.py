@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from frontinus_cim import filter_changes, jobkinds, method_define, settings, typed, writer
 from frontinus_cim import subscription_kinds as kept
+from frontinus_cim.bounds import Bound
 from frontinus_cim.call import Call
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.kinds import Found, Node, Pair
@@ -124,6 +125,8 @@ async def _modify_system(call: Call, found: Found, changes: Mapping[str, Value])
 async def _modify_resource(call: Call, found: Found, changes: Mapping[str, Value]) -> None:
     assert isinstance(found, Node)
     method, part = _method_call(call, found, "ModifyInstance"), found.subject
+    if isinstance(part, Bound):
+        raise CimError(Status.NOT_SUPPORTED, f"{part.name} is of no guest, and stays")
     try:
         await method_define.modify_part(method.engine, part.guest, part.name, Embedded(found.kind.cls, changes))
     finally:
