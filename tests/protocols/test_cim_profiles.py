@@ -122,6 +122,8 @@ ROWS = [
     Row("DSP1054", "CIM_IndicationService", [("CIM_ElementCapabilities", "CIM_IndicationServiceCapabilities")]),
     Row("DSP1054", "CIM_IndicationService", [("CIM_ServiceAffectsElement", "CIM_IndicationFilter")], ["Query", "QueryLanguage"]),
     Row("DSP1054", "CIM_FilterCollection", [("CIM_MemberOfCollection", "CIM_ManagedElement")]),
+    Row("DSP1054", "CIM_FilterCollection", [("CIM_OwningCollectionElement", "CIM_IndicationService")]),
+    Row("DSP1054", "CIM_FilterCollection", properties=["InstanceID", "CollectionName"]),
     Row("DSP1033", "CIM_RegisteredProfile", properties=["RegisteredOrganization", "RegisteredName", "RegisteredVersion",
                                                          "AdvertiseTypes"]),
     Row("DSP1033", "CIM_RegisteredProfile", [("CIM_ElementConformsToProfile", "CIM_ManagedElement")]),
