@@ -6,7 +6,8 @@ import asyncio
 import os
 import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,32 @@ async def test_a_link_to_an_image_labels_the_image(host: LinuxResources, place: 
     assert owner(disk) == (who.uid, who.gid) and (place / "link").lstat().st_uid == 0
     await host.tear_down(prepared.undo)
     assert owner(disk) == (1001, 1002)
+
+
+@pytest.mark.parametrize("resource", [Label, partial(Label, readonly=True)])
+async def test_what_a_user_puts_in_the_place_of_an_image_is_left_alone(
+    host: LinuxResources, place: Path, resource: Callable[[str], Label]
+) -> None:
+    """The folder is the user's: between our look and our change, and before we give back, a link may be there."""
+    path, victim = image(place), place / "shadow"
+    victim.write_text("root's")
+    victim.chmod(0o600)
+
+    async def swap(undo: Sequence[dict[str, object]]) -> None:
+        path.rename(place / "aside")
+        path.symlink_to(victim)
+
+    who = await host.credentials(ONE)
+    with pytest.raises(HostFailed, match="symbolic links"):
+        await host.set_up([resource(str(path))], who, swap)
+    assert owner(victim) == (0, 0) and not acl.users(str(victim))
+    path.unlink()
+    (place / "aside").rename(path)
+    who, prepared = await start(host, ONE, resource(str(path)))
+    os.chown(victim, who.uid, who.gid)
+    await swap([])
+    await host.tear_down(prepared.undo)
+    assert owner(victim) == (who.uid, who.gid)
 
 
 async def test_two_guests_cannot_have_one_image(host: LinuxResources, place: Path) -> None:
