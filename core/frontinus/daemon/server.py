@@ -48,9 +48,10 @@ class Connection:
     """One client."""
 
     def __init__(self, sock: socket.socket, who: Identity, sessions: Sessions, trusted: frozenset[int],
-                 gone: Callable[[Connection], None]) -> None:  # fmt: skip
+                 serving: set[asyncio.Task[None]], gone: Callable[[Connection], None]) -> None:  # fmt: skip
+        """`serving`: calls of all connections; one that was cancelled is there until it has cleaned up."""
         self.who = who
-        self._sessions, self._trusted, self._gone = sessions, trusted, gone
+        self._sessions, self._trusted, self._serving, self._gone = sessions, trusted, serving, gone
         self._engine = sessions(who)
         self._calls: dict[int, asyncio.Task[None]] = {}
         self.channel = Channel(sock, MAX_REQUEST, self._received, self._closed, serving=True)
@@ -70,6 +71,8 @@ class Connection:
         else:
             task = asyncio.get_running_loop().create_task(self._serve(request))
             self._calls[request.id] = task
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
             task.add_done_callback(lambda _: self._calls.pop(request.id, None))
 
     async def _serve(self, call: Call) -> None:
@@ -137,6 +140,7 @@ class Server:
         self._sessions = sessions
         self._trusted = trusted | {0, os.getuid()}
         self._connections: set[Connection] = set()
+        self._calls: set[asyncio.Task[None]] = set()
         self._sock = _listen(path, mode, group)
         asyncio.get_running_loop().add_reader(self._sock.fileno(), self._accept)
 
@@ -158,7 +162,9 @@ class Server:
             log.warning("a connection to %s was refused: %s", self.path, error)
             sock.close()
             return
-        self._connections.add(Connection(sock, who, self._sessions, self._trusted, self._connections.discard))
+        self._connections.add(
+            Connection(sock, who, self._sessions, self._trusted, self._calls, self._connections.discard)
+        )
 
     def _listen_again(self) -> None:
         if self._sock.fileno() != -1:
@@ -179,6 +185,11 @@ class Server:
         self.path.unlink(missing_ok=True)
         for connection in list(self._connections):
             connection.channel.close()
+
+    async def ended(self) -> None:
+        """After `close`: wait until every call that was under way has cleaned up."""
+        if self._calls:
+            await asyncio.wait(self._calls)
 
 
 def _listen(path: Path, mode: int, group: int | None) -> socket.socket:

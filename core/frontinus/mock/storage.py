@@ -90,6 +90,9 @@ class MemoryStorage:
         self._at(path)
         self.entries[path] = self.entries.pop(staged)
 
+    def close(self) -> None:
+        return None
+
     def add(
         self, path: str, size: int, kind: str = "file", header: Header | None = None, declared: str | None = None
     ) -> None:
