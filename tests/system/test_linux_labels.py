@@ -6,7 +6,8 @@ import asyncio
 import os
 import stat
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -30,8 +31,16 @@ def engine(place: Path) -> LinuxResources:
 
 
 @pytest.fixture
-def host(place: Path) -> LinuxResources:
-    return engine(place)
+def host(place: Path) -> Iterator[LinuxResources]:
+    with closing(engine(place)) as host:
+        yield host
+
+
+@pytest.fixture
+def after(place: Path) -> Iterator[LinuxResources]:
+    """What a later engine has: it knows only what is on disk."""
+    with closing(engine(place)) as after:
+        yield after
 
 
 async def no_journal(undo: Sequence[dict[str, object]]) -> None:
@@ -200,11 +209,12 @@ async def test_a_variable_store_is_made_and_given(host: LinuxResources, place: P
     assert owner(store) == (0, 0) and store.exists()
 
 
-async def test_the_owner_is_remembered_though_the_run_state_is_lost(host: LinuxResources, place: Path) -> None:
+async def test_the_owner_is_remembered_though_the_run_state_is_lost(
+    host: LinuxResources, after: LinuxResources, place: Path
+) -> None:
     disk = image(place)
     first, _ = await start(host, ONE, Label(str(disk)))
-    after = engine(place)  # the host crashed: /run is empty, the file is still the guest's
-    await after.sweep([])
+    await after.sweep([])  # the host crashed: /run is empty, the file is still the guest's
     who, prepared = await start(after, TWO, Label(str(disk)))
     assert owner(disk)[0] == who.uid
     await after.tear_down(prepared.undo)
@@ -231,10 +241,9 @@ async def test_a_home_is_closed_to_other_guests(host: LinuxResources, place: Pat
     assert not can_open(homes[0] / "key", users[0], os.O_RDWR), "QEMU cannot change its own key"
 
 
-async def test_users_come_back_after_a_restart(host: LinuxResources, place: Path) -> None:
+async def test_users_come_back_after_a_restart(host: LinuxResources, after: LinuxResources, place: Path) -> None:
     home = f"{place}/state/domain-1-x"
     who, prepared = await start(host, ONE, Folder(home))
-    after = engine(place)
     await after.sweep([home])
     assert await after.credentials(ONE) == who
     other = await after.credentials(TWO)
