@@ -8,21 +8,18 @@ from collections.abc import Callable, Mapping
 from lxml import etree
 
 from frontinus.client.details import facts
-from frontinus_cim.bounds import USUAL_MEMORY
-from frontinus_cim.errors import CimError, Status
-from frontinus_cim.model import Embedded, Value
-from frontinus_cim.settings import BY_CLASS, DRIVES, FAMILIES, KINDS_OF_GUESTS, SYSTEM_FIELDS, Family, Field
+from frontinus_cim import ethernet, fields
+from frontinus_cim.errors import invalid as invalid
+from frontinus_cim.fields import Element as Element
+from frontinus_cim.fields import put as put
+from frontinus_cim.model import Embedded
+from frontinus_cim.settings import BY_CLASS, DRIVES, FAMILIES, KINDS_OF_GUESTS, SYSTEM_FIELDS, Family
 
-Element = etree._Element
 UNITS = {"byte": 1, "bytes": 1, "kilobytes": 2**10, "megabytes": 2**20, "gigabytes": 2**30, "kib": 2**10, "mib": 2**20,
          "gib": 2**30}  # fmt: skip
 POWER = re.compile(r"byte\s*\*\s*(2|10)\s*\^\s*(\d{1,2})", re.ASCII)
 BY_TYPE = {family.type: name for name, family in FAMILIES.items() if family.other is None}
 BY_TYPE |= {15: "disk", 16: "disk", 14: "disk", 31: "disk"}
-
-
-def invalid(message: str) -> CimError:
-    return CimError(Status.INVALID_PARAMETER, message)
 
 
 def family_of(settings: Embedded) -> tuple[str, Family]:
@@ -51,48 +48,11 @@ def quantity(settings: Embedded, name: str) -> int | None:
 # --- elements
 
 
-def put(element: Element, path: str, text: str | None) -> None:
-    """Set what a path names, making the elements on the way; None takes it away."""
-    *way, last = path.split("/")
-    at: Element | None = element
-    for tag in way if last.startswith("@") else (*way, last):
-        assert at is not None
-        found = at.find(tag)
-        if found is None:
-            if text is None:
-                return
-            found = etree.SubElement(at, tag)
-        at = found
-    assert at is not None
-    if last.startswith("@"):
-        if text is None:
-            at.attrib.pop(last[1:], "")
-        else:
-            at.set(last[1:], text)
-    elif text is None:
-        parent = at.getparent()
-        assert parent is not None
-        parent.remove(at)
-    else:
-        at.text = text or None
-
-
-def write_field(element: Element, field: Field, value: Value) -> None:
-    """Set one property's place."""
-    if field.yes == "":
-        put(element, field.path, "" if value else None)
-    elif field.yes is not None:
-        put(element, field.path, field.yes if value else "no")
-    else:
-        put(element, field.path, str(value))
-
-
 def update(element: Element, name: str, settings: Embedded) -> None:
     """Change a device's element by the properties that settings have. Raises CimError."""
-    for prop, field in FAMILIES[name].fields.items():
-        value = settings.values.get(prop)
-        if value is not None and value != field.read(facts(element)):
-            write_field(element, field, value)
+    if name == "net":
+        settings = ethernet.in_kib(settings)
+    fields.update(element, FAMILIES[name].fields, settings.values)
     if (special := SPECIAL.get(name)) is not None:
         special(element, settings)
 
@@ -136,16 +96,19 @@ def _disk(disk: Element, settings: Embedded) -> None:
 
 
 def _interface(nic: Element, settings: Embedded) -> None:
-    values = settings.values
+    values, source = settings.values, facts(nic)
+    there = source.get("source/@network") or source.get("source/@bridge")
     pool = str(values.get("PoolID") or "").partition("/")[2]
     name = values.get("NetworkName") or (pool if pool not in ("", "0") else None)
-    if values.get("NetworkType") is None and nic.get("type") is None:
+    if nic.get("type") is None:
         nic.set("type", "network" if name else "user")
-    kind = nic.get("type", "")
-    if isinstance(name, str) and kind in ("network", "bridge"):
+    kind = "network" if "source/@network" in source else nic.get("type", "")
+    if isinstance(name, str) and kind in ("network", "bridge") and name != there:
         put(nic, f"source/@{kind}", name)
     if kind == "network" and nic.find("source") is None:
         raise invalid("a network interface of type network needs NetworkName or PoolID")
+    ethernet.write_vlans(nic, values)
+    ethernet.tidy(nic)
 
 
 def _graphics(display: Element, settings: Embedded) -> None:
@@ -208,10 +171,7 @@ def system(domain: Element, settings: Embedded) -> None:
             put(domain, path, text)
     if domain.find("name") is None and isinstance(name := values.get("ElementName"), str) and name:
         put(domain, "name", name)
-    for prop, field in SYSTEM_FIELDS.items():
-        value = values.get(prop)
-        if value is not None and value != field.read(facts(domain)):
-            write_field(domain, field, value)
+    fields.update(domain, SYSTEM_FIELDS, values)
     if isinstance(recovery := values.get("AutomaticRecoveryAction"), int):
         if recovery not in CRASH:
             raise invalid(f"AutomaticRecoveryAction {recovery} is not offered")
@@ -289,6 +249,5 @@ def definition(whole: Embedded, given: list[Embedded], reference: Element | None
         put(domain, "features/acpi", "")
     resources(domain, given)
     if domain.find("memory") is None:
-        put(domain, "memory", str(USUAL_MEMORY))
-        put(domain, "memory/@unit", "b")
+        raise invalid("a guest needs settings of its memory")
     return etree.tostring(domain, encoding="unicode")

@@ -47,6 +47,11 @@ class CimError(Exception):
         super().__init__(f"{status.name}: {message}")
 
 
+def invalid(message: str) -> CimError:
+    """What a client gave cannot be."""
+    return CimError(Status.INVALID_PARAMETER, message)
+
+
 STATUS_OF: Mapping[str, Status] = {
     "invalid-xml": Status.INVALID_PARAMETER, "invalid-value": Status.INVALID_PARAMETER,
     "unsupported": Status.NOT_SUPPORTED, **dict.fromkeys(

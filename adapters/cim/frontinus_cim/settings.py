@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from frontinus.client.details import Facts
-from frontinus_cim import bounds
-from frontinus_cim.bounds import Bound
+from frontinus_cim import ethernet
+from frontinus_cim.fields import Field
 from frontinus_cim.guest import DEFINED, Guest, Part
 from frontinus_cim.kinds import Kind
 from frontinus_cim.model import Path, Value
@@ -23,27 +22,6 @@ from frontinus_cim.writer import Columns
 VSSD = "KVM_VirtualSystemSettingData"
 PREFIX = "KVM:"
 KIB = 1024
-
-
-@dataclass(frozen=True)
-class Field:
-    """Where a property stands in an element: a path of attributes, and how its text is a value. `yes`: a switch's text."""
-
-    path: str
-    yes: str | None = None
-    number: bool = False
-
-    def read(self, facts: Facts) -> Value:
-        if self.yes == "":
-            return self.path in facts
-        text = facts.get(self.path)
-        if text is None:
-            return None
-        if self.yes is not None:
-            return text == self.yes
-        if self.number:
-            return int(text) if text.isdecimal() else None
-        return text
 
 
 ADDRESS = "address/@"
@@ -94,6 +72,11 @@ def address_values(part: Part) -> list[str] | None:
 
 
 PLACED: Mapping[str, Callable[[Part], Value]] = {"AddressProperties": address_names, "AddressValues": address_values}
+PORT: Mapping[str, Callable[[Part], Value]] = {
+    name: lambda part, read=read: read(part.device.facts)  # type: ignore[misc]
+    for name, read in ethernet.READ.items()
+}
+"""What an interface says of its port."""
 
 FAMILIES: Mapping[str, Family] = {
     "disk": Family("KVM_DiskResourceAllocationSettingData", "disk", 17, {
@@ -110,11 +93,12 @@ FAMILIES: Mapping[str, Family] = {
         "Address": Field("mac/@address"), "ResourceSubType": Field("model/@type"), "NetworkType": Field("@type"),
         "NetworkMode": Field("source/@mode"), "SourceDevice": Field("source/@dev"), "VirtualDevice": Field("target/@dev"),
         "FilterRef": Field("filterref/@filter"), "VSIType": Field("virtualport/@type"),
-        "VSIManagerID": Field("virtualport/parameters/@managerid"), "VSITypeID": Field("virtualport/parameters/@typeid"),
-        "VSITypeIDVersion": Field("virtualport/parameters/@typeidversion"),
+        "VSIManagerID": Field("virtualport/parameters/@managerid"),
         "VSIInstanceID": Field("virtualport/parameters/@instanceid"), "ProfileID": Field("virtualport/parameters/@profileid"),
+        **ethernet.FIELDS,
     }, "Virtual network interface", columns={
-        **PLACED, "NetworkName": lambda p: _network(p) or None, "Connection": lambda p: [_network(p)] if _network(p) else None,
+        **PLACED, **PORT, "AllocationUnits": lambda p: ethernet.UNIT,
+        "NetworkName": lambda p: _network(p) or None, "Connection": lambda p: [_network(p)] if _network(p) else None,
     }),
     "mem": Family("KVM_MemResourceAllocationSettingData", "memory", 4, {}, "Virtual memory", columns={
         "VirtualQuantity": lambda p: p.guest.view.memory // KIB, "Reservation": lambda p: p.guest.view.memory // KIB,
@@ -199,19 +183,16 @@ def guest_of_id(world: World, given: Value) -> tuple[Guest | None, str]:
     return guest, part
 
 
-def _resource_kind(name: str, family: Family) -> Kind[Part | Bound]:
-    def every(world: World) -> Iterable[Part | Bound]:
-        yield from bounds.every(world, name)
-        yield from (part for guest in configurations(world) for part in guest.of(name))
+def _resource_kind(name: str, family: Family) -> Kind[Part]:
+    def every(world: World) -> Iterable[Part]:
+        return (part for guest in configurations(world) for part in guest.of(name))
 
-    def find(world: World, path: Path) -> Part | Bound | None:
+    def find(world: World, path: Path) -> Part | None:
         guest, part = guest_of_id(world, path.key("InstanceID"))
-        if not part:
-            return bounds.find(world, name, path)
         found = guest.parts.get(part) if guest else None
         return found if found is not None and found.family == name else None
 
-    return Kind(family.cls, bounds.beside(_columns(family)), every, find)
+    return Kind(family.cls, _columns(family), every, find)
 
 
 # --- the guest as a whole
@@ -276,5 +257,5 @@ def _find_system(world: World, path: Path) -> Guest | None:
 SYSTEMS: Kind[Guest] = Kind(
     VSSD, {"InstanceID": system_id, **system_columns()}, every=configurations, find=_find_system,
 )  # fmt: skip
-RESOURCES: Mapping[str, Kind[Part | Bound]] = {name: _resource_kind(name, family) for name, family in FAMILIES.items()}
+RESOURCES: Mapping[str, Kind[Part]] = {name: _resource_kind(name, family) for name, family in FAMILIES.items()}
 KINDS: Sequence[Kind[Any]] = (SYSTEMS, *RESOURCES.values())
