@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import pywbem
-from pywbem import CIMInstance, CIMInstanceName, Uint16, Uint64
+from pywbem import CIMInstance, CIMInstanceName, Uint16, Uint32, Uint64
 
 from frontinus.api.errors import NoSuchGuest
-from frontinus_cim import bounds, jobs
+from frontinus_cim import jobs
 from frontinus_cim.methods import METHODS, READING
 from support.cim import Rig, rig, until
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pywbem.ToleratedServerIssueWarn
 NOT_SUPPORTED = 1
 MANAGEMENT, POOLS = "KVM_VirtualSystemManagementService", "KVM_ResourcePoolConfigurationService"
 SNAPSHOTS, MIGRATION = "KVM_VirtualSystemSnapshotService", "KVM_VirtualSystemMigrationService"
-METRICS = "KVM_MetricService"
+METRICS, SWITCHES = "KVM_MetricService", "KVM_VirtualEthernetSwitchManagementService"
 
 
 def name(cls: str, **keys: str) -> CIMInstanceName:
@@ -128,13 +128,59 @@ async def no_pool(cim: Rig, out: Any) -> None:
 
 
 async def bare(cim: Rig, out: Any) -> None:
-    found = await cim.ask("EnumerateInstanceNames", "KVM_DiskResourceAllocationSettingData")
-    assert {p["InstanceID"] for p in found} == set(bounds.RANGES)
+    assert [
+        p["InstanceID"] for p in await cim.ask("EnumerateInstanceNames", "KVM_DiskResourceAllocationSettingData")
+    ] == []
 
 
 async def gone(cim: Rig, out: Any) -> None:
     with pytest.raises(NoSuchGuest):
         await cim.engine.guest("made")
+
+
+async def switched(cim: Rig, out: Any) -> None:
+    assert out["ResultingSystem"].keybindings == LANE.keybindings
+    network = await cim.engine.network("lane")
+    assert (network.active, network.autostart, network.bridge, network.forward) == (False, True, "virbr78", "nat")
+    assert "<ip address='10.78.0.1' netmask='255.255.255.0'" in await cim.engine.network_xml("lane")
+
+
+async def up(cim: Rig, out: Any) -> None:
+    assert (await cim.engine.network("lane")).active
+    assert (await cim.ask("GetInstance", LANE))["EnabledState"] == 2
+
+
+async def plugged(cim: Rig, out: Any) -> None:
+    assert [path["InstanceID"] for path in out["ResultingResourceSettings"]] == [f"Switch:lane/made/{MAC}"]
+    assert [port.mac for port in await cim.engine.network_ports("lane")] == [MAC]
+    for live in ([], ["inactive"]):
+        xml = await cim.engine.guest_xml("made", live)  # type: ignore[arg-type]
+        assert MAC in xml and "<outbound average='2000'/>" in xml and "network='lane'" in xml
+
+
+async def slower(cim: Rig, out: Any) -> None:
+    """8 Mbit/s are 976 KiB/s."""
+    assert "<outbound average='976'/>" in await cim.engine.guest_xml("made")
+    assert (await cim.ask("GetInstance", out["ResultingResourceSettings"][0]))["Limit"] == 976
+
+
+async def unplugged(cim: Rig, out: Any) -> None:
+    assert not await cim.engine.network_ports("lane") and MAC not in await cim.engine.guest_xml("made", ["inactive"])
+
+
+async def rewired(cim: Rig, out: Any) -> None:
+    assert "lane.example" not in await cim.engine.network_xml("lane")
+    later = await cim.engine.network_xml("lane", inactive=True)
+    assert "<domain name='lane.example'/>" in later and "<mtu size='9000'/>" in later
+    now, then = [
+        await cim.ask("GetInstance", name("VirtualEthernetSwitchSettingData", InstanceID=f"Switch:lane{more}"))
+        for more in ("", "/defined")
+    ]
+    assert (now["DomainName"], then["DomainName"], then["MTU"]) == (None, "lane.example", 9000)
+
+
+async def switchless(cim: Rig, out: Any) -> None:
+    assert [network.name for network in await cim.engine.networks()] == ["default", "lan"]
 
 
 async def shown(cim: Rig, out: Any) -> None:
@@ -165,6 +211,18 @@ FULL = {"AffectedSystem": guest(), "SnapshotType": Uint16(2), "SnapshotSettings"
 VOLUME = rasd("StorageVolume", VolumeName="one.img", Capacity=Uint64(2**20), Allocation=Uint64(0), FormatType="raw")
 ADDED = name("DiskResourceAllocationSettingData", InstanceID="made/vda")
 DEFINITION = CIMInstanceName("KVM_BaseMetricDefinition", {"Id": "Frontinus:CPUTime"}, namespace="root/virt")
+WIRED = settings("VirtualEthernetSwitchSettingData", VirtualSystemIdentifier="lane", ForwardMode="nat", BridgeName="virbr78",
+                 Address="10.78.0.1", Netmask="255.255.255.0", AutomaticStartupAction=Uint16(4))  # fmt: skip
+REWIRED = settings(
+    "VirtualEthernetSwitchSettingData", InstanceID="Switch:lane/defined", DomainName="lane.example", MTU=Uint32(9000)
+)
+LANE = name("VirtualEthernetSwitch", CreationClassName="KVM_VirtualEthernetSwitch", Name="lane")
+WIRING = name("VirtualEthernetSwitchSettingData", InstanceID="Switch:lane")
+MAC = "52:54:00:00:78:01"
+PLUG = settings("EthernetSwitchPortSettingData", Connection=["made"], Address=MAC, Limit=Uint64(2000))
+SLOWER = settings("EthernetSwitchPortSettingData", InstanceID=f"Switch:lane/made/{MAC}", Limit=Uint64(8),
+                  AllocationUnits="bit / second * 10^6")  # fmt: skip
+PLUGGED = name("EthernetSwitchPortSettingData", InstanceID=f"Switch:lane/made/{MAC}")
 SCREEN = """<domain type='qemu'><name>seen</name><memory>65536</memory><os><type arch='x86_64' machine='q35'>hvm</type></os>
 <devices><graphics type='vnc' port='5907' listen='127.0.0.1'/></devices></domain>"""
 ROWS = [
@@ -178,6 +236,13 @@ ROWS = [
     Row(MANAGEMENT, "AddResourceSettings", {"AffectedConfiguration": HERE, "ResourceSettings": [DISK]}, then=added),
     Row(MANAGEMENT, "RemoveResourceSettings", {"ResourceSettings": [ADDED]}, then=bare),
     Row(guest(), "RequestStateChange", {"RequestedState": Uint16(2)}, then=started),
+    Row(SWITCHES, "DefineSystem", {"SystemSettings": WIRED}, then=switched),
+    Row(LANE, "RequestStateChange", {"RequestedState": Uint16(2)}, then=up),
+    Row(SWITCHES, "AddResourceSettings", {"AffectedConfiguration": WIRING, "ResourceSettings": [PLUG]}, then=plugged),
+    Row(SWITCHES, "ModifyResourceSettings", {"ResourceSettings": [SLOWER]}, then=slower),
+    Row(SWITCHES, "RemoveResourceSettings", {"ResourceSettings": [PLUGGED]}, then=unplugged),
+    Row(SWITCHES, "ModifySystemSettings", {"SystemSettings": REWIRED}, then=rewired),
+    Row(SWITCHES, "DestroySystem", {"AffectedSystem": LANE}, then=switchless),
     Row(SNAPSHOTS, "CreateSnapshot", FULL, then=snapshotted),
     Row(SNAPSHOTS, "ApplySnapshot", {"Snapshot": SNAPSHOT}, then=applied),
     Row(SNAPSHOTS, "DestroySnapshot", {"AffectedSnapshot": SNAPSHOT}, then=no_snapshot),
@@ -253,7 +318,7 @@ def test_no_method_is_without_a_row() -> None:
 async def test_capabilities_name_the_methods_that_work(cim: Rig) -> None:
     """What is in SynchronousMethodsSupported answers something else than Not Supported, and the others that."""
     works, seen = {(row.on, row.method): row.value != NOT_SUPPORTED for row in ROWS if isinstance(row.on, str)}, 0
-    for service in (MANAGEMENT, POOLS, SNAPSHOTS, MIGRATION):
+    for service in (MANAGEMENT, SWITCHES, POOLS, SNAPSHOTS, MIGRATION):
         (path,) = await cim.ask("EnumerateInstanceNames", service)
         (able,) = await cim.ask("Associators", path, AssocClass="CIM_ElementCapabilities")
         declared = cim.service.schema[able.classname].by_name["synchronousmethodssupported"]

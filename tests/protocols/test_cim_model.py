@@ -115,7 +115,7 @@ async def test_every_method_of_our_classes_has_a_body(cim: Rig) -> None:
 async def test_dsp1042_host_hosts_its_guests_services_and_pools(cim: Rig) -> None:
     """DSP1042 System Virtualization: a host, HostedDependency to each guest, the management service with its capabilities."""
     (host,) = await cim.ask("EnumerateInstanceNames", "KVM_HostSystem")
-    guests = await cim.ask("AssociatorNames", host, AssocClass="CIM_HostedDependency", ResultClass="CIM_ComputerSystem")
+    guests = await cim.ask("AssociatorNames", host, AssocClass="CIM_HostedDependency", ResultClass=GUEST)
     assert {g["Name"] for g in guests} == set(cim.world.named)
     hosted = await cim.ask("AssociatorNames", host, AssocClass="CIM_HostedService")
     assert services.MANAGEMENT in {path.classname for path in hosted}

@@ -5,14 +5,15 @@ The texts of the specifications were not at hand: a row names the profile and th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pywbem
 
 from frontinus_cim import profiles
-from frontinus_cim.bounds import Bound
 from frontinus_cim.kinds import Node
 from support.cim import Rig, rig
 
@@ -43,7 +44,8 @@ GUEST, POOL, RASD, VSSD = (
     "CIM_ResourceAllocationSettingData",
     "KVM_VirtualSystemSettingData",
 )
-STATE, TAKEN = "CIM_SettingsDefineState", "CIM_ElementAllocatedFromPool"
+STATE, TAKEN, IMPLEMENTED = "CIM_SettingsDefineState", "CIM_ElementAllocatedFromPool", "CIM_DeviceSAPImplementation"
+SWITCH_SETTINGS, SWITCH_SERVICE = "CIM_VirtualEthernetSwitchSettingData", "KVM_VirtualEthernetSwitchManagementService"
 
 
 def resource(profile: str, device: str, pool: str, rasd: str, of_device: Sequence[str]) -> list[Row]:
@@ -78,7 +80,7 @@ ROWS = [
     Row("DSP1042", "CIM_VirtualSystemManagementService", [("CIM_HostedService", "KVM_HostSystem")]),
     Row("DSP1042", "CIM_VirtualSystemManagementService", [("CIM_ElementCapabilities", "CIM_VirtualSystemManagementCapabilities")],
         ["VirtualSystemTypesSupported", "SynchronousMethodsSupported", "IndicationsSupported"]),
-    Row("DSP1042", "CIM_VirtualSystemManagementService", [("CIM_ServiceAffectsElement", GUEST)]),
+    Row("DSP1042", "KVM_VirtualSystemManagementService", [("CIM_ServiceAffectsElement", GUEST)]),
     Row("DSP1042", "KVM_HostSystem", [("CIM_HostedResourcePool", POOL)]),
     Row("DSP1057", GUEST, properties=["Name", "ElementName", "NameFormat", "EnabledState", "RequestedState", "OperationalStatus"]),
     Row("DSP1057", GUEST, [(STATE, VSSD)], ["InstanceID", "VirtualSystemIdentifier", "VirtualSystemType", "ElementName"]),
@@ -93,12 +95,36 @@ ROWS = [
     Row("DSP1041", "CIM_ResourcePoolConfigurationService", [("CIM_ServiceAffectsElement", POOL)]),
     Row("DSP1043", "CIM_AllocationCapabilities", properties=["ResourceType", "RequestTypesSupported", "SharingMode"]),
     Row("DSP1043", "CIM_AllocationCapabilities", [("CIM_ElementCapabilities", POOL)]),
-    Row("DSP1043", POOL, [("CIM_ElementCapabilities", "CIM_AllocationCapabilities"), ("CIM_SettingsDefineCapabilities", RASD)],
-        ["InstanceID", "ResourceType", "VirtualQuantity", "AllocationUnits"]),
     *resource("DSP1044", "CIM_Processor", "KVM_ProcessorPool", "KVM_ProcResourceAllocationSettingData", ["CPUStatus"]),
     *resource("DSP1045", "CIM_Memory", "KVM_MemoryPool", "KVM_MemResourceAllocationSettingData", ["BlockSize", "NumberOfBlocks"]),
     *resource("DSP1047", "CIM_LogicalDisk", "KVM_DiskPool", "CIM_StorageAllocationSettingData", ["Name", "Access"]),
-    *resource("DSP1050", "CIM_EthernetPort", "KVM_NetworkPool", "KVM_NetResourceAllocationSettingData", ["PermanentAddress"]),
+    *resource("DSP1050", "KVM_NetworkPort", "KVM_NetworkPool", "CIM_EthernetPortAllocationSettingData", ["PermanentAddress"]),
+    Row("DSP1050", "KVM_NetworkPort", [(IMPLEMENTED, "CIM_LANEndpoint")], ["MACAddress", "ProtocolIFType", "EnabledState"]),
+    Row("DSP1050", "CIM_EthernetPortAllocationSettingData", properties=["Address", "ResourceType", "PoolID"]),
+    Row("DSP1097", "KVM_VirtualEthernetSwitch", properties=["Name", "NameFormat", "Dedicated", "EnabledState", "RequestedState",
+                                                           "OperationalStatus", "HealthState", "AvailableRequestedStates"]),
+    Row("DSP1097", "KVM_VirtualEthernetSwitch", [("CIM_HostedDependency", "KVM_HostSystem")]),
+    Row("DSP1097", "KVM_VirtualEthernetSwitch", [(STATE, SWITCH_SETTINGS)],
+        ["InstanceID", "VirtualSystemIdentifier", "VirtualSystemType", "ElementName", "EVBMode", "AssociatedResourcePool"]),
+    Row("DSP1097", "KVM_VirtualEthernetSwitch", [(STATE, SWITCH_SETTINGS), ("CIM_ElementSettingData", SWITCH_SETTINGS)]),
+    Row("DSP1097", "KVM_VirtualEthernetSwitch", [("CIM_ElementCapabilities", "CIM_EnabledLogicalElementCapabilities")],
+        ["RequestedStatesSupported"]),
+    Row("DSP1097", "KVM_VirtualEthernetSwitch", [("CIM_SystemDevice", "CIM_EthernetPort")],
+        ["DeviceID", "EnabledState", "RequestedState", "OperationalStatus", "LinkTechnology"]),
+    Row("DSP1097", "KVM_VirtualEthernetSwitch", [("CIM_HostedAccessPoint", "CIM_LANEndpoint")],
+        ["Name", "ProtocolIFType", "LANID"]),
+    Row("DSP1097", "KVM_EthernetSwitchPort", [(IMPLEMENTED, "CIM_LANEndpoint")]),
+    Row("DSP1097", "KVM_EthernetSwitchPortSettingData",
+        [(STATE, "KVM_EthernetSwitchPort"), (IMPLEMENTED, "CIM_LANEndpoint"), ("CIM_ActiveConnection", "KVM_LANEndpoint"),
+         ("CIM_HostedAccessPoint", GUEST)]),
+    Row("DSP1097", "KVM_EthernetSwitchPortSettingData", [("CIM_VirtualSystemSettingDataComponent", SWITCH_SETTINGS)]),
+    Row("DSP1097", "KVM_EthernetSwitchPortSettingData", [("CIM_ResourceAllocationFromPool", "KVM_NetworkPool")]),
+    Row("DSP1097", "KVM_EthernetSwitchPortSettingData", [(STATE, "CIM_EthernetPort"), (TAKEN, "KVM_NetworkPool")]),
+    Row("DSP1097", SWITCH_SERVICE, [("CIM_HostedService", "KVM_HostSystem")]),
+    Row("DSP1097", SWITCH_SERVICE, [("CIM_ServiceAffectsElement", "KVM_VirtualEthernetSwitch")]),
+    Row("DSP1097", SWITCH_SERVICE, [("CIM_ElementCapabilities", "CIM_VirtualSystemManagementCapabilities")],
+        ["VirtualSystemTypesSupported", "SynchronousMethodsSupported"]),
+    Row("DSP1097", "CIM_SwitchService", [("CIM_ForwardsAmong", "CIM_LANEndpoint")]),
     *resource("DSP1059", "CIM_LogicalDisk", "KVM_DiskPool", "KVM_DiskResourceAllocationSettingData", []),
     Row("DSP1047", "CIM_StorageAllocationSettingData", properties=["Access", "HostExtentName", "VirtualResourceBlockSize"]),
     Row("DSP1053", "CIM_MetricService", [("CIM_HostedService", "KVM_HostSystem")]),
@@ -122,8 +148,6 @@ ROWS = [
     Row("DSP1054", "CIM_IndicationService", [("CIM_ElementCapabilities", "CIM_IndicationServiceCapabilities")]),
     Row("DSP1054", "CIM_IndicationService", [("CIM_ServiceAffectsElement", "CIM_IndicationFilter")], ["Query", "QueryLanguage"]),
     Row("DSP1054", "CIM_FilterCollection", [("CIM_MemberOfCollection", "CIM_ManagedElement")]),
-    Row("DSP1054", "CIM_FilterCollection", [("CIM_OwningCollectionElement", "CIM_IndicationService")]),
-    Row("DSP1054", "CIM_FilterCollection", properties=["InstanceID", "CollectionName"]),
     Row("DSP1033", "CIM_RegisteredProfile", properties=["RegisteredOrganization", "RegisteredName", "RegisteredVersion",
                                                          "AdvertiseTypes"]),
     Row("DSP1033", "CIM_RegisteredProfile", [("CIM_ElementConformsToProfile", "CIM_ManagedElement")]),
@@ -134,17 +158,15 @@ ROWS = [
 async def cim(tmp_path: Path) -> AsyncIterator[Rig]:
     async with rig(tmp_path, guests=1) as made:
         await made.engine.define(XML)
+        await made.engine.start("rich")
         await made.settled()
         await made.world.refresh()
         yield made
 
 
 def starts(cim: Rig, cls: str) -> list[Node]:
-    """The instances of a class; of settings of resources those of guests, not the bounds of what guests can have."""
     kinds = [kind for name, kind in cim.service.registry.kinds.items() if cim.service.schema.is_a(name, cls)]
-    return [
-        Node(kind, subject) for kind in kinds for subject in kind.every(cim.world) if not isinstance(subject, Bound)
-    ]
+    return [Node(kind, subject) for kind in kinds for subject in kind.every(cim.world)]
 
 
 def along(cim: Rig, node: Node, association: str, cls: str) -> list[Node]:
@@ -192,4 +214,38 @@ async def test_every_row_can_fail(cim: Rig, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_registered_profile_has_its_rows() -> None:
-    assert {row.id.split("-")[0].removeprefix("CIM:") for row in profiles.ROWS} == {row.profile for row in ROWS}
+    assert {row.number for row in profiles.ROWS} == {row.profile for row in ROWS}
+
+
+def test_every_profile_refers_to_what_it_builds_on() -> None:
+    """All to registration, each but System Virtualization from another, none to itself by any way."""
+    known = {row.number for row in profiles.ROWS}
+    assert set(profiles.REFERENCES) | {one for many in profiles.REFERENCES.values() for one in many} <= known
+    below = {row.number: {other.number for other in profiles.references(row)} for row in profiles.ROWS}
+    assert all("DSP1033" in found for number, found in below.items() if number != "DSP1033")
+    reached = {"DSP1042"}
+    while grown := {other for one in reached for other in below[one]} - reached:
+        reached |= grown
+    assert reached == known
+    for number in known:
+        at, seen = below[number], set[str]()
+        while at - seen:
+            seen |= at
+            at = {other for one in at for other in below[one]}
+        assert number not in seen, number
+
+
+async def test_a_client_finds_the_switches_by_their_profile(cim: Rig) -> None:
+    """As pywbem does: by association from the profile, and with the direction of references that DMTF's schema has."""
+    connection = cim.connection()
+    try:
+        server = pywbem.WBEMServer(connection)
+        (profile,) = await asyncio.to_thread(server.get_selected_profiles, registered_name="Virtual Ethernet Switch")
+        central = await asyncio.to_thread(server.get_central_instances, profile.path, "KVM_VirtualEthernetSwitch")
+        assert {path["Name"] for path in central} == {"default", "br7"}
+        above = await asyncio.to_thread(
+            connection.AssociatorNames, profile.path, AssocClass="CIM_ReferencedProfile", ResultRole="Dependent"
+        )
+        assert [path["InstanceID"] for path in above] == ["CIM:DSP1042-SystemVirtualization-1.0.0"]
+    finally:
+        connection.close()

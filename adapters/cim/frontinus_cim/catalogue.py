@@ -13,9 +13,11 @@ from frontinus_cim import (
     jobkinds,
     links_guests,
     links_host,
+    links_switches,
     method_define,
     method_pools,
     method_state,
+    method_switches,
     metrics,
     migration,
     pool_settings,
@@ -24,19 +26,34 @@ from frontinus_cim import (
     settings,
     snapshots,
     subscription_kinds,
+    switch_settings,
+    switches,
     systems,
 )
 from frontinus_cim.kinds import Kind, Link, Registry
 from frontinus_cim.schema import Schema
 
-BODIES = (consoles, jobkinds, method_define, method_pools, method_state, metrics, migration, profiles, snapshots)
+BODIES = (
+    consoles,
+    jobkinds,
+    method_define,
+    method_pools,
+    method_state,
+    method_switches,
+    metrics,
+    migration,
+    profiles,
+    snapshots,
+)
 """The modules whose methods are registered by being imported."""
 KINDS: Iterable[Kind[Any]] = (
     *systems.KINDS, *devices.KINDS.values(), *settings.KINDS, *pool_settings.ALL, *services.ALL, *jobkinds.KINDS,
     *subscription_kinds.KINDS, *interop.KINDS, *profiles.KINDS, *metrics.KINDS, *snapshots.KINDS, *consoles.KINDS, *filters.KINDS,
+    *switches.KINDS, *switch_settings.KINDS,
 )  # fmt: skip
 LINKS: Iterable[Link] = (
-    *links_guests.LINKS, *links_host.LINKS, *jobkinds.LINKS, *subscription_kinds.LINKS, *interop.LINKS, *metrics.LINKS,
+    *links_guests.LINKS, *links_host.LINKS, *links_switches.LINKS, *jobkinds.LINKS,
+    *subscription_kinds.LINKS, *interop.LINKS, *metrics.LINKS,
     *snapshots.LINKS, *consoles.LINKS, *filters.LINKS, *profiles.LINKS,
 )  # fmt: skip
 

@@ -31,10 +31,12 @@ MODULES = (
     "devices",
     "virtualization",
     "network",
+    "ethernet",
     "metrics",
     "interop",
     "events",
     "kvm",
+    "switches",
 )
 """The MOF files, in the order in which classes need each other."""
 FORMAT = b"1"

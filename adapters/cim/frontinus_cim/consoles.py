@@ -1,21 +1,20 @@
-"""Guests' displays as access points (DSP1076), and the bridges that guests are on as switches (DSP1097's CIM_SwitchService)."""
+"""Guests' displays as access points (DSP1076)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from frontinus_cim import pools, services, systems
+from frontinus_cim import services, systems
 from frontinus_cim.guest import Part
 from frontinus_cim.kinds import Kind, Link, Node
 from frontinus_cim.methods import MethodCall, Result, method
 from frontinus_cim.model import Path
-from frontinus_cim.pools import Pool
 from frontinus_cim.settings import guest_of_id
 from frontinus_cim.systems import HOST
 from frontinus_cim.world import World
 
-SAP, SWITCH = "KVM_KVMRedirectionSAP", "KVM_SwitchService"
+SAP = "KVM_KVMRedirectionSAP"
 VNC, OTHER = 4, 1
 
 
@@ -45,23 +44,7 @@ def _find(world: World, path: Path) -> Part | None:
     return part if part is not None and part.family == "graphics" else None
 
 
-def _switches(world: World) -> Iterable[Pool]:
-    """Networks and bridges: everything that guests' interfaces are ports of."""
-    return (pool for pool in pools.pools(world, "net") if not pool.primordial)
-
-
-def _bridge(pool: Pool) -> str:
-    return (pool.network.view.bridge if pool.network else None) or pool.name
-
-
-SWITCHES: Kind[Pool] = Kind(SWITCH, {
-    "SystemCreationClassName": HOST, "SystemName": lambda p: p.world.hostname, "CreationClassName": SWITCH, "Name": _bridge,
-    "ElementName": lambda p: p.name, "Caption": "Virtual switch", "Started": True, "StartMode": "Automatic",
-    "EnabledState": lambda p: 2 if p.network is None or p.network.view.active else 3, "RequestedState": 12,
-    "NumPorts": lambda p: p.network.view.ports if p.network else sum(1 for part in p.parts() if part.guest.view.active),
-    "IsVSISupported": False, "OperationalStatus": [2], "HealthState": 5,
-}, _switches, lambda world, path: next((p for p in _switches(world) if _bridge(p) == path.key("Name")), None))  # fmt: skip
-KINDS: Sequence[Kind[Any]] = (SAPS, SWITCHES)
+KINDS: Sequence[Kind[Any]] = (SAPS,)
 
 
 def _saps(world: World, node: Node) -> Iterable[Node]:
@@ -85,8 +68,6 @@ LINKS = (
     Link("KVM_ServiceAffectsElement", ("AffectedElement", [systems.GUEST]), ("AffectingElement", [services.CONSOLES]), _consoles,
          lambda world, node: (Node(systems.GUESTS, guest) for guest in world.guests.values()),
          lambda world, first, second: {"ElementEffects": [5]}),
-    Link("KVM_HostedService", ("Antecedent", [HOST]), ("Dependent", [SWITCH]),
-         lambda world, node: (Node(SWITCHES, pool) for pool in _switches(world)), _host),
 )  # fmt: skip
 
 

@@ -68,7 +68,8 @@ def _is(*devices: str) -> Callable[[Part], bool]:
     return lambda part: (part.device["@device"] or "disk") in devices
 
 
-def _mac(part: Part) -> str:
+def mac_of(part: Part) -> str:
+    """An interface's address: twelve hexadecimal digits."""
     return part.device["mac/@address"].replace(":", "").upper()
 
 
@@ -94,7 +95,7 @@ DEVICES: Mapping[str, tuple[Callable[[Guest], Iterable[Part]], Columns[Part]]] =
     }),
     "KVM_NetworkPort": (chosen("net"), {
         **common("KVM_NetworkPort", "Virtual network port"),
-        "LinkTechnology": 2, "PermanentAddress": _mac, "NetworkAddresses": lambda p: [_mac(p)],
+        "LinkTechnology": 2, "PermanentAddress": mac_of, "NetworkAddresses": lambda p: [mac_of(p)],
         "ActiveMaximumTransmissionUnit": lambda p: int(p.device["mtu/@size"]) if p.device["mtu/@size"].isdecimal() else None,
     }),
     "KVM_DisplayController": (chosen("video"), {

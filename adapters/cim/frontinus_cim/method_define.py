@@ -8,14 +8,14 @@ from lxml import etree
 
 from frontinus.api.engine import Engine, XmlFlag
 from frontinus.api.errors import AlreadyExists
-from frontinus.client.details import of_root, parse
+from frontinus.client.details import Device, facts, of_root, parse
 from frontinus_cim import compose, links_guests
 from frontinus_cim.compose import Element, family_of, invalid
 from frontinus_cim.errors import CimError, Status
-from frontinus_cim.guest import Guest, named
+from frontinus_cim.guest import FAMILIES, Guest, named
 from frontinus_cim.methods import MethodCall, Result, method
 from frontinus_cim.model import Embedded, Path, Value
-from frontinus_cim.services import MANAGEMENT
+from frontinus_cim.services import MANAGEMENT, SWITCHES
 from frontinus_cim.settings import guest_of_id, guest_of_system_id
 
 MOST_RESOURCES = 256
@@ -47,6 +47,8 @@ async def define_system(call: MethodCall) -> Result:
     whole = call.instance("SystemSettings")
     if whole is None:
         raise invalid("SystemSettings is missing")
+    if call.registry.schema.is_a(whole.cls, "CIM_VirtualEthernetSwitchSettingData"):
+        raise invalid(f"switches are made by {SWITCHES}")
     engine, reference = call.engine, None
     if (like := call.path("ReferenceConfiguration")) is not None:
         guest = guest_at(call, like, "ReferenceConfiguration")
@@ -230,25 +232,38 @@ async def _modify(call: MethodCall, engine: Engine, wanted: Mapping[Guest, list[
     changed: list[Value] = []
     for guest, parts in wanted.items():
         try:
-            for name, settings in parts:
-                await modify_part(engine, guest, name, settings)
+            names = [await modify_part(engine, guest, name, settings) for name, settings in parts]
         finally:
             await call.world.caught_up(engine, guest.view.uuid)
-        found = _paths(call, guest, [name for name, _ in parts])
+        found = _paths(call, guest, names)
         changed += found if isinstance(found, list) else []
     return Result(0, {"ResultingResourceSettings": changed})
 
 
-async def modify_part(engine: Engine, guest: Guest, name: str, settings: Embedded) -> None:
-    """Change one resource of a guest. Raises CimError."""
+async def modify_part(engine: Engine, guest: Guest, name: str, settings: Embedded) -> str:
+    """Change one resource of a guest; the name that it has then. Raises CimError."""
     if name in ("mem", "proc"):
         await _amount(engine, guest, name, settings)
-        return
-    old = dict(elements(parse(await engine.guest_xml(guest.view.uuid, ["secure", *version(guest)]))))[name]
-    before = _text(old)
-    checked(lambda: compose.update(old, guest.parts[name].family, settings))
-    if _text(old) != before:
-        await engine.update_device(guest.view.uuid, _text(old), **where(guest))
+        return name
+    root = parse(await engine.guest_xml(guest.view.uuid, ["secure", *version(guest)]))
+    element = dict(elements(root))[name]
+    before, known = _text(element), name_of(element)
+    checked(lambda: compose.update(element, guest.parts[name].family, settings))
+    if _text(element) == before:
+        return name
+    if (new := name_of(element)) == known:
+        await engine.update_device(guest.view.uuid, _text(element), **where(guest))
+        return name
+    if guest.view.active:
+        raise CimError(Status.NOT_SUPPORTED, f"'{known}' stays what it is called while the guest runs")
+    await engine.define(etree.tostring(root, encoding="unicode"))
+    return new
+
+
+def name_of(element: Element) -> str:
+    """What a part of a guest is called by, the engine's way too: a disk's target, an interface's address."""
+    tag = str(element.tag)
+    return FAMILIES[tag][1](Device(tag, facts(element)))
 
 
 def elements(domain: Element) -> Iterator[tuple[str, Element]]:

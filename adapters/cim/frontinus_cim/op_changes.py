@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from frontinus_cim import filter_changes, jobkinds, method_define, settings, typed, writer
+from frontinus_cim import (
+    filter_changes,
+    jobkinds,
+    method_define,
+    method_switches,
+    settings,
+    switch_settings,
+    typed,
+    writer,
+)
 from frontinus_cim import subscription_kinds as kept
-from frontinus_cim.bounds import Bound
 from frontinus_cim.call import Call
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.kinds import Found, Node, Pair
 from frontinus_cim.methods import MethodCall
 from frontinus_cim.model import INTEROP, Embedded, Path, Value
-from frontinus_cim.subscriptions import COLLECTION, DESTINATION, FILTER, SUBSCRIPTION, TO_COLLECTION, Subscription
+from frontinus_cim.subscriptions import DESTINATION, FILTER, SUBSCRIPTION, TO_COLLECTION, Subscription
 
 
 def _only_interop(call: Call) -> None:
@@ -32,41 +40,23 @@ async def _create_destination(call: Call, given: Embedded) -> Found:
     return Node(kept.DESTINATIONS, table.destinations[await table.add_destination(given, call.world.hostname)])
 
 
-def _end(call: Call, given: Embedded, prop: str) -> Node:
-    """An instance that a new association refers to. Raises CimError."""
-    path = given.values.get(prop)
-    found = call.registry.find(call.world, path) if isinstance(path, Path) else None
-    if found is None:
-        raise CimError(Status.INVALID_PARAMETER, f"{prop} is not there")
-    return found
-
-
 async def _create_subscription(call: Call, given: Embedded) -> Found:
     _only_interop(call)
-    ends = [_end(call, given, prop) for prop in ("Filter", "Handler")]
+    ends: list[Node] = []
+    for prop in ("Filter", "Handler"):
+        path = given.values.get(prop)
+        found = call.registry.find(call.world, path) if isinstance(path, Path) else None
+        if found is None:
+            raise CimError(Status.INVALID_PARAMETER, f"{prop} is not there")
+        ends.append(found)
     await call.world.subscriptions.add_subscription(given, kept.name_of(ends[0]), ends[1].subject.name)
     return Pair(kept.ENDS[given.cls], ends[0], ends[1])
-
-
-async def _create_collection(call: Call, given: Embedded) -> Found:
-    _only_interop(call)
-    collections = call.world.subscriptions.collections
-    return Node(kept.COLLECTIONS, collections.find(await call.world.subscriptions.add_collection(given)))
-
-
-async def _create_member(call: Call, given: Embedded) -> Found:
-    _only_interop(call)
-    collection, member = _end(call, given, "Collection"), _end(call, given, "Member")
-    if collection.kind is not kept.COLLECTIONS or member.kind.cls not in kept.MEMBERS.second[1]:
-        raise CimError(Status.INVALID_PARAMETER, "filters and collections of filters can be in a collection of filters")
-    await call.world.subscriptions.change_members(kept.name_of(collection), add=kept.name_of(member))
-    return Pair(kept.MEMBERS, collection, member)
 
 
 Create = Callable[[Call, Embedded], Awaitable[Found]]
 CREATE: Mapping[str, Create] = {
     FILTER: _create_filter, DESTINATION: _create_destination, SUBSCRIPTION: _create_subscription,
-    TO_COLLECTION: _create_subscription, COLLECTION: _create_collection, kept.MEMBERS.cls: _create_member,
+    TO_COLLECTION: _create_subscription,
     "CIM_ListenerDestination": _create_destination, **filter_changes.CREATE,
 }  # fmt: skip
 
@@ -95,11 +85,6 @@ async def _delete_kept(call: Call, found: Found) -> None:
         await table.remove(found.kind.cls, found.subject.name)
 
 
-async def _delete_member(call: Call, found: Found) -> None:
-    assert isinstance(found, Pair)
-    await call.world.subscriptions.change_members(kept.name_of(found.first), remove=kept.name_of(found.second))
-
-
 async def _delete_job(call: Call, found: Found) -> None:
     assert isinstance(found, Node)
     call.world.jobs.remove(found.subject)
@@ -107,7 +92,7 @@ async def _delete_job(call: Call, found: Found) -> None:
 
 DELETE: Mapping[str, Callable[[Call, Found], Awaitable[None]]] = {
     FILTER: _delete_kept, DESTINATION: _delete_kept, SUBSCRIPTION: _delete_kept,
-    TO_COLLECTION: _delete_kept, COLLECTION: _delete_kept, kept.MEMBERS.cls: _delete_member,
+    TO_COLLECTION: _delete_kept,
     **dict.fromkeys(jobkinds.CLASSES, _delete_job), **filter_changes.DELETE,
 }  # fmt: skip
 
@@ -148,17 +133,29 @@ async def _modify_system(call: Call, found: Found, changes: Mapping[str, Value])
 async def _modify_resource(call: Call, found: Found, changes: Mapping[str, Value]) -> None:
     assert isinstance(found, Node)
     method, part = _method_call(call, found, "ModifyInstance"), found.subject
-    if isinstance(part, Bound):
-        raise CimError(Status.NOT_SUPPORTED, f"{part.name} is of no guest, and stays")
     try:
         await method_define.modify_part(method.engine, part.guest, part.name, Embedded(found.kind.cls, changes))
     finally:
         await call.world.caught_up(method.engine, part.guest.view.uuid)
 
 
+async def _modify_switch(call: Call, found: Found, changes: Mapping[str, Value]) -> None:
+    assert isinstance(found, Node)
+    method, one = _method_call(call, found, "ModifyInstance"), found.subject
+    network = method_switches.network_of(one.switch)
+    await method_switches.change(method, method.engine, network, Embedded(found.kind.cls, changes))
+
+
+async def _modify_port(call: Call, found: Found, changes: Mapping[str, Value]) -> None:
+    assert isinstance(found, Node)
+    method = _method_call(call, found, "ModifyInstance")
+    await method_switches.change_port(method, method.engine, found.subject, Embedded(found.kind.cls, changes))
+
+
 MODIFY: Mapping[str, Callable[[Call, Found, Mapping[str, Value]], Awaitable[None]]] = {
     SUBSCRIPTION: _modify_subscription, TO_COLLECTION: _modify_subscription, settings.VSSD: _modify_system,
     **dict.fromkeys((kind.cls for kind in settings.RESOURCES.values()), _modify_resource), **filter_changes.MODIFY,
+    switch_settings.VSSD: _modify_switch, switch_settings.PORT_SETTINGS: _modify_port,
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from frontinus_cim import devices, interop, pools, services, systems
+from frontinus_cim import interop, pools, services, switches, systems
 from frontinus_cim.kinds import Kind, Link, Node
 from frontinus_cim.methods import MethodCall, Result, method
 from frontinus_cim.model import INTEROP, VIRT, Path
@@ -24,12 +24,12 @@ def host(world: World) -> Iterable[Node]:
     return [Node(systems.HOSTS, world)]
 
 
+def all_switches(world: World) -> Iterable[Node]:
+    return map(switches.switch_node, switches.switches(world))
+
+
 def pools_of(*families: str) -> Central:
     return lambda world: (Node(pools.KINDS[f], pool) for f in families for pool in pools.pools(world, f))
-
-
-def devices_of(*classes: str) -> Central:
-    return lambda world: (Node(devices.KINDS[c], part) for c in classes for part in devices.KINDS[c].every(world))
 
 
 def service(cls: str) -> Central:
@@ -42,14 +42,18 @@ def registered(world: World) -> Iterable[Node]:
 
 @dataclass(frozen=True)
 class Profile:
-    """A row: InstanceID, name and version as published, the central instances with their classes, and the profiles below."""
+    """A row: InstanceID, name and version as published, the central instances with their classes."""
 
     id: str
     name: str
     version: str
     classes: Sequence[str]
     central: Central
-    references: Sequence[str] = ()
+
+    @property
+    def number(self) -> str:
+        """The specification, such as DSP1042."""
+        return self.id.partition("-")[0].removeprefix("CIM:")
 
 
 def _allocation(suffix: str, family: str) -> Profile:
@@ -59,15 +63,8 @@ def _allocation(suffix: str, family: str) -> Profile:
 
 
 ROWS: Sequence[Profile] = (
-    Profile("CIM:DSP1042-SystemVirtualization-1.0.0", "System Virtualization", "1.0.0", [systems.HOST], host, (
-        "CIM:DSP1057-VirtualSystem-1.0.0a", "CIM:DSP1041-ResourceAllocation-1.1.0c", "CIM:DSP1043-AllocationCapabilities-1.0.0a",
-        "CIM:DSP1059-GenericDeviceResourceVirtualization-1.0.0_d", "CIM:DSP1059-GenericDeviceResourceVirtualization-1.0.0_n",
-        "CIM:DSP1059-GenericDeviceResourceVirtualization-1.0.0_p", "CIM:DSP1045-MemoryResourceVirtualization-1.0.0",
-        "CIM:DSP1044-ProcessorResourceVirtualization-1.0.0", "CIM:DSP1047-StorageResourceVirtualization-1.0.0",
-        "CIM:DSP1050-EthernetPortResourceVirtualization-1.0.0", "CIM:DSP1053-BaseMetrics-1.0.1",
-        "CIM:DSP1081-VirtualSystemMigration-0.8.1")),
-    Profile("CIM:DSP1057-VirtualSystem-1.0.0a", "Virtual System Profile", "1.0.0a", [systems.GUEST], guests, (
-        "CIM:DSP1076-KVMRedirection-1.0.0",)),
+    Profile("CIM:DSP1042-SystemVirtualization-1.0.0", "System Virtualization", "1.0.0", [systems.HOST], host),
+    Profile("CIM:DSP1057-VirtualSystem-1.0.0a", "Virtual System Profile", "1.0.0a", [systems.GUEST], guests),
     Profile("CIM:DSP1041-ResourceAllocation-1.1.0c", "Resource Allocation", "1.1.0c", pools.POOL_CLASSES,
             pools_of(*pools.CLASSES)),
     Profile("CIM:DSP1043-AllocationCapabilities-1.0.0a", "Allocation Capabilities", "1.0.0a", [services.ALLOCATION.cls],
@@ -81,6 +78,7 @@ ROWS: Sequence[Profile] = (
             [pools.KINDS["disk"].cls], pools_of("disk")),
     Profile("CIM:DSP1050-EthernetPortResourceVirtualization-1.0.0", "Ethernet Port Resource Virtualization", "1.0.0",
             [pools.KINDS["net"].cls], pools_of("net")),
+    Profile("CIM:DSP1097-VirtualEthernetSwitch-1.1.0", "Virtual Ethernet Switch", "1.1.0", [switches.SWITCH], all_switches),
     Profile("CIM:DSP1053-BaseMetrics-1.0.1", "Base Metrics", "1.0.1", [services.METRICS], service(services.METRICS)),
     Profile("CIM:DSP1076-KVMRedirection-1.0.0", "KVM Redirection", "1.0.0", [services.CONSOLES], service(services.CONSOLES)),
     Profile("CIM:DSP1081-VirtualSystemMigration-0.8.1", "Virtual System Migration", "0.8.1", [services.MIGRATION],
@@ -90,6 +88,23 @@ ROWS: Sequence[Profile] = (
 )  # fmt: skip
 BY_ID: Mapping[str, Profile] = {row.id: row for row in ROWS}
 """Those that clients of libvirt-cim find under the same InstanceIDs, and registration and indications themselves."""
+REGISTRATION = "DSP1033"
+RESOURCES = ("DSP1059", "DSP1044", "DSP1045", "DSP1047", "DSP1050")
+REFERENCES: Mapping[str, Sequence[str]] = {
+    "DSP1042": ("DSP1057", "DSP1041", "DSP1043", *RESOURCES, "DSP1097", "DSP1053", "DSP1054", "DSP1081"),
+    "DSP1057": ("DSP1053", "DSP1076"),
+    "DSP1097": ("DSP1057", "DSP1050", "DSP1041", "DSP1043"),
+    "DSP1041": ("DSP1043",),
+    **dict.fromkeys(RESOURCES, ("DSP1041", "DSP1043")),
+    "DSP1081": ("DSP1057",),
+}
+"""Which specification builds on which others; on registration all of them do."""
+
+
+def references(row: Profile) -> Sequence[Profile]:
+    """The profiles that one refers to."""
+    wanted = {*REFERENCES.get(row.number, ()), *([REGISTRATION] if row.number != REGISTRATION else [])}
+    return [other for other in ROWS if other.number in wanted]
 
 
 @dataclass(frozen=True)
@@ -127,23 +142,23 @@ def _profiles_of(world: World, node: Node) -> Iterable[Node]:
     return (Node(KIND, Registered(world, row)) for row in ROWS if node.kind.cls in row.classes)
 
 
-def _below(world: World, node: Node) -> Iterable[Node]:
-    return (Node(KIND, Registered(world, BY_ID[name])) for name in node.subject.row.references)
+def _referenced(world: World, node: Node) -> Iterable[Node]:
+    return (Node(KIND, Registered(world, row)) for row in references(node.subject.row))
 
 
-def _above(world: World, node: Node) -> Iterable[Node]:
-    return (Node(KIND, Registered(world, row)) for row in ROWS if node.subject.row.id in row.references)
+def _referencing(world: World, node: Node) -> Iterable[Node]:
+    return (Node(KIND, Registered(world, row)) for row in ROWS if node.subject.row in references(row))
 
 
 LINKS = (
     Link("KVM_ElementConformsToProfile", ("ConformantStandard", [CLASS]),
          ("ManagedElement", sorted({cls for row in ROWS for cls in row.classes})), _conforming, _profiles_of,
          namespaces=(INTEROP, VIRT)),
-    Link("KVM_ReferencedProfile", ("Antecedent", [CLASS]), ("Dependent", [CLASS]), _below, _above,
+    Link("KVM_ReferencedProfile", ("Antecedent", [CLASS]), ("Dependent", [CLASS]), _referencing, _referenced,
          namespaces=(INTEROP,)),
     Link("KVM_ElementConformsToProfile", ("ConformantStandard", [CLASS]), ("ManagedElement", [interop.MANAGER]),
-         lambda world, node: [Node(interop.MANAGERS, world)] if "DSP1033" in node.subject.row.id else [],
-         lambda world, node: [Node(KIND, Registered(world, row)) for row in ROWS if "DSP1033" in row.id],
+         lambda world, node: [Node(interop.MANAGERS, world)] if node.subject.row.number == REGISTRATION else [],
+         lambda world, node: [Node(KIND, Registered(world, row)) for row in ROWS if row.number == REGISTRATION],
          namespaces=(INTEROP,)),
 )  # fmt: skip
 

@@ -16,13 +16,19 @@ from frontinus.client.details import Device, Facts, facts, parse
 
 @dataclass(eq=False)
 class Network:
-    """A virtual network."""
+    """A virtual network. `next`: what its next start will have, while it is up and defined."""
 
     view: NetworkView
     facts: Facts = field(default_factory=dict)
+    next: Facts | None = None
+    requested: int = 12
+    """RequestedState: what was asked for last through this provider; 12 (Not Applicable) before."""
 
     async def read(self, engine: Engine) -> None:
-        self.facts = facts(parse(await engine.network_xml(self.view.uuid)))
+        uuid = self.view.uuid
+        self.facts = facts(parse(await engine.network_xml(uuid)))
+        both = self.view.active and self.view.persistent
+        self.next = facts(parse(await engine.network_xml(uuid, inactive=True))) if both else None
 
 
 @dataclass(eq=False)

@@ -18,6 +18,7 @@ from frontinus_cim.world import World
 from frontinus_cim.writer import Columns
 
 MANAGEMENT, POOLS = "KVM_VirtualSystemManagementService", "KVM_ResourcePoolConfigurationService"
+SWITCHES = "KVM_VirtualEthernetSwitchManagementService"
 SNAPSHOTS, MIGRATION = "KVM_VirtualSystemSnapshotService", "KVM_VirtualSystemMigrationService"
 CONSOLES, METRICS, INDICATIONS = "KVM_ConsoleRedirectionService", "KVM_MetricService", "KVM_IndicationService"
 
@@ -50,6 +51,12 @@ SERVICES: Mapping[str, Service] = {
         "AsynchronousMethodsSupported": ALL_MANAGEMENT, "IndicationsSupported": [2, 3, 4],
         "ElementNameEditSupported": True, "MaxElementNameLen": 255, "RequestedStatesSupported": [],
     }), (VIRT, CIMV2)),
+    SWITCHES: Service("Switch Management Service", "Makes, changes and removes virtual Ethernet switches", {}, (
+        "KVM_VirtualEthernetSwitchManagementCapabilities", "SwitchManagementCapabilities", {
+            "VirtualSystemTypesSupported": ["Ethernet Switch"], "SynchronousMethodsSupported": ALL_MANAGEMENT,
+            "AsynchronousMethodsSupported": ALL_MANAGEMENT, "IndicationsSupported": [], "ElementNameEditSupported": False,
+            "RequestedStatesSupported": [],
+        }), (VIRT, CIMV2)),
     POOLS: Service("RPCS", "Makes, changes and removes pools", {}, ("KVM_ResourcePoolConfigurationCapabilities", "RPCC", {
         "SynchronousMethodsSupported": [3, 4], "AsynchronousMethodsSupported": [3, 4],
     }), (VIRT, CIMV2)),

@@ -36,6 +36,7 @@ class OpenFile:
 
     path: str
     fd: int
+    writable: bool = True
     append: bool = True
     mode: int = 0o600
     device: bool = False

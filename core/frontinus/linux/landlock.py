@@ -12,7 +12,6 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeVar
@@ -62,23 +61,22 @@ def inside(sight: Sight, work: Callable[[], T]) -> T:
 
     A kernel without Landlock lets it see all. Raises OSError when the kernel refuses to restrict.
     """
-    return begin(sight, work).result()
-
-
-def begin(sight: Sight, work: Callable[[], T]) -> Future[T]:
-    """The same without waiting: the future of what the work returns or raises. It can't be cancelled."""
-    outcome: Future[T] = Future()
-    outcome.set_running_or_notify_cancel()
+    results: list[T] = []
+    errors: list[BaseException] = []
 
     def restricted() -> None:
         try:
             _restrict(sight)
-            outcome.set_result(work())
+            results.append(work())
         except BaseException as error:
-            outcome.set_exception(error)
+            errors.append(error)
 
-    threading.Thread(target=restricted, name="landlock").start()
-    return outcome
+    thread = threading.Thread(target=restricted, name="landlock")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def _restrict(sight: Sight) -> None:

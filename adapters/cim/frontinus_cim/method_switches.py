@@ -1,0 +1,303 @@
+"""Virtual Ethernet switches made, changed, started and removed by settings, and guests plugged into them (DSP1097).
+
+A switch is a virtual network. A port is a guest's interface: adding one plugs it in, removing one takes it from the guest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from lxml import etree
+
+from frontinus.api.engine import Engine
+from frontinus.api.errors import AlreadyExists, WrongState
+from frontinus.client.details import parse
+from frontinus_cim import compose, compose_switch, switch_settings, switches
+from frontinus_cim.compose import invalid
+from frontinus_cim.errors import CimError, Status
+from frontinus_cim.guest import Guest
+from frontinus_cim.kinds import Node
+from frontinus_cim.method_define import MOST_RESOURCES, checked, elements, modify_part, starts, version, where
+from frontinus_cim.method_state import INVALID, INVALID_TRANSITION, TIMEOUT_NOT_SUPPORTED
+from frontinus_cim.methods import MethodCall, Refused, Result, method
+from frontinus_cim.model import Embedded, Path, Value
+from frontinus_cim.pools import Pool
+from frontinus_cim.resources import Network
+from frontinus_cim.services import SWITCHES
+from frontinus_cim.settings import PREFIX
+from frontinus_cim.settings import RESOURCES as GUESTS
+from frontinus_cim.switch_settings import Configuration, port_of_id
+from frontinus_cim.switches import DISABLED, ENABLED, SWITCH, Port, interface, switch_node
+
+QUOTED = re.compile(r'\.InstanceID="([^"]+)"$', re.IGNORECASE)
+"""The end of a path, in DSP0207's form; clients may write names of keys in lower case."""
+STEPS = {ENABLED: "start_network", DISABLED: "destroy_network"}
+"""What each state that can be asked for means to the engine."""
+
+
+# --- finding
+
+
+def _switch(call: MethodCall, path: Path | None, what: str) -> Pool:
+    """The switch that a reference to it or to its settings means. Raises CimError."""
+    if path is None:
+        raise invalid(f"{what} is missing")
+    node = call.registry.find(call.world, path)
+    subject = node.subject if node is not None else None
+    if isinstance(subject, Configuration):
+        return subject.switch
+    if isinstance(subject, Pool) and not subject.primordial:
+        return subject
+    raise CimError(Status.NOT_FOUND, f"{what}: there is no such switch")
+
+
+def network_of(switch: Pool) -> Network:
+    """Raises CimError for a bridge of the host."""
+    if switch.network is None:
+        raise CimError(Status.NOT_SUPPORTED, f"'{switch.name}' is a bridge of the host: only its ports can be changed")
+    return switch.network
+
+
+def _whole(call: MethodCall) -> Embedded:
+    found = call.instance("SystemSettings")
+    if found is None:
+        raise invalid("SystemSettings is missing")
+    if not call.registry.schema.is_a(found.cls, "CIM_VirtualEthernetSwitchSettingData"):
+        raise invalid(f"{found.cls} is about no switch")
+    return found
+
+
+def _given(call: MethodCall) -> list[Embedded]:
+    found = call.instances("ResourceSettings")
+    if len(found) > MOST_RESOURCES:
+        raise invalid(f"more than {MOST_RESOURCES} ports")
+    for one in found:
+        if not call.registry.schema.is_a(one.cls, "CIM_EthernetPortAllocationSettingData"):
+            raise invalid(f"{one.cls} is about no port of a switch")
+    return found
+
+
+def _plug(call: MethodCall, settings: Embedded) -> tuple[Guest, str | None]:
+    """Whom Connection means: a guest, and which of its interfaces, None for a new one. Raises CimError."""
+    given = settings.values.get("Connection")
+    text = str(given[0]) if isinstance(given, list) and len(given) == 1 else ""
+    if not text:
+        raise invalid("Connection must name one guest, or one interface of it by the InstanceID of its settings")
+    quoted = QUOTED.search(text)
+    wanted = (quoted[1] if quoted else text).removeprefix(PREFIX)
+    if (guest := call.world.named.get(wanted)) is not None:
+        return guest, None
+    if (part := interface(call.world, wanted)) is not None:
+        return part.guest, part.name
+    raise CimError(Status.NOT_FOUND, f"Connection: there is no guest and no interface '{text[:100]}'")
+
+
+# --- whole switches
+
+
+@method(SWITCHES, "DefineSystem")
+async def define_switch(call: MethodCall) -> Result:
+    whole, engine, given = _whole(call), call.engine, _given(call)
+    wanted = [(*_plug(call, settings), settings) for settings in given]
+    reference = None
+    if (like := call.path("ReferenceConfiguration")) is not None:
+        model = network_of(_switch(call, like, "ReferenceConfiguration"))
+        reference = parse(await engine.network_xml(model.view.uuid, inactive=model.view.persistent))
+    name, xml = _composed(whole, reference)
+    if switches.find_switch(call.world, name) is not None:
+        raise AlreadyExists(f"there is a switch '{name}' already")
+    return await call.long(_define(call, engine, xml, whole, wanted))
+
+
+def _composed(whole: Embedded, reference: compose.Element | None) -> tuple[str, str]:
+    try:
+        return compose_switch.definition(whole, reference)
+    except ValueError as error:
+        raise invalid(str(error)) from None
+
+
+async def _define(call: MethodCall, engine: Engine, xml: str, whole: Embedded,
+                  wanted: list[tuple[Guest, str | None, Embedded]]) -> Result:  # fmt: skip
+    view = await engine.define_network(xml)
+    try:
+        if starts(whole):
+            await engine.set_network_autostart(view.uuid, True)
+        known = call.world.networks
+        await call.world.shows(lambda: view.uuid in known and known[view.uuid].view.autostart == bool(starts(whole)))
+        switch = Pool(call.world, "net", view.name, network=known.get(view.uuid))
+        for guest, name, settings in wanted:
+            await _plug_in(call, engine, switch, guest, name, settings)
+    except BaseException:
+        await engine.undefine_network(view.uuid)
+        raise
+    return Result(0, {"ResultingSystem": call.registry.path(switch_node(switch))})
+
+
+@method(SWITCHES, "DestroySystem")
+async def destroy_switch(call: MethodCall) -> Result:
+    network = network_of(_switch(call, call.path("AffectedSystem"), "AffectedSystem"))
+    return await call.long(_destroy(call, call.engine, network))
+
+
+async def _destroy(call: MethodCall, engine: Engine, network: Network) -> Result:
+    view = network.view
+    if view.active:
+        await engine.destroy_network(view.uuid)
+    if view.persistent:
+        await engine.undefine_network(view.uuid)
+    await call.world.shows(lambda: view.uuid not in call.world.networks)
+    return Result(0)
+
+
+@method(SWITCHES, "ModifySystemSettings")
+async def modify_switch(call: MethodCall) -> Result:
+    whole = _whole(call)
+    found = switch_settings.find_configuration(call.world, whole.values.get("InstanceID"))
+    if found is None:
+        raise CimError(Status.NOT_FOUND, "InstanceID of SystemSettings names no switch")
+    return await call.long(change(call, call.engine, network_of(found.switch), whole))
+
+
+async def change(call: MethodCall, engine: Engine, network: Network, whole: Embedded) -> Result:
+    """Change a switch's definition, which counts from its next start, and whether it starts with the host."""
+    uuid, name = network.view.uuid, whole.values.get("VirtualSystemIdentifier")
+    if name not in (None, "", network.view.name):
+        raise CimError(Status.NOT_SUPPORTED, "a switch keeps its name")
+    if not network.view.persistent:
+        raise WrongState(f"network '{network.view.name}' is not defined: it goes when it stops")
+    root = parse(await engine.network_xml(uuid, inactive=True))
+    before = _text(root)
+    checked(lambda: compose_switch.update(root, whole))
+    if _text(root) != before:
+        await engine.define_network(_text(root))
+    if (on := starts(whole)) is not None and on != network.view.autostart:
+        await engine.set_network_autostart(uuid, on)
+    await call.world.shows(lambda: on is None or network.view.autostart == on, network)
+    return Result(0)
+
+
+def _text(element: compose.Element) -> str:
+    return etree.tostring(element, encoding="unicode")
+
+
+@method(SWITCH, "RequestStateChange")
+async def request_state(call: MethodCall) -> Result:
+    """Start or stop a network."""
+    switch: Pool = call.node.subject
+    wanted = call.arguments.get("RequestedState")
+    if not isinstance(wanted, int) or wanted not in switches.requests(switch):
+        raise Refused(INVALID, f"{wanted} is no state that '{switch.name}' can be asked for")
+    if call.arguments.get("TimeoutPeriod"):
+        raise Refused(TIMEOUT_NOT_SUPPORTED, "a time limit cannot be set")
+    network = network_of(switch)
+    if network.view.active == (wanted == ENABLED):
+        return Result(0)
+    return await call.long(_bring(call, call.engine, network, wanted))
+
+
+async def _bring(call: MethodCall, engine: Engine, network: Network, wanted: int) -> Result:
+    uuid, known = network.view.uuid, call.world.networks
+    try:
+        await getattr(engine, STEPS[wanted])(uuid)
+    except WrongState as error:
+        raise Refused(INVALID_TRANSITION, error.message) from None
+    network.requested = wanted
+    await call.world.shows(lambda: uuid not in known or known[uuid].view.active == (wanted == ENABLED), network)
+    return Result(0)
+
+
+# --- ports
+
+
+@method(SWITCHES, "AddResourceSettings")
+async def add_ports(call: MethodCall) -> Result:
+    switch, given = _switch(call, call.path("AffectedConfiguration"), "AffectedConfiguration"), _given(call)
+    if not given:
+        raise invalid("ResourceSettings is missing")
+    return await call.long(_add(call, call.engine, switch, [(*_plug(call, settings), settings) for settings in given]))
+
+
+async def _add(
+    call: MethodCall, engine: Engine, switch: Pool, wanted: list[tuple[Guest, str | None, Embedded]]
+) -> Result:
+    made: list[Value] = []
+    for guest, name, settings in wanted:
+        made += [_path(call, port) for port in await _plug_in(call, engine, switch, guest, name, settings)]
+    return Result(0, {"ResultingResourceSettings": made})
+
+
+async def _plug_in(call: MethodCall, engine: Engine, switch: Pool, guest: Guest, name: str | None,
+                   settings: Embedded) -> list[Port]:  # fmt: skip
+    """Give a guest an interface on the switch, or move one that it has there; the ports that this made."""
+    values = {**settings.values, "NetworkType": "network" if switch.network else "bridge", "NetworkName": switch.name}
+    plug, before = Embedded(GUESTS["net"].cls, _without(values)), set(guest.parts)
+    try:
+        if name is None:
+            nic = checked(lambda: _text(compose.device("net", plug)))
+            await engine.attach_device(guest.view.uuid, nic, **where(guest))
+        else:
+            name = await modify_part(engine, guest, name, plug)
+    finally:
+        await call.world.caught_up(engine, guest.view.uuid)
+    names = [name] if name else [one for one in guest.parts if one not in before]
+    return [Port(switch, guest.parts[one]) for one in names if one in guest.parts and guest.parts[one].family == "net"]
+
+
+def _without(values: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Of a port's settings, what is the interface's."""
+    return {name: value for name, value in values.items() if name not in ("PoolID", "InstanceID", "Connection")}
+
+
+def _path(call: MethodCall, port: Port) -> Value:
+    return call.registry.path(Node(switch_settings.PORTS, port))
+
+
+@method(SWITCHES, "ModifyResourceSettings")
+async def modify_ports(call: MethodCall) -> Result:
+    given = _given(call)
+    if not given:
+        raise invalid("ResourceSettings is missing")
+    wanted = [(_port(call, settings.values.get("InstanceID")), settings) for settings in given]
+    return await call.long(_modify(call, call.engine, wanted))
+
+
+def _port(call: MethodCall, given: Value) -> Port:
+    found = port_of_id(call.world, given)
+    if found is None:
+        raise CimError(Status.NOT_FOUND, f"InstanceID '{str(given)[:100]}' names no port of a switch")
+    return found
+
+
+async def _modify(call: MethodCall, engine: Engine, wanted: list[tuple[Port, Embedded]]) -> Result:
+    made = [_path(call, port) for old, settings in wanted if (port := await change_port(call, engine, old, settings))]
+    return Result(0, {"ResultingResourceSettings": made})
+
+
+async def change_port(call: MethodCall, engine: Engine, port: Port, settings: Embedded) -> Port | None:
+    """Change the interface that is plugged into a port."""
+    guest = port.nic.guest
+    try:
+        name = await modify_part(engine, guest, port.nic.name, Embedded(settings.cls, _without(settings.values)))
+    finally:
+        await call.world.caught_up(engine, guest.view.uuid)
+    return Port(port.switch, guest.parts[name]) if name in guest.parts else None
+
+
+@method(SWITCHES, "RemoveResourceSettings")
+async def remove_ports(call: MethodCall) -> Result:
+    paths = call.paths("ResourceSettings")
+    if not paths:
+        raise invalid("ResourceSettings is missing")
+    return await call.long(_remove(call, call.engine, [_port(call, path.key("InstanceID")) for path in paths]))
+
+
+async def _remove(call: MethodCall, engine: Engine, ports: list[Port]) -> Result:
+    for port in ports:
+        guest = port.nic.guest
+        there = dict(elements(parse(await engine.guest_xml(guest.view.uuid, version(guest)))))
+        try:
+            await engine.detach_device(guest.view.uuid, _text(there[port.nic.name]), **where(guest))
+        finally:
+            await call.world.caught_up(engine, guest.view.uuid)
+    return Result(0)
