@@ -118,3 +118,32 @@ def test_kinds_of_events(shell: Shell) -> None:
 
 def test_free_memory_of_every_node(shell: Shell) -> None:
     assert shell("freecell", "--all").splitlines()[-1].startswith("Total")
+
+
+def test_lists_by_ancestry_and_edited_names(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guest, file = "disked", tmp_path / "disked.xml"
+    file.write_text(DISKED)
+    for name in ("root.qcow2", "install.iso"):
+        shell("vol-create-as", "default-pool", name, "1MiB", "--format", "qcow2" if name.endswith("qcow2") else "raw")
+    shell("define", str(file))
+    for name in ("one", "two", "three"):
+        shell("snapshot-create-as", guest, name)
+    assert shell("snapshot-list", guest, "--from", "one", "--descendants", "--name").split() == ["two", "three"]
+    assert shell("snapshot-list", guest, "--current", "--name") == ""
+    assert shell("snapshot-list", guest, "--roots", "--name") == "one\n"
+    assert "Descendants:   2" in shell("snapshot-info", guest, "one")
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/<name>three/<name>four/' $1\n")
+    editor.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(editor))
+    assert "takes --rename" in shell("snapshot-edit", guest, "three", code=1)
+    shell("snapshot-edit", guest, "three", "--rename")
+    assert shell("snapshot-list", guest, "--name").split() == ["one", "two", "four"]
+    for name in ("four", "two", "one"):
+        shell("snapshot-delete", guest, name)
+    shell("start", guest)
+    shell("checkpoint-create-as", guest, "mark", "--diskspec", "vda,checkpoint=bitmap")
+    assert shell("checkpoint-list", guest, "--roots", "--name") == "mark\n"
+    monkeypatch.setenv("VISUAL", "true")
+    assert "not changed" in shell("checkpoint-edit", guest, "mark")
+    assert shell("checkpoint-dumpxml", guest, "mark", "--xpath", "string(//name)") == "mark\n"

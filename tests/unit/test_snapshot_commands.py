@@ -109,7 +109,7 @@ async def test_block_jobs(run: Run) -> None:
     await run("start")
     assert await run("blockjob test vda") == "No current block job for vda"
     assert await run("blockcopy test vda /copy --format raw --bandwidth 2") == "Block Copy started"
-    assert await run("blockjob test vda") == "Block Copy: [100 %]    Bandwidth limit: 2097152 bytes/s"
+    assert await run("blockjob test vda") == "Block Copy: [100 %]    Bandwidth limit: 2097152 bytes/s (2.000 MiB/s)"
     assert await run("blockjob test vda --pivot") == ""
     assert (await run("blockcopy test vda --dest /other --format qcow2 --pivot")).endswith("Successfully pivoted")
     assert (await run("blockpull test vda --wait")).endswith("Block Pull: done")

@@ -67,4 +67,4 @@ async def remove(engine: Engine, found: Sequence[tuple[str, VolumeView]], wipe: 
         if wipe:
             await engine.wipe_volume(volume.pool, volume.name)
         await engine.delete_volume(volume.pool, volume.name)
-        out.line(f"Volume '{target}'({volume.path}) removed.")
+        out.done(f"Volume '{target}'({volume.path}) removed.")

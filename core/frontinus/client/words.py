@@ -11,7 +11,8 @@ from frontinus.client.commands.base import Argument, Command
 NAMES: Mapping[str, tuple[str, ...]] = {
     "guest": ("domain",), "guests": ("domain",), "snapshot": ("snapshotname",), "checkpoint": ("checkpointname",),
     "filter": ("nwfilter",), "link": ("binding",), "file": ("xmlfile",), "name": ("new-name",), "newname": ("new-name",),
-    "text": ("new-desc",), "command": ("cmd",), "keys": ("keycode",), "device": ("interface",), "cell": ("cellno",),
+    "text": ("new-desc",), "command": ("cmd",), "keys": ("keycode",), "device": ("interface",), "spec": ("srcSpec",),
+    "cell": ("cellno",), "words": ("string",), "word": ("command",),
 }  # fmt: skip
 """What virsh calls our positional arguments, where it has other names."""
 

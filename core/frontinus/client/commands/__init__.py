@@ -19,14 +19,16 @@ FILES: Mapping[str, str] = {
     "interaction": "screenshot send-key inject-nmi console ttyconsole qemu-monitor-command qemu-agent-command event"
     " domjobinfo domjobabort",
     "host": "version nodeinfo hostname capabilities domcapabilities nodecpustats nodememstats nodecpumap freecell sysinfo"
-    " node-memory-tune cpu-models cpu-compare cpu-baseline hypervisor-cpu-compare hypervisor-cpu-baseline",
+    " node-memory-tune cpu-models maxvcpus hypervisor-cpu-models cpu-compare cpu-baseline"
+    " hypervisor-cpu-compare hypervisor-cpu-baseline",
     "tuning": "vcpupin emulatorpin iothreadinfo iothreadpin iothreadadd iothreaddel schedinfo memtune blkiotune numatune"
     " domiftune blkdeviotune perf",
     "inside": "dump domcontrol domblkerror domlabels domhostname domtime domfsinfo domfsfreeze domfsthaw domfstrim"
     " guestvcpus set-user-password guestinfo",
     "snapshots": "snapshot-create snapshot-create-as snapshot-list snapshot-info snapshot-dumpxml snapshot-current snapshot-parent"
-    " snapshot-revert snapshot-delete snapshot-edit checkpoint-create checkpoint-create-as checkpoint-list checkpoint-info"
-    " checkpoint-dumpxml checkpoint-parent checkpoint-delete backup-begin backup-dumpxml",
+    " snapshot-revert snapshot-delete snapshot-edit",
+    "checkpoints": "checkpoint-create checkpoint-create-as checkpoint-list checkpoint-info"
+    " checkpoint-dumpxml checkpoint-parent checkpoint-edit checkpoint-delete backup-begin backup-dumpxml",
     "blockjobs": "blockcopy blockcommit blockpull blockjob domblkthreshold",
     "filters": "nwfilter-list nwfilter-dumpxml nwfilter-define nwfilter-undefine nwfilter-edit nwfilter-binding-list"
     " nwfilter-binding-dumpxml nwfilter-binding-create nwfilter-binding-delete",
@@ -41,6 +43,7 @@ FILES: Mapping[str, str] = {
     "networks": "net-list net-info net-dumpxml net-define net-undefine net-create net-start net-destroy net-autostart"
     " net-edit net-update net-uuid net-name net-dhcp-leases net-port-list net-port-dumpxml net-port-create"
     " net-port-delete net-event domifaddr",
+    "program": "help manual uri echo cd pwd quit exit",
     "offline": "argv xml dnsmasq firewall abi-check completion install-service",
 }
 """The commands of each file: a command imports its own file alone, so that it starts fast."""

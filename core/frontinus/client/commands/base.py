@@ -57,13 +57,18 @@ FILE = arg("file", complete="file", help="an XML file, - for standard input")
 class Output:
     """Prints for a person, or as JSON for a program."""
 
-    def __init__(self, *, json: bool) -> None:
-        self.json = json
+    def __init__(self, *, json: bool, quiet: bool = False) -> None:
+        self.json, self.quiet = json, quiet
 
     def line(self, text: str = "") -> None:
         """A line for a person; left out in JSON."""
         if not self.json:
             sys.stdout.write(text + "\n")
+
+    def done(self, text: str) -> None:
+        """That something is done: left out where nobody wants to hear it."""
+        if not self.quiet:
+            self.line(text)
 
     def text(self, text: str) -> None:
         """The answer itself, such as XML: in JSON a string."""
@@ -95,12 +100,11 @@ class Output:
             return
         cells = [[str(cell) for cell in row] for row in rows]
         widths = [max([len(title), *(len(row[n]) for row in cells)]) for n, title in enumerate(header)]
-        lines = [" " + "   ".join(title.ljust(width) for title, width in zip(header, widths, strict=True)).rstrip()]
-        lines.append("-" * (sum(widths) + 3 * len(widths)))
-        lines += [
-            " " + "   ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells
-        ]
-        sys.stdout.write("\n".join(lines) + "\n\n")
+        lines = [" " + "   ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+                 for row in (header, *cells)]  # fmt: skip
+        lines.insert(1, "-" * (sum(widths) + 3 * len(widths)))
+        shown = lines[2:] if self.quiet else lines
+        sys.stdout.write("".join(line + "\n" for line in shown) + "\n")
 
     def pairs(self, pairs: Sequence[tuple[str, object]]) -> None:
         """Name and value, a line each."""
@@ -140,10 +144,10 @@ async def edit(what: str, before: str, define: Callable[[str], Awaitable[object]
     """Have a document edited, and defined anew if it was changed. `what`: whose document it is, as a line begins."""
     after = in_editor(before)
     if after == before:
-        out.line(f"{what} XML configuration not changed.")
+        out.done(f"{what} XML configuration not changed.")
         return
     await define(after)
-    out.line(f"{what} XML configuration edited.")
+    out.done(f"{what} XML configuration edited.")
 
 
 async def autostart(
@@ -151,7 +155,7 @@ async def autostart(
 ) -> None:
     """Mark or unmark something to be started with the engine."""
     await mark(not options.disable)
-    out.line(f"{what} {'unmarked' if options.disable else 'marked'} as autostarted")
+    out.done(f"{what} {'unmarked' if options.disable else 'marked'} as autostarted")
 
 
 SIZES = {"b": 1, "k": 2**10, "kib": 2**10, "m": 2**20, "mib": 2**20, "g": 2**30, "gib": 2**30, "t": 2**40, "tib": 2**40,

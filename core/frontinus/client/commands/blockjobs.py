@@ -30,7 +30,11 @@ async def _copy(engine: Engine, options: argparse.Namespace, out: Output) -> int
     names = {"shallow": "shallow", "reuse_external": "reuse-external", "transient_job": "transient",
              "synchronous_writes": "synchronous"}  # fmt: skip
     flags = [word for name, word in names.items() if getattr(options, name)]
-    await engine.block_copy(options.guest, options.path, _target(options), options.bandwidth, options.granularity,
+    target = _target(options)
+    if options.print_xml:
+        out.text(target)
+        return 0
+    await engine.block_copy(options.guest, options.path, target, _bandwidth(options) or 0, options.granularity,
                             options.buf_size, flags)  # type: ignore[arg-type]  # fmt: skip
     return await _after(engine, options, out, "Block Copy", ready=True)
 
@@ -39,12 +43,14 @@ async def _commit(engine: Engine, options: argparse.Namespace, out: Output) -> i
     active = options.active or options.pivot or options.keep_overlay
     flags = [*(["active"] if active else []), *(["shallow"] if options.shallow else []),
              *(["delete"] if options.delete else []), *(["relative"] if options.keep_relative else [])]  # fmt: skip
-    await engine.block_commit(options.guest, options.path, options.base, options.top, options.bandwidth, flags)  # type: ignore[arg-type]
+    await engine.block_commit(options.guest, options.path, options.base, options.top,
+                              _bandwidth(options) or 0, flags)  # type: ignore[arg-type]  # fmt: skip
     return await _after(engine, options, out, "Active Block Commit" if active else "Block Commit", ready=active)
 
 
 async def _pull(engine: Engine, options: argparse.Namespace, out: Output) -> int:
-    await engine.block_pull(options.guest, options.path, options.base, options.bandwidth, options.keep_relative)
+    await engine.block_pull(options.guest, options.path, options.base, _bandwidth(options) or 0,
+                            options.keep_relative)  # fmt: skip
     return await _after(engine, options, out, "Block Pull", ready=False)
 
 
@@ -55,31 +61,35 @@ async def _after(engine: Engine, options: argparse.Namespace, out: Output, what:
     if not (options.wait or pivot or finish):
         out.line(f"{what} started")
         return 0
-    from frontinus.client.watching import watch_disk
+    from frontinus.client.progress import watch_disk
 
-    code = await watch_disk(engine, options.guest, options.path, what, out)
+    code = await watch_disk(engine, options.guest, options.path, what, out, options.timeout, wait=not options.nowait)
     if code or not ready:
         return code
     if pivot or finish:
         await engine.abort_block_job(options.guest, options.path, ["pivot"] if pivot else [])
-    out.line("Successfully pivoted" if pivot else "Successfully copied" if finish else "Now in mirroring phase")
+    out.done("Successfully pivoted" if pivot else "Successfully copied" if finish else "Now in mirroring phase")
     return 0
 
 
 async def _job(engine: Engine, options: argparse.Namespace, out: Output) -> int:
-    if options.abort or options.pivot:
+    if options.abort or options.pivot or options.nowait:
         flags = [*(["pivot"] if options.pivot else []), *(["async"] if options.nowait else [])]
         await engine.abort_block_job(options.guest, options.path, flags)  # type: ignore[arg-type]
         return 0
-    if options.bandwidth is not None:
-        await engine.set_block_job_speed(options.guest, options.path, options.bandwidth)
+    if (bandwidth := _bandwidth(options)) is not None:
+        await engine.set_block_job_speed(options.guest, options.path, bandwidth)
         return 0
     view = await engine.block_job(options.guest, options.path)
     out.value(view)
+    if options.raw:
+        for name, value in _raw(view) if view is not None else ():
+            out.line(f" {name}={value}")
+        return 0
     if view is None:
         out.line(f"No current block job for {options.path}")
         return 0
-    out.line(f"{KINDS.get(view.kind, 'Unknown job')}: {_percent(view)}{_limit(view)}")
+    out.line(f"{KINDS.get(view.kind, 'Unknown job')}: {_percent(view)}{_limit(view, in_bytes=options.bytes)}")
     return 0
 
 
@@ -88,8 +98,29 @@ def _percent(view: BlockJobView) -> str:
     return f"[{done:3d} %]"
 
 
-def _limit(view: BlockJobView) -> str:
-    return f"    Bandwidth limit: {view.bandwidth} bytes/s" if view.bandwidth else ""
+def _limit(view: BlockJobView, *, in_bytes: bool) -> str:
+    if not view.bandwidth:
+        return ""
+    exact = f"    Bandwidth limit: {view.bandwidth} bytes/s"
+    return exact if in_bytes else f"{exact} ({view.bandwidth / 2**20:.3f} MiB/s)"
+
+
+def _raw(view: BlockJobView) -> list[tuple[str, object]]:
+    """A job as names and numbers."""
+    return [
+        ("type", KINDS.get(view.kind, "Unknown job")),
+        ("bandwidth", view.bandwidth),
+        ("cur", view.current),
+        ("end", view.end),
+    ]
+
+
+def _bandwidth(options: argparse.Namespace) -> int | None:
+    """Bytes a second; a bare number is MiB, or bytes where that is said. Raises InvalidValue."""
+    try:
+        return None if options.bandwidth is None else size("b" if options.bytes else "mib")(options.bandwidth)
+    except argparse.ArgumentTypeError as error:
+        raise InvalidValue(str(error), field="bandwidth") from None
 
 
 async def _threshold(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -97,27 +128,29 @@ async def _threshold(engine: Engine, options: argparse.Namespace, out: Output) -
 
 
 PATH = arg("path", help="a disk: its target, or its file")
-BANDWIDTH = arg("--bandwidth", type=size("mib"), default=0, help="bytes a second; without a unit MiB")
-WAIT = (flag("--wait", help="with a bar"), flag("--verbose", help="as --wait"))
+BANDWIDTH = (arg("--bandwidth", help="a second; without a unit MiB"), flag("--bytes", help="without a unit bytes"))
+NOWAIT = arg("--async", dest="nowait", action="store_true", help="do not wait for its end")
+WAIT = (flag("--wait", help="with a bar"), flag("--verbose", help="as always with --wait"),
+        arg("--timeout", type=float, help="seconds to wait before it is aborted"), NOWAIT)  # fmt: skip
 
 COMMANDS = (
     Command("blockcopy", "mirror a disk to another image", (
         GUEST, PATH, arg("dest", nargs="?", complete="file"), arg("--dest", dest="to", complete="file"),
         arg("--xml", complete="file"), arg("--format"),
-        flag("--blockdev"), BANDWIDTH, arg("--granularity", type=size("b"), default=0),
+        flag("--blockdev"), flag("--print-xml", help="print where to, and do nothing"), *BANDWIDTH,
+        arg("--granularity", type=size("b"), default=0),
         arg("--buf-size", type=size("b"), default=0), flag("--shallow"), flag("--reuse-external"), flag("--transient-job"),
         flag("--synchronous-writes"), flag("--pivot", help="wait, then go over to it"),
         flag("--finish", help="wait, then end with it"), *WAIT), _copy),
     Command("blockcommit", "move what layers hold into one below", (
-        GUEST, PATH, BANDWIDTH, arg("--base"), arg("--top"), flag("--shallow"), flag("--active"), flag("--delete"),
+        GUEST, PATH, *BANDWIDTH, arg("--base"), arg("--top"), flag("--shallow"), flag("--active"), flag("--delete"),
         flag("--pivot", help="wait, then go over to the base"), flag("--keep-overlay", help="wait, then end without it"),
         flag("--keep-relative"), *WAIT), _commit),
     Command("blockpull", "take into a disk what layers below hold", (
-        GUEST, PATH, BANDWIDTH, arg("--base"), flag("--keep-relative"), *WAIT), _pull),
+        GUEST, PATH, *BANDWIDTH, arg("--base"), flag("--keep-relative"), *WAIT), _pull),
     Command("blockjob", "tell about the job on a disk, change or end it", (
-        GUEST, PATH, flag("--info"), flag("--abort"), flag("--pivot"),
-        arg("--async", dest="nowait", action="store_true", help="do not wait for its end"),
-        arg("--bandwidth", type=size("mib"), default=None)), _job),
+        GUEST, PATH, flag("--info"), flag("--abort"), flag("--pivot"), NOWAIT,
+        flag("--raw", help="as names and numbers"), *BANDWIDTH), _job),
     Command("domblkthreshold", "tell by an event when a layer is written beyond a size", (
         GUEST, arg("dev", help="vda, or vda[3] for a layer below"), arg("threshold", type=size("b"))), _threshold),
 )  # fmt: skip

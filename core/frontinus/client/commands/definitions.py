@@ -6,13 +6,13 @@ import argparse
 
 from frontinus.api.engine import Engine, MetadataKind
 from frontinus.api.errors import NoSuchMetadata
-from frontinus.client.commands.base import FILE, GUEST, SCOPE, Command, Output, arg, flag, in_editor, read
+from frontinus.client.commands.base import FILE, GUEST, SCOPE, Command, Output, arg, edit, flag, in_editor, read
 
 
 async def _define(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     guest = await engine.define(read(options.file), validate=options.validate)
     out.value(guest)
-    out.line(f"Guest '{guest.name}' defined from {options.file}")
+    out.done(f"Guest '{guest.name}' defined from {options.file}")
 
 
 async def _undefine(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -26,29 +26,26 @@ async def _undefine(engine: Engine, options: argparse.Namespace, out: Output) ->
     if options.snapshots_metadata:
         await leavings.forget_snapshots(engine, options.guest)
     await engine.undefine(options.guest, managed_save=options.managed_save, nvram=nvram)
-    out.line(f"Guest '{options.guest}' has been undefined")
+    out.done(f"Guest '{options.guest}' has been undefined")
     await leavings.remove(engine, volumes, options.wipe_storage, out)
 
 
-async def _edit(engine: Engine, options: argparse.Namespace, out: Output) -> int:
+async def _edit(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    async def define(xml: str) -> None:
+        await engine.define(xml, validate=not options.skip_validate)
+
     before = await engine.guest_xml(options.guest, ["inactive", "secure"])
-    after = in_editor(before)
-    if after == before:
-        out.line(f"Guest '{options.guest}' XML configuration not changed")
-        return 0
-    guest = await engine.define(after, validate=not options.skip_validate)
-    out.line(f"Guest '{guest.name}' XML configuration edited")
-    return 0
+    await edit(f"Guest '{options.guest}'", before, define, out)
 
 
 async def _autostart(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.set_autostart(options.guest, not options.disable)
-    out.line(f"Guest '{options.guest}' {'unmarked' if options.disable else 'marked'} as autostarted")
+    out.done(f"Guest '{options.guest}' {'unmarked' if options.disable else 'marked'} as autostarted")
 
 
 async def _rename(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     out.value(await engine.rename(options.guest, options.name))
-    out.line(f"Guest '{options.guest}' renamed to '{options.name}'")
+    out.done(f"Guest '{options.guest}' renamed to '{options.name}'")
 
 
 async def _desc(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -58,7 +55,7 @@ async def _desc(engine: Engine, options: argparse.Namespace, out: Output) -> Non
         text = in_editor(text or await _present(engine, options, kind, None)).rstrip("\n")
     if text or options.edit:
         await engine.set_metadata(options.guest, kind, text, live=options.live, config=options.config)
-        out.line(f"Guest {kind} updated")
+        out.done(f"Guest {kind} updated")
     else:
         out.text(await engine.metadata(options.guest, kind, inactive=options.config))
 
@@ -79,7 +76,7 @@ async def _metadata(engine: Engine, options: argparse.Namespace, out: Output) ->
         await engine.set_metadata(
             options.guest, "element", value, options.key, options.uri, options.live, options.config
         )
-        out.line("Metadata modified" if value else "Metadata removed")
+        out.done("Metadata modified" if value else "Metadata removed")
     else:
         out.text(await engine.metadata(options.guest, "element", options.uri, inactive=options.config))
 
@@ -110,5 +107,6 @@ COMMANDS = (
     Command("metadata", "show or set an application's metadata", (
         GUEST, arg("uri"), arg("--key"), arg("--set"), flag("--remove"), flag("--edit", help="in an editor"), *SCOPE), _metadata),
     Command("domxml-to-native", "print the command line of a guest or of XML", (
-        arg("--domain", complete="guest"), arg("--xml", complete="file")), _native),
+        arg("format", nargs="?", choices=["qemu-argv"], default="qemu-argv"), arg("--domain", complete="guest"),
+        arg("--xml", complete="file")), _native),
 )  # fmt: skip

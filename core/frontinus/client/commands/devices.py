@@ -22,14 +22,14 @@ def _scope(options: argparse.Namespace) -> dict[str, bool]:
 def _by_xml(method: str, done: str) -> Run:
     async def run(engine: Engine, options: argparse.Namespace, out: Output) -> None:
         await getattr(engine, method)(options.guest, read(options.file), **_scope(options))
-        out.line(f"Device {done} successfully")
+        out.done(f"Device {done} successfully")
 
     return run
 
 
 async def _detach_alias(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.detach_alias(options.guest, options.alias, **_scope(options))
-    out.line("Device detached successfully")
+    out.done("Device detached successfully")
 
 
 async def _attach_disk(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -41,7 +41,7 @@ async def _attach(engine: Engine, options: argparse.Namespace, out: Output, xml:
         out.text(xml)
         return
     await engine.attach_device(options.guest, xml, **_scope(options))
-    out.line(f"{what} attached successfully")
+    out.done(f"{what} attached successfully")
 
 
 async def _detach(engine: Engine, options: argparse.Namespace, out: Output, xml: str, what: str) -> None:
@@ -49,7 +49,7 @@ async def _detach(engine: Engine, options: argparse.Namespace, out: Output, xml:
         out.text(xml)
         return
     await engine.detach_device(options.guest, xml, **_scope(options))
-    out.line(f"{what} detached successfully")
+    out.done(f"{what} detached successfully")
 
 
 async def _detach_disk(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -82,8 +82,11 @@ async def _set_link(engine: Engine, options: argparse.Namespace, out: Output) ->
     for old in nic.findall("link"):
         nic.remove(old)
     nic.append(element("link", {"state": options.state}))
+    if options.print_xml:
+        out.text(text(nic))
+        return
     await engine.update_device(options.guest, text(nic), **_scope(options))
-    out.line("Device updated successfully")
+    out.done("Device updated successfully")
 
 
 async def _change_media(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -102,7 +105,7 @@ async def _change_media(engine: Engine, options: argparse.Namespace, out: Output
         out.text(text(cdrom))
         return
     await engine.update_device(options.guest, text(cdrom), **_scope(options))
-    out.line(f"Successfully {'ejected' if options.eject else 'changed'} media.")
+    out.done(f"Successfully {'ejected' if options.eject else 'changed'} media.")
 
 
 async def _setmem(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -114,12 +117,28 @@ async def _setmaxmem(engine: Engine, options: argparse.Namespace, out: Output) -
 
 
 async def _setvcpus(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    if options.guest_view:
+        await _setvcpus_inside(engine, options.guest, options.count)
+        return
     await engine.set_vcpus(options.guest, options.count, maximum=options.maximum, **_scope(options))
+
+
+async def _setvcpus_inside(engine: Engine, guest: str, count: int) -> None:
+    """Have the guest's own system use so many of its vCPUs. Raises InvalidValue where it has too few, or keeps too many."""
+    known = await engine.guest_vcpus(guest)
+    off = [number for number in known.vcpus if number not in known.online]
+    spare = [number for number in reversed(known.online) if number in known.offlinable]
+    change = count - len(known.online)
+    chosen = off[:change] if change > 0 else spare[: -change or None] if change else []
+    if len(chosen) != abs(change):
+        raise InvalidValue(f"the guest cannot use {count} of its {len(known.vcpus)} vCPUs", field="count")
+    if chosen:
+        await engine.set_guest_vcpus(guest, sorted(chosen), change > 0)
 
 
 async def _blockresize(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.block_resize(options.guest, options.path, options.size)
-    out.line(f"Block device '{options.path}' is resized")
+    out.done(f"Block device '{options.path}' is resized")
 
 
 WHERE = (*SCOPE, PERSISTENT)
@@ -129,7 +148,8 @@ COMMANDS = (
     Command("attach-device", "attach a device from XML", (GUEST, FILE, *WHERE), _by_xml("attach_device", "attached")),
     Command("detach-device", "detach the device that an XML file means", (GUEST, FILE, *WHERE),
             _by_xml("detach_device", "detached")),
-    Command("update-device", "change a device from XML", (GUEST, FILE, *WHERE), _by_xml("update_device", "updated")),
+    Command("update-device", "change a device from XML", (
+        GUEST, FILE, flag("--force", help="as always"), *WHERE), _by_xml("update_device", "updated")),
     Command("detach-device-alias", "detach a device by its alias", (GUEST, arg("alias"), *WHERE), _detach_alias),
     Command("attach-disk", "attach a disk", (
         GUEST, arg("source", complete="file"), arg("target"), arg("--targetbus"), arg("--driver", default="qemu"),
@@ -146,13 +166,15 @@ COMMANDS = (
         arg("--inbound", help="average,peak,burst,floor"), arg("--outbound"), flag("--managed"), PRINT, *WHERE), _attach_interface),
     Command("detach-interface", "detach a NIC", (GUEST, arg("type"), arg("--mac"), PRINT, *WHERE), _detach_interface),
     Command("domif-setlink", "take a NIC's link up or down", (
-        GUEST, arg("interface", help="tap or MAC address"), arg("state", choices=["up", "down"]), *WHERE), _set_link),
+        GUEST, arg("interface", help="tap or MAC address"), arg("state", choices=["up", "down"]), PRINT, *WHERE), _set_link),
     Command("change-media", "change or eject a medium", (
         GUEST, arg("path"), arg("source", nargs="?", complete="file"), flag("--eject"),
+        flag("--force", help="whether the guest holds the door or not, as always"),
         flag("--insert", help="only into an empty drive"), flag("--update", help="whether it is empty or not (the default)"),
         flag("--block", help="the source is a block device"), PRINT, *WHERE), _change_media),
     Command("setmem", "set a guest's memory", (GUEST, arg("size", type=size()), *WHERE), _setmem),
     Command("setmaxmem", "set a guest's maximum memory", (GUEST, arg("size", type=size()), *WHERE), _setmaxmem),
-    Command("setvcpus", "set a guest's vCPUs", (GUEST, arg("count", type=int), flag("--maximum"), *WHERE), _setvcpus),
+    Command("setvcpus", "set a guest's vCPUs", (GUEST, arg("count", type=int), flag("--maximum"),
+        arg("--guest", dest="guest_view", action="store_true", help="in the guest's own system, by its agent"), *WHERE), _setvcpus),
     Command("blockresize", "resize a running guest's disk", (GUEST, arg("path"), arg("size", type=size())), _blockresize),
 )  # fmt: skip

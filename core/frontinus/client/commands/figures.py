@@ -146,7 +146,7 @@ async def _domstats(engine: Engine, options: argparse.Namespace, out: Output) ->
     wanted: set[str] = set(groups or STATS_GROUPS)
     out.value({s.name: dict(rows(s, wanted)) for s in stats})
     for one in stats:
-        out.line(f"Domain: '{one.name}'" + (" (stale)" if one.stale else ""))
+        out.done(f"Domain: '{one.name}'" + (" (stale)" if one.stale else ""))
         for name, value in rows(one, wanted):
             out.line(f"  {name}={value}")
         out.line()
@@ -166,7 +166,7 @@ async def _one(engine: Engine, options: argparse.Namespace, group: str) -> Guest
 
 async def _dirty_rate(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.measure_dirty_rate(options.guest, options.seconds, options.mode)
-    out.line(f"Guest '{options.guest}' is measured for {options.seconds} s")
+    out.done(f"Guest '{options.guest}' is measured for {options.seconds} s")
 
 
 async def _memory(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -258,7 +258,7 @@ COMMANDS = (
     Command("domstats", "show figures of all or some guests", (
         arg("guests", nargs="*", complete="guest"), *(flag(f"--{g}", *ALSO.get(g, ())) for g in CHOICES),
         *(flag(f"--list-{name}") for name in LISTED), flag("--raw", help="as they are, as always"),
-        flag("--nowait", help="for nobody who is slow, as always"),
+        flag("--nowait", help="for nobody who is slow, as always"), flag("--enforce", help="as always"),
         arg("--max-age", type=float, default=0.0, help="seconds that a figure may be old")), _domstats),
     Command("domdirtyrate-calc", "measure how fast a guest changes its memory; domstats --dirtyrate shows it", (
         GUEST, arg("--seconds", type=int, default=1, help="1 to 60; default: 1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from frontinus.api.engine import Engine
-from frontinus.client.commands.base import FILE, Command, Output, arg, edit, flag, read
+from frontinus.client.commands.base import FILE, XPATH, Command, Output, arg, edit, flag, read
 
 FILTER = arg("filter", help="name or UUID of a network filter")
 LINK = arg("link", help="the network device that a filter is bound to")
@@ -19,18 +19,18 @@ async def _list(engine: Engine, options: argparse.Namespace, out: Output) -> Non
 
 
 async def _dumpxml(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    out.text(await engine.filter_xml(options.filter))
+    out.xml(await engine.filter_xml(options.filter), options)
 
 
 async def _define(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     found = await engine.define_filter(read(options.file), validate=options.validate)
     out.value(found)
-    out.line(f"Network filter {found.name} defined from {options.file}")
+    out.done(f"Network filter {found.name} defined from {options.file}")
 
 
 async def _undefine(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.undefine_filter(options.filter)
-    out.line(f"Network filter {options.filter} undefined")
+    out.done(f"Network filter {options.filter} undefined")
 
 
 async def _edit(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -44,28 +44,28 @@ async def _bindings(engine: Engine, options: argparse.Namespace, out: Output) ->
 
 
 async def _binding_dumpxml(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    out.text(await engine.filter_binding_xml(options.link))
+    out.xml(await engine.filter_binding_xml(options.link), options)
 
 
 async def _binding_create(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     found = await engine.create_filter_binding(read(options.file))
     out.value(found)
-    out.line(f"Network filter binding on {found.link} created from {options.file}")
+    out.done(f"Network filter binding on {found.link} created from {options.file}")
 
 
 async def _binding_delete(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.delete_filter_binding(options.link)
-    out.line(f"Network filter binding on {options.link} deleted")
+    out.done(f"Network filter binding on {options.link} deleted")
 
 
 COMMANDS = (
     Command("nwfilter-list", "list network filters", (), _list),
-    Command("nwfilter-dumpxml", "print a network filter's XML", (FILTER,), _dumpxml),
+    Command("nwfilter-dumpxml", "print a network filter's XML", (FILTER, *XPATH), _dumpxml),
     Command("nwfilter-define", "store a network filter from XML, new or replaced", (FILE, VALIDATE), _define),
     Command("nwfilter-undefine", "forget a network filter", (FILTER,), _undefine),
     Command("nwfilter-edit", "change a network filter's XML in an editor", (FILTER,), _edit),
     Command("nwfilter-binding-list", "list the links that a filter is bound to", (), _bindings),
-    Command("nwfilter-binding-dumpxml", "print a binding's XML", (LINK,), _binding_dumpxml),
+    Command("nwfilter-binding-dumpxml", "print a binding's XML", (LINK, *XPATH), _binding_dumpxml),
     Command("nwfilter-binding-create", "bind a filter to a link from XML", (FILE, VALIDATE), _binding_create),
     Command("nwfilter-binding-delete", "take a filter from a link", (LINK,), _binding_delete),
 )

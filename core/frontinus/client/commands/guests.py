@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from frontinus.api.engine import Engine
 from frontinus.api.views import GuestView
@@ -19,7 +19,7 @@ def shown(state: str) -> str:
 
 async def _list(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     active = None if options.all else not options.inactive
-    guests = [g for g in await engine.guests(active) if _wanted(g, options)]
+    guests = [g for g in await engine.guests(active) if _wanted(g, options) and await _has(engine, g, options)]
     out.value(guests)
     columns = [show for name, show in COLUMNS.items() if getattr(options, name)]
     if columns and not options.table:
@@ -27,8 +27,8 @@ async def _list(engine: Engine, options: argparse.Namespace, out: Output) -> Non
             out.line(" ".join(show(guest) for show in columns))
         return
     header = ["Id", "Name", "State", *(["Title"] if options.title else [])]
-    out.table(header, [[g.id if g.id is not None else "-", g.name, shown(g.state), *([g.title or ""] if options.title else [])]
-                       for g in guests])  # fmt: skip
+    out.table(header, [[g.id if g.id is not None else "-", g.name, _state_of(g, options),
+                        *([g.title or ""] if options.title else [])] for g in guests])  # fmt: skip
 
 
 COLUMNS: Mapping[str, Callable[[GuestView], str]] = {
@@ -51,6 +51,25 @@ CHOICES: Sequence[Mapping[str, Callable[[GuestView], bool]]] = (
 def _wanted(guest: GuestView, options: argparse.Namespace) -> bool:
     asked = [[test for name, test in group.items() if getattr(options, name)] for group in CHOICES]
     return all(not tests or any(test(guest) for test in tests) for tests in asked)
+
+
+HOLDS: Mapping[str, Callable[[Engine, str], Awaitable[Sequence[object]]]] = {
+    "snapshot": lambda engine, guest: engine.snapshots(guest),
+    "checkpoint": lambda engine, guest: engine.checkpoints(guest),
+}
+"""What guests are chosen by that `list` has to ask for."""
+
+
+def _state_of(guest: GuestView, options: argparse.Namespace) -> str:
+    return "saved" if options.managed_save and guest.managed_save else shown(guest.state)
+
+
+async def _has(engine: Engine, guest: GuestView, options: argparse.Namespace) -> bool:
+    for what, ask in HOLDS.items():
+        with_it, without = getattr(options, f"with_{what}"), getattr(options, f"without_{what}")
+        if with_it is not without and bool(await ask(engine, guest.uuid)) is not with_it:
+            return False
+    return True
 
 
 async def _info(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -106,6 +125,8 @@ COMMANDS = (
         flag("--all", help="active and inactive"), flag("--inactive", help="only the inactive"),
         flag("--name", help="names only"), flag("--uuid", help="UUIDs only"), flag("--id", help="ids only"),
         flag("--table", help="the table all the same"), flag("--title", help="with titles"),
+        flag("--managed-save", help="say 'saved' of those that have a managed save"),
+        *(flag(f"--{word}-{what}") for what in HOLDS for word in ("with", "without")),
         *(flag("--" + name.replace("_", "-")) for group in CHOICES for name in group)), _list),
     Command("dominfo", "show what a guest is", (GUEST,), _info),
     Command("domstate", "show a guest's state", (GUEST, flag("--reason", help="and why")), _state),

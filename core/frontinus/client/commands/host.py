@@ -6,8 +6,9 @@ import argparse
 import re
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import InvalidXML
+from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.client.commands.base import XPATH, Command, Output, arg, flag, read
+from frontinus.client.commands.tuning import listed
 
 
 async def _version(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -60,7 +61,8 @@ async def _nodememstats(engine: Engine, options: argparse.Namespace, out: Output
 async def _nodecpumap(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     found = await engine.node_cpu_map()
     out.value(found)
-    bits = "".join("y" if number in found.online else "-" for number in range(found.present))
+    each = "".join("y" if number in found.online else "-" for number in range(found.present))
+    bits = listed(found.online) if options.pretty else each
     out.pairs([("CPUs present", found.present), ("CPUs online", len(found.online)), ("CPU map", bits)])
 
 
@@ -100,6 +102,25 @@ async def _memory_tune(engine: Engine, options: argparse.Namespace, out: Output)
             out.line(f"shm_{name}".ljust(24) + f"{int(value)}")
 
 
+async def _maxvcpus(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    from lxml import etree
+
+    text = await engine.domain_capabilities(None, None, None, options.type)
+    most = etree.fromstring(text.encode()).find("vcpu")
+    out.text((most.get("max") if most is not None else None) or "0")
+
+
+async def _hypervisor_models(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    from lxml import etree
+
+    text = await engine.domain_capabilities(options.emulator, options.arch, options.machine, options.virttype)
+    models = etree.fromstring(text.encode()).findall("cpu/mode[@name='custom']/model")
+    names = [model.text or "" for model in models if options.all or model.get("usable") != "no"]
+    out.value(names)
+    for name in names:
+        out.line(name)
+
+
 async def _cpu_models(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     found = await engine.cpu_models(options.arch)
     out.value(found)
@@ -115,7 +136,9 @@ COMPARED = {
 
 
 def _compared(result: str, options: argparse.Namespace, out: Output, provider: str) -> int:
-    """The result in virsh's words; an incompatible CPU is a failure."""
+    """The result in virsh's words; an incompatible CPU is a failure, and an error where that was asked for."""
+    if options.error and result == "incompatible":
+        raise Unsupported(COMPARED[result].format(options.file, provider))
     out.value(result)
     words = COMPARED[result].format(options.file, provider)
     out.line(words[:1].upper() + words[1:])
@@ -156,6 +179,7 @@ async def _hypervisor_cpu_baseline(engine: Engine, options: argparse.Namespace, 
 
 
 HYPERVISOR = (arg("--emulator", complete="file"), arg("--arch"), arg("--machine"), arg("--virttype"))
+STRICT = (flag("--error", help="tell of an incompatible CPU as of an error"), flag("--validate", help="as always"))
 
 COMMANDS = (
     Command("version", "show versions", (flag("--daemon", help="of the engine, as always"),), _version),
@@ -167,7 +191,7 @@ COMMANDS = (
     Command("nodecpustats", "show the time of the host's CPUs", (
         arg("cpu", nargs="?", type=int), flag("--percent")), _nodecpustats),
     Command("nodememstats", "show the host's memory", (arg("cell", nargs="?", type=int),), _nodememstats),
-    Command("nodecpumap", "show which CPUs of the host are online", (), _nodecpumap),
+    Command("nodecpumap", "show which CPUs of the host are online", (flag("--pretty", help="as a list"),), _nodecpumap),
     Command("freecell", "show the host's free memory", (
         arg("cellno", nargs="?", type=int), flag("--all", help="of every node")), _freecell),
     Command("sysinfo", "print the host's SMBIOS data as XML", (), _sysinfo),
@@ -176,11 +200,14 @@ COMMANDS = (
         arg("--shm-sleep-millisecs", dest="sleep_millisecs", type=int),
         arg("--shm-merge-across-nodes", dest="merge_across_nodes", type=int, help="0 or 1")), _memory_tune),
     Command("cpu-models", "list the CPU models of an architecture", (arg("arch"),), _cpu_models),
-    Command("cpu-compare", "compare a CPU with the host's", (arg("file", complete="file"),), _cpu_compare),
+    Command("maxvcpus", "print how many vCPUs a guest can have", (arg("type", nargs="?", help="kvm or qemu"),), _maxvcpus),
+    Command("hypervisor-cpu-models", "list the CPU models that guests can have here", (
+        *HYPERVISOR, flag("--all", help="those too that this host lacks something for")), _hypervisor_models),
+    Command("cpu-compare", "compare a CPU with the host's", (arg("file", complete="file"), *STRICT), _cpu_compare),
     Command("cpu-baseline", "what CPUs have in common", (
         arg("file", complete="file"), flag("--features"), flag("--migratable")), _cpu_baseline),
     Command("hypervisor-cpu-compare", "compare a CPU with what guests can have here", (
-        arg("file", complete="file"), *HYPERVISOR), _hypervisor_cpu_compare),
+        arg("file", complete="file"), *HYPERVISOR, *STRICT), _hypervisor_cpu_compare),
     Command("hypervisor-cpu-baseline", "what guests can have on several hosts", (
         arg("file", complete="file"), *HYPERVISOR, flag("--features"), flag("--migratable")), _hypervisor_cpu_baseline),
 )  # fmt: skip

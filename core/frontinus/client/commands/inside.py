@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import Unsupported
+from frontinus.api.errors import InvalidValue, Unsupported
 from frontinus.api.inspection import DumpFormat
 from frontinus.client.commands.base import GUEST, Command, Output, arg, flag, size
 from frontinus.client.commands.tuning import listed, numbers
@@ -27,7 +27,7 @@ async def _dump(engine: Engine, options: argparse.Namespace, out: Output) -> Non
     file = options.file
     await engine.core_dump(options.guest, file, options.memory_only, FORMATS[options.format], options.live, options.crash,
                            options.reset)  # fmt: skip
-    out.line(f"Guest '{options.guest}' dumped to {file}")
+    out.done(f"Guest '{options.guest}' dumped to {file}")
 
 
 async def _domcontrol(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -55,7 +55,24 @@ async def _dominfo_labels(engine: Engine, options: argparse.Namespace, out: Outp
 
 
 async def _domhostname(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    if options.source == "lease":
+        out.text(await _leased_name(engine, options.guest))
+        return
     out.text(await engine.guest_hostname(options.guest))
+
+
+async def _leased_name(engine: Engine, guest: str) -> str:
+    """The name that the guest told the DHCP server of one of its networks. Raises InvalidValue when it told none."""
+    from lxml import etree
+
+    xml = etree.fromstring(await engine.guest_xml(guest))
+    for nic in xml.findall("devices/interface[@type='network']"):
+        network, mac = nic.find("source"), nic.find("mac")
+        if network is not None and mac is not None:
+            for lease in await engine.network_leases(network.get("network") or "", mac.get("address")):
+                if lease.hostname:
+                    return lease.hostname
+    raise InvalidValue(f"guest '{guest}' has no lease with a name", field="source")
 
 
 async def _domtime(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -82,13 +99,13 @@ async def _domfsinfo(engine: Engine, options: argparse.Namespace, out: Output) -
 async def _domfsfreeze(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     count = await engine.freeze(options.guest, options.mountpoint or ())
     out.value(count)
-    out.line(f"Froze {count} filesystem(s)")
+    out.done(f"Froze {count} filesystem(s)")
 
 
 async def _domfsthaw(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     count = await engine.thaw(options.guest, options.mountpoint or ())
     out.value(count)
-    out.line(f"Thawed {count} filesystem(s)")
+    out.done(f"Thawed {count} filesystem(s)")
 
 
 async def _domfstrim(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -108,7 +125,7 @@ async def _guestvcpus(engine: Engine, options: argparse.Namespace, out: Output) 
 async def _password(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     password = options.password if options.password is not None else getpass.getpass()
     await engine.set_user_password(options.guest, options.user, password, options.encrypted)
-    out.line(f"Password set successfully for {options.user} in {options.guest}")
+    out.done(f"Password set successfully for {options.user} in {options.guest}")
 
 
 Pairs = list[tuple[str, object]]
@@ -187,7 +204,8 @@ COMMANDS = (
     Command("domcontrol", "show the state of the way to a guest's hypervisor", (GUEST,), _domcontrol),
     Command("domblkerror", "show disks that an error stopped", (GUEST,), _domblkerror),
     Command("domlabels", "show what confines a guest", (GUEST,), _dominfo_labels),
-    Command("domhostname", "print the guest's own name", (GUEST,), _domhostname),
+    Command("domhostname", "print the guest's own name", (
+        GUEST, arg("--source", choices=["agent", "lease"], default="agent", help="who is asked")), _domhostname),
     Command("domtime", "show or set the guest's clock", (
         GUEST, flag("--now", help="to the time here"), flag("--pretty"), flag("--sync", help="from its hardware clock"),
         arg("--time", type=int, help="Unix time")), _domtime),

@@ -11,10 +11,12 @@ from pathlib import Path
 import msgspec
 
 from frontinus.api.engine import Engine
-from frontinus.api.events import AnyEvent, GuestEvent, LifecycleEvent
-from frontinus.api.views import JobView, Snapshot
+from frontinus.api.errors import InvalidValue
+from frontinus.api.events import AnyEvent, Event, GuestEvent, LifecycleEvent
+from frontinus.api.views import JobView
 from frontinus.client.commands.base import GUEST, Command, Output, arg, flag
 from frontinus.client.commands.units import pretty
+from frontinus.client.following import HOW, Told, follow
 
 BLOCKED = 24 * 3600.0
 """Seconds that --block waits for an agent."""
@@ -29,7 +31,7 @@ async def _screenshot(engine: Engine, options: argparse.Namespace, out: Output) 
     file = options.file or f"{options.guest}-{time.strftime('%Y-%m-%d-%H:%M:%S')}.{ending}"
     await asyncio.to_thread(Path(file).write_bytes, image.data)
     out.value({"file": file, "type": image.mime})
-    out.line(f"Screenshot saved to {file}, with type of {image.mime}")
+    out.done(f"Screenshot saved to {file}, with type of {image.mime}")
 
 
 async def _send_key(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -84,35 +86,24 @@ async def _event(engine: Engine, options: argparse.Namespace, out: Output) -> No
         for name in KINDS:
             out.line(name)
         return
-    wanted = options.event.replace("-", "") if options.event else None
-    uuid = (await engine.guest(options.domain)).uuid if options.domain else None
-    seen = 0
-    try:
-        async with asyncio.timeout(options.timeout):
-            async for item in engine.watch():
-                if isinstance(item, Snapshot) or not isinstance(item, GuestEvent):
-                    continue
-                kind = str(type(item).__name__).removesuffix("Event").lower()
-                if (wanted in (None, kind)) and uuid in (None, item.uuid) and (options.all or wanted or options.loop):
-                    out.value(item)
-                    out.line(_told(kind, item, options.timestamp))
-                    seen += 1
-                    if not options.loop:
-                        break
-    except TimeoutError:
-        out.line("event loop timed out")
-    out.line(f"events received: {seen}")
+    if not (options.all or options.event or options.loop):
+        raise InvalidValue("say --event KIND, or --all", field="event")
+    about = (await engine.guest(options.domain)).uuid if options.domain else None
+    await follow(engine, options, out, _told, about, options.event.replace("-", "") if options.event else None)
 
 
-def _told(kind: str, event: GuestEvent, timestamp: bool) -> str:
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S: ", time.gmtime(event.time)) if timestamp else ""
+def _told(event: Event) -> Told | None:
+    """An event of a guest in words; None for others."""
+    if not isinstance(event, GuestEvent):
+        return None
+    kind = str(type(event).__name__).removesuffix("Event").lower()
     if isinstance(event, LifecycleEvent):
-        return (
-            f"{stamp}event 'lifecycle' for domain '{event.name}': {event.kind.capitalize()} {event.detail.capitalize()}"
-        )
+        said = f"{event.kind.capitalize()} {event.detail.capitalize()}"
+        return Told(event.uuid, kind, f"event 'lifecycle' for domain '{event.name}': {said}")
     hidden = {"uuid", "name", "generation", "time", "event", "guest"}
     facts = {k: v for k, v in msgspec.to_builtins(event).items() if k not in hidden}
-    return f"{stamp}event '{kind}' for domain '{event.name}': " + ", ".join(f"{k} {v}" for k, v in facts.items())
+    said = ", ".join(f"{k} {v}" for k, v in facts.items())
+    return Told(event.uuid, kind, f"event '{kind}' for domain '{event.name}': {said}")
 
 
 OPERATIONS = {"save": "Save", "dump": "Dump", "snapshot": "Snapshot", "snapshot-revert": "Snapshot revert",
@@ -130,6 +121,11 @@ async def _jobinfo(engine: Engine, options: argparse.Namespace, out: Output) -> 
     wanted = [j for j in jobs if (j.state != "running" if options.completed else j.state == "running")]
     job = max(wanted, key=lambda j: j.started, default=None)
     out.value(job)
+    if options.rawstats:
+        for name in ("kind", "state", "started", "ended", "progress", "processed", "total", "error"):
+            if (value := getattr(job, name, None)) is not None:
+                out.line(f"{name}: {value}")
+        return
     out.pairs([("Job type", "None")] if job is None else _job_rows(job))
 
 
@@ -162,7 +158,8 @@ COMMANDS = (
         arg("--holdtime", type=int, default=0, help="milliseconds")), _send_key),
     Command("inject-nmi", "inject an NMI", (GUEST,), _nmi),
     Command("console", "attach to a guest's console", (
-        GUEST, arg("--devname", help="alias of the device"), flag("--force", help="end another's session")), _console),
+        GUEST, arg("--devname", help="alias of the device"), flag("--force", help="end another's session"),
+        flag("--safe", help="never beside another's session, as always")), _console),
     Command("ttyconsole", "print the path of a guest's console", (GUEST,), _ttyconsole),
     Command("qemu-monitor-command", "send QEMU's monitor a command", (
         GUEST, flag("--hmp", help="in the human monitor's language"), flag("--pretty"),
@@ -173,10 +170,11 @@ COMMANDS = (
     Command("event", "show events", (
         arg("--domain", complete="guest"), arg("--pool", nargs="?", const="", help="of storage pools, or of one"),
         arg("--secret", nargs="?", const="", help="of secrets, or of one"), arg("--event"), flag("--all", help="of all kinds"),
-        flag("--loop", help="until interrupted"), arg("--timeout", type=float), flag("--timestamp"),
-        flag("--list", help="print the kinds that there are")), _event),
+        *HOW), _event),
     Command("domjobinfo", "tell about a guest's long job", (
-        GUEST, flag("--completed", help="the one that ended last"), flag("--all", help="a table of all that are remembered")),
+        GUEST, flag("--completed", help="the one that ended last"),
+        flag("--keep-completed", help="as always"), flag("--anystats", help="as always"),
+        flag("--rawstats", help="as names and numbers"), flag("--all", help="a table of all that are remembered")),
         _jobinfo),
     Command("domjobabort", "abort a guest's running job", (GUEST,), _jobabort),
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from lxml import etree
 
@@ -60,8 +61,11 @@ def _size(value: int | None, *, human: bool) -> str:
     return f"{value / 1024**power:.3f} {UNITS[power]}"
 
 
-def uris(xml: str, kind: str | None) -> Iterator[str]:
-    """Where the displays of a running guest's XML can be reached, as virsh writes it: VNC by display, others by port."""
+def uris(xml: str, kind: str | None, *, secure: bool = False) -> Iterator[str]:
+    """Where the displays of a running guest's XML can be reached, as virsh writes it: VNC by display, others by port.
+
+    `secure`: with their passwords.
+    """
     for graphics in etree.fromstring(xml).findall("devices/graphics"):
         protocol, listen = graphics.get("type", ""), graphics.find("listen")
         if kind not in (None, protocol):
@@ -73,20 +77,26 @@ def uris(xml: str, kind: str | None) -> Iterator[str]:
         if unix:
             yield f"{protocol}+unix://{unix}"
         elif protocol == "vnc" and port > 0:
-            yield f"vnc://{host}:{port - 5900}"
+            yield f"vnc://{word(graphics) if secure else ''}{host}:{port - 5900}"
         elif port > 0 or tls > 0:
-            more = f"?tls-port={tls}" if tls > 0 else ""
-            yield f"{protocol}://{host}{f':{port}' if port > 0 else ''}{more}"
+            more = [f"tls-port={tls}"] if tls > 0 else []
+            more += [f"password={quote(graphics.get('passwd', ''))}"] if secure and graphics.get("passwd") else []
+            yield f"{protocol}://{host}{f':{port}' if port > 0 else ''}{'?' if more else ''}{'&'.join(more)}"
 
 
-async def _displays(engine: Engine, guest: str, kind: str | None) -> list[str]:
+def word(graphics: etree._Element) -> str:
+    """The password of a VNC server as its address has it."""
+    return f":{quote(graphics.get('passwd', ''))}@" if graphics.get("passwd") else ""
+
+
+async def _displays(engine: Engine, guest: str, kind: str | None, *, secure: bool = False) -> list[str]:
     if not (await engine.guest(guest)).active:
         raise WrongState(f"guest '{guest}' is not running")
-    return list(uris(await engine.guest_xml(guest), kind))
+    return list(uris(await engine.guest_xml(guest, ["secure"] if secure else []), kind, secure=secure))
 
 
 async def _display(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    found = await _displays(engine, options.guest, options.type)
+    found = await _displays(engine, options.guest, options.type, secure=options.include_password)
     out.value(found)
     for uri in found if options.all else found[:1]:
         out.line(uri)
@@ -158,7 +168,8 @@ COMMANDS = (
     Command("domblkinfo", "show the sizes of a guest's disks", (
         GUEST, arg("device", nargs="?", help="target or path"), flag("--all"), flag("--human")), _block_info),
     Command("domdisplay", "print where a guest's displays can be reached", (
-        GUEST, arg("--type", help="only of this kind: vnc, spice"), flag("--all", help="not only the first")), _display),
+        GUEST, arg("--type", help="only of this kind: vnc, spice"), flag("--all", help="not only the first"),
+        flag("--include-password")), _display),
     Command("vncdisplay", "print a guest's VNC display", (GUEST,), _vnc_display),
     Command("vcpucount", "show how many vCPUs a guest has", (
         GUEST, flag("--maximum"), flag("--active"), *SCOPE,

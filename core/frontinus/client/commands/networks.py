@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import time
 from typing import get_args
 
 from frontinus.api.engine import Engine
-from frontinus.api.events import LeaseEvent, NetworkEvent
+from frontinus.api.events import Event, LeaseEvent, NetworkEvent
 from frontinus.api.networks import AddressSource, NetworkView, UpdateSection
-from frontinus.client.commands.base import CONFIG, FILE, GUEST, LIVE, Command, Output, arg, autostart, edit, flag, read
+from frontinus.client.commands.base import (
+    CONFIG,
+    FILE,
+    GUEST,
+    LIVE,
+    XPATH,
+    Command,
+    Output,
+    arg,
+    autostart,
+    edit,
+    flag,
+    read,
+)
+from frontinus.client.following import HOW, Told, follow
 
 NETWORK = arg("network", complete="network", help="name or UUID of a network")
 PORT = arg("port", help="UUID of a port")
 YES = {True: "yes", False: "no"}
+EVENTS = ("lifecycle", "lease")
 UPDATES = {"add": "add-last", "add-last": "add-last", "add-first": "add-first", "delete": "delete", "modify": "modify"}
 
 
@@ -44,34 +58,34 @@ async def _info(engine: Engine, options: argparse.Namespace, out: Output) -> Non
 
 
 async def _dumpxml(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    out.text(await engine.network_xml(options.network, inactive=options.inactive))
+    out.xml(await engine.network_xml(options.network, inactive=options.inactive), options)
 
 
 async def _define(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     network = await engine.define_network(read(options.file), validate=options.validate)
     out.value(network)
-    out.line(f"Network {network.name} defined from {options.file}")
+    out.done(f"Network {network.name} defined from {options.file}")
 
 
 async def _create(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     network = await engine.create_network(read(options.file), validate=options.validate)
     out.value(network)
-    out.line(f"Network {network.name} created from {options.file}")
+    out.done(f"Network {network.name} created from {options.file}")
 
 
 async def _undefine(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.undefine_network(options.network)
-    out.line(f"Network {options.network} has been undefined")
+    out.done(f"Network {options.network} has been undefined")
 
 
 async def _start(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     out.value(await engine.start_network(options.network))
-    out.line(f"Network {options.network} started")
+    out.done(f"Network {options.network} started")
 
 
 async def _destroy(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.destroy_network(options.network)
-    out.line(f"Network {options.network} destroyed")
+    out.done(f"Network {options.network} destroyed")
 
 
 async def _autostart(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -90,7 +104,7 @@ async def _update(engine: Engine, options: argparse.Namespace, out: Output) -> N
     await engine.update_network(options.network, UPDATES[options.command], options.section, xml,  # type: ignore[arg-type]
                                 options.parent_index, live=options.live, config=options.config)  # fmt: skip
     what = [half for half, said in (("persistent config", options.config), ("live state", options.live)) if said]
-    out.line(f"Updated network {options.network} {' and '.join(what) or 'current state'}")
+    out.done(f"Updated network {options.network} {' and '.join(what) or 'current state'}")
 
 
 async def _uuid(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -128,47 +142,40 @@ async def _ports(engine: Engine, options: argparse.Namespace, out: Output) -> No
 
 
 async def _port_xml(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    out.text(await engine.network_port_xml(options.network, options.port))
+    out.xml(await engine.network_port_xml(options.network, options.port), options)
 
 
 async def _port_create(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     port = await engine.create_network_port(options.network, read(options.file))
     out.value(port)
-    out.line(f"Network port {port.uuid} created from {options.file}")
+    out.done(f"Network port {port.uuid} created from {options.file}")
 
 
 async def _port_delete(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.delete_network_port(options.network, options.port)
-    out.line(f"Network port {options.port} deleted")
+    out.done(f"Network port {options.port} deleted")
 
 
 async def _event(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    network = await engine.network(options.network) if options.network else None
-    seen = 0
-    try:
-        async with asyncio.timeout(options.timeout):
-            async for event in engine.watch():
-                if not isinstance(event, NetworkEvent | LeaseEvent):
-                    continue
-                uuid = event.uuid if isinstance(event, NetworkEvent) else event.network
-                if network is not None and uuid != network.uuid:
-                    continue
-                seen += 1
-                out.value(event)
-                out.line(_told(event, options.timestamp))
-                if not options.loop:
-                    break
-    except TimeoutError:
-        out.line("event loop timed out")
-    out.line(f"events received: {seen}")
+    if options.list:
+        for kind in EVENTS:
+            out.line(kind)
+        return
+    about = (await engine.network(options.network)).uuid if options.network else None
+    await follow(engine, options, out, _told, about, options.event)
 
 
-def _told(event: NetworkEvent | LeaseEvent, timestamp: bool) -> str:
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S: ", time.gmtime(event.time)) if timestamp else ""
+def _told(event: Event) -> Told | None:
+    """An event of a network in words; None for others."""
     if isinstance(event, NetworkEvent):
-        return f"{stamp}event 'lifecycle' for network {event.name}: {event.kind.capitalize()}"
-    lease = event.lease
-    return f"{stamp}event 'lease' for network {event.network}: {event.kind} {lease.address} {lease.mac or lease.client_id or '-'}"
+        return Told(event.uuid, "lifecycle", f"event 'lifecycle' for network {event.name}: {event.kind.capitalize()}")
+    if isinstance(event, LeaseEvent):
+        lease = event.lease
+        who = lease.mac or lease.client_id or "-"
+        return Told(
+            event.network, "lease", f"event 'lease' for network {event.network}: {event.kind} {lease.address} {who}"
+        )
+    return None
 
 
 async def _addresses(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -189,9 +196,9 @@ VALIDATE = flag("--validate", help="refuse what is unknown")
 COMMANDS = (
     Command("net-list", "list networks", (
         flag("--all"), flag("--inactive"), flag("--persistent"), flag("--transient"), flag("--autostart"),
-        flag("--no-autostart"), flag("--name"), flag("--uuid")), _list),
+        flag("--no-autostart"), flag("--name"), flag("--uuid"), flag("--table", help="as always")), _list),
     Command("net-info", "facts of a network", (NETWORK,), _info),
-    Command("net-dumpxml", "print a network's XML", (NETWORK, flag("--inactive", help="as defined")), _dumpxml),
+    Command("net-dumpxml", "print a network's XML", (NETWORK, flag("--inactive", help="as defined"), *XPATH), _dumpxml),
     Command("net-define", "store a network", (FILE, VALIDATE), _define),
     Command("net-undefine", "forget a network's definition", (NETWORK,), _undefine),
     Command("net-create", "start a transient network", (FILE, VALIDATE), _create),
@@ -206,13 +213,12 @@ COMMANDS = (
     Command("net-uuid", "a network's UUID", (NETWORK,), _uuid),
     Command("net-name", "a network's name", (NETWORK,), _name),
     Command("net-dhcp-leases", "leases of a network", (NETWORK, arg("--mac")), _leases),
-    Command("net-port-list", "ports of a network", (NETWORK, flag("--uuid")), _ports),
-    Command("net-port-dumpxml", "print a port's XML", (NETWORK, PORT), _port_xml),
-    Command("net-port-create", "make a port", (NETWORK, FILE), _port_create),
+    Command("net-port-list", "ports of a network", (NETWORK, flag("--uuid"), flag("--table", help="as always")), _ports),
+    Command("net-port-dumpxml", "print a port's XML", (NETWORK, PORT, *XPATH), _port_xml),
+    Command("net-port-create", "make a port", (NETWORK, FILE, flag("--validate", help="as always")), _port_create),
     Command("net-port-delete", "remove a port", (NETWORK, PORT), _port_delete),
     Command("net-event", "show events of networks", (
-        arg("--network", complete="network"), flag("--loop", help="until interrupted"), arg("--timeout", type=float),
-        flag("--timestamp")), _event),
+        arg("--network", complete="network"), arg("--event", choices=EVENTS), *HOW), _event),
     Command("domifaddr", "addresses of a guest", (
         GUEST, arg("--interface"), flag("--full", help="names and MACs in every line"),
         arg("--source", choices=list(get_args(AddressSource)), default="lease")), _addresses),

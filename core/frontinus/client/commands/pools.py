@@ -7,12 +7,15 @@ from collections.abc import Sequence
 
 from frontinus.api.engine import Engine
 from frontinus.api.storage import BuildFlag, PoolView
-from frontinus.client.commands.base import FILE, Argument, Command, Output, arg, autostart, edit, flag, read
+from frontinus.client.commands.base import FILE, XPATH, Argument, Command, Output, arg, autostart, edit, flag, read
 from frontinus.client.commands.units import pretty
 
 POOL = arg("pool", help="name or UUID of a pool")
 BUILD = (flag("--build", help="build it first"), flag("--overwrite", help="over whatever is there"),
          flag("--no-overwrite", help="only where nothing is there"))  # fmt: skip
+
+PARENT = ("parent", "parent_wwnn", "parent_wwpn", "parent_fabric_wwn")
+"""Attributes of <adapter> that say which host bus adapter a virtual one is of."""
 
 
 async def _list(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -57,19 +60,19 @@ async def _info(engine: Engine, options: argparse.Namespace, out: Output) -> Non
 
 
 async def _dumpxml(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    out.text(await engine.pool_xml(options.pool, inactive=options.inactive))
+    out.xml(await engine.pool_xml(options.pool, inactive=options.inactive), options)
 
 
 async def _define(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     pool = await engine.define_pool(read(options.file), validate=options.validate)
     out.value(pool)
-    out.line(f"Pool {pool.name} defined from {options.file}")
+    out.done(f"Pool {pool.name} defined from {options.file}")
 
 
 async def _create(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     pool = await engine.create_pool(read(options.file), build=_flags(options))
     out.value(pool)
-    out.line(f"Pool {pool.name} created from {options.file}")
+    out.done(f"Pool {pool.name} created from {options.file}")
 
 
 def _flags(options: argparse.Namespace) -> list[BuildFlag] | None:
@@ -89,7 +92,7 @@ async def _define_as(engine: Engine, options: argparse.Namespace, out: Output) -
         return
     pool = await engine.define_pool(xml)
     out.value(pool)
-    out.line(f"Pool {pool.name} defined")
+    out.done(f"Pool {pool.name} defined")
 
 
 async def _create_as(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -99,7 +102,7 @@ async def _create_as(engine: Engine, options: argparse.Namespace, out: Output) -
         return
     pool = await engine.create_pool(xml, build=_flags(options))
     out.value(pool)
-    out.line(f"Pool {pool.name} created")
+    out.done(f"Pool {pool.name} created")
 
 
 def pool_document(options: argparse.Namespace) -> str:
@@ -119,7 +122,7 @@ def pool_document(options: argparse.Namespace) -> str:
         etree.SubElement(source, "name").text = options.source_name
     if options.source_initiator:
         etree.SubElement(etree.SubElement(source, "initiator"), "iqn", name=options.source_initiator)
-    adapter = {name: getattr(options, f"adapter_{name}") for name in ("name", "wwnn", "wwpn", "parent")}
+    adapter = {name: getattr(options, f"adapter_{name}", None) for name in ("name", "wwnn", "wwpn", *PARENT)}
     if any(adapter.values()):
         etree.SubElement(source, "adapter", {name: value for name, value in adapter.items() if value})
     if options.auth_type:
@@ -135,32 +138,32 @@ def pool_document(options: argparse.Namespace) -> str:
 
 async def _build(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.build_pool(options.pool, _flags(options) or [])
-    out.line(f"Pool {options.pool} built")
+    out.done(f"Pool {options.pool} built")
 
 
 async def _start(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     out.value(await engine.start_pool(options.pool, build=_flags(options)))
-    out.line(f"Pool {options.pool} started")
+    out.done(f"Pool {options.pool} started")
 
 
 async def _refresh(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     out.value(await engine.refresh_pool(options.pool))
-    out.line(f"Pool {options.pool} refreshed")
+    out.done(f"Pool {options.pool} refreshed")
 
 
 async def _destroy(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.destroy_pool(options.pool)
-    out.line(f"Pool {options.pool} destroyed")
+    out.done(f"Pool {options.pool} destroyed")
 
 
 async def _delete(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.delete_pool(options.pool)
-    out.line(f"Pool {options.pool} deleted")
+    out.done(f"Pool {options.pool} deleted")
 
 
 async def _undefine(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.undefine_pool(options.pool)
-    out.line(f"Pool {options.pool} has been undefined")
+    out.done(f"Pool {options.pool} has been undefined")
 
 
 async def _autostart(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -205,7 +208,7 @@ AS: Sequence[Argument] = (
     arg("--source-host"), arg("--source-path"), arg("--source-dev"), arg("--source-name"), arg("--target"),
     arg("--source-format"), arg("--source-protocol-ver"), arg("--source-initiator"), arg("--auth-type"), arg("--auth-username"),
     arg("--secret-usage"), arg("--secret-uuid"), arg("--adapter-name"), arg("--adapter-wwnn"), arg("--adapter-wwpn"),
-    arg("--adapter-parent"), arg("name"), arg("type"),
+    *(arg(f"--adapter-{name.replace('_', '-')}") for name in PARENT), arg("name"), arg("type"),
 )  # fmt: skip
 
 COMMANDS = (
@@ -214,7 +217,7 @@ COMMANDS = (
         flag("--no-autostart"), arg("--type", help="only these kinds, by commas"), flag("--details"), flag("--uuid"),
         flag("--name")), _list),
     Command("pool-info", "show a pool", (POOL, flag("--bytes", help="sizes in bytes")), _info),
-    Command("pool-dumpxml", "print a pool's XML", (POOL, flag("--inactive", help="its definition")), _dumpxml),
+    Command("pool-dumpxml", "print a pool's XML", (POOL, flag("--inactive", help="its definition"), *XPATH), _dumpxml),
     Command("pool-define", "store a pool from XML", (FILE, flag("--validate", help="refuse what is not known")), _define),
     Command("pool-define-as", "store a pool from options", AS, _define_as),
     Command("pool-create", "start a transient pool from XML", (FILE, *BUILD), _create),

@@ -13,7 +13,7 @@ def _simple(method: str, done: str) -> Run:
 
     async def run(engine: Engine, options: argparse.Namespace, out: Output) -> None:
         await getattr(engine, method)(options.guest)
-        out.line(f"Guest '{options.guest}' {done}")
+        out.done(f"Guest '{options.guest}' {done}")
 
     return run
 
@@ -21,7 +21,7 @@ def _simple(method: str, done: str) -> Run:
 async def _start(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     guest = await engine.start(options.guest, paused=options.paused, force_boot=options.force_boot)
     out.value(guest)
-    out.line(f"Guest '{guest.name}' started")
+    out.done(f"Guest '{guest.name}' started")
     await _console(engine, options, guest.name)
 
 
@@ -35,28 +35,28 @@ async def _console(engine: Engine, options: argparse.Namespace, name: str) -> No
 async def _create(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     guest = await engine.create(read(options.file), paused=options.paused, validate=options.validate)
     out.value(guest)
-    out.line(f"Guest '{guest.name}' created from {options.file}")
+    out.done(f"Guest '{guest.name}' created from {options.file}")
     await _console(engine, options, guest.name)
 
 
 async def _shutdown(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.shutdown(options.guest, options.mode)
-    out.line(f"Guest '{options.guest}' is being shut down")
+    out.done(f"Guest '{options.guest}' is being shut down")
 
 
 async def _reboot(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.reboot(options.guest, options.mode)
-    out.line(f"Guest '{options.guest}' is being rebooted")
+    out.done(f"Guest '{options.guest}' is being rebooted")
 
 
 async def _destroy(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.destroy(options.guest, graceful=options.graceful)
-    out.line(f"Guest '{options.guest}' destroyed")
+    out.done(f"Guest '{options.guest}' destroyed")
 
 
 async def _sleep(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.pm_suspend(options.guest, options.target, options.duration)
-    out.line(f"Guest '{options.guest}' goes to sleep")
+    out.done(f"Guest '{options.guest}' goes to sleep")
 
 
 MODE = arg("--mode", choices=["acpi", "agent"], help="how to ask; default: the agent if it is connected, else ACPI")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from frontinus.api.engine import Engine
-from frontinus.client.commands.base import GUEST, XPATH, Command, Output, arg, flag, in_editor, read
+from frontinus.client.commands.base import GUEST, XPATH, Command, Output, arg, edit, flag, read
 from frontinus.client.progress import watched
 
 RUNNING = flag("--running", help="it runs when it comes back")
@@ -20,25 +20,25 @@ def _paused(options: argparse.Namespace) -> bool | None:
 
 async def _managed_save(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await watched(engine, "save", "Managedsave", engine.managed_save(options.guest, _paused(options)))
-    out.line(f"Guest '{options.guest}' state saved by Frontinus")
+    out.done(f"Guest '{options.guest}' state saved by Frontinus")
 
 
 async def _remove(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.managed_save_remove(options.guest)
-    out.line(f"Removed managedsave image for guest '{options.guest}'")
+    out.done(f"Removed managedsave image for guest '{options.guest}'")
 
 
 async def _save(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     xml = read(options.xml) if options.xml else None
     await watched(engine, "save", "Save", engine.save(options.guest, options.file, xml, _paused(options)))
-    out.line(f"Guest '{options.guest}' saved to {options.file}")
+    out.done(f"Guest '{options.guest}' saved to {options.file}")
 
 
 async def _restore(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     xml = read(options.xml) if options.xml else None
     guest = await engine.restore(options.file, xml, _paused(options))
     out.value(guest)
-    out.line(f"Guest '{guest.name}' restored from {options.file}")
+    out.done(f"Guest '{guest.name}' restored from {options.file}")
 
 
 async def _show(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -47,17 +47,14 @@ async def _show(engine: Engine, options: argparse.Namespace, out: Output) -> Non
 
 async def _define(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.redefine_saved(options.file, read(options.xml), _paused(options))
-    out.line(f"State file {options.file} updated.")
+    out.done(f"State file {options.file} updated.")
 
 
 async def _edit(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    before = await engine.saved_xml(options.file)
-    after = in_editor(before)
-    if after == before:
-        out.line(f"Saved image {options.file} XML configuration not changed.")
-        return
-    await engine.redefine_saved(options.file, after, _paused(options))
-    out.line(f"State file {options.file} edited.")
+    async def define(xml: str) -> None:
+        await engine.redefine_saved(options.file, xml, _paused(options))
+
+    await edit(f"Saved image {options.file}", await engine.saved_xml(options.file), define, out)
 
 
 def _absolute(text: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import InvalidValue, StorageFailed
-from frontinus.client.commands.base import FILE, Command, Output, arg, flag, read
+from frontinus.client.commands.base import FILE, XPATH, Command, Output, arg, flag, read
 
 SECRET = arg("secret", help="UUID of a secret")
 
@@ -52,22 +52,23 @@ PROTECTIONS = {
 async def _define(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     secret = await engine.define_secret(read(options.file), validate=options.validate)
     out.value(secret)
-    out.line(f"Secret {secret.uuid} created")
+    out.done(f"Secret {secret.uuid} created")
 
 
 async def _dumpxml(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    out.text(await engine.secret_xml(options.secret))
+    out.xml(await engine.secret_xml(options.secret), options)
 
 
 async def _set(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    value = await asyncio.to_thread(given_value, options.file, interactive=options.interactive)
-    if not options.plain and not options.interactive:
+    value = options.base64.encode() if options.base64 is not None else await asyncio.to_thread(
+        given_value, options.file, interactive=options.interactive)  # fmt: skip
+    if not (options.plain and options.base64 is None) and not options.interactive:
         try:
             value = base64.b64decode(value, validate=False)
         except binascii.Error:
             raise InvalidValue("the value is not in base64; --plain takes it as it is", field="value") from None
     await engine.set_secret_value(options.secret, value)
-    out.line("Secret value set")
+    out.done("Secret value set")
 
 
 def given_value(file: str | None, *, interactive: bool) -> bytes:
@@ -93,7 +94,7 @@ async def _get(engine: Engine, options: argparse.Namespace, out: Output) -> None
 
 async def _undefine(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.undefine_secret(options.secret)
-    out.line(f"Secret {options.secret} deleted")
+    out.done(f"Secret {options.secret} deleted")
 
 
 COMMANDS = (
@@ -101,10 +102,11 @@ COMMANDS = (
         flag("--ephemeral"), flag("--no-ephemeral"), flag("--private"), flag("--no-private")), _list),
     Command("secret-info", "show a secret, and what protects its value", (SECRET,), _info),
     Command("secret-define", "store a secret from XML", (FILE, flag("--validate", help="refuse what is not known")), _define),
-    Command("secret-dumpxml", "print a secret's XML", (SECRET,), _dumpxml),
+    Command("secret-dumpxml", "print a secret's XML", (SECRET, *XPATH), _dumpxml),
     Command("secret-set-value", "give a secret its value", (
         arg("--file", complete="file", help="where the value is; - and default: standard input"),
-        flag("--plain", help="the value as it is, not in base64"), flag("--interactive", help="type it"), SECRET), _set),
+        flag("--plain", help="the value as it is, not in base64"), flag("--interactive", help="type it"),
+        arg("--base64", help="the value itself, which others of this host may see"), SECRET), _set),
     Command("secret-get-value", "print a secret's value in base64", (flag("--plain", help="as it is"), SECRET), _get),
     Command("secret-undefine", "forget a secret and its value", (SECRET,), _undefine),
 )  # fmt: skip

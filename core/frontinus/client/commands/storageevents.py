@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import time
 
 from frontinus.api.engine import Engine
 from frontinus.api.events import Event, PoolEvent, SecretEvent, VolumeEvent
-from frontinus.api.views import Snapshot
-from frontinus.client.commands.base import Command, Output, arg, flag
+from frontinus.client.commands.base import Command, Output, arg
+from frontinus.client.following import HOW, Told, follow
 
 KINDS = {"pool": ("lifecycle", "refresh", "volume"), "secret": ("lifecycle", "value-changed")}
 """Kinds of events by the object that they are about: virsh's, and one of volumes."""
@@ -17,19 +15,26 @@ ANY = ""
 """Of all pools, or of all secrets."""
 
 
-def told(event: Event) -> tuple[str, str, str] | None:
-    """The object that an event is about (pool or secret), the event's kind in virsh's words, and its line; None for others."""
+def pool_told(event: Event) -> Told | None:
+    """An event of a pool or its volumes in words; None for others."""
     if isinstance(event, PoolEvent):
         if event.kind == "refreshed":
-            return "pool", "refresh", f"event 'refresh' for storage pool {event.name}"
-        return "pool", "lifecycle", f"event 'lifecycle' for storage pool {event.name}: {event.kind.capitalize()}"
+            return Told(event.uuid, "refresh", f"event 'refresh' for storage pool {event.name}")
+        return Told(
+            event.uuid, "lifecycle", f"event 'lifecycle' for storage pool {event.name}: {event.kind.capitalize()}"
+        )
     if isinstance(event, VolumeEvent):
-        return "pool", "volume", f"event 'volume' for storage pool {event.pool}: {event.volume} {event.kind}"
-    if isinstance(event, SecretEvent):
-        if event.kind == "value-changed":
-            return "secret", "value-changed", f"event 'value-changed' for secret {event.uuid}"
-        return "secret", "lifecycle", f"event 'lifecycle' for secret {event.uuid}: {event.kind.capitalize()}"
+        return Told(event.pool, "volume", f"event 'volume' for storage pool {event.pool}: {event.volume} {event.kind}")
     return None
+
+
+def secret_told(event: Event) -> Told | None:
+    """An event of a secret in words; None for others."""
+    if not isinstance(event, SecretEvent):
+        return None
+    if event.kind == "value-changed":
+        return Told(event.uuid, "value-changed", f"event 'value-changed' for secret {event.uuid}")
+    return Told(event.uuid, "lifecycle", f"event 'lifecycle' for secret {event.uuid}: {event.kind.capitalize()}")
 
 
 async def show(engine: Engine, what: str, named: str, options: argparse.Namespace, out: Output) -> None:
@@ -38,35 +43,12 @@ async def show(engine: Engine, what: str, named: str, options: argparse.Namespac
         for kind in KINDS[what]:
             out.line(kind)
         return
-    wanted = await _uuid(engine, what, named) if named else None
-    seen = 0
-    try:
-        async with asyncio.timeout(options.timeout):
-            async for event in engine.watch():
-                if isinstance(event, Snapshot) or (line := told(event)) is None:
-                    continue
-                if line[0] != what or options.event not in (None, line[1]) or wanted not in (None, _of(event)):
-                    continue
-                stamp = time.strftime("%Y-%m-%d %H:%M:%S: ", time.gmtime(event.time)) if options.timestamp else ""
-                out.value(event)
-                out.line(stamp + line[2])
-                seen += 1
-                if not options.loop:
-                    break
-    except TimeoutError:
-        out.line("event loop timed out")
-    out.line(f"events received: {seen}")
+    about = await _uuid(engine, what, named) if named else None
+    await follow(engine, options, out, pool_told if what == "pool" else secret_told, about, options.event)
 
 
 async def _uuid(engine: Engine, what: str, named: str) -> str:
     return (await engine.pool(named)).uuid if what == "pool" else (await engine.secret(named)).uuid
-
-
-def _of(event: object) -> str | None:
-    """The UUID of the pool or secret that an event is about."""
-    if isinstance(event, VolumeEvent):
-        return event.pool
-    return event.uuid if isinstance(event, PoolEvent | SecretEvent) else None
 
 
 async def _pool(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -76,9 +58,6 @@ async def _pool(engine: Engine, options: argparse.Namespace, out: Output) -> Non
 async def _secret(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await show(engine, "secret", options.secret or ANY, options, out)
 
-
-HOW = (flag("--loop", help="until interrupted"), arg("--timeout", type=float), flag("--timestamp"),
-       flag("--list", help="print the kinds that there are"))  # fmt: skip
 
 COMMANDS = (
     Command("pool-event", "show events of storage pools", (

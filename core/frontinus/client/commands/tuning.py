@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from frontinus.api.engine import Engine
-from frontinus.client.commands.base import CONFIG, GUEST, SCOPE, Command, Output, arg, flag, size
+from frontinus.client.commands.base import GUEST, SCOPE, Command, Output, arg, size
 
 NO_LIMIT = -1
 
@@ -279,5 +279,5 @@ COMMANDS = (
     Command("blkdeviotune", "show or set limits of a disk", (
         GUEST, arg("device"), *(arg(f"--{name.replace('_', '-')}", type=size("b")) for name in TOTALS), arg("--group-name"),
         *SCOPE), _blkdeviotune),
-    Command("perf", "show performance events", (GUEST, arg("--enable"), arg("--disable"), flag("--live"), CONFIG), _perf),
+    Command("perf", "show performance events", (GUEST, arg("--enable"), arg("--disable"), *SCOPE), _perf),
 )  # fmt: skip

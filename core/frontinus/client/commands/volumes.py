@@ -8,7 +8,7 @@ import typing
 from frontinus.api.engine import Engine
 from frontinus.api.errors import NoSuchVolume
 from frontinus.api.storage import ResizeFlag, VolumeFlag, VolumeView, WipeAlgorithm
-from frontinus.client.commands.base import FILE, Command, Output, arg, flag, read, size
+from frontinus.client.commands.base import FILE, XPATH, Command, Output, arg, flag, read, size
 from frontinus.client.commands.units import pretty
 
 VOLUME = arg("vol", help="name, path or key of a volume")
@@ -17,6 +17,7 @@ IN_POOL = arg("pool", help="name or UUID of a pool")
 PREALLOC = flag("--prealloc-metadata", help="lay out the metadata of qcow2 already")
 FALLOC = flag("--prealloc-falloc", help="reserve room for all content as well")
 FULL = flag("--prealloc-full", help="write all content as well")
+VALIDATE = flag("--validate", help="refuse what is not known")
 REFLINK = flag("--reflink", help="share the blocks of the original, where the file system can")
 
 
@@ -52,7 +53,7 @@ async def _info(engine: Engine, options: argparse.Namespace, out: Output) -> Non
 
 async def _dumpxml(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     volume = await _find(engine, options)
-    out.text(await engine.volume_xml(volume.pool, volume.name))
+    out.xml(await engine.volume_xml(volume.pool, volume.name), options)
 
 
 def _flags(options: argparse.Namespace) -> list[VolumeFlag]:
@@ -66,7 +67,7 @@ async def _create(engine: Engine, options: argparse.Namespace, out: Output) -> N
     work = engine.create_volume(options.pool, read(options.file), _flags(options))
     volume = await watched(engine, "create", "Creating", work)
     out.value(volume)
-    out.line(f"Vol {volume.name} created from {options.file}")
+    out.done(f"Vol {volume.name} created from {options.file}")
 
 
 async def _create_as(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -78,7 +79,7 @@ async def _create_as(engine: Engine, options: argparse.Namespace, out: Output) -
         return
     volume = await watched(engine, "create", "Creating", engine.create_volume(options.pool, xml, _flags(options)))
     out.value(volume)
-    out.line(f"Vol {volume.name} created")
+    out.done(f"Vol {volume.name} created")
 
 
 async def volume_document(engine: Engine, options: argparse.Namespace) -> str:
@@ -123,6 +124,9 @@ async def _clone(engine: Engine, options: argparse.Namespace, out: Output) -> No
     for element in root.findall("name"):
         element.text = options.newname
     xml: str = etree.tostring(root, encoding="unicode")
+    if options.print_xml:
+        out.text(xml)
+        return
     await _copy(engine, options, out, source, source.pool, xml, "cloned from")
 
 
@@ -133,7 +137,7 @@ async def _copy(engine: Engine, options: argparse.Namespace, out: Output, source
     work = engine.clone_volume(pool, xml, source.pool, source.name, _flags(options))
     volume = await watched(engine, "clone", f"Copying {source.name}", work)
     out.value(volume)
-    out.line(f"Vol {volume.name} cloned from {source.name}" if "cloned" in word else
+    out.done(f"Vol {volume.name} cloned from {source.name}" if "cloned" in word else
              f"Vol {volume.name} created from input vol {source.name}")  # fmt: skip
 
 
@@ -145,7 +149,7 @@ async def _resize(engine: Engine, options: argparse.Namespace, out: Output) -> N
     work = engine.resize_volume(volume.pool, volume.name, options.capacity, flags)
     await watched(engine, "resize", "Resizing", work)
     by = "by" if options.delta else "to"
-    out.line(f"Size of volume '{volume.name}' successfully changed {by} {options.capacity}")
+    out.done(f"Size of volume '{volume.name}' successfully changed {by} {options.capacity}")
 
 
 async def _wipe(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -154,7 +158,7 @@ async def _wipe(engine: Engine, options: argparse.Namespace, out: Output) -> Non
     volume = await _find(engine, options)
     work = engine.wipe_volume(volume.pool, volume.name, options.algorithm)
     await watched(engine, "wipe", f"Wiping {volume.name}", work)
-    out.line(f"Vol {options.vol} wiped")
+    out.done(f"Vol {options.vol} wiped")
 
 
 async def _upload(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -179,7 +183,7 @@ async def _download(engine: Engine, options: argparse.Namespace, out: Output) ->
 async def _delete(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     volume = await _find(engine, options)
     await engine.delete_volume(volume.pool, volume.name)
-    out.line(f"Vol {options.vol} deleted")
+    out.done(f"Vol {options.vol} deleted")
 
 
 async def _set_secret(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -187,7 +191,7 @@ async def _set_secret(engine: Engine, options: argparse.Namespace, out: Output) 
 
     volume = await _find(engine, options)
     await watched(engine, "rekey", "Changing", engine.set_volume_secret(volume.pool, volume.name, options.secret))
-    out.line(f"Vol {options.vol} is opened by secret {options.secret} now")
+    out.done(f"Vol {options.vol} is opened by secret {options.secret} now")
 
 
 async def _path(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -216,7 +220,7 @@ async def _jobs(engine: Engine, options: argparse.Namespace, out: Output) -> Non
 
 async def _abort(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.abort_job(options.job)
-    out.line(f"Job {options.job} aborted")
+    out.done(f"Job {options.job} aborted")
 
 
 SPAN = (arg("--offset", type=size("b"), default=0), arg("--length", type=size("b"), default=0),
@@ -225,16 +229,18 @@ SPAN = (arg("--offset", type=size("b"), default=0), arg("--length", type=size("b
 COMMANDS = (
     Command("vol-list", "list the volumes of a pool", (IN_POOL, flag("--details")), _list),
     Command("vol-info", "show a volume", (POOL, flag("--bytes"), flag("--physical"), VOLUME), _info),
-    Command("vol-dumpxml", "print a volume's XML", (POOL, VOLUME), _dumpxml),
-    Command("vol-create", "make a volume from XML", (PREALLOC, FALLOC, FULL, IN_POOL, FILE), _create),
+    Command("vol-dumpxml", "print a volume's XML", (POOL, VOLUME, *XPATH), _dumpxml),
+    Command("vol-create", "make a volume from XML", (PREALLOC, FALLOC, FULL, VALIDATE, IN_POOL, FILE), _create),
     Command("vol-create-as", "make a volume from options", (
         arg("--allocation", type=size("b"), help="bytes to allocate now (default: all)"), arg("--format"),
         arg("--backing-vol"), arg("--backing-vol-format"), PREALLOC, FALLOC, FULL, flag("--print-xml"), IN_POOL, arg("name"),
         arg("capacity", type=size("b"))), _create_as),
     Command("vol-create-from", "make a volume from XML and the content of another", (
-        arg("--inputpool", help="the other's pool"), PREALLOC, FALLOC, FULL, REFLINK, IN_POOL, FILE, VOLUME), _create_from),
+        arg("--inputpool", help="the other's pool"), PREALLOC, FALLOC, FULL, REFLINK, VALIDATE, IN_POOL, FILE,
+        VOLUME), _create_from),
     Command("vol-clone", "copy a volume within its pool", (
-        POOL, PREALLOC, FALLOC, FULL, REFLINK, VOLUME, arg("newname")), _clone),
+        POOL, PREALLOC, FALLOC, FULL, REFLINK, flag("--print-xml", help="print the document and do nothing"), VOLUME,
+        arg("newname")), _clone),
     Command("vol-resize", "change a volume's size", (
         POOL, flag("--allocate"), flag("--delta", help="by this much"), flag("--shrink", help="to less, perhaps"), VOLUME,
         arg("capacity", type=size("b"))), _resize),
