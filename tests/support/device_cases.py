@@ -200,8 +200,18 @@ CASES: dict[str, tuple[str, Emit, str, Items]] = {
         [("device", {"driver": "intel-iommu", "id": "iommu0", "intremap": "on", "caching-mode": False, "eim": "on",
                      "device-iotlb": True, "aw-bits": 48, "dma-translation": False})]),
     "virtio iommu": (
-        f"<iommu model='virtio'><driver granule='host'/>{PCI}</iommu>", iommu.iommu, "iommu0",
+        f"<iommu model='virtio'><driver><granule mode='host'/></driver>{PCI}</iommu>", iommu.iommu, "iommu0",
         [("device", {"driver": "virtio-iommu", "id": "iommu0", "granule": "host", **AT})]),
+    "virtio iommu of large pages": (
+        f"<iommu model='virtio'><driver aw_bits='48'><granule size='64' unit='KiB'/></driver>{PCI}</iommu>",
+        iommu.iommu, "iommu0",
+        [("device", {"driver": "virtio-iommu", "id": "iommu0", "granule": "64k", "aw-bits": 48, **AT})]),
+    "amd iommu": (
+        f"""<iommu model='amd'><driver intremap='on' iotlb='on' dma_translation='off' xtsup='on' passthrough='on'/>
+        {PCI}</iommu>""", iommu.iommu, "iommu0",
+        [("device", {"driver": "AMDVI-PCI", "id": "iommu0", **AT}),
+         ("device", {"driver": "amd-iommu", "pci-id": "iommu0", "intremap": "on", "device-iotlb": True, "pt": True,
+                     "xtsup": True, "dma-translation": False})]),
     "vsock": (
         f"<vsock model='virtio'><cid auto='no' address='77'/><driver iommu='on'/>{PCI}</vsock>", vsock.vsock, "vsock0",
         [("device", {"driver": "vhost-vsock-pci", "iommu_platform": True, "id": "vsock0", "guest-cid": 77,

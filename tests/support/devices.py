@@ -30,6 +30,7 @@ PROPERTIES = {
     "memory-backend-file": ("align", "pmem", "reserve"),
     "virtio-mem-pci": ("prealloc",),
     "virtio-iommu-pci": ("boot-bypass", "aw-bits", "granule"),
+    "amd-iommu": ("intremap", "device-iotlb", "pt", "xtsup", "dma-translation", "pci-id"),
     "intel-iommu": ("intremap", "caching-mode", "eim", "device-iotlb", "aw-bits", "dma-translation"),
 }
 CAPS = replace(

@@ -92,7 +92,8 @@ WHOLE = f"""
 <emulatorpin cpuset='1'/><iothreadpin iothread='3' cpuset='2'/><emulatorsched scheduler='rr' priority='2'/>
 <vcpusched vcpus='0' scheduler='fifo' priority='1'/><iothreadsched iothreads='3' scheduler='rr' priority='5'/>
 <cachetune vcpus='0-1'><cache id='0' level='3' type='both' size='3' unit='MiB'/><monitor level='3' vcpus='0-1'/>
-</cachetune><memorytune vcpus='2'><node id='0' bandwidth='60'/><monitor vcpus='2'/></memorytune></cputune>
+</cachetune><memorytune vcpus='2'><node id='0' bandwidth='60'/><monitor level='3' vcpus='2'/></memorytune>
+<energytune vcpus='0-1'><monitor vcpus='0'/></energytune></cputune>
 <numatune><memory mode='strict' nodeset='0-1' placement='static'/><memnode cellid='0' mode='preferred' nodeset='1'/></numatune>
 <resource><partition>/machine</partition><fibrechannel appid='app'/></resource>
 <sysinfo type='smbios'><bios><entry name='vendor'>V</entry></bios><system><entry name='serial'>S</entry></system>

@@ -47,7 +47,9 @@ VIRTIOFS = f"""
 EMULATOR = """
 <tpm><backend type='emulator' version='2.0' persistent_state='yes' debug='3'>
 <encryption secret='32ee7e76-2178-47a1-ab7b-269e6e348015'/>
+<profile source='local:ours' removeDisabled='check' name='ours'/>
 <active_pcr_banks><sha1/><sha256/><sha384/><sha512/></active_pcr_banks></backend></tpm>"""
+PROFILES = frozenset({"cmdarg-profile", "cmdarg-profile-opt-remove-disabled"})
 SCSI = f"""<hostdev type='scsi' sgio='filtered' rawio='yes'><source><adapter name='scsi_host3'/>
 <address bus='0' target='1' unit='2'/></source>{DRIVE}</hostdev>"""
 VHOST = f"""<hostdev type='scsi_host' model='virtio-non-transitional'>
@@ -59,7 +61,8 @@ NVDIMM = """
 VIRTIO_MEM = f"""
 <memory model='virtio-mem' discard='yes'><source><nodemask>1-2</nodemask><pagesize unit='KiB'>2048</pagesize></source>
 <target dynamicMemslots='yes'><size unit='GiB'>1</size><node>0</node><block unit='MiB'>2</block>
-<requested unit='MiB'>512</requested><current unit='MiB'>4</current><address base='0x140000000'/></target>{PCI}</memory>"""
+<requested unit='MiB'>512</requested><current unit='MiB'>4</current><address base='0x140000000'/></target>
+<driver iommu='on' packed='off'/>{PCI}</memory>"""
 OPTIONAL_USB = f"""<hostdev type='usb'><source startupPolicy='optional'><vendor id='0x1234'/><product id='0x1'/></source>
 {PORT}</hostdev>"""
 EVERYTHING = [xml for xml, *_ in CASES.values()] + [
@@ -80,7 +83,7 @@ def test_a_device_reads_what_it_wrote(xml: str) -> None:
 ELSEWHERE = {
     "Filesystem": {"format", "source_file", "source_dev", "source_name", "pool", "volume", "usage", "units"},
     "PciHostdev": {"write_filtering"}, "UsbHostdev": {"missing", "device"}, "MemoryDevice": {"uuid"},
-    "Shmem": {"msi"}, "CertificateSmartcard": {"mode"}, "PassthroughSmartcard": {"mode"},
+    "Shmem": {"msi"}, "Iommu": {"pci_bus"}, "CertificateSmartcard": {"mode"}, "PassthroughSmartcard": {"mode"},
 }  # fmt: skip
 """Fields that are only refused, or only shown."""
 
@@ -121,8 +124,17 @@ def test_virtiofsd_is_found_on_the_host() -> None:
     assert resources[0].argv == ("/here/virtiofsd", "--socket-path=/folder/fs0-fs.sock", "-o", "source=/a")
 
 
+def test_virtiofs_that_cannot_be_written() -> None:
+    plain = f"<filesystem><driver type='virtiofs'/><source dir='/a'/><target dir='t'/><readonly/>{PCI}</filesystem>"
+    able = replace(HOST, virtiofsd_options=frozenset({"--readonly"}))
+    _, (helper,) = emitted(plain, filesystems.filesystem, "fs0", host=able)
+    assert isinstance(helper, Helper) and helper.argv[-1] == "--readonly"
+    with pytest.raises(Unsupported, match="readonly"):
+        emitted(plain, filesystems.filesystem, "fs0")
+
+
 def test_swtpm_runs_beside_qemu_on_the_guests_own_state() -> None:
-    items, resources = emitted(EMULATOR, tpm.tpm, "tpm0")
+    items, resources = emitted(EMULATOR, tpm.tpm, "tpm0", host=replace(HOST, swtpm_setup=PROFILES))
     assert items == [
         ("chardev", {"backend": "socket", "id": "chrtpm", "path": "/folder/swtpm.sock"}),
         ("tpmdev", {"type": "emulator", "id": "tpm-tpm0", "chardev": "chrtpm"}),
@@ -140,10 +152,19 @@ def test_swtpm_runs_beside_qemu_on_the_guests_own_state() -> None:
     assert helper.setup == (
         "/usr/bin/swtpm_setup", "--tpm-state", folder, "--vmid", "demo:9a1f2f4e-5a0e-4a0e-8a3e-0123456789ab",
         "--logfile", f"{own}/swtpm.log", "--createek", "--lock-nvram", "--tpm2",
-        "--pcr-banks", "sha1,sha256,sha384,sha512", "--pwdfile-fd", "3", "--cipher", "aes-256-cbc", "--not-overwrite",
+        "--pcr-banks", "sha1,sha256,sha384,sha512", "--pwdfile-fd", "3", "--cipher", "aes-256-cbc",
+        "--profile-name", "local:ours", "--profile-remove-disabled", "check", "--not-overwrite",
     )  # fmt: skip
     assert helper.secrets == {3: secret, 4: secret}
     assert helper.folders == (own, folder)
+
+
+@pytest.mark.parametrize(("known", "reason"), [
+    (frozenset(), "no profiles"), (frozenset({"cmdarg-profile"}), "removeDisabled"),
+])  # fmt: skip
+def test_a_profile_needs_a_swtpm_that_knows_profiles(known: frozenset[str], reason: str) -> None:
+    with pytest.raises(Unsupported, match=reason):
+        emitted(EMULATOR, tpm.tpm, "tpm0", host=replace(HOST, swtpm_setup=known))
 
 
 @pytest.mark.parametrize(("source", "expected"), [
@@ -295,7 +316,8 @@ def test_a_running_guest_shows_what_its_start_chose() -> None:
     (VIRTIO_MEM, "virtiomem0", [
         ("object", {"qom-type": "memory-backend-file", "id": "memvirtiomem0", "mem-path": "/huge/-1-demo",
                     "discard-data": True, "reserve": False, "size": 1 << 30, "host-nodes": [1, 2], "policy": "bind"}),
-        ("device", {"driver": "virtio-mem-pci", "node": 0, "block-size": 2 << 20, "requested-size": 512 << 20,
+        ("device", {"driver": "virtio-mem-pci", "iommu_platform": True, "packed": False,
+                        "node": 0, "block-size": 2 << 20, "requested-size": 512 << 20,
                     "memdev": "memvirtiomem0", "prealloc": True, "dynamic-memslots": True, "memaddr": 0x140000000,
                     "id": "virtiomem0", **AT})]),
     (f"<memory model='virtio-pmem'><source><path>/p</path></source><target><size unit='MiB'>64</size></target>{PCI}"

@@ -50,7 +50,6 @@ REFUSED: dict[str, tuple[str, str, dict[str, str]]] = {
         {"head": "<memoryBacking><access mode='shared'/></memoryBacking>"
                  "<cpu><numa><cell id='0' cpus='0' memory='512' unit='MiB' memAccess='private'/></numa></cpu>"}),
     "virtiofs access": (fs("accessmode='mapped'", VIRTIOFS), "accessmode 'passthrough' alone", {}),
-    "virtiofs readonly": (fs(driver=VIRTIOFS, rest="<readonly/>"), "has no 'readonly'", {}),
     "virtiofs model": (fs("model='virtio'", VIRTIOFS), "has no 'model'", {}),
     "virtiofs multidevs": (fs("multidevs='warn'", VIRTIOFS), "has no 'multidevs'", {}),
     "virtiofs twice": (fs(driver=VIRTIOFS) * 2, "target 't' is used twice", {}),
@@ -196,11 +195,24 @@ REFUSED: dict[str, tuple[str, str, dict[str, str]]] = {
     "remapping": ("<iommu model='intel'><driver intremap='on'/></iommu>", "<ioapic", {"machine": "pc-q35-7.2"}),
     "eim": ("<iommu model='intel'><driver eim='on'/></iommu>", "'eim' needs", {"machine": "pc-q35-7.2"}),
     "iommu address": (f"<iommu model='intel'>{PCI}</iommu>", "cannot be given", {"machine": "pc-q35-7.2"}),
-    "intel granule": ("<iommu model='intel'><driver granule='4k'/></iommu>", "'granule' is for",
+    "intel granule": ("<iommu model='intel'><driver><granule mode='host'/></driver></iommu>", "'granule' is not for",
                       {"machine": "pc-q35-7.2"}),
     "virtio iommu without acpi": ("<iommu model='virtio'/>", "ACPI", {"machine": "pc-q35-7.2"}),
     "virtio iommu eim": ("<iommu model='virtio'><driver eim='on'/></iommu>", "'eim' is not for",
                          {"machine": "pc-q35-7.2"}),
+    "odd granule": ("<iommu model='virtio'><driver><granule size='5' unit='KiB'/></driver></iommu>", "4, 8, 16, 64 KiB",
+                    {"machine": "pc-q35-7.2"}),
+    "two granules": ("<iommu model='virtio'><driver><granule size='4' mode='host'/></driver></iommu>", "size or a mode",
+                     {"machine": "pc-q35-7.2"}),
+    "bus of smmu": ("<iommu model='amd'><driver pciBus='1'/></iommu>", "'pciBus'", {"machine": "pc-q35-7.2"}),
+    "amd caching": ("<iommu model='amd'><driver caching_mode='on'/></iommu>", "'caching_mode' is not for",
+                    {"machine": "pc-q35-7.2"}),
+    "amd of old": ("<iommu model='amd'/>", "not supported", {"machine": "pc-q35-7.2", "caps": OLD}),
+    "amd remapping": ("<iommu model='amd'><driver intremap='on'/></iommu>", "<ioapic", {"machine": "pc-q35-7.2"}),
+    "profile of 1.2": ("<tpm><backend type='emulator' version='1.2'><profile source='a'/></backend></tpm>", "version 2.0", {}),
+    "profile of nothing": ("<tpm><backend type='emulator' version='2.0'><profile removeDisabled='check'/></backend></tpm>",
+                           "needs a source", {}),
+    "virtio dimm": (memory("dimm", SIZE, rest="<driver iommu='on'/>"), "virtio devices", {"head": CELLS}),
     "cid": (f"<vsock><cid address='2'/>{PCI}</vsock>", "below 3", {}),
     "no cid": (f"<vsock><cid auto='no'/>{PCI}</vsock>", "needs an address", {}),
     "two cards": ("<smartcard mode='host'/><smartcard mode='host'/>", "only one", {}),
@@ -223,6 +235,7 @@ def test_what_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"virtiofs of others", "itco", "intel iommu", "virtio iommu",
+                                                      "virtio iommu of large pages", "amd iommu",
                                                       "pstore", "mdev", "legacy shmem with server"}))  # fmt: skip
 def test_what_is_not_refused(name: str) -> None:
     assert reasons(CASES[name][0]) == ""
@@ -236,6 +249,8 @@ def test_what_needs_more_than_a_plain_guest_is_not_refused_there() -> None:
     assert reasons(CASES["itco"][0], **q35) == ""
     assert reasons(CASES["intel iommu"][0], head=split, **q35) == ""
     assert reasons(CASES["virtio iommu"][0], head=ACPI, **q35) == ""
+    assert reasons(CASES["virtio iommu of large pages"][0], head=ACPI, **q35) == ""
+    assert reasons(CASES["amd iommu"][0], head=split, **q35) == ""
     assert reasons(CASES["pstore"][0], head=ACPI) == ""
     assert reasons(CASES["mdev"][0] + "<graphics type='vnc'/>") == ""
     assert reasons(memory("dimm", SIZE + "<node>0</node>", rest=SLOT), head=CELLS) == ""

@@ -159,13 +159,14 @@ def test_passt_runs_beside_qemu() -> None:
     xml = card("user", """<source dev='eth0'/><ip address='10.2.2.2' prefix='24'/>
         <portForward proto='tcp' address='127.0.0.1' dev='lo'><range start='22' to='2222'/>
         <range start='30' end='40' to='130'/><range start='33' exclude='yes'/></portForward>
-        <portForward proto='udp'/><model type='virtio'/><backend type='passt' logFile='/log'/>""")  # fmt: skip
+        <portForward proto='udp'/><model type='virtio'/><backend type='passt' logFile='/log' hostname='h'
+        fqdn='h.d'/>""")  # fmt: skip
     ctx = translated(xml)
     socket = "/folder/net0-passt.sock"
     assert values(ctx, "netdev") == [{"type": "stream", "addr": {"type": "unix", "path": socket}, "server": False} | ID]
     assert ctx.resources == [Helper("passt-net0", (
         "/usr/bin/passt", "--foreground", "--one-off", "--socket", socket, "--mac-addr", "52:54:00:00:00:99",
-        "--interface", "eth0", "--log-file", "/log", "--address", "10.2.2.2", "--netmask", "24",
+        "--interface", "eth0", "--log-file", "/log", "--hostname", "h", "--fqdn", "h.d", "--address", "10.2.2.2", "--netmask", "24",
         "--tcp-ports", "127.0.0.1%lo/22:2222,30-40:130-140,~33", "--udp-ports", "all"), socket)]  # fmt: skip
 
 

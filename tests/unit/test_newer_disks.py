@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -11,8 +12,9 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.guest import Guest
-from frontinus.domain.plan import Helper, Label
+from frontinus.domain.plan import Helper, Label, OpenFile
 from frontinus.domain.prepare import prepare
+from frontinus.domain.qapi import Schema
 from frontinus.qemu.argv import controllers, disks
 from frontinus.qemu.argv.context import Context
 from support.guests import document, host, qemu72
@@ -98,14 +100,13 @@ def test_statistics_and_write_through() -> None:
     assert emitted(disk(target="sda", more=" bus='scsi' dpofua='on'"))["device"][-1]["dpofua"] is True
 
 
+NBDKIT = replace(host(), nbdkit="/usr/bin/nbdkit", nbdkit_parts=frozenset({"ssh", "curl", "readahead"}))
 SSH = """<disk type='network'><source protocol='ssh' name='/a'><host name='h'/>{}</source><target dev='vdb'/></disk>"""
 
 
 def test_the_user_of_an_ssh_login() -> None:
     node = emitted(SSH.format("<identity username='joe'/>"))["blockdev"][0]
     assert (node["driver"], node["user"], node["server"]) == ("ssh", "joe", {"host": "h", "port": "22"})
-    with pytest.raises(Unsupported, match="neither QEMU nor nbdkit"):
-        defined(SSH.format("<identity agentsock='/s'/>"))
 
 
 LOGIN = """<auth username='joe'><secret type='iscsi' uuid='5a3f7b4e-4f2b-4c57-9d3c-0f6ad2b1a1c0'/></auth>"""
@@ -116,6 +117,7 @@ LOGIN = """<auth username='joe'><secret type='iscsi' uuid='5a3f7b4e-4f2b-4c57-9d
     [
         ("<identity username='j' keyfile='/k'/>", ["user=j", "identity=/k"], ["/k"], {}),
         ("<knownHosts path='/known,1'/>", ["known-hosts=/known,1"], ["/known,1"], {}),
+        ("<identity username='j' agentsock='/s'/>", ["user=j"], [], {}),
         (LOGIN, ["user=joe", "password=-10"], [], {10: "5a3f7b4e-4f2b-4c57-9d3c-0f6ad2b1a1c0"}),
     ],
 )
@@ -123,7 +125,7 @@ def test_an_ssh_login_that_needs_nbdkit(
     inside: str, words: list[str], files: list[str], secrets: dict[int, str]
 ) -> None:
     guest = prepare(defined(SSH.format(inside) + SSH.format("").replace("vdb", "vdc")), newer(), host(), guest_id=1)
-    ctx = Context(guest, newer(), replace(host(), nbdkit="/usr/bin/nbdkit"), "/f")
+    ctx = Context(guest, newer(), NBDKIT, "/f")
     disks.build(ctx)
     nodes = [item.value for item in ctx.items if item.option == "blockdev"]
     assert [node["driver"] for node in nodes] == ["nbd", "raw", "ssh", "raw"]  # the other logs in by itself
@@ -132,6 +134,36 @@ def test_an_ssh_login_that_needs_nbdkit(
     assert helpers[0].argv[:5] == ("/usr/bin/nbdkit", "--foreground", "--unix", helpers[0].socket, "ssh")
     assert list(helpers[0].argv[5:]) == ["host=h", "port=22", "path=/a", *words] and helpers[0].secrets == secrets
     assert [need.path for need in ctx.resources if isinstance(need, Label)] == files
+    assert helpers[0].env == ({"SSH_AUTH_SOCK": "/s"} if "agentsock" in inside else {})
+
+
+WEB = """<disk type='network' device='cdrom'>{auth}<source protocol='https' name='a b' query='c=d'><host name='h'/>
+<ssl verify='no'/><cookies><cookie name='k'>v</cookie></cookies><readahead size='65536'/><timeout seconds='9'/></source>
+<target dev='sda' bus='sata'/></disk>"""
+
+
+class WithoutCurl(Schema):
+    """What a QEMU says that was built without curl."""
+
+    def has(self, path: str) -> bool:
+        return not path.endswith("driver=https") and newer().schema.has(path)
+
+
+def test_a_web_server_is_reached_by_nbdkit_where_qemu_cannot() -> None:
+    guest = prepare(defined(WEB.format(auth=LOGIN)), newer(), host(), guest_id=1)
+    native = Context(guest, newer(), NBDKIT, "/f")
+    disks.build(native)
+    assert [item.value["driver"] for item in native.items if item.option == "blockdev"] == ["https", "raw"]
+    ctx = Context(guest, replace(newer(), schema=WithoutCurl(())), NBDKIT, "/f")
+    disks.build(ctx)
+    assert [item.value["driver"] for item in ctx.items if item.option == "blockdev"] == ["nbd", "raw"]
+    (helper,) = [need for need in ctx.resources if isinstance(need, Helper)]
+    assert helper.argv[4:] == (
+        "--readonly", "--filter=readahead", "curl", "url=https://h:443/a%20b?c=d", "protocols=https", "user=joe",
+        "password=-10", "cookie=-11", "sslverify=false", "timeout=9",
+    )  # fmt: skip
+    assert (list(helper.secrets), helper.texts) == ([10], {11: "k=v"})
+    assert "k=v" not in repr(helper)
 
 
 def test_a_key_file_without_nbdkit() -> None:
@@ -187,3 +219,119 @@ def test_it_reads_back_as_it_was_written() -> None:
         disk("queues='3'", MAPPED, after="<throttlefilters><throttlefilter group='all'/></throttlefilters>")
     )
     assert parse_guest(format_guest(guest, secrets=True)) == guest
+
+
+# --- NVMe, vDPA, data beside an image, histograms
+
+
+NVME = "<disk type='file'><driver type='qcow2'/><source file='/{0}'/><target dev='{0}' bus='nvme'/></disk>"
+
+
+def test_nvme_controllers_and_their_namespaces() -> None:
+    found = emitted(NVME.format("nvme0n1") + NVME.format("nvme1n3").replace(" bus='nvme'", ""))
+    controllers_ = [device for device in found["device"] if device["driver"] == "nvme"]
+    assert [(device["id"], len(str(device["serial"]))) for device in controllers_] == [("nvme0", 20), ("nvme1", 20)]
+    assert controllers_[0]["serial"] != controllers_[1]["serial"] and str(controllers_[0]["bus"]).startswith("pci.")
+    spaces = [device for device in found["device"] if device["driver"] == "nvme-ns"]
+    assert [(s["id"], s["bus"], s["nsid"]) for s in spaces] == [("nvme0-0-0", "nvme0", 1), ("nvme1-0-2", "nvme1", 3)]
+
+
+def test_an_nvme_controller_keeps_its_serial_number() -> None:
+    guest = defined("<controller type='nvme' index='0'><serial>mine</serial></controller>" + NVME.format("nvme0n1"))
+    assert "<serial>mine</serial>" in format_guest(guest)
+    assert complete(parse_guest(format_guest(guest)), newer(), host()) == guest
+
+
+VDPA = """<disk type='vhostvdpa' device='disk'><source dev='/dev/vhost-vdpa-0'/><target dev='vda'/></disk>"""
+
+
+class WithVdpa(Schema):
+    """What a QEMU says that has the driver of libblkio."""
+
+    def has(self, path: str) -> bool:
+        return path.endswith("driver=virtio-blk-vhost-vdpa") or newer().schema.has(path)
+
+
+def test_a_vdpa_disk_is_opened_for_qemu() -> None:
+    caps = replace(newer(), schema=WithVdpa(()))
+    guest = prepare(complete(parse_guest(document(VDPA, "q35")), caps, host()), caps, host(), guest_id=1)
+    ctx = Context(guest, caps, host(), "/f")
+    disks.build(ctx)
+    (fd,) = [item.value for item in ctx.items if item.option == "add-fd"]
+    node = next(item.value for item in ctx.items if item.option == "blockdev")
+    assert isinstance(fd, dict) and isinstance(node, dict)
+    assert (node["driver"], node["path"]) == ("virtio-blk-vhost-vdpa", f"/dev/fdset/{fd['set']}")
+    assert node["cache"] == {"direct": True, "no-flush": False}
+    assert [(need.path, need.device) for need in ctx.resources if isinstance(need, OpenFile)] == [
+        ("/dev/vhost-vdpa-0", True)
+    ]
+    with pytest.raises(Unsupported, match="vhostvdpa"):
+        defined(VDPA)
+
+
+STORE = """<disk type='file'><driver type='qcow2'/><source file='/q'><dataStore type='block'><format type='raw'/>
+<source dev='/dev/data'/></dataStore></source><target dev='vda'/></disk>"""
+
+
+def test_the_data_of_an_image_beside_it() -> None:
+    nodes = emitted(STORE)["blockdev"]
+    assert [(node["driver"], node["node-name"]) for node in nodes] == [
+        ("file", "frontinus-1-storage"), ("host_device", "frontinus-1-data-storage"), ("raw", "frontinus-1-data-format"),
+        ("qcow2", "frontinus-1-format"),
+    ]  # fmt: skip
+    assert (nodes[3]["file"], nodes[3]["data-file"]) == ("frontinus-1-storage", "frontinus-1-data-format")
+
+
+HISTOGRAMS = """<statistics><latency-histogram type='read'><bin start='0'/><bin start='1000'/><bin start='5000'/>
+</latency-histogram><latency-histogram type='zone'><bin start='7'/></latency-histogram></statistics>"""
+
+
+def test_histograms_are_asked_for_before_the_guest_runs() -> None:
+    ctx = Context(prepare(defined(disk("", HISTOGRAMS)), newer(), host(), guest_id=1), newer(), host(), "/f")
+    disks.build(ctx)
+    assert ctx.commands == [("block-latency-histogram-set", {
+        "id": "/machine/peripheral/virtio-disk0/virtio-backend", "boundaries-read": [1000, 5000], "boundaries-zap": [7],
+    })]  # fmt: skip
+
+
+def test_granularity_and_the_patience_of_nbd() -> None:
+    assert emitted(disk(after="<blockio discard_granularity='4096'/>"))["device"][-1]["discard_granularity"] == 4096
+    nbd = """<disk type='network'><source protocol='nbd' name='e'><host name='h'/><reconnect delay='10'/></source>
+    <target dev='vda'/></disk>"""
+    assert emitted(nbd)["blockdev"][0]["reconnect-delay"] == 10
+
+
+@pytest.mark.parametrize(
+    ("devices", "reason"),
+    [
+        (NVME.format("nvme0n1").replace("</disk>", "<serial>s</serial></disk>"), "is the controller's"),
+        (NVME.format("nvme0n1").replace("<driver ", "<driver error_policy='stop' "), "cannot be set on bus 'nvme'"),
+        (NVME.format("nvme0n1").replace("<disk ", "<disk device='cdrom' "), "no removable media"),
+        (NVME.format("vda"), "'vda' is not a name of bus 'nvme'"),
+        (NVME.format("nvme0n0"), "not the name of a drive"),
+        (disk(target="nvme0n1", more=" bus='virtio'"), "not a name of bus 'virtio'"),
+        ("<controller type='nvme'><serial>123456789012345678901</serial></controller>", "1 to 20 bytes"),
+        ("<controller type='usb'><serial>1</serial></controller>", "only for controllers of type nvme"),
+        (VDPA.replace("<source", "<driver cache='writeback'/><source"), "cache 'none'"),
+        (VDPA.replace("dev='/dev/vhost-vdpa-0'", ""), "'dev' is missing"),
+        (STORE.replace("'qcow2'", "'raw'"), "only for images of format qcow2"),
+        (STORE.replace("<format type='raw'/>", ""), "its format is 'raw'"),
+        (STORE.replace("dev='/dev/data'", ""), "<dataStore>: <source> is missing"),
+        (disk("", HISTOGRAMS.replace("'1000'", "'6000'")), "above the one before"),
+        (disk("", HISTOGRAMS.replace(" type='zone'", "")), "two for the same requests"),
+        (disk("", HISTOGRAMS.replace("'7'", "'0'")), "starts above 0 is missing"),
+        (
+            "<controller type='pci' model='pcie-root-port'><target memReserve='5000000000'/></controller>",
+            "'memReserve'",
+        ),
+    ],
+)
+def test_what_of_this_cannot_be(devices: str, reason: str) -> None:
+    with pytest.raises(InvalidXML, match=re.escape(reason)):
+        defined(devices)
+
+
+def test_memory_that_a_port_reserves() -> None:
+    (port,) = [d for d in emitted("<controller type='pci' model='pcie-root-port'><target memReserve='2048'/></controller>")
+               ["device"] if "mem-reserve" in d]  # fmt: skip
+    assert port["mem-reserve"] == 2048 * 1024

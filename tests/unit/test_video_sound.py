@@ -68,6 +68,7 @@ CARDS = {
         {"driver": "qxl-vga", "max_outputs": 2, "ram_size": 2**26, "vram_size": 2**25, "vram64_size_mb": 128, "vgamem_mb": 8},
     ),
     "virtio": (model("virtio", "heads='4' blob='on'"), {"driver": "virtio-vga", "max_outputs": 4, "blob": True}),
+    "edid": (model("vga", "edid='off'"), {"driver": "VGA", "vgamem_mb": 16, "edid": False}),
     "virtio-3d": (model("virtio", "", GL), {"driver": "virtio-vga-gl", "max_outputs": 1}),
 }  # fmt: skip
 
@@ -274,6 +275,7 @@ REFUSED = {
     "vhostuser": (model("qxl", driver="<driver name='vhostuser'/>"), "is for model 'virtio'"),
     "iommu": (model("qxl", driver="<driver iommu='on'/>"), "virtio devices"),
     "blob": (model("qxl", "blob='on'"), "blob is for virtio"),
+    "edid": (model("cirrus", "edid='on'"), "edid is for bochs"),
     "ram": (model("vga", "ram='1024'"), "ram is for qxl"),
     "vgamem": (model("qxl", "vgamem='512'"), "at least 1024"),
     "vram": (model("vga", "vram='512'"), "at least 1024"),

@@ -65,9 +65,9 @@ VISIBLE: Mapping[type[Model], str] = {
     VirtioOptions: "driver_iommu driver_ats driver_packed driver_page_per_vq",
     Device: "address acpi_index",
     Disk: "device model bus cylinders heads sectors translation logical_block physical_block removable rotation_rate"
-          " readonly serial wwn vendor product dpofua queues queue_size event_idx",
+          " readonly serial wwn vendor product dpofua discard_granularity queues queue_size event_idx",
     Controller: "model ports vectors model_name chassis_nr chassis port bus_nr target_index hotplug node queues"
-                " cmd_per_lun max_sectors master_port pcihole64",
+                " cmd_per_lun max_sectors master_port pcihole64 memory_reserve serial",
     Filesystem: "driver model queue target",
     Interface: "mac model mtu queues rx_queue_size tx_queue_size event_idx rss rss_hash_report teaming rom"
                " host_csum host_gso host_tso4 host_tso6 host_ecn host_ufo mrg_rxbuf"
@@ -82,7 +82,7 @@ VISIBLE: Mapping[type[Model], str] = {
     Backend: "version",
     Sound: "model multichannel streams codecs",
     Codec: "type",
-    Video: "model ram vram vram64 vgamem heads primary blob accel2d accel3d",
+    Video: "model ram vram vram64 vgamem heads primary blob edid accel2d accel3d",
     Hostdev: "mode type model rom teaming",
     Redirdev: "bus",
     Hub: "type",
@@ -94,7 +94,7 @@ VISIBLE: Mapping[type[Model], str] = {
     Msi: "vectors",
     MemoryDevice: "model uuid pmem size node label readonly block base",
     Panic: "model",
-    Iommu: "model intremap caching_mode eim iotlb aw_bits dma_translation granule",
+    Iommu: "model intremap caching_mode eim iotlb aw_bits dma_translation granule granule_mode xtsup passthrough",
     Vsock: "model",
     Crypto: "model type queues",
     Pstore: "backend size",

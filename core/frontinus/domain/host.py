@@ -152,8 +152,14 @@ class HostFacts:
     """Names of generic SCSI devices (sg0) by host:bus:target:unit, "*" for any."""
     virtiofsd: str = "/usr/lib/qemu/virtiofsd"
     """The program that serves virtiofs, where a guest names none."""
+    virtiofsd_options: frozenset[str] = frozenset()
+    """What that program's help names."""
     nbdkit: str | None = None
-    """nbdkit, where it is there with its plugin for SSH."""
+    """nbdkit, where it is there."""
+    nbdkit_parts: frozenset[str] = frozenset()
+    """Plugins and filters of nbdkit that are there: curl, ssh, readahead..."""
+    swtpm_setup: frozenset[str] = frozenset()
+    """What swtpm_setup says that it can do."""
     vhost_net: bool = False
     vnc_listen: str = "127.0.0.1"
     spice_listen: str = "127.0.0.1"

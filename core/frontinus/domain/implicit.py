@@ -21,7 +21,7 @@ COMPANIONS = ("ich9-uhci1", "ich9-uhci2", "ich9-uhci3")
 ISA_ONLY = "isapc"
 LAST_CONTROLLER = 255
 """Of those that are added because a drive is on them: they are all there, from the first on."""
-DRIVES = ("scsi", "fdc", "ide", "sata")
+DRIVES = ("scsi", "fdc", "ide", "sata", "nvme")
 
 
 def add_machine_devices(guest: Guest, caps: Capabilities, host: HostFacts) -> None:

@@ -127,6 +127,10 @@ class Helper:
     """A program that runs to its end first, with the same folders and secrets."""
     secrets: Mapping[int, str] = field(default_factory=dict)
     """UUIDs of secrets whose values the programs read from descriptors of these numbers."""
+    texts: Mapping[int, str] = field(default_factory=dict, repr=False)
+    """What it reads from descriptors of these numbers besides: words that belong on no command line."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables of its environment beyond what every helper has."""
     pair: tuple[int, int] | None = None
     """Instead of `socket`: two connected sockets, QEMU's by the first number, the helper's by the second."""
     privileged: bool = False

@@ -73,6 +73,7 @@ class MemoryShare(Model, tag="node"):
 
 
 class MemoryMonitor(Model, tag="monitor"):
+    level: int | None = xml("@level", UInt32)
     vcpus: tuple[int, ...] = xml("@vcpus", CpuSet, required=True)
 
 
@@ -81,6 +82,18 @@ class MemoryTune(Model, tag="memorytune"):
     id: str | None = xml("@id", live=True)
     nodes: list[MemoryShare] = many("node", MemoryShare)
     monitors: list[MemoryMonitor] = many("monitor", MemoryMonitor)
+
+
+class EnergyMonitor(Model, tag="monitor"):
+    vcpus: tuple[int, ...] = xml("@vcpus", CpuSet, required=True)
+
+
+class EnergyTune(Model, tag="energytune"):
+    """vCPUs whose use of energy is to be told."""
+
+    vcpus: tuple[int, ...] = xml("@vcpus", CpuSet, required=True)
+    id: str | None = xml("@id", live=True)
+    monitors: list[EnergyMonitor] = many("monitor", EnergyMonitor)
 
 
 class CpuTune(Model, tag="cputune"):
@@ -103,6 +116,7 @@ class CpuTune(Model, tag="cputune"):
     iothread_scheds: list[IothreadSched] = many("iothreadsched", IothreadSched)
     caches: list[CacheTune] = many("cachetune", CacheTune)
     memory: list[MemoryTune] = many("memorytune", MemoryTune)
+    energy: list[EnergyTune] = many("energytune", EnergyTune)
 
 
 class MemTune(Model, tag="memtune"):

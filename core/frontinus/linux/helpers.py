@@ -72,9 +72,9 @@ class Helpers(Maker[Helper]):
     def _pipes(self, resource: Helper) -> Iterator[dict[int, int]]:
         """Descriptors from which a program reads its secrets, once."""
         with contextlib.ExitStack() as stack:
-            yield {
-                number: stack.enter_context(_pipe_of(self._secret(uuid))) for number, uuid in resource.secrets.items()
-            }
+            told = {number: self._secret(uuid) for number, uuid in resource.secrets.items()}
+            told |= {number: text.encode() for number, text in resource.texts.items()}
+            yield {number: stack.enter_context(_pipe_of(data)) for number, data in told.items()}
 
     def _start(self, resource: Helper, record: Undo, setup: Setup, fds: Mapping[int, int]) -> None:
         """Spawn the program and wait until it listens, or is joined to QEMU by a pair of sockets."""
@@ -83,7 +83,7 @@ class Helpers(Maker[Helper]):
         with ours, theirs:
             ends = {resource.pair[1]: theirs.fileno()} if resource.pair else {}
             argv = resource.argv if resource.privileged else unprivileged(resource.argv, setup.who)
-            pid = spawn(argv, log, setup, {**fds, **ends})
+            pid = spawn(argv, log, setup, {**fds, **ends}, resource.env)
             record |= {"pid": pid, "started": procfs.start_time(pid, ended=True) or 0}
             try:
                 if resource.pair is not None:
@@ -102,7 +102,7 @@ class Helpers(Maker[Helper]):
     def _run(self, resource: Helper, setup: Setup, fds: Mapping[int, int]) -> None:
         """Run the program that comes first to its end."""
         log = Path(setup.home, f"{resource.name}-setup.log")
-        pid = spawn(unprivileged(resource.setup, setup.who), log, setup, fds)
+        pid = spawn(unprivileged(resource.setup, setup.who), log, setup, fds, resource.env)
         started = procfs.start_time(pid, ended=True) or 0
         pidfd = os.pidfd_open(pid)
         try:
@@ -182,7 +182,7 @@ def end(pid: int, started: int, seconds: float) -> None:
     _reap(pid, started)
 
 
-def spawn(argv: Sequence[str], log: Path, setup: Setup, fds: Mapping[int, int]) -> int:
+def spawn(argv: Sequence[str], log: Path, setup: Setup, fds: Mapping[int, int], env: Mapping[str, str] = {}) -> int:
     """Start a program in its own session, its output in a log, with no descriptors but these; returns its pid."""
     program = tool(argv[0])
     with contextlib.ExitStack() as stack:
@@ -200,7 +200,7 @@ def spawn(argv: Sequence[str], log: Path, setup: Setup, fds: Mapping[int, int]) 
         with failing("start", argv[0]):
             _close_on_exec()
             return os.posix_spawn(
-                program, list(argv), {"PATH": PATH, "LC_ALL": "C", "HOME": setup.home}, file_actions=actions, setsid=True,
+                program, list(argv), {"PATH": PATH, "LC_ALL": "C", "HOME": setup.home, **env}, file_actions=actions, setsid=True,
                 setsigmask=(), setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD),
             )  # fmt: skip
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from frontinus.api.views import HostView
 from frontinus.domain.cpu_names import kernel_features
 from frontinus.domain.host import HostFacts, Moment, Paths
-from frontinus.linux import devices, topology
+from frontinus.linux import devices, tools, topology
 from frontinus.linux.dmi import read_sysinfo, read_uuid
 from frontinus.linux.firmware import FOLDERS, read_firmware
 
@@ -20,7 +20,7 @@ HUGE_FOLDER = "frontinus"
 """Where guests' folders are on a mount of huge pages."""
 VIRTIOFSD = ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd")
 NBDKIT = "/usr/bin/nbdkit"
-NBDKIT_PLUGINS = ("usr/lib/x86_64-linux-gnu/nbdkit/plugins", "usr/lib64/nbdkit/plugins", "usr/lib/nbdkit/plugins")
+SWTPM_SETUP = "/usr/bin/swtpm_setup"
 VHOST_USER_GPU = ("/usr/lib/qemu/vhost-user-gpu", "/usr/libexec/vhost-user-gpu")
 
 
@@ -50,19 +50,15 @@ def probe_facts(paths: Paths, *, session: bool = False, root: Path = ROOT) -> Ho
         look=lambda: _moment(root),
         cdroms=devices.read_cdroms(root),
         virtiofsd=devices.first_program(*VIRTIOFSD),
-        nbdkit=_nbdkit(root),
+        virtiofsd_options=tools.options(devices.first_program(*VIRTIOFSD)),
+        swtpm_setup=tools.features(SWTPM_SETUP),
+        nbdkit=NBDKIT if os.access(root / NBDKIT.lstrip("/"), os.X_OK) else None,
+        nbdkit_parts=tools.nbdkit_parts(root),
         vhost_user_gpu=devices.first_program(*VHOST_USER_GPU),
         vhost_net=os.access(root / "dev/vhost-net", os.R_OK | os.W_OK),
         users=devices.read_accounts(root / "etc/passwd"),
         groups=devices.read_accounts(root / "etc/group"),
     )
-
-
-def _nbdkit(root: Path) -> str | None:
-    """nbdkit, if it has the plugin that we use it for."""
-    plugins = (root / folder / "nbdkit-ssh-plugin.so" for folder in NBDKIT_PLUGINS)
-    program = root / NBDKIT.lstrip("/")
-    return NBDKIT if os.access(program, os.X_OK) and any(plugin.exists() for plugin in plugins) else None
 
 
 def _certificates(folder: Path) -> dict[str, str]:

@@ -25,6 +25,7 @@ CONTROLLERS: dict[str, dict[str | None, str | None]] = {
     "ide": {None: PCI},
     "usb": {"none": None, "nec-xhci": PCIE, "qemu-xhci": PCIE, None: PCI},
     "scsi": {"ncr53c90": None, "virtio-scsi": VIRTIO, "virtio-non-transitional": VIRTIO, None: PCI},
+    "nvme": {None: PCIE},
     "virtio-serial": {"virtio-transitional": PCI, None: VIRTIO},
 }
 """By type and model; None stands for every other model."""
@@ -73,7 +74,7 @@ PLUGS: dict[str, Callable[[Any], str | None]] = {
     "shmem": lambda device: PCI,
     "input": lambda device: _virtio(device.model) if device.bus == "virtio" else None,
     "serial": lambda device: PCI if device.target == "pci-serial" else None,
-    "iommu": lambda device: VIRTIO if device.model == "virtio" else None,
+    "iommu": lambda device: {"virtio": VIRTIO, "amd": PCIE}.get(device.model),
     "vsock": lambda device: _virtio(device.model),
     "memory": lambda device: VIRTIO if device.model in ("virtio-pmem", "virtio-mem") else None,
     "crypto": lambda device: VIRTIO,

@@ -10,11 +10,12 @@ from itertools import count
 
 from frontinus.api.errors import InvalidXML
 from frontinus.domain.devices.base import Device, DriveAddress
+from frontinus.domain.devices.disk import NAMESPACES
 from frontinus.domain.guest import Guest
 
 SCSI_UNITS = 7
 """Units of a SCSI controller that are given out; more can be named."""
-PLACES = {"ide": (2, 2), "sata": (1, 6), "fdc": (1, 2), "scsi": (1, SCSI_UNITS)}
+PLACES = {"ide": (2, 2), "sata": (1, 6), "fdc": (1, 2), "scsi": (1, SCSI_UNITS), "nvme": (1, NAMESPACES)}
 """Buses of a controller, and units of a bus."""
 
 Spot = tuple[int, int, int, int]

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from frontinus.domain.guest import Guest
     from frontinus.domain.host import HostFacts
 
-TYPES = ("ide", "fdc", "scsi", "sata", "virtio-serial", "ccid", "usb", "pci", "xenbus", "isa")
+TYPES = ("ide", "fdc", "scsi", "sata", "virtio-serial", "ccid", "usb", "pci", "xenbus", "isa", "nvme")
 BYTE = integer(0, 255)
 KIB = 1024
+SERIAL = 20
+"""Characters of an NVMe controller's serial number, as its standard has it."""
 COMPANIONS = {"ich9-uhci1": 0, "ich9-uhci2": 2, "ich9-uhci3": 4}
 """USB 1 companions of ich9-ehci1: the first port of the master that each serves."""
 USB2 = frozenset({"ich9-ehci1", *COMPANIONS})
@@ -51,6 +53,7 @@ class Controller(Device, VirtioOptions, tag="controller"):
     bus_nr: int | None = xml("target/@busNr", BYTE)
     target_index: int | None = xml("target/@index", BYTE)
     hotplug: bool | None = xml("target/@hotplug", OnOff)
+    memory_reserve: int | None = xml("target/@memReserve", Int)
     node: int | None = xml("target/node", Int)
     queues: int | None = xml("driver/@queues", UInt32)
     cmd_per_lun: int | None = xml("driver/@cmd_per_lun", UInt32)
@@ -60,6 +63,7 @@ class Controller(Device, VirtioOptions, tag="controller"):
     threads: list[ThreadOfQueues] = many("driver/iothreads/iothread", ThreadOfQueues)
     master_port: int | None = xml("master/@startport", UInt32, last=True)
     pcihole64: int | None = xml("pcihole64", Size(), last=True)
+    serial: str | None = xml("serial", last=True)
 
     @property
     def is_companion(self) -> bool:
@@ -83,6 +87,8 @@ class Controller(Device, VirtioOptions, tag="controller"):
             self.model = next((model for model, name in SCSI_DEFAULTS if caps.has_type(name)), None)
         elif self.type == "pci":
             self._complete_pci(guest, caps)
+        elif self.type == "nvme" and not self.serial and guest.uuid:
+            self.serial = f"{guest.uuid.replace('-', '')[: SERIAL - 4]}{self.index or 0:04d}"
 
     def _complete_usb(self, guest: Guest, caps: Capabilities) -> None:
         """A model that is not named means the PIIX3's controller, whatever QEMU may come."""

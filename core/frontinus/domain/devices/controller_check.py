@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from frontinus.domain.devices.base import PciAddress
 from frontinus.domain.devices.disk_check import has_iothread
 from frontinus.domain.devices.queues import check_threads
-from frontinus.domain.devices.rules import placed
+from frontinus.domain.devices.rules import lacks, placed
 from frontinus.domain.reasons import Lacking
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ USB_DEFAULT = "piix3-uhci"
 XHCI = frozenset({"nec-xhci", "qemu-xhci"})
 XHCI_PORTS = 15
 SERIAL_PORTS = 31
+NVME_SERIAL = 20
+"""Bytes of a controller's serial number (NVM Express Base Specification, Identify Controller)."""
 PCI_MODELS = (
     "pci-root", "pcie-root", "pci-bridge", "dmi-to-pci-bridge", "pcie-to-pci-bridge", "pcie-root-port",
     "pcie-switch-upstream-port", "pcie-switch-downstream-port", "pci-expander-bus", "pcie-expander-bus",
@@ -72,6 +74,7 @@ PCI_OPTIONS = {
     "target_index": ("index", frozenset(), range(31)),
     "hotplug": ("hotplug", PORTS | {"pci-root"}, range(2)),
     "node": ("node", EXPANDERS, range(2**31)),
+    "memory_reserve": ("memReserve", frozenset({"pcie-root-port", "pcie-to-pci-bridge"}), range(2**32)),
     "pcihole64": ("pcihole64", ROOTS, range(2**63)),
 }
 """Options of PCI controllers: the word for it, the models that have it, the values."""
@@ -79,7 +82,12 @@ NEEDED = {
     "pci-bridge": ("chassis_nr",), "pcie-root-port": ("chassis",), "pcie-switch-downstream-port": ("chassis",),
     "pci-expander-bus": ("bus_nr",), "pcie-expander-bus": ("bus_nr",),
 }  # fmt: skip
-TYPE_OPTIONS = {"ports": ("usb", "virtio-serial"), "vectors": ("virtio-serial",), "master_port": ("usb",)}
+TYPE_OPTIONS = {
+    "serial": ("nvme",),
+    "ports": ("usb", "virtio-serial"),
+    "vectors": ("virtio-serial",),
+    "master_port": ("usb",),
+}
 VIRTIO_SCSI_OPTIONS = ("queues", "cmd_per_lun", "max_sectors", "ioeventfd", "iothread")
 VIRTIO_OPTIONS = ("driver_iommu", "driver_ats", "driver_packed", "driver_page_per_vq")
 
@@ -108,6 +116,8 @@ def check_controller(controller: Controller, guest: Guest, caps: Capabilities) -
         yield from _usb(controller, guest, caps)
     elif kind == "pci":
         yield from _pci(controller, guest, caps)
+    elif kind == "nvme":
+        yield from _nvme(controller, caps)
     elif kind == "sata" and not caps.has_type("ich9-ahci") and not (controller.index == 0 and guest.is_q35):
         yield Lacking("SATA is not supported by this QEMU")
 
@@ -181,6 +191,13 @@ def _usb(controller: Controller, guest: Guest, caps: Capabilities) -> Reasons:
         yield "there is no master controller with this index"
 
 
+def _nvme(controller: Controller, caps: Capabilities) -> Reasons:
+    if not (caps.has_type("nvme") and caps.has_type("nvme-ns")):
+        yield Lacking("NVMe is not supported by this QEMU")
+    if not controller.serial or len(controller.serial.encode()) > NVME_SERIAL:
+        yield f"its <serial> has 1 to {NVME_SERIAL} bytes"
+
+
 def _pci(controller: Controller, guest: Guest, caps: Capabilities) -> Reasons:
     model, index = controller.model, controller.index or 0
     if model is None:
@@ -228,6 +245,8 @@ def _pci_support(controller: Controller, caps: Capabilities) -> Reasons:
         yield f"<model>: '{name}' is not a {controller.model}"
     elif name is not None and not caps.has_type(name):
         yield Lacking(f"<model>: '{name}' is not supported by this QEMU")
+    if controller.memory_reserve is not None and lacks(caps, name or "", "mem-reserve"):
+        yield Lacking("'memReserve' is not supported by this QEMU")
     if controller.hotplug is not None:
         owner, prop = ("PIIX4_PM", "acpi-root-pci-hotplug") if controller.is_root else (name or "", "hotplug")
         if owner in caps.properties and not caps.has_property(owner, prop):

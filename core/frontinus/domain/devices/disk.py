@@ -12,6 +12,7 @@ from frontinus.domain.devices.image import Image
 from frontinus.domain.devices.iotune import IoTune, ThrottleFilter
 from frontinus.domain.devices.queues import ThreadOfQueues
 from frontinus.domain.devices.source import FORMATS, TYPES, Auth, Encryption, Source
+from frontinus.domain.devices.statistics import Histogram, Interval
 from frontinus.domain.reasons import within
 from frontinus.xml import Element, ElementCodec, Flag, Model, Size, Variants, many, one, xml
 from frontinus.xml.codecs import OnOff, UInt32, YesNo, integer, one_of
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from frontinus.domain.host import HostFacts
 
 POSITIVE = integer(1, 2**32 - 1)
-BUSES = ("ide", "fdc", "scsi", "virtio", "xen", "usb", "uml", "sata", "sd")
-BUS_OF_TARGET = {"fd": "fdc", "hd": "ide", "sd": "scsi", "vd": "virtio", "xvd": "xen", "ubd": "uml"}
+BUSES = ("ide", "fdc", "scsi", "virtio", "xen", "usb", "uml", "sata", "sd", "nvme")
+BUS_OF_TARGET = {"fd": "fdc", "hd": "ide", "sd": "scsi", "vd": "virtio", "xvd": "xen", "ubd": "uml", "nvme": "nvme"}
 """The bus that a target's name stands for when the user names none."""
 TARGET = re.compile(r"(fd|hd|vd|sd|xvd|ubd)([a-z]+)(\d*)")
+NAMESPACE = re.compile(r"nvme(\d{1,3})n(\d{1,3})")
+NAMESPACES = 256
+"""Of one NVMe controller: QEMU's NVME_MAX_NAMESPACES."""
 REMOVABLE = frozenset({"cdrom", "floppy"})
 MEDIUMLESS = frozenset({"file", "block", "dir", "volume"})
 """Storage types whose empty <source> says that there is no medium; elsewhere it is a mistake."""
@@ -131,12 +135,6 @@ class Transient(Model, tag="transient"):
     share_backing: bool | None = xml("@shareBacking", YesNo)
 
 
-class Interval(Model, tag="statistic"):
-    """Seconds over which QEMU averages the disk's latencies."""
-
-    interval: int = xml("@interval", POSITIVE, required=True)
-
-
 class Disk(Device, VirtioOptions, tag="disk"):
     """A <disk> element. `format` is the image's, `type` where it is kept."""
 
@@ -165,6 +163,7 @@ class Disk(Device, VirtioOptions, tag="disk"):
     metadata_cache: int | None = xml("driver/metadata_cache/max_size", Size("bytes"))
     threads: list[ThreadOfQueues] = many("driver/iothreads/iothread", ThreadOfQueues)
     intervals: list[Interval] = many("driver/statistics/statistic", Interval)
+    histograms: list[Histogram] = many("driver/statistics/latency-histogram", Histogram)
     auth: Auth | None = one("auth", Auth)
     source: Source | None = one("source", Source)
     backing_store: BackingStore | None = one("backingStore", BackingStore)
@@ -175,6 +174,7 @@ class Disk(Device, VirtioOptions, tag="disk"):
     translation: str | None = xml("geometry/@trans", one_of("none", "auto", "lba"))
     logical_block: int | None = xml("blockio/@logical_block_size", UInt32)
     physical_block: int | None = xml("blockio/@physical_block_size", UInt32)
+    discard_granularity: int | None = xml("blockio/@discard_granularity", UInt32)
     mirror: Mirror | None = one("mirror", Mirror, live=True)
     target: str | None = xml("target/@dev")
     bus: str | None = xml("target/@bus", one_of(*BUSES))
@@ -246,7 +246,7 @@ class Disk(Device, VirtioOptions, tag="disk"):
     def _default_bus(self) -> str:
         if self.device == "floppy":
             return "fdc"
-        match = re.match(r"xvd|ubd|hd|sd|vd", self.target or "")
+        match = re.match(r"xvd|ubd|hd|sd|vd|nvme", self.target or "")
         return BUS_OF_TARGET[match[0]] if match else "ide"
 
     def _complete_images(self) -> None:
@@ -298,7 +298,11 @@ class Disk(Device, VirtioOptions, tag="disk"):
 
 
 def target_index(target: str) -> int:
-    """0 for sda, 25 for sdz, 26 for sdaa; -1 for what is no target."""
+    """0 for sda, 25 for sdz, 26 for sdaa; 257 for nvme1n2; -1 for what is no target."""
+    namespace = NAMESPACE.fullmatch(target)
+    if namespace is not None:
+        controller, number = int(namespace[1]), int(namespace[2])
+        return controller * NAMESPACES + number - 1 if 0 < number <= NAMESPACES else -1
     match = TARGET.fullmatch(target)
     if match is None:
         return -1

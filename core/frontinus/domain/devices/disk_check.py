@@ -10,6 +10,7 @@ from frontinus.domain.devices.base import DriveAddress, PciAddress, PlainAddress
 from frontinus.domain.devices.image_check import check_image
 from frontinus.domain.devices.queues import check_threads
 from frontinus.domain.devices.rules import lacks
+from frontinus.domain.devices.statistics import check_histograms
 from frontinus.domain.reasons import Lacking
 
 if TYPE_CHECKING:
@@ -24,12 +25,16 @@ MOST_REQUESTS = 1024
 GEOMETRY = (("cylinders", "cyls", 65535), ("heads", "heads", 255), ("sectors", "secs", 255))
 """Numbers of a drive's geometry: field, attribute, the highest that QEMU takes."""
 SMALLEST_BLOCK, LARGEST_BLOCK = 512, 2**21
-DRIVES = frozenset({"ide", "fdc", "scsi", "sata"})
+DRIVES = frozenset({"ide", "fdc", "scsi", "sata", "nvme"})
 """Buses whose devices have a drive address."""
-PREFIXES = {"disk": ("hd", "sd", "vd", "xvd", "ubd"), "lun": ("hd", "sd", "vd", "xvd", "ubd"), "floppy": ("fd",)}
+PREFIXES = {
+    "disk": ("hd", "sd", "vd", "xvd", "ubd", "nvme"),
+    "lun": ("hd", "sd", "vd", "xvd", "ubd"),
+    "floppy": ("fd",),
+}
 FLAT_SCSI = frozenset({"lsilogic", "ncr53c90", "dc390", "am53c974"})
 """SCSI controllers whose units are SCSI ids, with no targets above."""
-PLACES = {"fdc": {"unit": 1}, "sata": {"unit": 5}, "scsi": {"target": 255, "unit": 16383}}
+PLACES = {"nvme": {"unit": 255}, "fdc": {"unit": 1}, "sata": {"unit": 5}, "scsi": {"target": 255, "unit": 16383}}
 """The highest numbers on each bus; SCSI's are virtio's, the others have fewer."""
 REMOVABLE = frozenset({"cdrom", "floppy"})
 LOCAL = frozenset({"file", "block", "dir", "volume"})
@@ -46,7 +51,7 @@ NOT_FOR_VHOST = (
     "cache", "error_policy", "rerror_policy", "io", "ioeventfd", "copy_on_read", "discard", "iothread", "detect_zeroes",
     "metadata_cache", "iotune", "backing_store", "encryption", "readonly", "shareable", "transient", "serial", "wwn",
     "vendor", "product", "auth", "cylinders", "translation", "logical_block", "physical_block", "threads", "throttles",
-    "discard_no_unref", "intervals",
+    "discard_no_unref", "intervals", "histograms", "discard_granularity",
 )  # fmt: skip
 """What the process behind a vhost-user socket decides, not we."""
 
@@ -79,7 +84,7 @@ def _target(disk: Disk, guest: Guest) -> Reasons:
     target = disk.target or ""
     if disk.target_index < 0:
         yield f"<target>: '{target}' is not the name of a drive"
-    elif re.search(r"\d$", target):
+    elif re.search(r"\d$", target) and not target.startswith("nvme"):
         yield f"<target>: '{target}' is the name of a partition, not of a disk"
     prefixes = PREFIXES.get(disk.device)
     if prefixes and not target.startswith(prefixes):
@@ -140,7 +145,7 @@ def _device(disk: Disk) -> Reasons:
         yield "<target>: 'tray' is only for cdrom and floppy"
     if (disk.device == "floppy") != (disk.bus == "fdc"):
         yield f"<target>: a {disk.device} cannot be on bus '{disk.bus}'"
-    if disk.device == "cdrom" and disk.bus in ("virtio", "sd"):
+    if disk.device == "cdrom" and disk.bus in ("virtio", "sd", "nvme"):
         yield f"<target>: bus '{disk.bus}' has no removable media"
     if disk.copy_on_read and (disk.readonly or disk.device != "disk"):
         yield "<driver>: 'copy_on_read' is only for a disk that can be written"
@@ -183,14 +188,27 @@ def _bus(disk: Disk, guest: Guest) -> Reasons:
         yield "<wwn> is only for bus ide and scsi"
     if (disk.vendor or disk.product) and bus != "scsi":
         yield "<vendor> and <product> are only for bus scsi"
+    yield from _nvme(disk)
     if disk.serial and bus == "sd":
         yield "<serial> cannot be set on bus 'sd'"
     if bus == "usb" and any(c.type == "usb" and c.model == "none" for c in guest.devices.controllers):
         yield "<target>: bus 'usb' is disabled for this guest"
 
 
+def _nvme(disk: Disk) -> Reasons:
+    """A namespace has no name of its own, and QEMU reports its errors to the guest always."""
+    if (disk.bus == "nvme") != (disk.target or "").startswith("nvme"):
+        yield f"<target>: '{disk.target}' is not a name of bus '{disk.bus}'"
+    if disk.bus != "nvme":
+        return
+    if disk.serial:
+        yield "<serial> of bus 'nvme' is the controller's"
+    if disk.error_policy or disk.rerror_policy:
+        yield "<driver>: 'error_policy' cannot be set on bus 'nvme'"
+
+
 def _geometry(disk: Disk) -> Reasons:
-    if disk.cylinders and disk.bus in ("usb", "sd"):
+    if disk.cylinders and disk.bus in ("usb", "sd", "nvme"):
         yield f"<geometry> cannot be set on bus '{disk.bus}'"
     if disk.translation and disk.bus != "ide":
         yield f"<geometry>: a translation cannot be set on bus '{disk.bus}'"
@@ -280,6 +298,11 @@ def _access(disk: Disk, caps: Capabilities) -> Reasons:
             yield Lacking("<driver>: 'discard_no_unref' is not supported by this QEMU")
     if disk.intervals and lacks(caps, "virtio-blk-pci", "stats-intervals"):
         yield Lacking("<driver>: <statistics> are not supported by this QEMU")
+    yield from check_histograms(disk.histograms)
+    if disk.histograms and not caps.has_command("block-latency-histogram-set"):
+        yield Lacking("<driver>: <latency-histogram> is not supported by this QEMU")
+    if disk.type == "vhostvdpa" and disk.cache not in (None, "none", "directsync"):
+        yield "<driver>: a vhostvdpa disk needs cache 'none' or 'directsync'"
     if disk.dpofua is not None and (disk.bus != "scsi" or disk.device != "disk"):
         yield "<target>: 'dpofua' is only for disks on bus scsi"
     if disk.io == "io_uring" and not caps.has_schema("blockdev-add/arg-type/driver=file/aio=io_uring"):

@@ -136,7 +136,7 @@ class Filesystem(Device, VirtioOptions, tag="filesystem"):
             "format": self.format,
         }  # fmt: skip
         if self.socket is None:
-            foreign |= {"readonly": self.readonly or None, "wrpolicy": self.write_policy}
+            foreign |= {"wrpolicy": self.write_policy}
             if self.access_mode != "passthrough":
                 yield "<filesystem>: driver 'virtiofs' has accessmode 'passthrough' alone"
         for name, value in foreign.items():

@@ -29,6 +29,15 @@ class Image:
     terminated: bool = False
 
     @property
+    def data(self) -> Image | None:
+        """Where a qcow2 image has its data, if not in itself."""
+        store = self.source.data_store
+        if store is None or store.source is None:
+            return None
+        return Image(f"{self.name}-data", store.type, store.format or "raw", store.source, self.read_only,
+                     auth=store.source.auth)  # fmt: skip
+
+    @property
     def protocol(self) -> str | None:
         """The network protocol, None for what this host reaches as a file or device."""
         return self.source.protocol if self.type == "network" else None

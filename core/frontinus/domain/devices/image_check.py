@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.image import Image
+from frontinus.domain.devices.rules import lacks
 from frontinus.domain.devices.source import check_auth, check_encryption, check_login
 from frontinus.domain.reasons import Lacking
 
@@ -32,11 +33,25 @@ def check_image(image: Image, caps: Capabilities, *, legacy: bool = False) -> Re
         yield Lacking("<reservations> are not supported by this QEMU")
     if image.metadata_cache and image.format != "qcow2":
         yield "<metadata_cache> is only for images of format qcow2"
+    if source.data_store is not None and image.format != "qcow2":
+        yield "<dataStore> is only for images of format qcow2"
+    if source.reservations is not None and source.reservations.migration is not None and lacks(
+            caps, "scsi-block", "migrate-pr"):  # fmt: skip
+        yield Lacking("<reservations migration=>: this QEMU cannot migrate them")
+    if image.type == "vhostvdpa":
+        yield from _vdpa(image, caps)
     if image.backing is not None and not image.is_backed and image.format:
         yield f"<backingStore>: an image of format '{image.format}' has none"
     if legacy and (source.slices or source.cookies or source.readahead or source.timeout or image.metadata_cache
                    or source.ssl_verify is not None or protocol == "nfs"):  # fmt: skip
         yield "<source>: an SD card cannot have slices, cookies, time-outs, read-ahead, caches, or be on NFS"
+
+
+def _vdpa(image: Image, caps: Capabilities) -> Reasons:
+    if image.format not in ("raw", ""):
+        yield "a vhostvdpa disk has format 'raw'"
+    if not caps.has_schema("blockdev-add/arg-type/driver=virtio-blk-vhost-vdpa"):
+        yield Lacking("vhostvdpa disks are not supported by this QEMU")
 
 
 def _format(image: Image) -> Reasons:

@@ -26,6 +26,8 @@ ONLY: tuple[tuple[str, str, frozenset[str]], ...] = (
     ("vlan", "<vlan>", frozenset({"network", "bridge", "direct", "hostdev"})),
     ("virtual_port", "<virtualport>", frozenset({"network", "bridge", "direct", "hostdev"})),
     ("backend_log", "<backend logFile=>", frozenset({"user"})),
+    ("backend_hostname", "<backend hostname=>", frozenset({"user"})),
+    ("backend_fqdn", "<backend fqdn=>", frozenset({"user"})),
     ("backend", "<backend type=>", frozenset({"user"})),
     ("port_forwards", "<portForward>", frozenset({"user"})),
     ("ips", "<ip>", frozenset({"user"})),
@@ -179,6 +181,8 @@ def _user(card: Interface, caps: Capabilities) -> Iterator[str]:
         yield Lacking("<backend type='passt'>: this QEMU has no stream network backend")
     if card.backend != "passt" and (card.port_forwards or card.backend_log):
         yield "<portForward> and <backend logFile=> are for <backend type='passt'>"
+    if card.backend != "passt" and (card.backend_hostname or card.backend_fqdn):
+        yield "<backend>: 'hostname' and 'fqdn' are for type 'passt'"
     for forward in card.port_forwards:
         yield from _forward(forward)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from frontinus.domain.devices.base import Device, DimmAddress
-from frontinus.domain.devices.rules import lacks, placed
+from frontinus.domain.devices.base import Device, DimmAddress, VirtioOptions, no_virtio_options
+from frontinus.domain.devices.rules import lacks, placed, virtio_options
 from frontinus.domain.reasons import Lacking
 from frontinus.xml import Flag, Size, xml
 from frontinus.xml.codecs import CpuSet, HexFree, Uuid, YesNo, integer, one_of
@@ -21,7 +21,7 @@ DRIVERS = {
     "sgx-epc": "sgx-epc",
 }  # fmt: skip
 """QEMU's device of each model; that of an enclave's memory is added by the machine."""
-MODULES, FILES = ("dimm", "nvdimm"), ("nvdimm", "virtio-pmem")
+MODULES, FILES, VIRTIO = ("dimm", "nvdimm"), ("nvdimm", "virtio-pmem"), ("virtio-pmem", "virtio-mem")
 OWN = {
     "nodes": ("dimm", "virtio-mem", "sgx-epc"), "page": ("dimm", "virtio-mem"), "path": FILES,
     "align": ("nvdimm",), "pmem": ("nvdimm",), "uuid": ("nvdimm",), "label": ("nvdimm",), "readonly": ("nvdimm",),
@@ -35,7 +35,7 @@ SMALLEST_BLOCK = 2 * 2**20
 """The size of the host's transparent huge pages on x86: no smaller part of memory is given back."""
 
 
-class MemoryDevice(Device, tag="memory"):
+class MemoryDevice(Device, VirtioOptions, tag="memory"):
     """A <memory> element of <devices>. All sizes are bytes; `nodes` are the host's, `node` is the guest's."""
 
     model: str = xml("@model", one_of(*DRIVERS), required=True)
@@ -94,6 +94,10 @@ class MemoryDevice(Device, tag="memory"):
             yield from self._check_pmem(name)
         if self.model == "virtio-mem":
             yield from self._check_virtio_mem(name)
+        if self.model in VIRTIO:
+            yield from virtio_options(self, caps)
+        else:
+            yield from no_virtio_options(self, name)
         yield from self._check_node(name, guest)
         if isinstance(self.address, DimmAddress):
             yield from self._check_slot(name, self.address, guest)

@@ -9,11 +9,10 @@ import re
 from collections.abc import Iterator
 
 from frontinus.domain.devices.base import SecurityLabel
-from frontinus.domain.reasons import Lacking
-from frontinus.xml import Model, many, one, xml
+from frontinus.xml import Model, Variants, many, one, xml
 from frontinus.xml.codecs import Hex2, Hex4, HexFree, Int, UInt32, Uuid, YesNo, integer, one_of
 
-TYPES = ("file", "block", "dir", "network", "volume", "nvme", "vhostuser")
+TYPES = ("file", "block", "dir", "network", "volume", "nvme", "vhostuser", "vhostvdpa")
 FORMATS = (
     "raw", "dir", "bochs", "cloop", "dmg", "iso", "vpc", "vdi", "fat", "vhd", "ploop",
     "cow", "qcow", "qcow2", "qed", "vmdk",
@@ -45,10 +44,11 @@ FIELDS_BY_TYPE: dict[str, frozenset[str]] = {
     "network": frozenset({
         "protocol", "name", "query", "tls", "tls_hostname", "hosts", "user", "group", "username",
         "keyfile", "agent_socket", "known_hosts", "snapshot", "config",
-        "initiator", "ssl_verify", "cookies", "readahead", "timeout", "startup_policy",
+        "initiator", "ssl_verify", "cookies", "readahead", "timeout", "reconnect_delay", "startup_policy",
     }),
     "nvme": frozenset({"kind", "managed", "namespace", "address", "startup_policy"}),
     "vhostuser": frozenset({"kind", "path", "reconnect", "reconnect_timeout", "startup_policy"}),
+    "vhostvdpa": frozenset({"dev", "startup_policy"}),
 }  # fmt: skip
 """The fields that mean something for a storage type; those of every type (labels, slices...) are not listed."""
 TYPED_FIELDS = frozenset().union(*FIELDS_BY_TYPE.values())
@@ -102,6 +102,7 @@ class Reservations(Model, tag="reservations"):
     type: str | None = xml("source/@type")
     path: str | None = xml("source/@path")
     mode: str | None = xml("source/@mode")
+    migration: bool | None = xml("@migration", YesNo)
 
 
 class Slice(Model, tag="slice"):
@@ -131,6 +132,10 @@ class Function(Model, tag="address"):
     def name(self) -> str:
         """As Linux names it."""
         return f"{self.domain:04x}:{self.bus:02x}:{self.slot:02x}.{self.function:x}"
+
+
+STORES: dict[str, type[Model]] = {}
+"""The model of a <dataStore>, which holds a source itself."""
 
 
 class Source(Model, tag="source"):
@@ -170,12 +175,14 @@ class Source(Model, tag="source"):
     timeout: int | None = xml("timeout/@seconds", Int)
     reconnect: bool | None = xml("reconnect/@enabled", YesNo)
     reconnect_timeout: int | None = xml("reconnect/@timeout", UInt32)
+    reconnect_delay: int | None = xml("reconnect/@delay", UInt32)
     slices: list[Slice] = many("slices/slice", Slice)
     seclabels: list[SecurityLabel] = many("seclabel", SecurityLabel)
     auth: Auth | None = one("auth", Auth)
     encryption: Encryption | None = one("encryption", Encryption)
     reservations: Reservations | None = one("reservations", Reservations)
     address: Function | None = one("address", Function)
+    data_store: DataStore | None = one("dataStore", Variants("type", STORES, default="file"))
 
     def is_empty(self, type: str) -> bool:
         """Whether there is nothing here: a drive without medium."""
@@ -199,7 +206,9 @@ class Source(Model, tag="source"):
         """Drop what has no meaning for `type` and fill in defaults: ports, the LUN of iSCSI, management of NVMe."""
         for field in TYPED_FIELDS - FIELDS_BY_TYPE[type]:
             setattr(self, field, [] if field in self._lists else None)
-        for field in ("file", "dev", "dir", "fdgroup", "readahead", "timeout"):
+        if self.data_store is not None and self.data_store.source is not None:
+            self.data_store.source.complete(self.data_store.type)
+        for field in ("file", "dev", "dir", "fdgroup", "readahead", "timeout", "reconnect_delay"):
             setattr(self, field, getattr(self, field) or None)
         if type == "network":
             self._complete_network()
@@ -219,6 +228,8 @@ class Source(Model, tag="source"):
             self.ssl_verify = None
         if self.protocol not in CURL:
             self.readahead = self.timeout = None
+        if self.protocol != "nbd":
+            self.reconnect_delay = None
         if self.protocol != "nfs":
             self.user = self.group = None
         if self.protocol != "ssh":
@@ -234,17 +245,7 @@ class Source(Model, tag="source"):
 
     def check(self, type: str) -> Iterator[str]:
         """Every reason why this place cannot be."""
-        if type == "network":
-            yield from self._check_network()
-        elif type == "nvme":
-            yield from self._check_nvme()
-        elif type == "vhostuser":
-            if self.kind != "unix" or not self.path:
-                yield "<source> of a vhostuser disk: type='unix' and a path are needed"
-            if self.reconnect and not self.reconnect_timeout:
-                yield "<reconnect>: the timeout is missing or zero"
-        elif type == "volume" and bool(self.pool) != bool(self.volume):
-            yield "<source>: 'pool' and 'volume' are needed together"
+        yield from self._check_place(type)
         if self.auth is not None:
             yield from check_auth(self.auth)
             if type == "network" and self.protocol is not None:
@@ -256,6 +257,23 @@ class Source(Model, tag="source"):
         if len(self.slices) > 1:
             yield "<slices>: only one slice is possible"
         yield from check_labels(self.seclabels)
+        if self.data_store is not None:
+            yield from self.data_store.check()
+
+    def _check_place(self, type: str) -> Iterator[str]:
+        if type == "network":
+            yield from self._check_network()
+        elif type == "nvme":
+            yield from self._check_nvme()
+        elif type == "vhostuser":
+            if self.kind != "unix" or not self.path:
+                yield "<source> of a vhostuser disk: type='unix' and a path are needed"
+            if self.reconnect and not self.reconnect_timeout:
+                yield "<reconnect>: the timeout is missing or zero"
+        elif type == "vhostvdpa" and not self.dev:
+            yield "<source> of a vhostvdpa disk: attribute 'dev' is missing"
+        elif type == "volume" and bool(self.pool) != bool(self.volume):
+            yield "<source>: 'pool' and 'volume' are needed together"
 
     def _check_network(self) -> Iterator[str]:
         if self.protocol is None:
@@ -280,11 +298,6 @@ class Source(Model, tag="source"):
         for host in self.hosts:
             yield from self._check_host(host)
         yield from _check_cookies(self.cookies)
-        yield from self._check_identity()
-
-    def _check_identity(self) -> Iterator[str]:
-        if self.agent_socket:
-            yield Lacking("<identity agentsock>: neither QEMU nor nbdkit is given the user's SSH agent")
 
     def _check_host(self, host: Host) -> Iterator[str]:
         transport = host.transport or "tcp"
@@ -310,6 +323,28 @@ class Source(Model, tag="source"):
             yield "<source> of an nvme disk: a namespace from 1 on is needed"
         if self.address is None:
             yield "<source> of an nvme disk: <address> is missing"
+
+
+class DataStore(Model, tag="dataStore"):
+    """Where a qcow2 image has its data, if not in itself: a raw image beside it."""
+
+    type: str = xml("@type", one_of(*TYPES), default="file")
+    format: str | None = xml("format/@type", one_of(*FORMATS))
+    source: Source | None = one("source", Source)
+
+    def check(self) -> Iterator[str]:
+        """Reasons why data cannot be kept so."""
+        if self.format != "raw":
+            yield "<dataStore>: its format is 'raw'"
+        if self.source is None or self.source.is_empty(self.type):
+            yield "<dataStore>: <source> is missing"
+        elif self.source.data_store is not None:
+            yield "<dataStore>: it has none itself"
+        else:
+            yield from self.source.check(self.type)
+
+
+STORES.update(dict.fromkeys(TYPES, DataStore))
 
 
 def check_login(auth: Auth, protocol: str) -> Iterator[str]:

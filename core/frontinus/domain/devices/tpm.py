@@ -18,8 +18,18 @@ if TYPE_CHECKING:
 
 VERSIONS = ("1.2", "2.0")
 BANKS = ("sha1", "sha256", "sha384", "sha512")
+REMOVALS = ("check", "fips-host")
+"""What swtpm may leave out of a profile: what the host's library has disabled."""
 FOREIGN = ("tpm-spapr", "spapr-tpm-proxy")
 DEFAULT_DEVICE = "/dev/tpm0"
+
+
+class Profile(Model, tag="profile"):
+    """What a chip can do, fixed when it is made: a profile of swtpm by its name, or by `source`: local:x, builtin:x."""
+
+    source: str | None = xml("@source")
+    remove_disabled: str | None = xml("@removeDisabled", one_of(*REMOVALS))
+    name: str | None = xml("@name")
 
 
 class Backend(Model, tag="backend"):
@@ -69,6 +79,7 @@ class EmulatorBackend(Backend, tag="backend"):
     sha256: bool = xml("active_pcr_banks/sha256", Flag)
     sha384: bool = xml("active_pcr_banks/sha384", Flag)
     sha512: bool = xml("active_pcr_banks/sha512", Flag)
+    profile: Profile | None = one("profile", Profile)
 
     @property
     def banks(self) -> list[str]:
@@ -85,6 +96,10 @@ class EmulatorBackend(Backend, tag="backend"):
             yield "<tpm>: model 'tpm-crb' has no version 1.2"
         if self.banks and self.version != "2.0":
             yield "<tpm>: <active_pcr_banks> are of version 2.0"
+        if self.profile is not None and self.version != "2.0":
+            yield "<tpm>: a <profile> is of version 2.0"
+        if self.profile is not None and not (self.profile.source or self.profile.name):
+            yield "<tpm>: <profile> needs a source"
         for unknown in self.kept:
             if unknown.path == ("active_pcr_banks",):
                 yield f"<tpm>: unknown PCR bank '{unknown.name}'"

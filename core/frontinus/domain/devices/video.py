@@ -20,7 +20,7 @@ MANY = frozenset({"qxl", "virtio"})
 """Models that can be there beside the primary card."""
 QXL, VIRTIO = frozenset({"qxl"}), frozenset({"virtio"})
 ONLY = {
-    "ram": QXL, "vram64": QXL, "vgamem": QXL, "accel3d": VIRTIO, "blob": VIRTIO,
+    "ram": QXL, "vram64": QXL, "vgamem": QXL, "accel3d": VIRTIO, "blob": VIRTIO, "edid": frozenset({"vga", "bochs", "virtio"}),
     "width": frozenset({"vga", "bochs", "qxl", "virtio"}),
 }  # fmt: skip
 """The models that each option is for."""
@@ -47,6 +47,7 @@ class Video(Device, VirtioOptions, tag="video"):
     vram64: int | None = xml("model/@vram64", UInt32)
     vgamem: int | None = xml("model/@vgamem", UInt32)
     heads: int | None = xml("model/@heads", UInt32)
+    edid: bool | None = xml("model/@edid", OnOff)
     primary: bool | None = xml("model/@primary", YesNo)
     blob: bool | None = xml("model/@blob", OnOff)
     accel2d: bool | None = xml("model/acceleration/@accel2d", YesNo)
@@ -100,7 +101,7 @@ class Video(Device, VirtioOptions, tag="video"):
 
     def _check_options(self) -> Iterator[str]:
         for name, models in ONLY.items():
-            if getattr(self, name) and self.model not in models:
+            if getattr(self, name) is not None and getattr(self, name) != 0 and self.model not in models:
                 yield f"<video>: {OF_XML.get(name, name)} is for {' and '.join(sorted(models))}, not '{self.model}'"
         if (self.heads or 1) > 1 and self.model not in MANY_HEADED:
             yield f"<video>: model '{self.model}' has one head"

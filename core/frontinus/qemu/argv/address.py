@@ -76,6 +76,8 @@ def drive_props(ctx: Context, address: DriveAddress, bus: str) -> Props:
         built_in = ctx.guest.is_q35 and address.controller == 0
         alias = "ide" if built_in else controller_alias(ctx, "sata", address.controller)
         return {"bus": f"{alias}.{address.unit}"}
+    if bus == "nvme":
+        return {"bus": controller_alias(ctx, "nvme", address.controller), "nsid": address.unit + 1}
     controller = find_controller(ctx, "scsi", address.controller)
     if controller.model in SCSI_BY_UNIT:
         return {"bus": f"{alias_of(controller)}.{address.bus}", "scsi-id": address.unit}

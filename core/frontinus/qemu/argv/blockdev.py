@@ -13,6 +13,7 @@ from frontinus.domain.devices.image import Image
 from frontinus.domain.devices.source import Encryption
 from frontinus.domain.plan import Label, Vfio
 from frontinus.qemu.argv import nbdkit
+from frontinus.qemu.argv.chardev import fd_set
 from frontinus.qemu.argv.context import Context, Item
 from frontinus.qemu.argv.protocols import Objects, Props, cookie_header, protocol_props
 from frontinus.qemu.argv.secrets import SecretUse, emit_secret
@@ -88,6 +89,8 @@ def emit_image(ctx: Context, image: Image, access: Access) -> None:
     emit_node(ctx, storage_props(ctx, image, access, objects))
     if needs_slice_node(image):
         emit_node(ctx, slice_props(image, access))
+    if image.data is not None:
+        emit_image(ctx, image.data, access)
     emit_node(ctx, format_props(image, access, objects))
 
 
@@ -101,17 +104,19 @@ def emit_objects(ctx: Context, image: Image, storage: str, above: str) -> Object
     source, auth, encryption = image.source, image.auth, image.encryption
     reservations = _reservations(ctx, image, storage)
     login = key = cookies = tls = None
-    if auth is not None and image.type == "network":
+    by_itself = not nbdkit.serves(ctx, image)
+    if auth is not None and image.type == "network" and by_itself:
         login = emit_secret(ctx, f"{storage}-auth-secret0", SecretUse(
             "ceph" if source.protocol == "rbd" else "iscsi", auth.secret_uuid, auth.secret_usage))  # fmt: skip
     if encryption is not None and encryption.secrets:
         secret = encryption.secrets[0]
         key = emit_secret(ctx, f"{above}-encryption-secret0", SecretUse("volume", secret.uuid, secret.usage))
-    if source.cookies:
+    if source.cookies and by_itself:
         cookies = emit_secret(ctx, f"{storage}-httpcookie-secret0", SecretUse("cookie", value=cookie_header(source)))
     if image.type == "network" and source.protocol in ("nbd", "vxhs") and _wants_tls(ctx, source.protocol, source.tls):
         tls = tls_credentials(ctx, source.protocol, f"obj{storage}_tls0", server=False)
-    return Objects(login, key, cookies, tls, reservations)
+    device = fd_set(ctx, source.dev or "", f"{storage}-vdpa", device=True) if image.type == "vhostvdpa" else None
+    return Objects(login, key, cookies, tls, reservations, device)
 
 
 def _wants_tls(ctx: Context, protocol: str, said: bool | None) -> bool:
@@ -220,6 +225,7 @@ def format_props(image: Image, access: Access, objects: Objects) -> Props:
         "cache": cache_props(access.cache),
         **format_driver(image, objects),
         "discard-no-unref": access.discard_no_unref,
+        "data-file": format_node(image.data) if image.data is not None else None,
         "file": f"{image.name}-slice" if needs_slice_node(image) else storage_node(image),
     }
     if image.is_backed and (image.backing is not None or image.terminated):

@@ -10,7 +10,7 @@ from frontinus.qemu.argv.address import Props, address_props, alias_of
 from frontinus.qemu.argv.context import Context
 from frontinus.qemu.argv.virtio import virtio_driver, virtio_props
 
-ORDER = ("pci", "usb", "scsi", "ide", "sata", "virtio-serial")
+ORDER = ("pci", "usb", "scsi", "ide", "sata", "nvme", "virtio-serial")
 """PCI first: the others sit on it. Smartcard readers come behind USB hubs, the floppy controller with its disks."""
 SCSI_DRIVERS = {
     "lsilogic": "lsi", "lsisas1068": "mptsas1068", "lsisas1078": "megasas", "vmpvscsi": "pvscsi", "dc390": "dc390",
@@ -61,7 +61,9 @@ def is_built_in(ctx: Context, controller: Controller) -> bool:
 
 def controller_props(ctx: Context, controller: Controller) -> Props:
     """The device of one controller. Raises InvalidXML for one that has none here."""
-    build_props = {"pci": _pci, "usb": _usb, "scsi": _scsi, "virtio-serial": _virtio_serial}.get(controller.type)
+    build_props = {"pci": _pci, "usb": _usb, "scsi": _scsi, "virtio-serial": _virtio_serial, "nvme": _nvme}.get(
+        controller.type
+    )
     if build_props is not None:
         props = build_props(ctx, controller)
     elif controller.type in ("sata", "ccid"):
@@ -80,6 +82,8 @@ def _pci(ctx: Context, controller: Controller) -> Props:
         own = {"bus_nr": controller.bus_nr, "numa_node": controller.node}
     elif model in ("pcie-root-port", "pcie-switch-downstream-port"):
         own = {"port": controller.port, "chassis": controller.chassis, "hotplug": controller.hotplug}
+    if controller.memory_reserve is not None:
+        own["mem-reserve"] = controller.memory_reserve * KIB
     return {"driver": controller.model_name, **own, "id": alias_of(controller)}
 
 
@@ -112,6 +116,10 @@ def _scsi(ctx: Context, controller: Controller) -> Props:
         "max_sectors": controller.max_sectors,
         "ioeventfd": controller.ioeventfd,
     }
+
+
+def _nvme(ctx: Context, controller: Controller) -> Props:
+    return {"driver": "nvme", "id": alias_of(controller), "serial": controller.serial}
 
 
 def _virtio_serial(ctx: Context, controller: Controller) -> Props:

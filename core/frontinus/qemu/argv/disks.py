@@ -31,6 +31,8 @@ from frontinus.qemu.argv.drive import emit_drive
 from frontinus.qemu.argv.protocols import Objects
 from frontinus.qemu.argv.virtio import virtio_driver, virtio_props
 
+OF_BUS = {"usb": "usb-storage", "fdc": "floppy", "nvme": "nvme-ns"}
+"""QEMU's device on buses that have one for every kind of disk."""
 ERROR_POLICIES = {"enospace": "enospc"}
 THROTTLES = {
     f"{way}_{rate}_sec{suffix}": f"{short}{part}{end}"
@@ -39,6 +41,8 @@ THROTTLES = {
     for suffix, end in (("", ""), ("_max", "_max"), ("_max_length", "_max_length"))
 } | {"size_iops_sec": "iops_size"}
 """The arguments of block_set_io_throttle, by element of <iotune>."""
+WORDS = {"zone": "zap"}
+"""QEMU's word for requests of a kind where it is another: it knows of zones their being appended to."""
 GROUP_LIMITS = {
     f"{way}_{rate}_sec{suffix}": f"{short}-{way}{end}"
     for rate, short in (("bytes", "bps"), ("iops", "iops"))
@@ -93,6 +97,7 @@ def _emit(ctx: Context, disk: Disk) -> None:
         ctx.props("device", device_props(ctx, disk, backend))
     if image is not None:
         _throttle(ctx, disk)
+        _histograms(ctx, disk)
 
 
 def image_of(ctx: Context, disk: Disk) -> Image | None:
@@ -122,8 +127,9 @@ def medium_items(ctx: Context, disk: Disk) -> tuple[list[Item], str | None]:
 
 
 def access(disk: Disk) -> Access:
-    """How a disk uses its images. A disk that others write too is not cached."""
-    cache = disk.cache or ("none" if disk.shareable and not disk.readonly else None)
+    """How a disk uses its images. A disk that others write too is not cached, one of vDPA cannot be."""
+    direct = disk.type == "vhostvdpa" or (disk.shareable and not disk.readonly)
+    cache = disk.cache or ("none" if direct else None)
     return Access(cache, disk.io, disk.discard, disk.detect_zeroes, disk.discard_no_unref, floppy=disk.device == "floppy",
                   removable=disk.device == "cdrom" and disk.format == "raw", shared=disk.shareable)  # fmt: skip
 
@@ -227,9 +233,11 @@ def device_props(ctx: Context, disk: Disk, backend: Props) -> Props:
         "bootindex": boot_index(ctx.guest, disk) if disk.device != "floppy" else None,
         "logical_block_size": disk.logical_block,
         "physical_block_size": disk.physical_block,
+        "discard_granularity": disk.discard_granularity,
         "wwn": int(disk.wwn, 16) if disk.wwn else None,
         "rotation_rate": disk.rotation_rate,
         "dpofua": disk.dpofua,
+        "migrate-pr": _migrates(disk),
         "stats-intervals": [one.interval for one in disk.intervals] or None,
         "vendor": disk.vendor,
         "product": disk.product,
@@ -244,16 +252,20 @@ def device_props(ctx: Context, disk: Disk, backend: Props) -> Props:
     }
 
 
+def _migrates(disk: Disk) -> bool | None:
+    """Whether reservations move with the guest."""
+    reservations = disk.source.reservations if disk.source is not None else None
+    return reservations.migration if reservations is not None and disk.bus == "scsi" else None
+
+
 def _driver(ctx: Context, disk: Disk) -> Props:
     removable = disk.device == "cdrom"
     if disk.bus in ("ide", "sata"):
         return {"driver": "ide-cd" if removable else "ide-hd"}
     if disk.bus == "scsi":
         return {"driver": "scsi-block" if disk.device == "lun" else "scsi-cd" if removable else "scsi-hd"}
-    if disk.bus == "usb":
-        return {"driver": "usb-storage"}
-    if disk.bus == "fdc":
-        return {"driver": "floppy"}
+    if disk.bus in OF_BUS:
+        return {"driver": OF_BUS[disk.bus]}
     if disk.bus != "virtio":
         raise InvalidXML(f"<target>: bus '{disk.bus}' is not of this hypervisor", element="target")
     base = "vhost-user-blk" if disk.type == "vhostuser" else "virtio-blk"
@@ -314,11 +326,23 @@ def _throttle(ctx: Context, disk: Disk) -> None:
 
 def throttle_arguments(disk: Disk) -> dict[str, object]:
     """The arguments of block_set_io_throttle; all zero lifts every limit."""
-    alias = alias_of(disk)
-    path = f"/machine/peripheral/{alias}/virtio-backend" if disk.bus == "virtio" else alias
     tune = disk.iotune
     limits = tune.limits() if tune is not None else {}
     values: dict[str, object] = dict.fromkeys(("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
     values |= {THROTTLES[name]: value for name, value in limits.items()}
     group = {"group": tune.group_name} if tune is not None and tune.group_name else {}
-    return {"id": path, **values, **group}
+    return {"id": backend_of(disk), **values, **group}
+
+
+def _histograms(ctx: Context, disk: Disk) -> None:
+    """Histograms are asked for by QMP, before the guest runs."""
+    said = {f"boundaries-{WORDS.get(one.type, one.type)}" if one.type else "boundaries": one.boundaries
+            for one in disk.histograms}  # fmt: skip
+    if said:
+        ctx.command("block-latency-histogram-set", **{"id": backend_of(disk), **said})
+
+
+def backend_of(disk: Disk) -> str:
+    """What QMP calls the block backend of a disk."""
+    alias = alias_of(disk)
+    return f"/machine/peripheral/{alias}/virtio-backend" if disk.bus == "virtio" else alias

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.chardev import CharEnd, CharSource
 from frontinus.domain.devices.filesystem import Filesystem, IdRange
 from frontinus.domain.plan import Helper
@@ -12,6 +13,7 @@ from frontinus.qemu.argv.chardev import chardev
 from frontinus.qemu.argv.context import Context
 from frontinus.qemu.argv.virtio import virtio_driver, virtio_props
 
+READ_ONLY = "--readonly"
 SECURITY_MODELS = {"passthrough": "passthrough", "mapped": "mapped", "squash": "none"}
 
 
@@ -56,6 +58,8 @@ def _virtiofs(ctx: Context, device: Filesystem) -> None:
     alias = alias_of(device)
     socket = device.socket or f"{ctx.folder}/{alias}-fs.sock"
     if device.socket is None:
+        if device.readonly and not device.binary and READ_ONLY not in ctx.host.virtiofsd_options:
+            raise Unsupported("<filesystem>: this host's virtiofsd has no <readonly/>")
         words = virtiofsd(device, device.binary or ctx.host.virtiofsd, socket)
         # It acts for every owner of files in the folder, which it confines itself to.
         ctx.need(Helper(f"virtiofsd-{alias}", words, socket, privileged=True))
@@ -83,6 +87,8 @@ def virtiofsd(device: Filesystem, program: str, socket: str) -> tuple[str, ...]:
         words.append(f"--thread-pool-size={device.thread_pool}")
     if device.open_files:
         words.append(f"--rlimit-nofile={device.open_files}")
+    if device.readonly:
+        words.append(READ_ONLY)
     words += [*_id_maps("--uid-map", device.uids), *_id_maps("--gid-map", device.gids)]
     return tuple(words)
 

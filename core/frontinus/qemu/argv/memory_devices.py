@@ -9,6 +9,7 @@ from frontinus.domain.plan import Label
 from frontinus.qemu.argv.address import address_props, alias_of
 from frontinus.qemu.argv.backend import Piece, emit_backend, memory_backend
 from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.virtio import virtio_props
 
 ALIGNMENT = 2 * 2**20
 """Bytes that the size of every memory device on x86 is a multiple of."""
@@ -32,6 +33,7 @@ def memory_device(ctx: Context, device: MemoryDevice) -> None:
         return
     ctx.props("device", {
         "driver": DRIVERS[device.model],
+        **virtio_props(device),
         "node": device.node,
         "label-size": device.label,
         "block-size": device.block,

@@ -1,5 +1,7 @@
-"""Images on SSH servers that nbdkit reaches for QEMU: it logs in by a key file or a password and knows servers by a file,
-none of which QEMU's own driver can. One process for each image, on a socket in the guest's private folder.
+"""Images on SSH and web servers that nbdkit reaches for QEMU, one process an image, on a socket in the guest's folder.
+
+On SSH servers it logs in by a key file, an agent or a password and knows servers by a file, none of which QEMU's own
+driver can. On web and FTP servers it stands in where this QEMU is built without its own driver.
 """
 
 from __future__ import annotations
@@ -8,34 +10,50 @@ from collections.abc import Iterator
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.image import Image
+from frontinus.domain.devices.source import CURL
 from frontinus.domain.plan import Helper, Label
 from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.protocols import cookie_header, url
 
-PASSWORD_FD = 10
-"""The descriptor from which it reads the password."""
+PASSWORD_FD, COOKIE_FD = 10, 11
+"""The descriptors from which it reads the password and the cookies."""
+READAHEAD = "readahead"
+BY_CURL = CURL | {"tftp"}
 
 
 def serves(ctx: Context, image: Image) -> bool:
     """Whether an image is reached by nbdkit. A password alone is no reason where it is missing: the user's agent may do."""
+    source = image.source
+    if image.protocol in BY_CURL:
+        native = ctx.caps.has_schema(f"blockdev-add/arg-type/driver={image.protocol}")
+        return not native and _has(ctx, "curl")
     if image.protocol != "ssh":
         return False
-    return bool(image.source.keyfile or image.source.known_hosts or (_password(image) and ctx.host.nbdkit))
+    return bool(source.keyfile or source.known_hosts or source.agent_socket or (_password(image) and _has(ctx, "ssh")))
+
+
+def _has(ctx: Context, plugin: str) -> bool:
+    return ctx.host.nbdkit is not None and plugin in ctx.host.nbdkit_parts
 
 
 def emit(ctx: Context, image: Image) -> None:
     """Have it run, and let it at the files that it reads. Raises Unsupported where the host has none."""
-    if ctx.host.nbdkit is None:
-        raise Unsupported(
-            "<source protocol='ssh'>: keyfile and knownHosts need nbdkit with its plugin for SSH on this host"
-        )
-    for path in (image.source.keyfile, image.source.known_hosts):
+    if ctx.host.nbdkit is None or not _has(ctx, "ssh" if image.protocol == "ssh" else "curl"):
+        raise Unsupported("<source protocol='ssh'>: keyfile, agentsock and knownHosts need nbdkit with its plugin for SSH "
+                          "on this host")  # fmt: skip
+    if image.auth is not None and not _password(image):
+        raise Unsupported("<auth>: nbdkit is given a secret that is named by its uuid, not by its usage")
+    source = image.source
+    for path in (source.keyfile, source.known_hosts):
         if path:
             ctx.need(Label(path, readonly=True, shared=True))
     password = _password(image)
-    readonly = ("--readonly",) if image.read_only else ()
-    argv = (ctx.host.nbdkit, "--foreground", "--unix", socket(ctx, image), *readonly, "ssh", *_arguments(image))
-    secrets = {PASSWORD_FD: password} if password else {}
-    ctx.need(Helper(f"nbdkit-{image.name}", argv, socket(ctx, image), secrets=secrets))
+    argv = (ctx.host.nbdkit, "--foreground", "--unix", socket(ctx, image), *_options(ctx, image), *_plugin(image))
+    ctx.need(Helper(
+        f"nbdkit-{image.name}", argv, socket(ctx, image), secrets={PASSWORD_FD: password} if password else {},
+        texts={COOKIE_FD: cookie_header(source)} if source.cookies else {},
+        env={"SSH_AUTH_SOCK": source.agent_socket} if source.agent_socket else {},
+    ))  # fmt: skip
 
 
 def socket(ctx: Context, image: Image) -> str:
@@ -43,9 +61,23 @@ def socket(ctx: Context, image: Image) -> str:
     return f"{ctx.folder}/{image.name}-nbdkit.sock"
 
 
-def _arguments(image: Image) -> Iterator[str]:
+def _options(ctx: Context, image: Image) -> Iterator[str]:
+    if image.read_only or image.protocol in BY_CURL:
+        yield "--readonly"
+    if image.source.readahead and READAHEAD in ctx.host.nbdkit_parts:
+        yield f"--filter={READAHEAD}"
+
+
+def _plugin(image: Image) -> Iterator[str]:
+    """The plugin and its parameters."""
+    said = _ssh(image) if image.protocol == "ssh" else _curl(image)
+    yield "ssh" if image.protocol == "ssh" else "curl"
+    yield from (f"{name}={value}" for name, value in said.items() if value is not None)
+
+
+def _ssh(image: Image) -> dict[str, object]:
     source, (server, *_) = image.source, image.source.hosts
-    said = {
+    return {
         "host": server.name,
         "port": server.port,
         "path": source.name,
@@ -54,7 +86,19 @@ def _arguments(image: Image) -> Iterator[str]:
         "known-hosts": source.known_hosts,
         "password": f"-{PASSWORD_FD}" if _password(image) else None,
     }
-    return (f"{name}={value}" for name, value in said.items() if value is not None)
+
+
+def _curl(image: Image) -> dict[str, object]:
+    source = image.source
+    return {
+        "url": url(source),
+        "protocols": source.protocol,
+        "user": image.auth.username if image.auth else None,
+        "password": f"-{PASSWORD_FD}" if _password(image) else None,
+        "cookie": f"-{COOKIE_FD}" if source.cookies else None,
+        "sslverify": "false" if source.ssl_verify is False else None,
+        "timeout": source.timeout,
+    }
 
 
 def _password(image: Image) -> str | None:

@@ -25,6 +25,10 @@ def _arguments(card: Interface, socket: str) -> Iterator[str]:
         yield from ("--interface", card.source.device)
     if card.backend_log:
         yield from ("--log-file", card.backend_log)
+    if card.backend_hostname:
+        yield from ("--hostname", card.backend_hostname)
+    if card.backend_fqdn:
+        yield from ("--fqdn", card.backend_fqdn)
     for ip in card.ips:
         yield from ("--address", ip.address)
         if ip.family == "ipv4" and ip.prefix is not None:

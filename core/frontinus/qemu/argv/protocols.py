@@ -23,6 +23,8 @@ class Objects:
     cookies: str | None = None
     tls: str | None = None
     reservations: str | None = None
+    device: str | None = None
+    """The name by which QEMU finds a device that was opened for it."""
 
 
 def protocol_props(host: HostFacts, image: Image, objects: Objects, *, floppy: bool = False,
@@ -43,6 +45,8 @@ def protocol_props(host: HostFacts, image: Image, objects: Objects, *, floppy: b
         if source.address is None:
             raise InvalidXML("<source> of an nvme disk: <address> is missing", element="source")
         return {"driver": "nvme", "device": source.address.name, "namespace": source.namespace}
+    if image.type == "vhostvdpa":
+        return {"driver": "virtio-blk-vhost-vdpa", "path": objects.device}
     if image.type not in ("file", "block"):
         raise Unsupported(f"<source>: storage of type '{image.type}' is not a file, device or server")
     if source.fdgroup is not None:
@@ -91,6 +95,7 @@ def _nbd(host: HostFacts, image: Image, objects: Objects) -> Props:
         "export": source.name,
         "tls-creds": objects.tls,
         "tls-hostname": source.tls_hostname,
+        "reconnect-delay": source.reconnect_delay,
     }
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from frontinus.api.errors import InvalidXML
+from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.devices.chardev import CharEnd, CharSource
-from frontinus.domain.devices.tpm import EmulatorBackend, ExternalBackend, PassthroughBackend, Tpm
+from frontinus.domain.devices.tpm import EmulatorBackend, ExternalBackend, PassthroughBackend, Profile, Tpm
 from frontinus.domain.plan import Helper
 from frontinus.qemu.argv.address import address_props, alias_of
 from frontinus.qemu.argv.chardev import chardev, fd_set
@@ -15,6 +15,7 @@ from frontinus.qemu.argv.context import Context
 CHARDEV = "chrtpm"
 SWTPM, SETUP = "/usr/bin/swtpm", "/usr/bin/swtpm_setup"
 CIPHER = "aes-256-cbc"
+REMOVE_DISABLED = "cmdarg-profile-opt-remove-disabled"
 KEY, MIGRATION_KEY = 3, 4
 """Descriptors on which swtpm reads the passphrase of its state."""
 
@@ -62,12 +63,21 @@ def _emulator(ctx: Context, backend: EmulatorBackend) -> str:
     if backend.source_type == "dir" and backend.source_path:
         folder = backend.source_path
     log = f"{own}/swtpm.log"
+    _check_profile(ctx, backend.profile)
     secrets = {KEY: backend.secret, MIGRATION_KEY: backend.secret} if backend.secret else {}
     ctx.need(Helper(
         "swtpm", swtpm(backend, socket, folder, log), socket, folders=(own, folder),
         setup=swtpm_setup(backend, folder, log, f"{guest.name}:{guest.uuid}"), secrets=secrets,
     ))  # fmt: skip
     return socket
+
+
+def _check_profile(ctx: Context, profile: Profile | None) -> None:
+    """Raises Unsupported for a profile that this host's swtpm_setup cannot take."""
+    if profile is not None and "cmdarg-profile" not in ctx.host.swtpm_setup:
+        raise Unsupported("<profile>: this host's swtpm_setup knows no profiles")
+    if profile is not None and profile.remove_disabled and REMOVE_DISABLED not in ctx.host.swtpm_setup:
+        raise Unsupported("<profile removeDisabled=>: this host's swtpm_setup cannot do that")
 
 
 def swtpm(backend: EmulatorBackend, socket: str, folder: str, log: str) -> tuple[str, ...]:
@@ -95,4 +105,9 @@ def swtpm_setup(backend: EmulatorBackend, folder: str, log: str, name: str) -> t
         words += ["--pcr-banks", ",".join(backend.banks)]
     if backend.secret:
         words += ["--pwdfile-fd", str(KEY), "--cipher", CIPHER]
+    if backend.profile is not None:
+        words += ["--profile-name", backend.profile.source or backend.profile.name or ""]
+        words += (
+            ["--profile-remove-disabled", backend.profile.remove_disabled] if backend.profile.remove_disabled else []
+        )
     return (*words, "--not-overwrite")

@@ -41,6 +41,7 @@ def video(ctx: Context, card: Video) -> None:
         "virgl": _virgl(ctx, card, driver),
         "max_outputs": card.heads if card.model in ("qxl", "virtio") else None,
         "blob": card.blob,
+        "edid": card.edid,
         "chardev": chardev,
         "xres": card.width,
         "yres": card.height,

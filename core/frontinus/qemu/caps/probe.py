@@ -25,7 +25,7 @@ DEADLINE = 20.0
 """Seconds for the whole probe; it takes a quarter of one on an idle machine."""
 
 DEVICES = (
-    "ICH9-LPC", "PIIX4_PM", "VGA", "bochs-display", "e1000", "e1000e", "ide-cd", "ide-hd", "intel-iommu", "isa-serial",
+    "ICH9-LPC", "PIIX4_PM", "VGA", "amd-iommu", "bochs-display", "e1000", "e1000e", "ide-cd", "ide-hd", "intel-iommu", "isa-serial",
     "kvm-pit", "mch", "nvdimm", "nvme", "pc-dimm", "pci-bridge", "pcie-root-port", "pvpanic", "pxb-pcie", "q35-pcihost",
     "i440FX-pcihost", "qxl", "scsi-block", "scsi-cd", "scsi-hd", "usb-host", "usb-redir", "usb-storage", "vfio-pci",
     "vhost-user-blk-pci", "vhost-user-fs-device", "vhost-user-fs-pci", "vhost-vsock-pci", "virtio-balloon-device",
