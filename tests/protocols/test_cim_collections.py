@@ -198,6 +198,22 @@ async def test_associations_of_classes(cim: Rig) -> None:
     assert whole.classname == "KVM_SettingsDefineState" and "SettingData" in whole.properties
 
 
+async def test_an_association_may_be_asked_what_it_is_associated_with(cim: Rig) -> None:
+    """DSP0200 5.3.2: any instance may be the source, one of an association as well; no other association refers to it."""
+    source = (await cim.ask("EnumerateInstanceNames", "KVM_HostedDependency"))[0]
+    absent = source.copy()
+    absent["Dependent"] = source["Dependent"].copy()
+    absent["Dependent"]["Name"] = "nobody"
+    for operation in ("Associators", "AssociatorNames", "References", "ReferenceNames"):
+        assert await cim.ask(operation, source) == []
+        with pytest.raises(pywbem.CIMError) as refused:
+            await cim.ask(operation, absent)
+        assert refused.value.status_code == pywbem.CIM_ERR_NOT_FOUND
+    for operation in ("OpenAssociatorInstances", "OpenReferenceInstancePaths"):
+        opened = await cim.ask(operation, source)
+        assert opened.eos and not (opened.instances if operation == "OpenAssociatorInstances" else opened.paths)
+
+
 async def test_classes_come_with_their_descriptions(cim: Rig) -> None:
     found = await cim.ask("GetClass", "KVM_ComputerSystem", LocalOnly=False)
     assert found.qualifiers["Description"].value

@@ -61,13 +61,14 @@ def pairs(call: Call, node: Node, filters: Filters) -> Iterator[tuple[Pair, Node
                     yield Pair(link, node, other) if forward else Pair(link, other, node), other
 
 
-async def _start(call: Call, path: Path) -> Node:
-    """The instance that associations are followed from."""
+async def _start(call: Call, path: Path) -> Node | None:
+    """The instance that associations are followed from; None for one of an association, which no other refers to."""
+    if path.cls in call.registry.links:
+        await call.find(path)
+        return None
     await call.world.settled()
     found = await call.find_node(path, fresh=True)
     if found is None:
-        if path.cls in call.registry.links:
-            raise CimError(Status.NOT_FOUND, "nothing is associated with an association")
         raise CimError(Status.NOT_FOUND, f"there is no such instance of {path.cls}")
     return found
 
@@ -76,7 +77,7 @@ async def _once(call: Call, path: Path, filters: Filters, wanted: Callable[[Pair
     """What is wanted of each association that passes: once, however many associations lead there."""
     node = await _start(call, path)
     found: dict[Path, Found] = {}
-    for pair, other in pairs(call, node, filters):
+    for pair, other in pairs(call, node, filters) if node is not None else ():
         one = wanted(pair, other)
         found.setdefault(call.registry.path(one, call.namespace), one)
     return list(found.values())
