@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import pywbem
 from frontinus.client.toml import BadConfig
 from frontinus_cim import config, pam, pam_check
 from frontinus_cim.pam import Pam, Roles, Settings
-from support.cim import Rig, rig, until
+from support.cim import Rig, process, rig, says, until
 
 pytestmark = pytest.mark.filterwarnings("ignore::pywbem.ToleratedServerIssueWarning")
 GUEST = pywbem.CIMInstanceName(
@@ -93,42 +91,20 @@ async def test_a_password_of_pams_lets_in_who_has_a_role(tmp_path: Path, setting
 
 
 async def test_the_process_opens_its_port_for_pams_users_alone(tmp_path: Path, settings: Settings) -> None:
-    (tmp_path / "own").mkdir(mode=0o700)
     table = f'service = "ours"\ndirectory = "{settings.folder}"\ncontrol = ["operator"]\n'
-    (tmp_path / "cim.toml").write_text(f'listen = ["127.0.0.1:0"]\n[pam]\n{table}')
-    async with rig(tmp_path, guests=0) as cim:
-        words = [
-            "--socket",
-            str(tmp_path / "frontinus.sock"),
-            "--config",
-            str(tmp_path / "cim.toml"),
-            "--state",
-            str(tmp_path / "own"),
-        ]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "frontinus_cim.main", *words, stderr=asyncio.subprocess.PIPE
-        )
-        assert process.stderr is not None
-        try:
-            async with asyncio.timeout(60):
-                while not (
-                    found := re.search(
-                        rb"https://127.0.0.1:(\d+)/cimom for 0 users and PAM's", await process.stderr.readline()
-                    )
-                ):
-                    pass
-            cim.port = int(found[1])
-            async with asyncio.timeout(60):
-                while True:
-                    with contextlib.suppress(pywbem.CIMError):  # until it knows the engine
-                        assert await guests(cim, "operator", "secret-of-operator") == 1
-                        break
-                    await asyncio.sleep(0.1)
-            await refused(cim, "watcher", "secret-of-watcher")
-        finally:
-            process.terminate()
-            _, said = await asyncio.wait_for(process.communicate(), 20)
-        assert process.returncode == 0 and b"Traceback" not in said
+    async with (
+        rig(tmp_path, guests=0) as cim,
+        process(tmp_path, f'listen = ["127.0.0.1:0"]\n[pam]\n{table}') as started,
+    ):
+        found = await says(started, rb"https://127.0.0.1:(\d+)/cimom for 0 users and PAM's")
+        cim.port = int(found[1])
+        async with asyncio.timeout(60):
+            while True:
+                with contextlib.suppress(pywbem.CIMError):  # until it knows the engine
+                    assert await guests(cim, "operator", "secret-of-operator") == 1
+                    break
+                await asyncio.sleep(0.1)
+        await refused(cim, "watcher", "secret-of-watcher")
 
 
 async def test_guesses_are_counted_also_when_many_come_at_once(tmp_path: Path, settings: Settings) -> None:

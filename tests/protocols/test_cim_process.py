@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ import pywbem
 from frontinus.daemon.server import Server as Socket
 from frontinus_cim import tls, users
 from frontinus_cim.config import Config
-from support.cim import PASSWORD, USERS, rig, until
+from support.cim import PASSWORD, USERS, process, rig, says, until
 
 pytestmark = pytest.mark.filterwarnings("ignore::pywbem.ToleratedServerIssueWarning")
 
@@ -51,43 +50,23 @@ async def eventually(port: int, certificate: Path) -> list[str]:
 
 async def test_the_process_opens_its_port_when_somebody_may_use_it(tmp_path: Path) -> None:
     state, port = tmp_path / "own", free_port()
-    state.mkdir(mode=0o700)
-    (tmp_path / "cim.toml").write_text(f'listen = ["127.0.0.1:{port}"]\n')
-    async with rig(tmp_path, guests=1) as cim:
-        words = [
-            "--socket",
-            str(tmp_path / "frontinus.sock"),
-            "--config",
-            str(tmp_path / "cim.toml"),
-            "--state",
-            str(state),
-        ]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "frontinus_cim.main", *words, stderr=asyncio.subprocess.PIPE
+    async with rig(tmp_path, guests=1) as cim, process(tmp_path, f'listen = ["127.0.0.1:{port}"]\n') as started:
+        await says(started, b"no user is configured")
+        users.write(state, USERS)
+        assert await eventually(port, state / tls.CERTIFICATE) == ["guest-00000", "test"]
+        assert (state / "schema.msgpack").stat().st_mode & 0o077 == 0
+        await cim.engine.suspend("test")
+        connection = pywbem.WBEMConnection(
+            f"https://127.0.0.1:{port}", ("admin", PASSWORD), ca_certs=str(state / tls.CERTIFICATE)
         )
-        assert process.stderr is not None
-        try:
-            async with asyncio.timeout(60):
-                assert b"no user is configured" in await process.stderr.readline()
-            users.write(state, USERS)
-            assert await eventually(port, state / tls.CERTIFICATE) == ["guest-00000", "test"]
-            assert (state / "schema.msgpack").stat().st_mode & 0o077 == 0
-            await cim.engine.suspend("test")
-            connection = pywbem.WBEMConnection(
-                f"https://127.0.0.1:{port}", ("admin", PASSWORD), ca_certs=str(state / tls.CERTIFICATE)
-            )
-            path = pywbem.CIMInstanceName(
-                "KVM_ComputerSystem", {"Name": "test", "CreationClassName": "KVM_ComputerSystem"}, namespace="root/virt"
-            )
-            value, _ = await asyncio.to_thread(
-                connection.InvokeMethod, "RequestStateChange", path, RequestedState=pywbem.Uint16(2)
-            )
-            connection.close()
-            assert value == 0 and (await cim.engine.guest("test")).state == "running"
-        finally:
-            process.terminate()
-            _, said = await asyncio.wait_for(process.communicate(), 20)
-        assert process.returncode == 0 and b"Traceback" not in said
+        path = pywbem.CIMInstanceName(
+            "KVM_ComputerSystem", {"Name": "test", "CreationClassName": "KVM_ComputerSystem"}, namespace="root/virt"
+        )
+        value, _ = await asyncio.to_thread(
+            connection.InvokeMethod, "RequestStateChange", path, RequestedState=pywbem.Uint16(2)
+        )
+        connection.close()
+        assert value == 0 and (await cim.engine.guest("test")).state == "running"
 
 
 async def test_a_client_certificate_names_its_user(tmp_path: Path) -> None:

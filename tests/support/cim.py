@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -155,3 +157,30 @@ async def rig(folder: Path, *, guests: int = 2, **more: Any) -> AsyncIterator[Ri
         for each in sockets:
             each.close()
         await local.stop()
+
+
+@contextlib.asynccontextmanager
+async def process(folder: Path, config: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The provider as a process of its own beside the rig of a folder; its state is in `own`. It ends well when it is told to."""
+    (folder / "own").mkdir(mode=0o700)
+    (folder / "cim.toml").write_text(config)
+    places = {"socket": "frontinus.sock", "config": "cim.toml", "state": "own"}
+    words = [word for option, name in places.items() for word in (f"--{option}", str(folder / name))]
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "frontinus_cim.main", *words, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield started
+    finally:
+        started.terminate()
+        _, said = await asyncio.wait_for(started.communicate(), 20)
+    assert started.returncode == 0 and b"Traceback" not in said, said
+
+
+async def says(started: asyncio.subprocess.Process, pattern: bytes) -> re.Match[bytes]:
+    """Wait until a line of the provider's log has what is looked for."""
+    assert started.stderr is not None
+    async with asyncio.timeout(60):
+        while (found := re.search(pattern, line := await started.stderr.readline())) is None:
+            assert line, "the provider ended"
+    return found
