@@ -159,9 +159,9 @@ async def plugged(cim: Rig, out: Any) -> None:
 
 
 async def slower(cim: Rig, out: Any) -> None:
-    """8 Mbit/s are 976 KiB/s."""
-    assert "<outbound average='976'/>" in await cim.engine.guest_xml("made")
-    assert (await cim.ask("GetInstance", out["ResultingResourceSettings"][0]))["Limit"] == 976
+    """8 Mbit/s are 1000 kilobytes a second."""
+    assert "<outbound average='1000'/>" in await cim.engine.guest_xml("made")
+    assert (await cim.ask("GetInstance", out["ResultingResourceSettings"][0]))["Limit"] == 1000
 
 
 async def unplugged(cim: Rig, out: Any) -> None:

@@ -105,7 +105,7 @@ async def test_both_views_of_an_interface_and_its_xml_say_the_same(cim: Rig) -> 
     at = [named(NET, f"plug/{MACS[0]}"), named(PORT_SETTINGS, f"Switch:office/plug/{MACS[0]}")]
     for number, path in enumerate(at):
         one = await cim.ask("GetInstance", path)
-        assert one["ReceiveBandwidthPeak"] == 200 and one["AllocationUnits"] == "byte / second * 2^10"
+        assert one["ReceiveBandwidthPeak"] == 200 and one["AllocationUnits"] == "byte / second * 10^3"
         one["ReceiveBandwidthLimit"] = Uint64(150 + number)
         await cim.ask("ModifyInstance", one)
         for other in at:

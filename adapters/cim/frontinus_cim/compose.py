@@ -51,7 +51,7 @@ def quantity(settings: Embedded, name: str) -> int | None:
 def update(element: Element, name: str, settings: Embedded) -> None:
     """Change a device's element by the properties that settings have. Raises CimError."""
     if name == "net":
-        settings = ethernet.in_kib(settings)
+        settings = ethernet.in_kilobytes(settings)
     fields.update(element, FAMILIES[name].fields, settings.values)
     if (special := SPECIAL.get(name)) is not None:
         special(element, settings)

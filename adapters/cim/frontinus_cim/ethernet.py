@@ -8,17 +8,18 @@ from dataclasses import replace
 
 from lxml import etree
 
+from frontinus.api.tuning import InterfaceParameters, Rate
 from frontinus.client.details import Facts, facts
 from frontinus_cim.errors import invalid
 from frontinus_cim.fields import Element, Field
 from frontinus_cim.model import Embedded, Value
 
-UNIT = "byte / second * 2^10"
-"""Of every rate: <bandwidth> counts in KiB/s."""
+UNIT = "byte / second * 10^3"
+"""Of every rate: a kilobyte of <bandwidth> is a thousand bytes where it counts a second's, as for tc(8)."""
 RATE_UNIT = re.compile(r"(byte|bit)\s*/\s*second(?:\s*\*\s*(2|10)\s*\^\s*(\d{1,2}))?", re.ASCII)
 OLD_UNITS = {
-    "kilobytes per second": 2**10,
-    "megabytes per second": 2**20,
+    "kilobytes per second": 10**3,
+    "megabytes per second": 10**6,
     "bytes per second": 1,
     "bits per second": 1 / 8,
 }
@@ -142,7 +143,7 @@ def put_tags(
 # --- rates
 
 
-def in_kib(settings: Embedded) -> Embedded:
+def in_kilobytes(settings: Embedded) -> Embedded:
     """Settings with their rates in UNIT, whatever AllocationUnits they came in. Raises CimError."""
     if not any(settings.values.get(name) for name in RATES):
         return settings
@@ -152,8 +153,8 @@ def in_kib(settings: Embedded) -> Embedded:
 
 
 def _rate(value: int, factor: float) -> int:
-    """Whole KiB/s, and no less than one of what is not nothing."""
-    return max(int(value * factor) // 1024, 1) if value else 0
+    """Whole kilobytes a second, and no less than one of what is not nothing."""
+    return max(int(value * factor) // 1000, 1) if value else 0
 
 
 def _bytes(unit: str) -> float:
@@ -166,6 +167,18 @@ def _bytes(unit: str) -> float:
         raise invalid(f"AllocationUnits '{unit[:40]}' is no rate; {UNIT} and the like are")
     power = int(found[2]) ** int(found[3]) if found[2] else 1
     return float(power) if found[1] == "byte" else power / 8
+
+
+def limits(before: Facts, after: Facts) -> InterfaceParameters | None:
+    """The rates that are others, for the engine to change while a guest runs; None if they stay."""
+    both = {way: (_direction(before, way), _direction(after, way)) for way in ("inbound", "outbound")}
+    changed = {way: now for way, (old, now) in both.items() if old != now}
+    return InterfaceParameters(**changed) if changed else None
+
+
+def _direction(found: Facts, way: str) -> Rate:
+    read = {name: found.get(f"bandwidth/{way}/@{name}", "") for name in ("average", "peak", "burst", "floor")}
+    return Rate(**{name: int(text) for name, text in read.items() if text.isdecimal()})
 
 
 def tidy(nic: Element) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 
 from lxml import etree
 
 from frontinus.api.engine import Engine, XmlFlag
 from frontinus.api.errors import AlreadyExists
 from frontinus.client.details import Device, facts, of_root, parse
-from frontinus_cim import compose, links_guests
+from frontinus_cim import compose, ethernet, links_guests
 from frontinus_cim.compose import Element, family_of, invalid
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.guest import FAMILIES, Guest, named
@@ -252,12 +253,29 @@ async def modify_part(engine: Engine, guest: Guest, name: str, settings: Embedde
     if _text(element) == before:
         return name
     if (new := name_of(element)) == known:
-        await engine.update_device(guest.view.uuid, _text(element), **where(guest))
+        await _update(engine, guest, parse(before), element)
         return name
     if guest.view.active:
         raise CimError(Status.NOT_SUPPORTED, f"'{known}' stays what it is called while the guest runs")
     await engine.define(etree.tostring(root, encoding="unicode"))
     return new
+
+
+async def _update(engine: Engine, guest: Guest, old: Element, new: Element) -> None:
+    """Change a device. A running guest's rates have a call of their own."""
+    limits = ethernet.limits(facts(old), facts(new)) if guest.view.active and new.tag == "interface" else None
+    if limits is not None:
+        await engine.set_interface_parameters(guest.view.uuid, name_of(new), limits, **where(guest))
+    if _without_rates(old) != _without_rates(new) or limits is None:
+        await engine.update_device(guest.view.uuid, _text(new), **where(guest))
+
+
+def _without_rates(element: Element) -> str:
+    """A device as text but for its <bandwidth>."""
+    bare = deepcopy(element)
+    for rates in bare.findall("bandwidth"):
+        bare.remove(rates)
+    return _text(bare)
 
 
 def name_of(element: Element) -> str:
