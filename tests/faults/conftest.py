@@ -1,5 +1,6 @@
-"""The fixtures of real guests."""
+"""The fixtures of real guests; a test may leave nothing behind."""
 
+from support.leftovers import nothing_left
 from support.real import agent_image, daemon, guest_image, place
 
-__all__ = ["agent_image", "daemon", "guest_image", "place"]
+__all__ = ["agent_image", "daemon", "guest_image", "nothing_left", "place"]

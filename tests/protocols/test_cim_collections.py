@@ -63,7 +63,7 @@ async def test_every_filter_is_in_a_collection_that_leads_to_it_and_back(cim: Ri
             if member.classname == "CIM_IndicationFilter":
                 assert member["SystemName"] == host["Name"] and member["QueryLanguage"] == "WQL" and member["Query"]
                 assert (await ask(cim, "GetInstance", member.path))["Name"] == member["Name"]
-    assert {name for name in predefined.filters_of(ALL)} <= set(predefined.QUERIES)
+    assert {name for name in cim.world.subscriptions.collections.filters_of(ALL)} <= set(predefined.QUERIES)
 
 
 async def test_the_service_of_indications_leads_to_filters_collections_and_receivers(cim: Rig) -> None:

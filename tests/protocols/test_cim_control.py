@@ -159,7 +159,7 @@ NAMED = {"VirtualSystemIdentifier": "x"}
 CPU_OF_POWER = CIMInstance("CIM_ResourceAllocationSettingData", {"ResourceType": Uint16(28)})
 WRONG: list[tuple[list[Any], dict[str, Any], str]] = [
     ([MEMORY], {}, "name the guest"),
-    ([PROCESSORS], NAMED, "memory"),
+    ([rasd("Mem")], NAMED, "memory"),
     ([MEMORY, rasd("Disk", Address="/x")], NAMED, "VirtualDevice"),
     ([rasd("Mem", VirtualQuantity=Uint64(1), AllocationUnits="parsec")], NAMED, "AllocationUnits"),
     ([MEMORY], {"VirtualSystemIdentifier": "a/b"}, "slash"),

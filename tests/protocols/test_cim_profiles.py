@@ -14,6 +14,7 @@ import pytest
 import pywbem
 
 from frontinus_cim import profiles
+from frontinus_cim.bounds import Bound
 from frontinus_cim.kinds import Node
 from support.cim import Rig, rig
 
@@ -95,6 +96,8 @@ ROWS = [
     Row("DSP1041", "CIM_ResourcePoolConfigurationService", [("CIM_ServiceAffectsElement", POOL)]),
     Row("DSP1043", "CIM_AllocationCapabilities", properties=["ResourceType", "RequestTypesSupported", "SharingMode"]),
     Row("DSP1043", "CIM_AllocationCapabilities", [("CIM_ElementCapabilities", POOL)]),
+    Row("DSP1043", POOL, [("CIM_ElementCapabilities", "CIM_AllocationCapabilities"), ("CIM_SettingsDefineCapabilities", RASD)],
+        ["InstanceID", "ResourceType", "VirtualQuantity", "AllocationUnits"]),
     *resource("DSP1044", "CIM_Processor", "KVM_ProcessorPool", "KVM_ProcResourceAllocationSettingData", ["CPUStatus"]),
     *resource("DSP1045", "CIM_Memory", "KVM_MemoryPool", "KVM_MemResourceAllocationSettingData", ["BlockSize", "NumberOfBlocks"]),
     *resource("DSP1047", "CIM_LogicalDisk", "KVM_DiskPool", "CIM_StorageAllocationSettingData", ["Name", "Access"]),
@@ -148,6 +151,8 @@ ROWS = [
     Row("DSP1054", "CIM_IndicationService", [("CIM_ElementCapabilities", "CIM_IndicationServiceCapabilities")]),
     Row("DSP1054", "CIM_IndicationService", [("CIM_ServiceAffectsElement", "CIM_IndicationFilter")], ["Query", "QueryLanguage"]),
     Row("DSP1054", "CIM_FilterCollection", [("CIM_MemberOfCollection", "CIM_ManagedElement")]),
+    Row("DSP1054", "CIM_FilterCollection", [("CIM_OwningCollectionElement", "CIM_IndicationService")]),
+    Row("DSP1054", "CIM_FilterCollection", properties=["InstanceID", "CollectionName"]),
     Row("DSP1033", "CIM_RegisteredProfile", properties=["RegisteredOrganization", "RegisteredName", "RegisteredVersion",
                                                          "AdvertiseTypes"]),
     Row("DSP1033", "CIM_RegisteredProfile", [("CIM_ElementConformsToProfile", "CIM_ManagedElement")]),
@@ -165,8 +170,11 @@ async def cim(tmp_path: Path) -> AsyncIterator[Rig]:
 
 
 def starts(cim: Rig, cls: str) -> list[Node]:
+    """The instances of a class; of settings of resources those of guests, not the bounds of what guests can have."""
     kinds = [kind for name, kind in cim.service.registry.kinds.items() if cim.service.schema.is_a(name, cls)]
-    return [Node(kind, subject) for kind in kinds for subject in kind.every(cim.world)]
+    return [
+        Node(kind, subject) for kind in kinds for subject in kind.every(cim.world) if not isinstance(subject, Bound)
+    ]
 
 
 def along(cim: Rig, node: Node, association: str, cls: str) -> list[Node]:

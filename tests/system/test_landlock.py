@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from frontinus.linux import landlock
 from frontinus.linux.landlock import Sight, inside
+from frontinus.linux.storage import confined
 
 if not landlock.version():
     pytest.skip("this kernel has no Landlock", allow_module_level=True)
@@ -48,3 +52,21 @@ def test_what_is_read_is_not_written(tmp_path: Path) -> None:
 def test_what_work_raises_is_raised() -> None:
     with pytest.raises(PermissionError):
         inside(Sight(), lambda: Path("/etc/passwd").read_text())
+
+
+def test_a_process_that_is_forked_can_run_programs_too() -> None:
+    """Threads don't live on in a fork: nothing may count on one that worked before."""
+
+    def status() -> int:
+        return asyncio.run(confined.run(["/bin/sh", "-c", "exit 7"], Sight(), {}, 20.0))[2]
+
+    assert [status() for _ in range(3)] == [7, 7, 7]
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)  # ends a child that waits for ever
+        try:
+            os._exit(status())
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7

@@ -6,7 +6,9 @@ import asyncio
 import os
 import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,8 +31,16 @@ def engine(place: Path) -> LinuxResources:
 
 
 @pytest.fixture
-def host(place: Path) -> LinuxResources:
-    return engine(place)
+def host(place: Path) -> Iterator[LinuxResources]:
+    with closing(engine(place)) as host:
+        yield host
+
+
+@pytest.fixture
+def after(place: Path) -> Iterator[LinuxResources]:
+    """What a later engine has: it knows only what is on disk."""
+    with closing(engine(place)) as after:
+        yield after
 
 
 async def no_journal(undo: Sequence[dict[str, object]]) -> None:
@@ -90,6 +100,32 @@ async def test_a_link_to_an_image_labels_the_image(host: LinuxResources, place: 
     assert owner(disk) == (who.uid, who.gid) and (place / "link").lstat().st_uid == 0
     await host.tear_down(prepared.undo)
     assert owner(disk) == (1001, 1002)
+
+
+@pytest.mark.parametrize("resource", [Label, partial(Label, readonly=True)])
+async def test_what_a_user_puts_in_the_place_of_an_image_is_left_alone(
+    host: LinuxResources, place: Path, resource: Callable[[str], Label]
+) -> None:
+    """The folder is the user's: between our look and our change, and before we give back, a link may be there."""
+    path, victim = image(place), place / "shadow"
+    victim.write_text("root's")
+    victim.chmod(0o600)
+
+    async def swap(undo: Sequence[dict[str, object]]) -> None:
+        path.rename(place / "aside")
+        path.symlink_to(victim)
+
+    who = await host.credentials(ONE)
+    with pytest.raises(HostFailed, match="symbolic links"):
+        await host.set_up([resource(str(path))], who, swap)
+    assert owner(victim) == (0, 0) and not acl.users(str(victim))
+    path.unlink()
+    (place / "aside").rename(path)
+    who, prepared = await start(host, ONE, resource(str(path)))
+    os.chown(victim, who.uid, who.gid)
+    await swap([])
+    await host.tear_down(prepared.undo)
+    assert owner(victim) == (who.uid, who.gid)
 
 
 async def test_two_guests_cannot_have_one_image(host: LinuxResources, place: Path) -> None:
@@ -173,11 +209,12 @@ async def test_a_variable_store_is_made_and_given(host: LinuxResources, place: P
     assert owner(store) == (0, 0) and store.exists()
 
 
-async def test_the_owner_is_remembered_though_the_run_state_is_lost(host: LinuxResources, place: Path) -> None:
+async def test_the_owner_is_remembered_though_the_run_state_is_lost(
+    host: LinuxResources, after: LinuxResources, place: Path
+) -> None:
     disk = image(place)
     first, _ = await start(host, ONE, Label(str(disk)))
-    after = engine(place)  # the host crashed: /run is empty, the file is still the guest's
-    await after.sweep([])
+    await after.sweep([])  # the host crashed: /run is empty, the file is still the guest's
     who, prepared = await start(after, TWO, Label(str(disk)))
     assert owner(disk)[0] == who.uid
     await after.tear_down(prepared.undo)
@@ -204,10 +241,9 @@ async def test_a_home_is_closed_to_other_guests(host: LinuxResources, place: Pat
     assert not can_open(homes[0] / "key", users[0], os.O_RDWR), "QEMU cannot change its own key"
 
 
-async def test_users_come_back_after_a_restart(host: LinuxResources, place: Path) -> None:
+async def test_users_come_back_after_a_restart(host: LinuxResources, after: LinuxResources, place: Path) -> None:
     home = f"{place}/state/domain-1-x"
     who, prepared = await start(host, ONE, Folder(home))
-    after = engine(place)
     await after.sweep([home])
     assert await after.credentials(ONE) == who
     other = await after.credentials(TWO)

@@ -12,6 +12,7 @@ import pytest
 
 from frontinus.api.errors import StorageFailed
 from frontinus.linux.storage import images
+from frontinus.storage.pools.files import FileVolumes
 from frontinus.storage.steps import Found, Inspect, Scan
 
 HEADER = struct.pack(">4sIQIIQI", b"QFI\xfb", 3, 0, 0, 16, 2**20, 0) + bytes(600)
@@ -36,7 +37,7 @@ def scan(folder: Path, known: Mapping[str, Found] | None = None) -> Mapping[str,
 def test_what_did_not_change_is_not_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = scan(folder)
     assert [(name, one.header.format) for name, one in first.items()] == [(name, "qcow2") for name in "abc"]
-    monkeypatch.setattr(images, "_open", lambda path: pytest.fail("opened"))
+    monkeypatch.setattr(images, "_open", lambda path, flags: pytest.fail("opened"))
     assert scan(folder, first) is first
 
 
@@ -120,3 +121,16 @@ def test_the_time_of_access_stays(folder: Path) -> None:
     os.utime(folder / "a", ns=(LONG_AGO, LONG_AGO))
     scan(folder)
     assert (folder / "a").stat().st_atime_ns == LONG_AGO
+
+
+def test_volumes_are_made_of_what_was_found_when_asked_for_and_kept_while_that_is_the_same(folder: Path) -> None:
+    (folder / ".hidden").touch()
+    first = scan(folder)
+    before = FileVolumes(first, {})
+    assert list(before) == ["a", "b", "c"] and len(before) == 3
+    assert (before["a"].format, before["a"].capacity) == ("qcow2", 2**20) and before["b"] is before["b"]
+    (folder / "b").write_bytes(bytes(10))
+    after = FileVolumes(scan(folder, first), before)
+    assert after["a"] is before["a"]
+    assert (after["b"].format, after["c"].format) == ("raw", "qcow2")
+    assert "d" not in after

@@ -18,7 +18,7 @@ from frontinus.domain.host import Paths
 from frontinus.domain.plan import CopyOnce, Folder, Helper, Label, Listener, OpenFile, Resource, SecretFile, Tap
 from frontinus.linux import files
 from frontinus.linux.resources import LinuxResources
-from frontinus.ports.resources import Prepared
+from frontinus.ports.resources import Credentials, Prepared
 
 
 @pytest.fixture
@@ -135,22 +135,47 @@ async def test_a_socket_in_a_folder_that_is_not_there_is_refused(host: LinuxReso
 
 
 async def test_files_are_opened_as_the_guest_writes_them(host: LinuxResources, paths: Paths, tmp_path: Path) -> None:
-    log, fresh, disk = f"{paths.log}/guest.log", tmp_path / "fresh", tmp_path / "disk"
+    log, fresh = f"{paths.log}/guest.log", tmp_path / "fresh"
     fresh.write_text("old")
-    disk.write_text("data")
     plan = (
         OpenFile(log, 3),
         OpenFile(str(fresh), 4, append=False),
-        OpenFile(str(disk), 5, writable=False),
         OpenFile("/dev/null", 6, append=False),
     )
     prepared = await set_up(host, *plan)
     modes = {number: os.get_blocking(fd) and _access_mode(fd) for number, fd in prepared.fds.items()}
-    assert modes == {3: os.O_WRONLY | os.O_APPEND, 4: os.O_WRONLY, 5: os.O_RDONLY, 6: os.O_RDWR}
-    assert (mode(log), fresh.read_text(), disk.read_text()) == (0o600, "", "data")
+    assert modes == {3: os.O_WRONLY | os.O_APPEND, 4: os.O_WRONLY, 6: os.O_RDWR}
+    assert (mode(log), fresh.read_text()) == (0o600, "")
     assert not any(os.get_inheritable(fd) for fd in prepared.fds.values())
     assert prepared.undo == []
     close(prepared)
+
+
+async def test_nothing_is_written_through_a_link(host: LinuxResources, tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("data")
+    (tmp_path / "serial.log").symlink_to(tmp_path / "victim")
+    for append in (True, False):
+        with pytest.raises(HostFailed, match="symbolic links"):
+            await set_up(host, OpenFile(str(tmp_path / "serial.log"), 3, append=append))
+    assert (tmp_path / "victim").read_text() == "data"
+
+
+async def test_dots_do_not_lead_out_of_our_folders(host: LinuxResources, paths: Paths, tmp_path: Path) -> None:
+    closed = Path(paths.log).parent / "closed"
+    closed.mkdir(mode=0o700, parents=True)
+    Path(paths.log).mkdir(exist_ok=True)
+    who = Credentials(os.getuid(), os.getgid())
+    close(await host.set_up([OpenFile(f"{paths.log}/../closed/serial.log", 3)], who, no_journal))
+    assert mode(str(closed)) == 0o700
+
+
+async def test_a_copy_is_not_written_into_what_another_left(tmp_path: Path) -> None:
+    template, target, left = tmp_path / "template", tmp_path / "store", tmp_path / ".store.new"
+    template.write_text("variables")
+    left.write_text("")
+    (tmp_path / "second name").hardlink_to(left)
+    files.copy(template, target)
+    assert (target.read_text(), (tmp_path / "second name").read_text()) == ("variables", "")
 
 
 def _access_mode(fd: int) -> int:

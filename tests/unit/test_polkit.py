@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from frontinus.api.identity import Identity
 from frontinus.api.permissions import PERMISSIONS
+from frontinus.linux import polkit
 from frontinus.linux.polkit import Polkit, Verdict
 
 NOWHERE = "unix:path=/nonexistent/bus"
@@ -67,3 +71,29 @@ async def test_a_temporary_answer_is_not_remembered() -> None:
     for _ in range(2):
         assert await policy.allows(USER, PERMISSIONS["destroy"], {})
     assert asked == 4
+
+
+async def test_an_answer_that_was_overtaken_by_a_change_is_not_remembered() -> None:
+    policy, allowed = Polkit(NOWHERE), True
+
+    async def check(who: Identity, action: str, details: Mapping[str, str]) -> Verdict | None:
+        verdict = Verdict(allowed)
+        if allowed:
+            policy._changed()  # the rules change while the answer is on its way
+        return verdict
+
+    policy._authority.check = check  # type: ignore[method-assign]
+    await policy.allows(USER, PERMISSIONS["destroy"], {})
+    allowed = False
+    assert not await policy.allows(USER, PERMISSIONS["destroy"], {})
+
+
+async def test_a_bus_that_does_not_answer_is_no_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polkit, "PATIENCE", 0.2)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "bus"))
+        silent.listen()
+        policy = Polkit(f"unix:path={tmp_path / 'bus'}")
+        async with asyncio.timeout(10):
+            subject = Identity(uid=70_001, gid=1, pid=os.getpid())
+            assert not await policy.allows(subject, PERMISSIONS["destroy"], {})

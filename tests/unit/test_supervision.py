@@ -69,3 +69,18 @@ def test_a_folder_that_another_user_made_is_refused(tmp_path: Path, monkeypatch:
         monkeypatch.setattr("os.getuid", lambda: 4242)
     with pytest.raises(HostFailed):
         _folders(config)
+
+
+async def test_an_adapter_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(adapters, "installed", lambda: [Adapter("none", "none")])
+    monkeypatch.setattr(adapters, "FIRST_DELAY", 0.02)
+    monkeypatch.setattr(Supervisor, "command", lambda self, adapter: [str(tmp_path / "nothing")])
+    supervisor = Supervisor(Config(paths=rooted_paths(tmp_path)))
+    supervisor.start()
+    async with asyncio.timeout(10):
+        while supervisor.restarts.get("none", 0) < 2:  # noqa: ASYNC110 (processes are waited for)
+            await asyncio.sleep(0.01)
+    await supervisor.stop()
+    assert "adapter none could not be started: [Errno 2]" in caplog.text

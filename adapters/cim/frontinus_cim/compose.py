@@ -9,6 +9,7 @@ from lxml import etree
 
 from frontinus.client.details import facts
 from frontinus_cim import ethernet, fields
+from frontinus_cim.bounds import USUAL_MEMORY
 from frontinus_cim.errors import invalid as invalid
 from frontinus_cim.fields import Element as Element
 from frontinus_cim.fields import put as put
@@ -249,5 +250,6 @@ def definition(whole: Embedded, given: list[Embedded], reference: Element | None
         put(domain, "features/acpi", "")
     resources(domain, given)
     if domain.find("memory") is None:
-        raise invalid("a guest needs settings of its memory")
+        put(domain, "memory", str(USUAL_MEMORY))
+        put(domain, "memory/@unit", "b")
     return etree.tostring(domain, encoding="unicode")

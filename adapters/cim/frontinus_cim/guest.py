@@ -36,12 +36,11 @@ def _as_defined(view: GuestView, found: Details) -> GuestView:
 
 @dataclass(eq=False)
 class Guest:
-    """One guest. `details` is what its XML said last, `before` what it said the time before that."""
+    """One guest. `details` is what its XML said last."""
 
     view: GuestView
     mirror: Mirror
     details: Details = EMPTY
-    before: Details = EMPTY
     snapshots: tuple[SnapshotView, ...] = ()
     figures: GuestStats | None = None
     requested: int = 12
@@ -80,7 +79,7 @@ class Guest:
             self.next.show(_as_defined(view, self.next.details))
 
     def describe(self, details: Details) -> None:
-        self.before, self.details, self._parts = self.details, details, None
+        self.details, self._parts = details, None
         self.cache.clear()
 
     async def read(self, engine: Engine) -> None:

@@ -12,7 +12,6 @@ from contextlib import suppress
 
 from frontinus.api.events import AnyEvent, GuestEvent, PoolEvent
 from frontinus.api.views import GuestView, Snapshot
-from frontinus.client.details import EMPTY
 from frontinus_cim import alerts, jobkinds, pools, settings, systems, values
 from frontinus_cim.alerts import Alert
 from frontinus_cim.delivery import Delivery
@@ -46,6 +45,8 @@ class Indications:
         self._host = secrets.token_hex(4)
         self._number = 0
         self._full: set[str] = set()
+        self._last: dict[str, Guest] = {}
+        self._new: set[str] = set()
         self._failing: dict[tuple[str, str], float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         delivery.ended = self._ended
@@ -57,46 +58,57 @@ class Indications:
     # --- what happened
 
     def _event(self, item: Snapshot | AnyEvent, guest: Guest | None, before: GuestView | None) -> None:
-        if not self._kept.subscriptions:
-            return
-        if isinstance(item, PoolEvent):
+        if isinstance(item, Snapshot):
+            self._last = {uuid: last for uuid, last in self._last.items() if uuid in self._world.guests}
+        if isinstance(item, PoolEvent) and self._kept.subscriptions:
             self._pool(item)
         if isinstance(item, GuestEvent) and guest is not None:
-            if (alert := alerts.alert_of(item)) is not None:
-                self._alert(alert, item, Node(systems.GUESTS, guest))
-            self._guest(guest, before)
+            last = self._last.pop(item.uuid, None) if item.uuid not in self._world.guests else None
+            if self._kept.subscriptions:
+                if (alert := alerts.alert_of(item)) is not None:
+                    self._alert(alert, item, Node(systems.GUESTS, guest))
+                self._guest(guest, before)
+                self._resources(last, None)
 
     def _guest(self, guest: Guest, before: GuestView | None) -> None:
         """A guest came, went, or looks different."""
         node = Node(systems.GUESTS, guest)
         if guest.view.uuid not in self._world.guests:
+            self._new.discard(guest.view.uuid)
             self._instance("system", DELETED, node)
         elif before is None:
+            self._new.add(guest.view.uuid)
             self._instance("system", CREATED, node)
         elif before != guest.view:
             old = dataclasses.replace(guest, view=before, _parts=None)
             self._instance("system", MODIFIED, node, Node(systems.GUESTS, old))
-            for name in ("mem", "proc"):
+            for name in AMOUNTS if before.name == guest.name else ():  # else they are other settings
                 self._instance("resource", MODIFIED, _resource(guest.parts[name]), _resource(old.parts[name]))
 
     def _read(self, one: Documented) -> None:
         """A guest's definitions were read anew: which resources are new, others, gone, now and at the next start?"""
-        if not isinstance(one, Guest) or not self._kept.subscriptions:
+        if not isinstance(one, Guest) or (uuid := one.view.uuid) not in self._world.guests:
             return
-        for guest in (one, one.next):
-            if guest is not None and guest.before is not EMPTY:
-                self._resources(dataclasses.replace(guest, details=guest.before, _parts=None).parts, guest.parts)
+        was, now = self._last.get(uuid), _as_it_is(one)
+        self._last[uuid] = now
+        if (was is not None or uuid in self._new) and self._kept.subscriptions:
+            self._resources(was, now)
+        self._new.discard(uuid)
 
-    def _resources(self, was: Mapping[str, Part], now: Mapping[str, Part]) -> None:
-        for name in [*was, *(name for name in now if name not in was)]:
-            if (now.get(name) or was[name]).family not in settings.RESOURCES:
-                continue
-            if name not in now:
-                self._instance("resource", DELETED, _resource(was[name]))
-            elif name not in was:
-                self._instance("resource", CREATED, _resource(now[name]))
-            elif was[name].device.facts != now[name].device.facts:
-                self._instance("resource", MODIFIED, _resource(now[name]), _resource(was[name]))
+    def _resources(self, was: Guest | None, now: Guest | None) -> None:
+        """Tell what became of a guest's resources; None stands for a guest that is not there."""
+        if not any(self._wanted(f"{OWN['resource']}{what}Indication") for what in BASES):
+            return
+        old, new = resources(was), resources(now)
+        for name in [*old, *(name for name in new if name not in old)]:
+            if name not in new:
+                self._instance("resource", DELETED, _resource(old[name]))
+            elif name not in old:
+                self._instance("resource", CREATED, _resource(new[name]))
+            elif new[name].name in AMOUNTS and now is not None:
+                self._instance("resource", MODIFIED, _resource(new[name]), _resource(_with_view(old[name], now)))
+            elif old[name].device.facts != new[name].device.facts:
+                self._instance("resource", MODIFIED, _resource(new[name]), _resource(old[name]))
 
     def _job(self, job: Job) -> None:
         if not self._kept.subscriptions:
@@ -208,6 +220,30 @@ class Indications:
                 await self._kept.remove(SUBSCRIPTION, key)
             elif policy == DISABLE and (subscription := self._kept.subscriptions.get(key)) is not None:
                 await self._kept.change_subscription(subscription, {"SubscriptionState": DISABLED})
+
+
+AMOUNTS = ("mem", "proc")
+"""Parts that have no element: what they are is in the guest's view."""
+
+
+def _as_it_is(guest: Guest) -> Guest:
+    """A guest that stays as it is."""
+    following = _as_it_is(guest.next) if guest.next is not None else None
+    return dataclasses.replace(guest, next=following, _parts=None, cache={})
+
+
+def resources(guest: Guest | None) -> Mapping[str, Part]:
+    """The resources of a guest now and of its next start, by the InstanceIDs of their settings."""
+    both = (guest, guest.next) if guest is not None else ()
+    parts = (part for one in both if one is not None for part in one.parts.values())
+    return {part.id: part for part in parts if part.family in settings.RESOURCES}
+
+
+def _with_view(part: Part, now: Guest) -> Part:
+    """An amount as it was read last, but for the guest's view: that is told with the guest. The next start's is only read."""
+    if part.guest.defined:
+        return part
+    return dataclasses.replace(part, guest=dataclasses.replace(part.guest, view=now.view))
 
 
 def _resource(part: Part) -> Node:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from frontinus_cim import devices, settings, systems
 from frontinus_cim.guest import Guest, Part
@@ -11,6 +11,7 @@ from frontinus_cim.model import Value
 from frontinus_cim.world import World
 
 YES, NO = 1, 2
+Follow = Callable[[World, Node], Iterable[Node]]
 DEVICE_CLASSES = tuple(devices.KINDS)
 RESOURCE_CLASSES = tuple(kind.cls for kind in settings.RESOURCES.values())
 RESOURCE_FAMILIES = frozenset(settings.RESOURCES)
@@ -34,6 +35,11 @@ def resource_node(part: Part) -> Node:
 
 def resources_of(guest: Guest) -> Iterable[Node]:
     return (resource_node(part) for part in guest.parts.values() if part.family in settings.RESOURCES)
+
+
+def of_parts(follow: Follow) -> Follow:
+    """A way from settings of resources, for those of guests only: bounds belong to no guest."""
+    return lambda world, node: follow(world, node) if isinstance(node.subject, Part) else ()
 
 
 def state_node(guest: Guest) -> Iterable[Node]:
@@ -116,14 +122,16 @@ LINKS = (
     Link("KVM_SettingsDefineState", ("ManagedElement", [systems.GUEST]), ("SettingData", [settings.VSSD]),
          lambda world, node: [settings_node(node.subject)], lambda world, node: state_node(node.subject)),
     Link("KVM_SettingsDefineState", ("ManagedElement", DEVICE_CLASSES), ("SettingData", RESOURCE_CLASSES),
-         resource_of_device, devices_of_resource),
+         resource_of_device, of_parts(devices_of_resource)),
     Link("KVM_VirtualSystemSettingDataComponent", ("GroupComponent", [settings.VSSD]), ("PartComponent", RESOURCE_CLASSES),
-         lambda world, node: resources_of(node.subject), lambda world, node: [settings_node(node.subject.guest)]),
+         lambda world, node: resources_of(node.subject),
+         of_parts(lambda world, node: [settings_node(node.subject.guest)])),
     Link("KVM_ElementSettingData", ("ManagedElement", [systems.GUEST]), ("SettingData", [settings.VSSD]),
          system_configurations, lambda world, node: [guest_node(running(world, node.subject))], when),
     Link("KVM_ElementSettingData", ("ManagedElement", [settings.VSSD]), ("SettingData", [settings.VSSD]),
          defined_settings, state_settings, when),
-    *[Link("KVM_ElementSettingData", ("ManagedElement", [cls]), ("SettingData", [cls]), defined_resources, state_resources, when)
+    *[Link("KVM_ElementSettingData", ("ManagedElement", [cls]), ("SettingData", [cls]),
+           of_parts(defined_resources), of_parts(state_resources), when)
       for cls in RESOURCE_CLASSES],
     Link("KVM_HostedDependency", ("Antecedent", [systems.HOST]), ("Dependent", [systems.GUEST]),
          lambda world, node: (guest_node(guest) for guest in world.guests.values()),

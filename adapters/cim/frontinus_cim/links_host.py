@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from frontinus_cim import devices, pools, services, systems
+from frontinus_cim import bounds, devices, pools, services, settings, systems
 from frontinus_cim import pool_settings as made
+from frontinus_cim.bounds import Bound
 from frontinus_cim.guest import Guest, Part
 from frontinus_cim.kinds import Kind, Link, Node
-from frontinus_cim.links_guests import DEVICE_CLASSES, RESOURCE_CLASSES, guest_node, resource_node
+from frontinus_cim.links_guests import DEVICE_CLASSES, RESOURCE_CLASSES, guest_node, of_parts, resource_node
 from frontinus_cim.model import CIMV2, VIRT
 from frontinus_cim.pools import POOL_CLASSES, Pool
 from frontinus_cim.settings import configurations
@@ -45,6 +46,20 @@ def devices_of_pool(world: World, node: Node) -> Iterable[Node]:
 
 def resources_of_pool(world: World, node: Node) -> Iterable[Node]:
     return (resource_node(part) for part in node.subject.parts(configurations(world)))
+
+
+def bounds_of_pool(world: World, node: Node) -> Iterable[Node]:
+    """The settings that bound what can be had from a pool."""
+    family = node.subject.family
+    return (Node(settings.RESOURCES[family], bound) for bound in bounds.every(world, family))
+
+
+def pools_of_bound(world: World, node: Node) -> Iterable[Node]:
+    """The capabilities of every pool that a bound is for; settings of a guest bound nothing."""
+    bound = node.subject
+    if not isinstance(bound, Bound):
+        return ()
+    return (Node(services.ALLOCATION, pool) for pool in pools.pools(world, bound.family))
 
 
 def to_guests(kind: Kind[Guest]) -> Link:
@@ -112,10 +127,17 @@ LINKS = (
          lambda world, first, second: {"ElementEffects": [5]}),
     Link("KVM_ElementCapabilities", ("ManagedElement", POOL_CLASSES), ("Capabilities", [services.ALLOCATION.cls]),
          lambda world, node: [Node(services.ALLOCATION, node.subject)], lambda world, node: [pool_node(node.subject)]),
+    Link("KVM_SettingsDefineCapabilities", ("GroupComponent", [services.ALLOCATION.cls]),
+         ("PartComponent", [settings.RESOURCES[family].cls for family in pools.CLASSES]), bounds_of_pool, pools_of_bound,
+         lambda world, first, second: bounds.RANGES[second.subject.name]),
+    Link("KVM_SettingsDefineCapabilities", ("GroupComponent", [services.CAPABILITIES[services.MIGRATION].cls]),
+         ("PartComponent", [services.MIGRATION_SETTINGS.cls]), lambda world, node: [Node(services.MIGRATION_SETTINGS, world)],
+         lambda world, node: [Node(services.CAPABILITIES[services.MIGRATION], world)],
+         lambda world, first, second: bounds.RANGES[bounds.DEFAULT], (VIRT, CIMV2)),
     Link("KVM_ElementAllocatedFromPool", ("Antecedent", POOL_CLASSES), ("Dependent", DEVICE_CLASSES),
          devices_of_pool, pool_of_part),
     Link("KVM_ResourceAllocationFromPool", ("Antecedent", POOL_CLASSES), ("Dependent", RESOURCE_CLASSES),
-         resources_of_pool, pool_of_part),
+         resources_of_pool, of_parts(pool_of_part)),
     Link("KVM_ConcreteComponent", ("GroupComponent", POOL_CLASSES), ("PartComponent", POOL_CLASSES), children, parent),
     Link("KVM_ConcreteComponent", ("GroupComponent", [pools.KINDS["disk"].cls]), ("PartComponent", [made.VOLUMES.cls]),
          lambda world, node: (Node(made.VOLUMES, volume) for volume in made.volumes(node.subject)),

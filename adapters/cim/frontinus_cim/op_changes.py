@@ -15,12 +15,13 @@ from frontinus_cim import (
     writer,
 )
 from frontinus_cim import subscription_kinds as kept
+from frontinus_cim.bounds import Bound
 from frontinus_cim.call import Call
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.kinds import Found, Node, Pair
 from frontinus_cim.methods import MethodCall
 from frontinus_cim.model import INTEROP, Embedded, Path, Value
-from frontinus_cim.subscriptions import DESTINATION, FILTER, SUBSCRIPTION, TO_COLLECTION, Subscription
+from frontinus_cim.subscriptions import COLLECTION, DESTINATION, FILTER, SUBSCRIPTION, TO_COLLECTION, Subscription
 
 
 def _only_interop(call: Call) -> None:
@@ -40,23 +41,41 @@ async def _create_destination(call: Call, given: Embedded) -> Found:
     return Node(kept.DESTINATIONS, table.destinations[await table.add_destination(given, call.world.hostname)])
 
 
+def _end(call: Call, given: Embedded, prop: str) -> Node:
+    """An instance that a new association refers to. Raises CimError."""
+    path = given.values.get(prop)
+    found = call.registry.find(call.world, path) if isinstance(path, Path) else None
+    if found is None:
+        raise CimError(Status.INVALID_PARAMETER, f"{prop} is not there")
+    return found
+
+
 async def _create_subscription(call: Call, given: Embedded) -> Found:
     _only_interop(call)
-    ends: list[Node] = []
-    for prop in ("Filter", "Handler"):
-        path = given.values.get(prop)
-        found = call.registry.find(call.world, path) if isinstance(path, Path) else None
-        if found is None:
-            raise CimError(Status.INVALID_PARAMETER, f"{prop} is not there")
-        ends.append(found)
+    ends = [_end(call, given, prop) for prop in ("Filter", "Handler")]
     await call.world.subscriptions.add_subscription(given, kept.name_of(ends[0]), ends[1].subject.name)
     return Pair(kept.ENDS[given.cls], ends[0], ends[1])
+
+
+async def _create_collection(call: Call, given: Embedded) -> Found:
+    _only_interop(call)
+    collections = call.world.subscriptions.collections
+    return Node(kept.COLLECTIONS, collections.find(await call.world.subscriptions.add_collection(given)))
+
+
+async def _create_member(call: Call, given: Embedded) -> Found:
+    _only_interop(call)
+    collection, member = _end(call, given, "Collection"), _end(call, given, "Member")
+    if collection.kind is not kept.COLLECTIONS or member.kind.cls not in kept.MEMBERS.second[1]:
+        raise CimError(Status.INVALID_PARAMETER, "filters and collections of filters can be in a collection of filters")
+    await call.world.subscriptions.change_members(kept.name_of(collection), add=kept.name_of(member))
+    return Pair(kept.MEMBERS, collection, member)
 
 
 Create = Callable[[Call, Embedded], Awaitable[Found]]
 CREATE: Mapping[str, Create] = {
     FILTER: _create_filter, DESTINATION: _create_destination, SUBSCRIPTION: _create_subscription,
-    TO_COLLECTION: _create_subscription,
+    TO_COLLECTION: _create_subscription, COLLECTION: _create_collection, kept.MEMBERS.cls: _create_member,
     "CIM_ListenerDestination": _create_destination, **filter_changes.CREATE,
 }  # fmt: skip
 
@@ -85,6 +104,11 @@ async def _delete_kept(call: Call, found: Found) -> None:
         await table.remove(found.kind.cls, found.subject.name)
 
 
+async def _delete_member(call: Call, found: Found) -> None:
+    assert isinstance(found, Pair)
+    await call.world.subscriptions.change_members(kept.name_of(found.first), remove=kept.name_of(found.second))
+
+
 async def _delete_job(call: Call, found: Found) -> None:
     assert isinstance(found, Node)
     call.world.jobs.remove(found.subject)
@@ -92,7 +116,7 @@ async def _delete_job(call: Call, found: Found) -> None:
 
 DELETE: Mapping[str, Callable[[Call, Found], Awaitable[None]]] = {
     FILTER: _delete_kept, DESTINATION: _delete_kept, SUBSCRIPTION: _delete_kept,
-    TO_COLLECTION: _delete_kept,
+    TO_COLLECTION: _delete_kept, COLLECTION: _delete_kept, kept.MEMBERS.cls: _delete_member,
     **dict.fromkeys(jobkinds.CLASSES, _delete_job), **filter_changes.DELETE,
 }  # fmt: skip
 
@@ -133,6 +157,8 @@ async def _modify_system(call: Call, found: Found, changes: Mapping[str, Value])
 async def _modify_resource(call: Call, found: Found, changes: Mapping[str, Value]) -> None:
     assert isinstance(found, Node)
     method, part = _method_call(call, found, "ModifyInstance"), found.subject
+    if isinstance(part, Bound):
+        raise CimError(Status.NOT_SUPPORTED, f"{part.name} is of no guest, and stays")
     try:
         await method_define.modify_part(method.engine, part.guest, part.name, Embedded(found.kind.cls, changes))
     finally:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 OWNER = "Frontinus:"
-"""What the names of all of them begin with, and no name of a client's filter."""
+"""What the names of all of them begin with, and no name of a client's."""
 
 
 def _changes(cls: str, kinds: Sequence[str] = ("Created", "Modified", "Deleted")) -> dict[str, str]:
@@ -38,12 +38,3 @@ COLLECTIONS: Mapping[str, Sequence[str]] = {
     f"{OWNER}All": [f"{OWNER}{name}" for name in ("Guests", "Resources", "Jobs", "Migrations", "Alerts")],
 }
 """By name: the filters and the collections in it."""
-
-
-def filters_of(collection: str) -> Iterator[str]:
-    """The filters in a collection, and in the collections in it."""
-    for name in COLLECTIONS[collection]:
-        if name in COLLECTIONS:
-            yield from filters_of(name)
-        else:
-            yield name

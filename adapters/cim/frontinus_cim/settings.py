@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from frontinus_cim import ethernet
+from frontinus_cim import bounds, ethernet
+from frontinus_cim.bounds import Bound
 from frontinus_cim.fields import Field
 from frontinus_cim.guest import DEFINED, Guest, Part
 from frontinus_cim.kinds import Kind
@@ -183,16 +184,19 @@ def guest_of_id(world: World, given: Value) -> tuple[Guest | None, str]:
     return guest, part
 
 
-def _resource_kind(name: str, family: Family) -> Kind[Part]:
-    def every(world: World) -> Iterable[Part]:
-        return (part for guest in configurations(world) for part in guest.of(name))
+def _resource_kind(name: str, family: Family) -> Kind[Part | Bound]:
+    def every(world: World) -> Iterable[Part | Bound]:
+        yield from bounds.every(world, name)
+        yield from (part for guest in configurations(world) for part in guest.of(name))
 
-    def find(world: World, path: Path) -> Part | None:
+    def find(world: World, path: Path) -> Part | Bound | None:
         guest, part = guest_of_id(world, path.key("InstanceID"))
+        if not part:
+            return bounds.find(world, name, path)
         found = guest.parts.get(part) if guest else None
         return found if found is not None and found.family == name else None
 
-    return Kind(family.cls, _columns(family), every, find)
+    return Kind(family.cls, bounds.beside(_columns(family)), every, find)
 
 
 # --- the guest as a whole
@@ -257,5 +261,5 @@ def _find_system(world: World, path: Path) -> Guest | None:
 SYSTEMS: Kind[Guest] = Kind(
     VSSD, {"InstanceID": system_id, **system_columns()}, every=configurations, find=_find_system,
 )  # fmt: skip
-RESOURCES: Mapping[str, Kind[Part]] = {name: _resource_kind(name, family) for name, family in FAMILIES.items()}
+RESOURCES: Mapping[str, Kind[Part | Bound]] = {name: _resource_kind(name, family) for name, family in FAMILIES.items()}
 KINDS: Sequence[Kind[Any]] = (SYSTEMS, *RESOURCES.values())

@@ -8,7 +8,8 @@ from typing import Any
 
 from msgspec import structs
 
-from frontinus_cim import predefined, services, values
+from frontinus_cim import services, values
+from frontinus_cim.filter_collections import Collection
 from frontinus_cim.kinds import Kind, Link, Node
 from frontinus_cim.model import INTEROP, Value
 from frontinus_cim.subscriptions import (
@@ -44,11 +45,11 @@ FILTERS: Kind[Filter] = Kind(FILTER, {
     "IndividualSubscriptionSupported": lambda f: f.individually,
 }, _filters, lambda world, path: filter_of(world, path.key("Name")), (INTEROP,))  # fmt: skip
 
-COLLECTIONS: Kind[str] = Kind(COLLECTION, {
-    "InstanceID": lambda name: name, "CollectionName": lambda name: name, "ElementName": lambda name: name,
+COLLECTIONS: Kind[Collection] = Kind(COLLECTION, {
+    "InstanceID": lambda c: c.name, "CollectionName": lambda c: c.collection, "ElementName": lambda c: c.element,
     "Caption": "Filters that can be subscribed to as one",
-}, lambda world: predefined.COLLECTIONS,
-    lambda world, path: name if (name := str(path.key("InstanceID"))) in predefined.COLLECTIONS else None, (INTEROP,))  # fmt: skip
+}, lambda world: world.subscriptions.collections.every(),
+    lambda world, path: world.subscriptions.collections.find(str(path.key("InstanceID"))), (INTEROP,))  # fmt: skip
 
 DESTINATIONS: Kind[Destination] = Kind(DESTINATION, {
     "SystemCreationClassName": lambda d: d.system[0], "SystemName": lambda d: d.system[1], "CreationClassName": DESTINATION,
@@ -73,13 +74,13 @@ def _filters_of(world: World, node: Node) -> Iterable[Node]:
 
 
 def _collections_of(world: World, node: Node) -> Iterable[Node]:
-    return (Node(COLLECTIONS, f) for f in _subscribed(world, node) if f in predefined.COLLECTIONS)
+    collections = world.subscriptions.collections
+    return (Node(COLLECTIONS, found) for f in _subscribed(world, node) if (found := collections.find(f)) is not None)
 
 
 def name_of(filter_or_collection: Node) -> str:
-    """What a subscription calls its filter or collection."""
-    subject = filter_or_collection.subject
-    return subject if isinstance(subject, str) else str(subject.name)
+    """What a subscription or a collection calls a filter or collection."""
+    return str(filter_or_collection.subject.name)
 
 
 def shown(world: World, first: Node, second: Node) -> Mapping[str, Value]:
@@ -96,15 +97,19 @@ def shown(world: World, first: Node, second: Node) -> Mapping[str, Value]:
 
 def _members(world: World, node: Node) -> Iterable[Node]:
     """What is in a collection: filters, or other collections."""
-    for name in predefined.COLLECTIONS[node.subject]:
+    for name in node.subject.members:
         if (found := filter_of(world, name)) is not None:
             yield Node(FILTERS, found)
-        else:
-            yield Node(COLLECTIONS, name)
+        elif (inner := world.subscriptions.collections.find(name)) is not None:
+            yield Node(COLLECTIONS, inner)
 
 
 def _holders(world: World, node: Node) -> Iterable[Node]:
-    return (Node(COLLECTIONS, name) for name, inside in predefined.COLLECTIONS.items() if name_of(node) in inside)
+    return (Node(COLLECTIONS, one) for one in world.subscriptions.collections.holders(name_of(node)))
+
+
+def _all_collections(world: World, node: Node) -> Iterable[Node]:
+    return (Node(COLLECTIONS, one) for one in world.subscriptions.collections.every())
 
 
 def _service(world: World, node: Node) -> Iterable[Node]:
@@ -127,10 +132,13 @@ ENDS = {
                         (INTEROP,)),
 }  # fmt: skip
 """Subscriptions, by their class."""
+MEMBERS = Link("CIM_MemberOfCollection", ("Collection", [COLLECTION]), ("Member", [FILTER, COLLECTION]), _members, _holders,
+               namespaces=(INTEROP,))  # fmt: skip
 LINKS = (
     *ENDS.values(),
-    Link("CIM_MemberOfCollection", ("Collection", [COLLECTION]), ("Member", [FILTER, COLLECTION]), _members, _holders,
-         namespaces=(INTEROP,)),
+    MEMBERS,
+    Link("CIM_OwningCollectionElement", ("OwningElement", [services.INDICATIONS]), ("OwnedElement", [COLLECTION]),
+         _all_collections, _service, namespaces=(INTEROP,)),
     Link("KVM_ServiceAffectsElement", ("AffectedElement", [kind.cls for kind in KINDS]),
          ("AffectingElement", [services.INDICATIONS]), _service, _affected, _effects, (INTEROP,)),
 )  # fmt: skip

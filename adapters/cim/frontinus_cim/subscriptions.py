@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple, TypeVar
@@ -17,6 +18,7 @@ from frontinus.client import private
 from frontinus.client.private import BadState
 from frontinus_cim import predefined, query
 from frontinus_cim.errors import CimError, Status
+from frontinus_cim.filter_collections import Collection, Collections
 from frontinus_cim.model import Embedded, Value
 from frontinus_cim.query import Query
 from frontinus_cim.schema import Schema
@@ -33,7 +35,7 @@ FILTER, DESTINATION, SUBSCRIPTION = (
 )
 COLLECTION, TO_COLLECTION = "CIM_FilterCollection", "CIM_FilterCollectionSubscription"
 MOST = 1000
-"""Filters, receivers and subscriptions: of each so many."""
+"""Filters, receivers, collections, their members and subscriptions: of each so many."""
 MOST_URL = 1024
 ENABLED, DISABLED = 2, 4
 IGNORE, DISABLE, REMOVE = 2, 3, 4
@@ -97,6 +99,7 @@ class Kept(msgspec.Struct):
     filters: list[Filter] = []
     destinations: list[Destination] = []
     subscriptions: list[Subscription] = []
+    collections: list[Collection] = []
 
 
 class Subscriptions:
@@ -106,6 +109,7 @@ class Subscriptions:
         self._schema, self._folder = schema, folder
         self._lock = asyncio.Lock()
         self.filters: dict[str, Filter] = {}
+        self.collections = Collections()
         self.destinations: dict[str, Destination] = {}
         self.subscriptions: dict[tuple[str, str], Subscription] = {}
         self.own = {name: Filter(name=name, query=text, language="WQL", system=("", ""), element=name)
@@ -127,12 +131,13 @@ class Subscriptions:
         except (msgspec.MsgspecError, CimError) as error:
             raise BadState(f"{self._folder / FILE} is damaged: {error}") from None
         self.filters = {f.name: f for f in kept.filters}
+        self.collections.made = {c.name: c for c in kept.collections}
         self.destinations = {d.name: d for d in kept.destinations}
         self.subscriptions = {(s.filter, s.destination): s for s in kept.subscriptions if self._has_ends(s)}
 
     def _has_ends(self, subscription: Subscription) -> bool:
         """Whether it still leads somewhere: a provider of another version may have other filters of its own."""
-        known = self.find_filter(subscription.filter) or subscription.filter in predefined.COLLECTIONS
+        known = self.find_filter(subscription.filter) or self.collections.find(subscription.filter)
         if known and subscription.destination in self.destinations:
             return True
         log.warning("the subscription to '%s' is left out: there is no such filter any more", subscription.filter)
@@ -149,7 +154,9 @@ class Subscriptions:
         """Raises CimError when it cannot be kept: then the change is taken back by whoever made it."""
         if self._folder is not None:
             data = msgspec.json.encode(Kept(list(self.filters.values()), list(self.destinations.values()),
-                                            list(self.subscriptions.values())))  # fmt: skip
+                                            list(self.subscriptions.values()), list(self.collections.made.values())))  # fmt: skip
+            if len(data) > private.MOST:
+                raise CimError(Status.SERVER_LIMITS_EXCEEDED, "that is more than can be kept")
             try:
                 await asyncio.to_thread(private.write, self._folder / FILE, data)
             except OSError as error:
@@ -161,8 +168,8 @@ class Subscriptions:
         for one in self.subscriptions.values():
             if not one.on:
                 continue
-            in_it = predefined.filters_of(one.filter) if one.filter in predefined.COLLECTIONS else [one.filter]
-            for name in in_it:
+            whole = self.collections.find(one.filter)
+            for name in self.collections.filters_of(one.filter) if whole is not None else [one.filter]:
                 if (found := self.find_filter(name)) is not None:
                     yield Active(one, found, self.queries[name], self.destinations[one.destination])
 
@@ -171,8 +178,7 @@ class Subscriptions:
     async def add_filter(self, given: Embedded, hostname: str) -> str:
         """Make a filter; its name. Raises CimError."""
         given_values, name = given.values, _name(given)
-        if name.startswith(predefined.OWNER):
-            raise CimError(Status.INVALID_PARAMETER, f"names that begin with {predefined.OWNER} are the provider's")
+        _not_ours(name)
         text, language = str(given_values.get("Query") or ""), str(given_values.get("QueryLanguage") or "")
         parsed = query.parse(self._schema, language, text)
         if not self._schema[parsed.cls.name].has("Indication"):
@@ -183,9 +189,44 @@ class Subscriptions:
                       element=_text(given, "ElementName"))  # fmt: skip
         async with self._lock:
             _room(self.filters, name)
+            _room(self.collections.made, name)
             self.filters[name], self.queries[name] = made, parsed
             await self._keep(lambda: (self.filters.pop(name), self.queries.pop(name)))
         return name
+
+    async def add_collection(self, given: Embedded) -> str:
+        """Make a collection, with nothing in it; its InstanceID. Raises CimError."""
+        label = _text(given, "CollectionName")
+        name = _name(given, "InstanceID") if given.values.get("InstanceID") else label or str(uuid.uuid4())
+        _not_ours(name)
+        made = Collection(name=name, collection=label or name, element=_text(given, "ElementName"))
+        async with self._lock:
+            _room(self.collections.made, name)
+            _room(self.filters, name)
+            self.collections.made[name] = made
+            await self._keep(lambda: self.collections.made.pop(name))
+        return name
+
+    async def change_members(self, collection: str, *, add: str | None = None, remove: str | None = None) -> None:
+        """Put a filter or a collection into a client's collection, or take it out. Raises CimError."""
+        async with self._lock:
+            found = self.collections.made.get(collection)
+            if found is None:
+                raise CimError(Status.NOT_SUPPORTED, "what is in the provider's own collections stays as it is")
+            old, members = found, [name for name in found.members if name != remove]
+            if add is not None:
+                self._may_join(found, add)
+                members.append(add)
+            self.collections.made[collection] = msgspec.structs.replace(found, members=members)
+            await self._keep(lambda: self.collections.made.__setitem__(collection, old))
+
+    def _may_join(self, collection: Collection, name: str) -> None:
+        if name in collection.members:
+            raise CimError(Status.ALREADY_EXISTS, "it is in the collection already")
+        if self.collections.leads_to(name, collection.name):
+            raise CimError(Status.INVALID_PARAMETER, "a collection cannot be in itself")
+        if sum(len(one.members) for one in self.collections.made.values()) >= MOST:
+            raise CimError(Status.SERVER_LIMITS_EXCEEDED, f"there are {MOST} members of collections already")
 
     async def add_destination(self, given: Embedded, hostname: str) -> str:
         """Make a receiver; its name. Raises CimError."""
@@ -234,19 +275,28 @@ class Subscriptions:
             await self._keep(lambda: self.subscriptions.__setitem__(key, subscription))
 
     async def remove(self, kind: str, key: str | tuple[str, str]) -> None:
-        """Forget one. Raises CimError while a subscription needs it."""
+        """Forget one. Raises CimError while a subscription or a collection needs it."""
         tables: Mapping[str, dict[Any, Any]] = {
-            FILTER: self.filters, DESTINATION: self.destinations, SUBSCRIPTION: self.subscriptions}  # fmt: skip
+            FILTER: self.filters, DESTINATION: self.destinations, SUBSCRIPTION: self.subscriptions,
+            COLLECTION: self.collections.made}  # fmt: skip
         async with self._lock:
-            if key in self.own:
-                raise CimError(Status.NOT_SUPPORTED, "it is the provider's own and stays")
-            if kind != SUBSCRIPTION and any(key in pair for pair in self.subscriptions):
+            if kind in (FILTER, COLLECTION):
+                self._may_go(str(key))
+            elif kind == DESTINATION and any(key == destination for _, destination in self.subscriptions):
                 raise CimError(Status.FAILED, "a subscription refers to it")
             if (old := tables[kind].pop(key, None)) is None:
                 raise CimError(Status.NOT_FOUND, "it is gone already")
             await self._keep(lambda: tables[kind].__setitem__(key, old))
             if kind == FILTER:
                 self.queries.pop(str(key), None)
+
+    def _may_go(self, name: str) -> None:
+        if name in self.own or name in predefined.COLLECTIONS:
+            raise CimError(Status.NOT_SUPPORTED, "it is the provider's own and stays")
+        if any(name == subscribed for subscribed, _ in self.subscriptions):
+            raise CimError(Status.FAILED, "a subscription refers to it")
+        if next(self.collections.holders(name), None) is not None:
+            raise CimError(Status.FAILED, "it is in a collection: take it out first")
 
     async def expire(self) -> None:
         """Forget subscriptions whose time is over."""
@@ -276,11 +326,16 @@ def _room(table: Mapping[K, object], key: K) -> None:
         raise CimError(Status.SERVER_LIMITS_EXCEEDED, f"there are {MOST} already")
 
 
-def _name(given: Embedded) -> str:
-    name = given.values.get("Name")
+def _name(given: Embedded, key: str = "Name") -> str:
+    name = given.values.get(key)
     if not isinstance(name, str) or not 0 < len(name) <= MOST_URL:
-        raise CimError(Status.INVALID_PARAMETER, "Name is missing or too long")
+        raise CimError(Status.INVALID_PARAMETER, f"{key} is missing or too long")
     return name
+
+
+def _not_ours(name: str) -> None:
+    if name.startswith(predefined.OWNER):
+        raise CimError(Status.INVALID_PARAMETER, f"names that begin with {predefined.OWNER} are the provider's")
 
 
 def _text(given: Embedded, name: str) -> str | None:

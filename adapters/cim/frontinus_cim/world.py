@@ -16,6 +16,7 @@ from frontinus.api.errors import Denied, Disconnected, FrontinusError, NoSuchGue
 from frontinus.api.events import AnyEvent, HostJobEvent, JobEvent
 from frontinus.api.identity import Identity
 from frontinus.api.views import GuestView, HostView, Snapshot, VersionView
+from frontinus.client.details import parse
 from frontinus.client.reconnect import stay_connected
 from frontinus.client.remote import RemoteEngine, as_engine
 from frontinus_cim.guest import Guest
@@ -44,6 +45,8 @@ class World(Mirror):
     def __init__(self, manage: Path, monitor: Path, subscriptions: Subscriptions, max_age: float = 5.0) -> None:
         super().__init__()
         self.host, self.version = NOBODY, VersionView(frontinus="", api=0, hypervisor="", hypervisor_version=(0, 0, 0))
+        self.most_vcpus: int | None = None
+        """Processors that a guest can have: those of the machine that takes most; None if that is not known."""
         self.listeners: list[Listener] = []
         self.read_listeners: list[Callable[[Documented], None]] = []
         self.jobs = Jobs()
@@ -164,7 +167,7 @@ class World(Mirror):
         engine = as_engine(remote)
         try:
             self.version, self.host = await engine.version(), await engine.host()
-            self.hostname = self.host.hostname
+            self.hostname, self.most_vcpus = self.host.hostname, await _most_vcpus(engine)
             async with aclosing(cast("AsyncGenerator[Snapshot | AnyEvent, None]", engine.watch())) as stream:
                 async for item in stream:
                     self._remote, self._trusted = remote, trusted
@@ -212,6 +215,16 @@ class World(Mirror):
                 log.exception("a document could not be read")
             for listener in self.read_listeners:
                 listener(one)
+
+
+async def _most_vcpus(engine: Engine) -> int | None:
+    """maxCpus of the machines of the host's emulator (query-machines), as the capabilities tell them."""
+    try:
+        found = parse(await engine.capabilities())
+    except FrontinusError:
+        return None
+    counts = [machine.get("maxCpus", "") for machine in found.iterfind("guest/arch/machine")]
+    return max((int(count) for count in counts if count.isdecimal()), default=None)
 
 
 async def _now(engine: Engine, uuid: str) -> GuestView | None:

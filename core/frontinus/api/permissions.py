@@ -222,8 +222,35 @@ PERMISSIONS: Mapping[str, Permission] = {
     "compare_hypervisor_cpu": _read("connect", "read"),
     "baseline_hypervisor_cpu": _read("connect", "read"),
 }
-"""Every method of Engine; a test compares both ways. Who asks a guest's agent makes the guest work: that is a write. The
-engine asks for more where it matters what is asked for: `guest_xml` with "secure", `guest_addresses` by agent."""
+"""Every method of Engine; a test compares both ways. Who asks a guest's agent makes the guest work: that is a write."""
 
 READ_SECURE = _write("domain", "read-secure")
 ASK_AGENT = _write("domain", "write")
+
+
+@dataclass(frozen=True)
+class More:
+    """A permission that a call needs beside its method's when an argument is this value, or holds it."""
+
+    argument: str
+    value: object
+    permission: Permission
+
+    def needed(self, given: Mapping[str, object]) -> bool:
+        """Whether a call with these arguments needs it."""
+        found = given.get(self.argument)
+        return found == self.value or (isinstance(found, (list, tuple)) and self.value in found)
+
+
+MORE: Mapping[str, More] = {
+    "guest_xml": More("flags", "secure", READ_SECURE),
+    "snapshot_xml": More("secure", True, READ_SECURE),
+    "guest_addresses": More("source", "agent", ASK_AGENT),
+}
+"""Where it matters what is asked for. A test finds every method that can be asked for secrets."""
+
+
+def needed(name: str, given: Mapping[str, object]) -> tuple[Permission, ...]:
+    """What a call needs on its own object, by its method and its arguments."""
+    more = MORE.get(name)
+    return (PERMISSIONS[name], *((more.permission,) if more is not None and more.needed(given) else ()))

@@ -137,18 +137,25 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            code = await self._run(adapter)
+            how = await self._run(adapter)
             delay = FIRST_DELAY if loop.time() - began > STEADY else min(delay * 2, LAST_DELAY)
             self.restarts[adapter.name] = self.restarts.get(adapter.name, 0) + 1
-            log.warning("adapter %s ended with %d; it starts again in %.1f s", adapter.name, code, delay)
+            log.warning("adapter %s %s; it starts again in %.1f s", adapter.name, how, delay)
             await asyncio.sleep(delay)
 
-    async def _run(self, adapter: Adapter) -> int:
-        process = await asyncio.create_subprocess_exec(
-            *self.command(adapter), stdin=asyncio.subprocess.DEVNULL, env=self._environment(), start_new_session=True
-        )
+    async def _run(self, adapter: Adapter) -> str:
+        """Run it to its end; how that came."""
         try:
-            return await process.wait()
+            process = await asyncio.create_subprocess_exec(
+                *self.command(adapter),
+                stdin=asyncio.subprocess.DEVNULL,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        except OSError as error:
+            return f"could not be started: {error}"
+        try:
+            return f"ended with {await process.wait()}"
         except asyncio.CancelledError:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)

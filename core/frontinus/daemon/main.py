@@ -67,6 +67,7 @@ async def serve(config: Config) -> None:
                 path, engine.session, readonly=readonly, mode=_mode(config, readonly), group=_group(config),
                 trusted=speakers(),
             )  # fmt: skip
+            stack.push_async_callback(server.ended)
             stack.callback(server.close)
         supervisor = Supervisor(config)
         _spare_the_collector()

@@ -25,11 +25,14 @@ from frontinus.wire.surface import method as find_method
 
 log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 1024
+MAX_CONNECTIONS, MAX_OF_A_USER = 1024, 128
+"""Connections to a socket, and those of one user who may not speak for others: nobody keeps out the rest."""
 MAX_CALLS = 256
 """Calls and streams that one connection may have under way."""
 
 SO_PEERGROUPS = 59
+PAUSE = 1.0
+"""Seconds without new connections after one could not be taken: the socket stays ready, and we would turn in a circle."""
 
 Sessions = Callable[[Identity], Engine]
 
@@ -45,12 +48,13 @@ class Connection:
     """One client."""
 
     def __init__(self, sock: socket.socket, who: Identity, sessions: Sessions, trusted: frozenset[int],
-                 gone: Callable[[Connection], None]) -> None:  # fmt: skip
+                 serving: set[asyncio.Task[None]], gone: Callable[[Connection], None]) -> None:  # fmt: skip
+        """`serving`: calls of all connections; one that was cancelled is there until it has cleaned up."""
         self.who = who
-        self._sessions, self._trusted, self._gone = sessions, trusted, gone
+        self._sessions, self._trusted, self._serving, self._gone = sessions, trusted, serving, gone
         self._engine = sessions(who)
         self._calls: dict[int, asyncio.Task[None]] = {}
-        self.channel = Channel(sock, MAX_REQUEST, self._received, self._closed)
+        self.channel = Channel(sock, MAX_REQUEST, self._received, self._closed, serving=True)
 
     def _received(self, data: bytes) -> None:
         try:
@@ -67,6 +71,8 @@ class Connection:
         else:
             task = asyncio.get_running_loop().create_task(self._serve(request))
             self._calls[request.id] = task
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
             task.add_done_callback(lambda _: self._calls.pop(request.id, None))
 
     async def _serve(self, call: Call) -> None:
@@ -134,21 +140,43 @@ class Server:
         self._sessions = sessions
         self._trusted = trusted | {0, os.getuid()}
         self._connections: set[Connection] = set()
+        self._calls: set[asyncio.Task[None]] = set()
         self._sock = _listen(path, mode, group)
         asyncio.get_running_loop().add_reader(self._sock.fileno(), self._accept)
 
     def _accept(self) -> None:
         try:
             sock, _ = self._sock.accept()
-        except OSError as error:
-            log.warning("accept: %s", error)
+        except (BlockingIOError, ConnectionAbortedError):
             return
-        if len(self._connections) >= MAX_CONNECTIONS:
-            log.warning("%d connections are open: one more was refused", MAX_CONNECTIONS)
+        except OSError as error:
+            log.warning("no connection to %s is taken for %g s: %s", self.path, PAUSE, error)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._sock.fileno())
+            loop.call_later(PAUSE, self._listen_again)
+            return
+        try:
+            who = peer(sock, readonly=self.readonly)
+            self._refuse_crowds(who.uid)
+        except (OSError, Busy) as error:
+            log.warning("a connection to %s was refused: %s", self.path, error)
             sock.close()
             return
-        who = peer(sock, readonly=self.readonly)
-        self._connections.add(Connection(sock, who, self._sessions, self._trusted, self._connections.discard))
+        self._connections.add(
+            Connection(sock, who, self._sessions, self._trusted, self._calls, self._connections.discard)
+        )
+
+    def _listen_again(self) -> None:
+        if self._sock.fileno() != -1:
+            asyncio.get_running_loop().add_reader(self._sock.fileno(), self._accept)
+
+    def _refuse_crowds(self, uid: int) -> None:
+        """Raises Busy when there are too many connections already, of all or of this user."""
+        if len(self._connections) >= MAX_CONNECTIONS:
+            raise Busy(f"{MAX_CONNECTIONS} are open")
+        of_user = sum(connection.who.uid == uid for connection in self._connections)
+        if uid not in self._trusted and of_user >= MAX_OF_A_USER:
+            raise Busy(f"uid {uid} has {of_user} open")
 
     def close(self) -> None:
         """Stop listening and drop every connection."""
@@ -157,6 +185,11 @@ class Server:
         self.path.unlink(missing_ok=True)
         for connection in list(self._connections):
             connection.channel.close()
+
+    async def ended(self) -> None:
+        """After `close`: wait until every call that was under way has cleaned up."""
+        if self._calls:
+            await asyncio.wait(self._calls)
 
 
 def _listen(path: Path, mode: int, group: int | None) -> socket.socket:

@@ -36,7 +36,6 @@ class OpenFile:
 
     path: str
     fd: int
-    writable: bool = True
     append: bool = True
     mode: int = 0o600
     device: bool = False

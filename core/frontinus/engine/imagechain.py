@@ -35,4 +35,4 @@ async def below(world: World, path: str) -> tuple[str, ...]:
 
 
 def _is_volume(world: World, path: str) -> bool:
-    return any(volume.path == path for record in world.pools for volume in record.volumes.values())
+    return any(place == path for record in world.pools for _, place in record.places.values())

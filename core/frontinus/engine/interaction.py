@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from frontinus import untrusted
 from frontinus.api.engine import Descriptor
 from frontinus.api.errors import HostFailed, InvalidValue, NoSuchDevice, Unsupported, WrongState
 from frontinus.api.views import Screenshot
@@ -18,6 +20,11 @@ from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 
 MAX_KEYS = 16
+MOST_PIXELS = 128 * 2**20
+"""Bytes of a screenshot: a PPM of 7680 by 4320 has 100 MB."""
+PSEUDO_TERMINAL = re.compile(r"/dev/pts/\d+")
+PATIENCE = 5.0
+"""Seconds for a guest's process to take a connection to a console."""
 
 
 class Interaction:
@@ -63,8 +70,14 @@ class Interaction:
         end = await asyncio.to_thread(_open, chosen)
         ours, theirs = socket.socketpair()
         self._consoles[record.uuid, name] = ours
-        self.world.spawn(_relay(end, ours), f"console of {record.name}")
+        self.world.spawn(self._serve((record.uuid, name), end, ours), f"console of {record.name}")
         return Descriptor(theirs.detach())
+
+    async def _serve(self, console: tuple[str, str], end: int, ours: socket.socket) -> None:
+        """Relay until the end; who forced it open meanwhile has put another in its place."""
+        await _relay(end, ours)
+        if self._consoles.get(console) is ours:
+            del self._consoles[console]
 
     async def agent_command(self, guest: str, command: str, deadline: float = 5.0) -> str:
         if not 0 < deadline <= 600:
@@ -85,8 +98,9 @@ class Interaction:
 
 
 def _take(path: Path) -> bytes:
+    """The picture that the guest's process wrote: in its own folder, where it can put anything else."""
     try:
-        return path.read_bytes()
+        return untrusted.read(path, MOST_PIXELS)
     except OSError as error:
         raise HostFailed(f"cannot read the screenshot: {error.strerror}", what=str(path)) from None
     finally:
@@ -109,11 +123,14 @@ def _open(character: Character) -> int:
     path = character.source_path
     if not path:
         raise NoSuchDevice(f"device '{character.alias}' has no path on the host")
+    if character.type == "pty" and not PSEUDO_TERMINAL.fullmatch(path):
+        raise HostFailed(f"'{path}', which the guest's process names, is no pseudo-terminal", what=path)
     try:
         if character.type == "unix":
-            peer = socket.socket(socket.AF_UNIX)
-            peer.connect(path)
-            return peer.detach()
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.settimeout(PATIENCE)
+                peer.connect(path)
+                return peer.detach()
         return os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise HostFailed(f"cannot open '{path}': {error.strerror}", what=path) from None

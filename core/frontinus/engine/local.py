@@ -102,16 +102,25 @@ class LocalEngine:
         await self.power.autostart()
 
     async def stop(self) -> None:
-        """Let go of every guest and end the streams."""
+        """Let go of every guest, end the streams and all that goes on in the background. No thread is left."""
         self.world.bus.close()
         for record in self.world.guests:
             if record.running is not None:
                 if record.running.news is not None:
                     record.running.news.cancel()
                 await record.running.process.detach()
+        await self.world.end_tasks()
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Of the host: the store last, since what ends may still be written down."""
         if self.world.host_networks is not None:
             await self.world.host_networks.close()
+        self.world.resources.close()
         await self.world.firewall.close()
+        self.world.storage.close()
+        self.world.audit.close()
+        await self.world.store.close()
 
     def session(self, who: Identity) -> Engine:
         """The facade for one caller."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -26,7 +26,7 @@ class PoolRecord:
     definition: Pool | None = None
     running: Pool | None = None
     listing: Listing = field(default_factory=Listing)
-    volumes: dict[str, Volume] = field(default_factory=dict)
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
     places: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Type and path of each volume, for plans of guests."""
     autostart: bool = False
@@ -90,8 +90,7 @@ class PoolRecord:
         """Take over what a refresh found."""
         known, self.listing = self.listing.volumes, listing
         if listing.volumes is not known:
-            self.volumes = {volume.name or "": volume for volume in listing.volumes}
-            self.places = {name: (volume.type or "file", volume.path) for name, volume in self.volumes.items()}
+            self.volumes, self.places = listing.volumes, listing.places()
 
     def view(self) -> PoolView:
         pool, active = self.pool, self.running is not None

@@ -6,6 +6,7 @@ Layout: 16 bytes magic, 8 bytes big-endian length of a JSON header, the header, 
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,8 +36,13 @@ def create(path: Path, header: Header) -> int:
     start = len(MAGIC) + 8 + len(body)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        os.write(fd, UNFINISHED + len(body).to_bytes(8, "big") + body + bytes(-start % BLOCK))
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, UNFINISHED + len(body).to_bytes(8, "big") + body + bytes(-start % BLOCK))
+        except OSError:
+            os.close(fd)
+            remove(path)
+            raise
     except OSError as error:
         raise StorageFailed(f"cannot write '{path}': {error.strerror}", path=str(path)) from None
     return fd
@@ -52,10 +58,13 @@ def finish(fd: int) -> None:
 def open_saved(path: Path) -> tuple[int, Header]:
     """A descriptor at the start of the stream, and the header. Raises StorageFailed for what is no finished save."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not make us wait
     except OSError as error:
         raise StorageFailed(f"cannot open '{path}': {error.strerror}", path=str(path)) from None
     try:
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            raise StorageFailed(f"'{path}' is a pipe", path=str(path))
+        os.set_blocking(fd, True)
         return fd, _header(fd, path)
     except BaseException:
         os.close(fd)

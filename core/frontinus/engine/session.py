@@ -7,13 +7,14 @@ import functools
 import inspect
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Denied, FrontinusError, InternalError, InvalidValue
 from frontinus.api.identity import Identity
-from frontinus.api.permissions import ASK_AGENT, PERMISSIONS, READ_SECURE, Permission
+from frontinus.api.permissions import Permission, needed
 from frontinus.api.views import Snapshot
 from frontinus.engine.access import Details, Policy, Sight
 
@@ -53,21 +54,21 @@ class Session:
 
         @functools.wraps(use_case)
         async def call(*args: object, **kwargs: object) -> object:
-            subject = await self._admit(name, signature, args, kwargs)
+            record = await self._admit(name, signature, args, kwargs)
             try:
                 answer = await cast("Awaitable[object]", use_case(*args, **kwargs))
                 if isinstance(answer, list) and self._policy.filters(self._who):
                     answer = await self._sight.items(answer)
-                self._record(name, subject, "done")
+                record("done")
                 return answer
             except FrontinusError as error:
-                self._record(name, subject, error.code)
+                record(error.code)
                 raise
             except asyncio.CancelledError:
-                self._record(name, subject, "abandoned")
+                record("abandoned")
                 raise
             except Exception as error:
-                self._record(name, subject, InternalError.code)
+                record(InternalError.code)
                 log.exception("%s failed unexpectedly", name)
                 raise InternalError(f"{name} failed unexpectedly ({type(error).__name__}); the log has more") from None
 
@@ -91,44 +92,42 @@ class Session:
         return stream
 
     async def _admit(self, name: str, signature: inspect.Signature, args: tuple[object, ...],
-                     kwargs: dict[str, object]) -> Mapping[str, str]:  # fmt: skip
-        """Raises InvalidValue for arguments that do not fit, Denied; else the details of the object."""
+                     kwargs: dict[str, object]) -> Callable[[str], None]:  # fmt: skip
+        """How to record the call's end. Raises InvalidValue for arguments that do not fit, Denied."""
         try:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise InvalidValue(f"{name}: {error}", field="arguments") from None
-        details = self._about(name, given)
-        wanted = [(permission, details) for permission in (PERMISSIONS[name], *_more(name, given))]
-        for permission, facts in (*wanted, *self._further(name, given)):
+        details, own = self._about(name, given), needed(name, given)
+        for permission, facts in (*((one, details) for one in own), *self._further(name, given)):
             if not await self._policy.allows(self._who, permission, facts):
                 self._record(name, details, "denied")
                 through = " through the read-only socket" if self._who.readonly else ""
                 raise Denied(f"{permission} is not permitted to uid {self._who.uid}{through}")
-        return details
+        if any(permission.write for permission in own):
+            return functools.partial(self._record, name, details)
+        return lambda result: None
 
     def _record(self, name: str, details: Mapping[str, str], result: str) -> None:
         """One line for each call that writes, or is denied: who, what, on which object, how it ended."""
-        if PERMISSIONS[name].write or result == "denied":
-            who = self._who
-            audit.info("uid=%d pid=%d via=%s call=%s guest=%s uuid=%s%s result=%s", who.uid, who.pid,
-                       who.on_behalf or "socket", name, details.get("domain_name", "-"),
-                       details.get("domain_uuid", "-"), _others(details), result)  # fmt: skip
+        who = self._who
+        audit.info("uid=%d pid=%d via=%s call=%s guest=%s uuid=%s%s result=%s", who.uid, who.pid,
+                   _word(who.on_behalf or "socket"), name, _word(details.get("domain_name", "-")),
+                   _word(details.get("domain_uuid", "-")), _others(details), result)  # fmt: skip
+
+
+PLAIN = re.compile(r"[\w.:+@/-]+", re.ASCII)
+
+
+def _word(text: str) -> str:
+    """A text that users chose: quoted if it holds what could forge a field, or a line."""
+    return text if PLAIN.fullmatch(text) else json.dumps(text)
 
 
 def _others(details: Mapping[str, str]) -> str:
-    """What is no guest, quoted: a name may hold what looks like another line."""
+    """What is no guest, always quoted."""
     shown = {name: value for name, value in details.items() if not name.startswith(("domain_", "connect_"))}
     return "".join(f" {name}={json.dumps(value)}" for name, value in shown.items())
-
-
-def _more(name: str, given: Mapping[str, object]) -> list[Permission]:
-    """What a call needs beyond its method's row, by what it asks for."""
-    flags = given.get("flags", ())
-    if name == "guest_xml" and isinstance(flags, (list, tuple)) and "secure" in flags:
-        return [READ_SECURE]
-    if name == "guest_addresses" and given.get("source") == "agent":
-        return [ASK_AGENT]
-    return []
 
 
 STREAMS = frozenset({"watch"})

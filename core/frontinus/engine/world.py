@@ -96,6 +96,14 @@ class World:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
+    async def end_tasks(self) -> None:
+        """Cancel what runs in the background, and wait until it has cleaned up."""
+        while tasks := list(self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            self._tasks.difference_update(tasks)
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():

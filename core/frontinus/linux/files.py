@@ -6,14 +6,16 @@ import contextlib
 import os
 import secrets
 import stat
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from frontinus.api.errors import HostFailed
 from frontinus.domain.plan import CopyOnce, OpenFile, SecretFile
+from frontinus.durable import sync_folder
 from frontinus.linux.failing import failing
 from frontinus.linux.folders import make_way
-from frontinus.linux.setup import Maker, Setup, Undo, text
+from frontinus.linux.setup import Maker, Setup, Undo, is_below, text
 
 KEY_BYTES = 32
 CHUNK = 1 << 30
@@ -28,11 +30,7 @@ class OpenFiles(Maker[OpenFile]):
     def make(self, resource: OpenFile, records: list[Undo], setup: Setup) -> None:
         path = Path(resource.path)
         with failing("open", resource.path):
-            if (
-                resource.writable
-                and not resource.device
-                and any(resource.path.startswith(f"{root}/") for root in self._roots)
-            ):
+            if not resource.device and is_below(resource.path, self._roots):
                 make_way(path.parent, setup)
             fd = os.open(path, _flags(path, resource), resource.mode)
             os.set_blocking(fd, True)
@@ -40,16 +38,17 @@ class OpenFiles(Maker[OpenFile]):
 
 
 def _flags(path: Path, resource: OpenFile) -> int:
-    """QEMU takes a descriptor of a set only if its access mode is the one that it would open the file with itself."""
+    """QEMU takes a descriptor of a set only if its access mode is the one that it would open the file with itself.
+
+    What would be written over, or made, is not what a link leads to: its folder may be another user's.
+    """
     always = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK  # a pipe that nobody reads must refuse and not wait
-    if not resource.writable:
-        return always | os.O_RDONLY
     with contextlib.suppress(OSError):
         if stat.S_ISCHR(path.stat().st_mode):
             return always | os.O_RDWR
     if resource.device:
         return always | os.O_WRONLY
-    return always | os.O_WRONLY | os.O_CREAT | (os.O_APPEND if resource.append else os.O_TRUNC)
+    return always | os.O_NOFOLLOW | os.O_WRONLY | os.O_CREAT | (os.O_APPEND if resource.append else os.O_TRUNC)
 
 
 class SecretFiles(Maker[SecretFile]):
@@ -81,6 +80,7 @@ class Copies(Maker[CopyOnce]):
 
     def __init__(self, roots: tuple[str, ...]) -> None:
         self._roots = roots
+        self._turn = threading.Lock()
 
     def intend(self, resource: CopyOnce, setup: Setup) -> list[Undo]:
         if not os.path.lexists(resource.target) and not Path(resource.source).is_file():
@@ -94,17 +94,19 @@ class Copies(Maker[CopyOnce]):
         if target.exists():
             return
         with failing("make", f"{target} from {resource.source}"):
-            if any(resource.target.startswith(f"{root}/") for root in self._roots):
+            if is_below(resource.target, self._roots):
                 make_way(target.parent, setup)
-            copy(Path(resource.source), target)
+            with self._turn:  # two guests may want the same one at once
+                copy(Path(resource.source), target)
 
 
 def copy(source: Path, target: Path) -> None:
     """Copy a file durably; it has its name only when it is whole. A target that came meanwhile is kept."""
     temporary = target.with_name(f".{target.name}.new")
+    temporary.unlink(missing_ok=True)  # of a copy that broke off, or another user's
     try:
         with source.open("rb") as template:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 while os.sendfile(fd, template.fileno(), None, CHUNK):
                     pass
@@ -115,8 +117,4 @@ def copy(source: Path, target: Path) -> None:
             os.link(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(target.parent)

@@ -78,6 +78,10 @@ class BridgeFilters:
                 self._watch.close()
                 self._watch = None
         await asyncio.to_thread(self._thread.shutdown)
+        with self._lock:
+            if self._nft is not None:
+                self._nft.close()
+                self._nft = None
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
         await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from frontinus import procfs
+from frontinus import procfs, untrusted
 from frontinus.api.errors import HostFailed
 from frontinus.domain.plan import Helper
 from frontinus.linux.failing import failing
@@ -186,7 +186,7 @@ def spawn(argv: Sequence[str], log: Path, setup: Setup, fds: Mapping[int, int], 
     """Start a program in its own session, its output in a log, with no descriptors but these; returns its pid."""
     program = tool(argv[0])
     with contextlib.ExitStack() as stack:
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        output = untrusted.open_regular(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)  # the folder is the guest's
         stack.callback(os.close, output)
         setup.give(output)
         above = max(fds, default=2) + 1
@@ -263,6 +263,6 @@ def _reap(pid: int, started: int) -> None:
 def _last_words(log: Path) -> str:
     """What a program said last, to be added to a message."""
     with contextlib.suppress(OSError):
-        words = log.read_text(errors="replace").strip()[-LAST_WORDS:]
+        words = untrusted.tail(log, LAST_WORDS).decode(errors="replace").strip()
         return f": {words}" if words else ""
     return ""

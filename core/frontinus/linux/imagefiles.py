@@ -13,6 +13,7 @@ from typing import Literal
 
 from frontinus.api.errors import StorageFailed
 from frontinus.domain.devices.source import BACKED, FORMATS
+from frontinus.durable import sync_folder
 from frontinus.linux import images
 from frontinus.ports.images import Backing, BitmapVerb, SnapshotVerb
 from frontinus.storage import headers
@@ -100,15 +101,15 @@ def _reserve(path: str) -> bool:
 
 def _sync(path: str) -> None:
     """A new image, and its name, outlive a loss of power."""
-    for place, flags in ((path, os.O_RDONLY), (str(Path(path).parent), os.O_RDONLY | os.O_DIRECTORY)):
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            fd = os.open(place, flags | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            raise StorageFailed(f"cannot write {path}: {error.strerror}", path=path) from None
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        sync_folder(Path(path).parent)
+    except OSError as error:
+        raise StorageFailed(f"cannot write {path}: {error.strerror}", path=path) from None
 
 
 def _present(paths: Sequence[str]) -> list[str]:

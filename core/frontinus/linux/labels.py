@@ -8,6 +8,7 @@ owner: the guest's user is let in by the access control list where it is not alr
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import stat
 import threading
@@ -19,8 +20,11 @@ from frontinus.domain.plan import Label
 from frontinus.linux import acl
 from frontinus.linux.asuser import obstacle
 from frontinus.linux.failing import failing
+from frontinus.linux.pinned import pinned
 from frontinus.linux.setup import Maker, Setup, Undo, number, text
 from frontinus.linux.users import Users
+
+log = logging.getLogger(__name__)
 
 REMEMBERED = "trusted.frontinus.owner"
 """The owner and group before us and the owner that we made, as UID:GID:UID."""
@@ -66,41 +70,46 @@ class Labels(Maker[Label]):
             mode = os.stat(path).st_mode  # noqa: PTH116
         try:
             for record in records:
-                self._apply(record, resource, mode, setup)
+                # where it was when it was looked at, even if the name leads elsewhere by now
+                with failing("let the guest's user at", resource.path), pinned(text(record, "path")) as held:
+                    self._apply(record, held, resource, mode, setup)
             reason = obstacle(path, setup.who, read=_readable(mode), write=not resource.readonly)
             if reason is not None:
                 who = f"the guest's user {setup.who.uid}" if setup.who else "this engine's user"
                 raise HostFailed(f"{who} cannot reach {resource.path}: {reason}", what=resource.path)
         except HostFailed:
             for record in records:
-                self.undo(record)
+                try:
+                    self.undo(record)
+                except OSError as error:
+                    log.error("%s is not given back: %s", resource.path, error)
             raise
 
     def undo(self, record: Mapping[str, object]) -> None:
         path, uid = text(record, "path"), number(record, "to")
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), pinned(path) as held:
             if record["kind"] == "grant":
-                acl.revoke(path, uid)
+                acl.revoke(held, uid)
                 return
-            before = _remembered(path, uid)
-            if os.stat(path).st_uid == uid:  # noqa: PTH116  else somebody gave it to another meanwhile
-                os.chown(path, *(before or (number(record, "uid"), number(record, "gid"))))
+            before = _remembered(held, uid)
+            if os.stat(held).st_uid == uid:  # noqa: PTH116  else somebody gave it to another meanwhile
+                os.chown(held, *(before or (number(record, "uid"), number(record, "gid"))))
             if before is not None:
-                os.removexattr(path, REMEMBERED)
+                os.removexattr(held, REMEMBERED)
 
-    def _apply(self, record: Undo, resource: Label, mode: int, setup: Setup) -> None:
+    def _apply(self, record: Undo, held: str, resource: Label, mode: int, setup: Setup) -> None:
         assert setup.who is not None
-        path = text(record, "path")
         if record["kind"] == "owner":
-            with self._lock, failing("give the guest's user", path):
-                self._refuse_stolen(path, os.stat(path).st_uid, setup.who.uid)  # noqa: PTH116  again: two may start at once
+            with self._lock:
+                owner = os.stat(held).st_uid  # noqa: PTH116  again: two may start at once
+                self._refuse_stolen(text(record, "path"), owner, setup.who.uid)
                 with contextlib.suppress(OSError):  # not every file system has it; the record has it too
-                    os.setxattr(path, REMEMBERED, f"{record['uid']}:{record['gid']}:{setup.who.uid}".encode())
-                os.chown(path, setup.who.uid, setup.who.gid)
+                    os.setxattr(held, REMEMBERED, f"{record['uid']}:{record['gid']}:{setup.who.uid}".encode())
+                os.chown(held, setup.who.uid, setup.who.gid)
             return
         wanted = READ | (0 if resource.readonly else WRITE) | (PASS if stat.S_ISDIR(mode) else 0)
         with contextlib.suppress(OSError):  # no lists on this file system: the check afterwards says what is in the way
-            acl.grant(path, setup.who.uid, wanted)
+            acl.grant(held, setup.who.uid, wanted)
 
     def _refuse_stolen(self, path: str, owner: int, uid: int) -> None:
         guest = None if owner == uid else self._users.of(owner)

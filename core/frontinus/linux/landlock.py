@@ -12,6 +12,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeVar
@@ -61,22 +62,23 @@ def inside(sight: Sight, work: Callable[[], T]) -> T:
 
     A kernel without Landlock lets it see all. Raises OSError when the kernel refuses to restrict.
     """
-    results: list[T] = []
-    errors: list[BaseException] = []
+    return begin(sight, work).result()
+
+
+def begin(sight: Sight, work: Callable[[], T]) -> Future[T]:
+    """The same without waiting: the future of what the work returns or raises. It can't be cancelled."""
+    outcome: Future[T] = Future()
+    outcome.set_running_or_notify_cancel()
 
     def restricted() -> None:
         try:
             _restrict(sight)
-            results.append(work())
+            outcome.set_result(work())
         except BaseException as error:
-            errors.append(error)
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=restricted, name="landlock")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    threading.Thread(target=restricted, name="landlock").start()
+    return outcome
 
 
 def _restrict(sight: Sight) -> None:

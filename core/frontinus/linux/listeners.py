@@ -13,7 +13,7 @@ from frontinus.api.errors import HostFailed
 from frontinus.domain.plan import Listener
 from frontinus.linux.failing import failing
 from frontinus.linux.folders import make_way
-from frontinus.linux.setup import Maker, Setup, Undo, text
+from frontinus.linux.setup import Maker, Setup, Undo, is_below, text
 
 LONGEST = 107
 """Bytes of a socket's path that the kernel takes (unix(7))."""
@@ -41,7 +41,7 @@ class Listeners(Maker[Listener]):
     def make(self, resource: Listener, records: list[Undo], setup: Setup) -> None:
         path = Path(resource.path)
         with failing("listen on", resource.path):
-            if any(resource.path.startswith(f"{root}/") for root in self._roots):
+            if is_below(resource.path, self._roots):
                 make_way(path.parent, setup)
             setup.fds[resource.fd] = listen(path, setup)
 

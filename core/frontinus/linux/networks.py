@@ -203,6 +203,7 @@ class LinuxNetworks:
         if self._rules is not None:
             loop.remove_reader(self._rules.fileno())
             self._rules.close()
+            self._rules = None
         if self._inotify >= 0:
             loop.remove_reader(self._inotify)
             os.close(self._inotify)
@@ -210,6 +211,7 @@ class LinuxNetworks:
         self._thread.shutdown()
         if self._nftables is not None:
             self._nftables.close()
+            self._nftables = None
 
     async def _run(self, work: Callable[[], T]) -> T:
         """In the one thread, in order, to its end: a caller that is cancelled does not stop it."""

@@ -63,6 +63,7 @@ class Polkit:
         self._known: dict[tuple[object, ...], bool] = {}
         self._asked: dict[tuple[object, ...], asyncio.Task[bool]] = {}
         self._told: list[Callable[[], None]] = []
+        self._changes = 0
 
     async def allows(self, who: Identity, permission: Permission, details: Details) -> bool:
         if permission.write and who.readonly:
@@ -91,11 +92,13 @@ class Polkit:
         self._authority.close()
 
     def _changed(self) -> None:
+        self._changes += 1
         self._known.clear()
         for tell in self._told:
             tell()
 
     async def _decide(self, who: Identity, permission: Permission, details: Details, key: tuple[object, ...]) -> bool:
+        before = self._changes
         try:
             verdicts = await asyncio.gather(*(
                 self._authority.check(who, f"{prefix}.{permission}", details) for prefix in PREFIXES))  # fmt: skip
@@ -106,7 +109,7 @@ class Polkit:
         registered = [verdict for verdict in verdicts if verdict is not None]
         said = [verdict.authorized for verdict in registered]
         allowed = any(said) if permission.write else all(said)
-        if all(verdict.lasts for verdict in registered):
+        if self._changes == before and all(verdict.lasts for verdict in registered):
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             self._known[key] = allowed
@@ -142,9 +145,9 @@ class Authority:
         return Verdict(bool(authorized), TEMPORARY not in said)
 
     async def _call(self, member: str, signature: str, body: Sequence[object], seconds: float) -> Message:
-        bus = await self._connected()
         try:
             async with asyncio.timeout(seconds):
+                bus = await self._connected()
                 reply = await bus.call(Message(destination=NAME, path=PATH, interface=AUTHORITY, member=member,
                                                signature=signature, body=list(body)))  # fmt: skip
         except (TimeoutError, OSError, EOFError, DBusError) as error:

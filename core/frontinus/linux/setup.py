@@ -68,6 +68,11 @@ class Maker(Generic[R]):
         """Take back what a record tells. Idempotent. Raises HostFailed or OSError."""
 
 
+def is_below(path: str, roots: Sequence[str]) -> bool:
+    """Whether a path leads below one of these folders, whatever dots it has."""
+    return os.path.normpath(path).startswith(tuple(f"{root}/" for root in roots))
+
+
 def text(record: Mapping[str, object], name: str) -> str:
     """A text of an undo record."""
     value = record.get(name)

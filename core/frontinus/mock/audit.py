@@ -21,3 +21,6 @@ class MemoryAudit:
 
     def labels(self, guest: Audited, model: str, process: str, image: str, *, success: bool = True) -> None:
         self.records.append(("labels", guest.name, f"{model} {process}", success))
+
+    def close(self) -> None:
+        return None

@@ -257,7 +257,11 @@ class MockHypervisor:
         return MonitorFigures()
 
     def describe(self, capabilities: Capabilities, host: HostFacts) -> str:
-        return f"<capabilities>\n  <host>\n    <cpu>\n      <arch>{host.arch}</arch>\n    </cpu>\n  </host>\n</capabilities>\n"
+        listed = capabilities.machines.values()
+        machines = "".join(f"      <machine maxCpus='{m.max_cpus}'>{m.name}</machine>\n" for m in listed)
+        guest = f"  <guest>\n    <arch name='{capabilities.arch}'>\n{machines}    </arch>\n  </guest>\n"
+        arch = f"<arch>{host.arch}</arch>"
+        return f"<capabilities>\n  <host>\n    <cpu>\n      {arch}\n    </cpu>\n  </host>\n{guest}</capabilities>\n"
 
     def describe_guests(self, capabilities: Capabilities, host: HostFacts, machine: str | None = None,
                         virt_type: str | None = None) -> str:  # fmt: skip

@@ -50,3 +50,6 @@ class MemoryResources:
 
     async def sweep(self, living: Sequence[str]) -> None:
         return None
+
+    def close(self) -> None:
+        return None

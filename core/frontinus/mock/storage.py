@@ -6,8 +6,10 @@ import asyncio
 import re
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import structs
 
 from frontinus.api.errors import AlreadyExists, StorageFailed, Unsupported
 from frontinus.ports.storage import Progress
@@ -87,6 +89,9 @@ class MemoryStorage:
     async def replace(self, staged: str, path: str) -> None:
         self._at(path)
         self.entries[path] = self.entries.pop(staged)
+
+    def close(self) -> None:
+        return None
 
     def add(
         self, path: str, size: int, kind: str = "file", header: Header | None = None, declared: str | None = None
@@ -183,7 +188,7 @@ class MemoryStorage:
         chosen: dict[str, int | None] = {"mode": wanted.mode, "owner": wanted.owner, "group": wanted.group}
         for name, value in chosen.items():
             if value is not None:
-                entry.place = replace(entry.place, **{name: value})  # type: ignore[arg-type]
+                entry.place = structs.replace(entry.place, **{name: value})
 
     def _removefolder(self, step: steps.RemoveFolder) -> None:
         if any(path.startswith(step.path + "/") for path in self.entries):
@@ -248,8 +253,8 @@ class MemoryStorage:
         elif verb == "resize":
             path = next(re.sub(r"^.*file\.filename=([^,]*).*$", r"\1", word) for word in words if "/" in word)
             entry = self._at(path)
-            entry.header = replace(entry.header, capacity=int(words[-1]))
-            entry.place = replace(
+            entry.header = structs.replace(entry.header, capacity=int(words[-1]))
+            entry.place = structs.replace(
                 entry.place, size=int(words[-1]) if entry.header.format == "raw" else entry.place.size
             )
         return self.answers.get(("qemu-img", *step.argv), "")

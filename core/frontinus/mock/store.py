@@ -28,3 +28,6 @@ class MemoryStore:
         place = f"{kind}/{key}.broken"
         self.aside[place] = (self.documents[kind].pop(key), reason)
         return place
+
+    async def close(self) -> None:
+        return None

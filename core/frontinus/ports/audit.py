@@ -31,3 +31,6 @@ class AuditTrail(Protocol):
 
     def labels(self, guest: Audited, model: str, process: str, image: str, *, success: bool = True) -> None:
         """How a guest is confined: model "dac", labels of its process and of its images."""
+
+    def close(self) -> None:
+        """Write what waits, and let go. Idempotent; nothing is told afterwards."""

@@ -52,3 +52,6 @@ class Resources(Protocol):
 
         `living` are private folders; a QEMU of ours is known by its HOME, which is its private folder.
         """
+
+    def close(self) -> None:
+        """Let go once all that was begun has ended; what is set up stays. Idempotent; nothing is asked afterwards."""

@@ -32,3 +32,6 @@ class StateStore(Protocol):
 
     async def set_aside(self, kind: str, key: str, reason: str) -> str:
         """Move a document that does not parse out of the way; returns its new path."""
+
+    async def close(self) -> None:
+        """Let go once all that was begun is written. Idempotent; nothing is asked afterwards."""

@@ -37,3 +37,6 @@ class StorageHost(Protocol):
 
     async def replace(self, staged: str, path: str) -> None:
         """Let a staged file, made durable with its owner and mode, take the place of another at once."""
+
+    def close(self) -> None:
+        """Let go once all that was begun has ended. Idempotent; nothing is asked afterwards."""

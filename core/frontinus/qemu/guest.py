@@ -182,7 +182,7 @@ class QemuGuest(QemuTending):
         try:
             with Path(self.record.log).open("rb") as file:
                 file.seek(max(self._log_start, file.seek(0, 2) - TAIL))
-                return file.read().decode(errors="replace").strip()
+                return file.read(TAIL).decode(errors="replace").strip()
         except OSError:
             return ""
 

@@ -6,8 +6,10 @@ QEMU's docs/interop/qcow2.txt, the LUKS1 on-disk format, the VHDX and VMDK speci
 
 from __future__ import annotations
 
+import re
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 HEAD = 512
 """Bytes that tell the format of all but a few."""
@@ -23,6 +25,10 @@ MARKS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop", "cloop"), (0, b"OOOM", "cow"),
 )  # fmt: skip
 """Offset and mark of each format that has one at its start."""
+MARK = re.compile(b"|".join(b"(.{%d}%b)" % (at, re.escape(mark)) for at, mark, _ in MARKS), re.DOTALL)
+"""The same; a group each."""
+QCOW2, QCOW2_FEATURES = struct.Struct(">4xI12xIQI"), struct.Struct(">QQ12xI")
+"""Version, cluster bits, size, encryption; at offset 72, from version 3: incompatible and compatible features, header's length."""
 
 DATA_FILE, CORRUPT = 1 << 2, 1 << 1
 EXTENDED_L2 = 1 << 4
@@ -31,8 +37,7 @@ BACKING_FORMAT, DATA_FILE_NAME = 0xE2792ACA, 0x44415441
 CRYPT = {1: "qcow", 2: "luks"}
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(msgspec.Struct, frozen=True, gc=False):
     """`capacity` in bytes, None where the header does not tell. `refers`: what it says lies elsewhere, if anything."""
 
     format: str = "raw"
@@ -59,7 +64,8 @@ class Header:
 
 def marked(head: bytes) -> str | None:
     """The format whose mark the first bytes have, None for no mark."""
-    return next((kind for at, mark, kind in MARKS if head.startswith(mark, at)), None)
+    found = MARK.match(head)
+    return MARKS[found.lastindex - 1][2] if found and found.lastindex else None
 
 
 def name_span(head: bytes) -> tuple[int, int] | None:
@@ -86,15 +92,13 @@ def _plain(kind: str, head: bytes, name: bytes) -> Header:
 
 
 def _qcow(kind: str, head: bytes, name: bytes) -> Header:
-    version = struct.unpack_from(">I", head, 4)[0]
+    version, bits, capacity, crypt = QCOW2.unpack_from(head)
     backing = name.split(b"\0")[0].decode(errors="replace") or None
     if version == 1:
         capacity = struct.unpack_from(">Q", head, 24)[0]
         crypt = struct.unpack_from(">I", head, 36)[0]
         return Header("qcow", capacity, backing, refers=_names(backing), encryption="qcow" if crypt else None)
-    bits, capacity, crypt = struct.unpack_from(">IQI", head, 20)
-    features, compatible = struct.unpack_from(">QQ", head, 72) if version >= 3 else (0, 0)
-    start = struct.unpack_from(">I", head, 100)[0] if version >= 3 else 72
+    features, compatible, start = QCOW2_FEATURES.unpack_from(head, 72) if version >= 3 else (0, 0, 72)
     backing_format = _extensions(head, start).get(BACKING_FORMAT, b"").decode(errors="replace") or None
     refers = "its data in another file" if features & DATA_FILE else _names(backing)
     return Header(

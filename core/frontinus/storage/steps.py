@@ -10,6 +10,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import msgspec
+
 from frontinus.storage.headers import Header
 from frontinus.storage.parts import Permissions
 
@@ -84,8 +86,7 @@ class Look(Step):
     path: str
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, gc=False):
     """What is at a path. `kind`: file, block, dir or other; sizes in bytes."""
 
     kind: str
@@ -114,8 +115,7 @@ class Inspect(Step):
     path: str
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A volume as it is found. `declared`, `secret`: the format and the secret that its maker noted beside its content.
 
     `times`: of access, of change of the content, of any change, in ns since the epoch. `stamp`: what the host compares to
@@ -129,7 +129,7 @@ class Found:
     declared: str | None = None
     secret: str | None = None
     times: tuple[int, int, int] = (0, 0, 0)
-    stamp: Any = field(default=None, compare=False, repr=False)
+    stamp: Any = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from frontinus.api.errors import Disconnected, FrontinusError
 from frontinus.wire.frames import Unframer
@@ -19,12 +19,17 @@ MAX_FDS = 16
 
 
 class Channel:
-    """Sends in order and calls `received` with each frame, `closed` once at the end."""
+    """Sends in order and calls `received` with each frame, `closed` once at the end.
+
+    `serving`: the peer is a client, which may be hostile. No descriptors are taken from it, and none of its requests
+    while it leaves the answers to earlier ones lying.
+    """
 
     def __init__(self, sock: socket.socket, limit: int, received: Callable[[bytes], None],
-                 closed: Callable[[], None]) -> None:  # fmt: skip
+                 closed: Callable[[], None], *, serving: bool = False) -> None:  # fmt: skip
         sock.setblocking(False)
         self.sock = sock
+        self._serving = serving
         self.fds: deque[int] = deque()
         self._received, self._closed = received, closed
         self._unframer = Unframer(limit)
@@ -37,8 +42,9 @@ class Channel:
         self.open = True
 
     def send(self, data: bytes, fds: Sequence[int] = ()) -> None:
-        """Queue a frame; its descriptors are closed here once they have left. Raises Disconnected."""
+        """Queue a frame; its descriptors are closed here, once they have left or cannot leave. Raises Disconnected."""
         if not self.open:
+            _close(fds)
             raise Disconnected("the connection is closed")
         was_idle = not self._queue
         self._queue.append((memoryview(data), fds))
@@ -47,6 +53,8 @@ class Channel:
             self._write()
         if self._waiting > HIGH_WATER:
             self._room.clear()
+            if self._serving and self.open:
+                self._loop.remove_reader(self.sock.fileno())
 
     async def drained(self) -> None:
         """Wait until the peer has taken enough for more to be sent."""
@@ -61,9 +69,7 @@ class Channel:
         self.open = False
         self._loop.remove_reader(self.sock.fileno())
         self._loop.remove_writer(self.sock.fileno())
-        for fd in (*self.fds, *(fd for _, fds in self._queue for fd in fds)):
-            with contextlib.suppress(OSError):
-                os.close(fd)
+        _close((*self.fds, *(fd for _, fds in self._queue for fd in fds)))
         self._queue.clear()
         self.fds.clear()
         self.sock.close()
@@ -71,12 +77,16 @@ class Channel:
         self._closed()
 
     def _readable(self) -> None:
+        fds: list[int] = []
         try:
-            data, fds, _, _ = socket.recv_fds(self.sock, CHUNK, MAX_FDS)
+            if self._serving:
+                data = self.sock.recv(CHUNK)  # the kernel drops descriptors that have no room in a message
+            else:
+                data, fds, _, _ = socket.recv_fds(self.sock, CHUNK, MAX_FDS)
         except BlockingIOError:
             return
         except OSError:
-            data, fds = b"", []
+            data = b""
         self.fds.extend(fds)
         for fd in fds:
             os.set_inheritable(fd, False)
@@ -108,5 +118,13 @@ class Channel:
             return
         else:
             self._loop.remove_writer(self.sock.fileno())
-        if self._waiting <= HIGH_WATER:
+        if self._waiting <= HIGH_WATER and not self._room.is_set():
             self._room.set()
+            if self._serving:
+                self._loop.add_reader(self.sock.fileno(), self._readable)
+
+
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            os.close(fd)

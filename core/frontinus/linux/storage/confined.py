@@ -11,15 +11,13 @@ import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
-from frontinus.linux.landlock import Sight, inside
+from frontinus.linux.landlock import Sight, begin
 from frontinus.ports.storage import Progress
 
 MOST = 16 << 20
 """Bytes of output that are taken."""
 PERCENT = re.compile(rb"\((\d+)\.(\d\d)/100%\)")
-_WAITING = ThreadPoolExecutor(64, thread_name_prefix="confined")
 
 Outcome = tuple[bytes, bytes, int]
 """What a program printed, what it complained of, its exit status."""
@@ -29,7 +27,7 @@ async def run(argv: Sequence[str], sight: Sight, environment: Mapping[str, str],
               fds: tuple[int, ...] = (), progress: Progress | None = None) -> Outcome:  # fmt: skip
     """Run to the end. On a cancellation, and past the deadline (TimeoutError), it is killed first."""
     child = Child(argv, environment, fds, progress)
-    task = asyncio.get_running_loop().run_in_executor(_WAITING, inside, sight, child.run)
+    task = asyncio.wrap_future(begin(sight, child.run))
     try:
         async with asyncio.timeout(deadline):
             return await asyncio.shield(task)

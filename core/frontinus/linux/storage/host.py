@@ -17,6 +17,8 @@ from frontinus.storage.steps import Step
 
 THREADS = 4
 """Steps at once that block."""
+PROGRAMS = 64
+"""Programs at once that work on images, each with a thread that waits for it."""
 
 T = TypeVar("T")
 
@@ -38,6 +40,7 @@ class LinuxStorage:
     def __init__(self, run: Path) -> None:
         self._run = run
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage")
+        self._programs = asyncio.Semaphore(PROGRAMS)
 
     async def perform(self, step: Step, values: Mapping[str, bytes], progress: Progress | None = None) -> object:
         if isinstance(step, steps.Run):
@@ -45,7 +48,8 @@ class LinuxStorage:
         if isinstance(step, steps.DevicesNamed):
             return await programs.devices_named()
         if isinstance(step, steps.Image):
-            return await programs.image(step, values, progress)
+            async with self._programs:
+                return await programs.image(step, values, progress)
         if isinstance(step, steps.Login):
             return await self._in_thread(
                 lambda stop: programs.login(step, self._placed((step.pattern,))[0], values[""])

@@ -39,53 +39,50 @@ def scan(step: Scan) -> Mapping[str, Found]:
     with telling(step.path):
         folder = os.open(step.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            new = sorted(set(os.listdir(folder)) - step.known.keys())  # noqa: PTH208
+            there = _names(folder)
+            changed = _changed(folder, step.known)
+            new = [name for name in there if name not in step.known]
             if len(step.known) + len(new) > MAX_VOLUMES:
                 raise StorageFailed(f"{step.path} has more than {MAX_VOLUMES} entries", path=step.path)
-            changed = {**_changed(folder, step.known), **{name: _status(folder, name) for name in new}}
             device = _marking_device(folder)
         finally:
             os.close(folder)
-    if not changed:
+    if not changed and not new:
         return step.known
     found = {name: before for name, before in step.known.items() if name not in changed}
-    found |= _looked_at(step.path, changed, device)
+    for name in (*changed, *new):
+        with contextlib.suppress(OSError, UnicodeEncodeError):
+            name.encode()
+            found[name] = _found(name, f"{step.path}/{name}", device, is_file=there.get(name, False))
     return dict(sorted(found.items()))
 
 
-def _status(folder: int, name: str) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=folder)
-    except OSError:
-        return None
+def _names(folder: int) -> dict[str, bool]:
+    """What is in a folder, and whether it is a file and no link to one: most file systems tell both at once."""
+    with os.scandir(folder) as entries:
+        return {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
 
 
-def _changed(folder: int, known: Mapping[str, Found]) -> dict[str, os.stat_result | None]:
-    """The status of what is not as it was found, None for what is gone. Of a large folder this loop is all the work.
+def _changed(folder: int, known: Mapping[str, Found]) -> list[str]:
+    """What is not as it was found, or is gone. Of a large folder that nobody changes this loop is all the work.
 
     Equal statuses are equal to the second only: the time of the last change, and the blocks, are compared beside.
     """
-    changed: dict[str, os.stat_result | None] = {}
+    changed = []
     for name, before in known.items():
-        status, stamp = _status(folder, name), before.stamp
+        stamp = before.stamp
+        try:
+            status = os.stat(name, dir_fd=folder) if stamp is not None else None
+        except OSError:
+            status = None
         if (
             status is None
             or status != stamp
             or status.st_ctime_ns != stamp.st_ctime_ns
             or status.st_blocks != stamp.st_blocks
         ):
-            changed[name] = status
+            changed.append(name)
     return changed
-
-
-def _looked_at(folder: str, changed: Mapping[str, os.stat_result | None], device: int | None) -> dict[str, Found]:
-    found = {}
-    for name, status in changed.items():
-        with contextlib.suppress(OSError, UnicodeEncodeError):
-            name.encode()
-            if status is not None:
-                found[name] = _found(name, f"{folder}/{name}", status, device)
-    return found
 
 
 def _marking_device(folder: int) -> int | None:
@@ -99,52 +96,56 @@ def _marking_device(folder: int) -> int | None:
 def inspect(step: Inspect) -> Found:
     """One image, or the device that a link leads to; looked at anew whatever was found before."""
     with telling(step.path):
-        path = behind(step.path)
-        return _found(Path(step.path).name, path, os.stat(path), None)  # noqa: PTH116
+        return _found(Path(step.path).name, behind(step.path), None)
 
 
-def _found(name: str, path: str, status: os.stat_result, device: int | None) -> Found:
-    """`device`: the one whose files are marked at each write. The status is from before the content is read."""
-    place, times = place_of(status, path), (status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns)
-    if not stat.S_ISREG(status.st_mode):
-        return Found(name, path, place, times=times)
-    settled = time.time_ns() - max(times[1:]) > SETTLED_NS
-    stamp = status if settled and status.st_dev == device else None
-    header, notes = _header(path, status)
-    return Found(name, path, place, header, notes.get("format"), notes.get("secret"), times, stamp)
-
-
-def _header(path: str, status: os.stat_result) -> tuple[Header, dict[str, str]]:
-    """What a file's first bytes say, and what was noted for it."""
+def _found(name: str, path: str, device: int | None, *, is_file: bool = False) -> Found:
+    """`device`: the one whose files are marked at each write. Only files are opened: `is_file`, it is known to be one."""
+    status = None if is_file else os.stat(path)  # noqa: PTH116
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        return Found(name, path, place_of(status, path), times=_times(status))
     try:
-        fd = _open(path)
+        fd = _open(path, os.O_NOFOLLOW if is_file else 0)
     except PermissionError:
-        return Header(), {}
+        status = os.stat(path)  # noqa: PTH116
+        return Found(name, path, place_of(status, path), times=_times(status), stamp=_stamp(status, device))
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return Header(), {}
-        head = os.pread(fd, headers.HEAD, 0)
-        span = headers.name_span(head)
-        name = os.pread(fd, span[1], span[0]) if span else b""
-        far = (
-            os.pread(fd, 8, headers.FAR[0][0])
-            if headers.marked(head) is None and status.st_size > headers.FAR[0][0]
-            else b""
-        )
-        header = headers.parse(head, name, far)
-        if header.format == "luks":
-            header = _without_header(header, head, status.st_size)
-        return header, noted(fd)
+        status = os.fstat(fd)  # from before the content is read
+        header, notes = _content(fd, status.st_size) if stat.S_ISREG(status.st_mode) else (Header(), {})
     finally:
         os.close(fd)
+    return Found(name, path, place_of(status, path), header, notes.get("format"), notes.get("secret"), _times(status),
+                 _stamp(status, device))  # fmt: skip
 
 
-def _open(path: str) -> int:
+def _times(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _stamp(status: os.stat_result, device: int | None) -> os.stat_result | None:
+    """The status, where one that stays the same means that nothing changed."""
+    settled = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS
+    return status if settled and status.st_dev == device else None
+
+
+def _content(fd: int, size: int) -> tuple[Header, dict[str, str]]:
+    """What a file's first bytes say, and what was noted for it."""
+    head = os.pread(fd, headers.HEAD, 0)
+    span = headers.name_span(head)
+    name = os.pread(fd, span[1], span[0]) if span else b""
+    further = size > headers.FAR[0][0] and headers.marked(head) is None
+    header = headers.parse(head, name, os.pread(fd, 8, headers.FAR[0][0]) if further else b"")
+    if header.format == "luks":
+        header = _without_header(header, head, size)
+    return header, noted(fd)
+
+
+def _open(path: str, flags: int) -> int:
     """Looking leaves no trace in the time of access, where we may choose so: of our own files, or as root."""
     try:
-        return os.open(path, OPENING | os.O_NOATIME)
+        return os.open(path, OPENING | os.O_NOATIME | flags)
     except PermissionError:
-        return os.open(path, OPENING)
+        return os.open(path, OPENING | flags)
 
 
 def _without_header(header: Header, head: bytes, size: int) -> Header:

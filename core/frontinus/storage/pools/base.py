@@ -5,7 +5,7 @@ Every kind passes the same contract (tests/contract/pools.py). What a kind canno
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -50,10 +50,17 @@ class Listing:
     capacity: int = 0
     allocation: int = 0
     available: int = 0
-    volumes: list[Volume] = field(default_factory=list)
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    """By name."""
     missing: tuple[str, ...] = ()
     found: Mapping[str, Found] = field(default_factory=dict)
     """What was found by a scan, for kinds that look again only at what changed."""
+
+    def places(self) -> dict[str, tuple[str, str]]:
+        """Type and path of each volume, by its name."""
+        if self.found:
+            return {name: (self.found[name].place.kind, self.found[name].path) for name in self.volumes}
+        return {name: (volume.type or "file", volume.path) for name, volume in self.volumes.items()}
 
 
 class PoolKind:
@@ -217,6 +224,11 @@ class PoolKind:
                 raise Unsupported(f"pools of type '{self.name}' cannot be built with '{flag}'")
         if "overwrite" in flags and "no-overwrite" in flags:
             raise Unsupported("overwrite and no-overwrite exclude each other")
+
+
+def named(volumes: Iterable[Volume]) -> dict[str, Volume]:
+    """Volumes by their names."""
+    return {volume.name or "": volume for volume in volumes}
 
 
 def block_volume(found: Found, name: str, key: str) -> Volume:

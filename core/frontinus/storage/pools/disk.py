@@ -12,7 +12,7 @@ from frontinus.storage.partitions import Partition, Table
 from frontinus.storage.parts import Permissions
 from frontinus.storage.pool import Extent as FreeExtent
 from frontinus.storage.pool import Pool
-from frontinus.storage.pools.base import Listing, PoolKind
+from frontinus.storage.pools.base import Listing, PoolKind, named
 from frontinus.storage.pools.signatures import signature
 from frontinus.storage.steps import (
     AttachLoop,
@@ -98,7 +98,7 @@ class Disk(PoolKind):
             volumes.append((yield from self._volume(pool, partition)))
         size = table.last - table.first
         available = sum(end - start for start, end in spans)
-        return Listing(size, size - available, available, volumes)
+        return Listing(size, size - available, available, named(volumes))
 
     def _table(self, pool: Pool) -> Script[Table]:
         """The table as it is on the device now. Raises StorageFailed for none, or a broken one."""

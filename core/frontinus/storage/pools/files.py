@@ -61,18 +61,17 @@ class Files(PoolKind):
     def refresh_again(self, pool: Pool, listing: Listing) -> Script[Listing]:
         found: Mapping[str, Found] = yield Scan(pool.path, listing.found)
         capacity, available = yield Space(pool.path)
-        volumes = listing.volumes if found is listing.found else list(_volumes(found, listing))
+        volumes = listing.volumes if found is listing.found else FileVolumes(found, listing.volumes)
         return Listing(capacity, capacity - available, available, volumes, found=found)
 
     def refresh_one(self, pool: Pool, listing: Listing, name: str) -> Script[Listing]:
-        others = [volume for volume in listing.volumes if volume.name != name]
-        known = {key: found for key, found in listing.found.items() if key != name}
+        found = {key: one for key, one in listing.found.items() if key != name}
         path = self.volume_path(pool, name)
         if (yield Look(path)) is not None:
-            found: Found = yield Inspect(path)
-            others += [file_volume(found)] if is_volume(found) else []
+            found[name] = yield Inspect(path)
         capacity, available = yield Space(pool.path)
-        return Listing(capacity, capacity - available, available, others, found=known)
+        volumes = FileVolumes(found, listing.volumes)
+        return Listing(capacity, capacity - available, available, volumes, found=found)
 
     def reserve(self, pool: Pool, volume: Volume) -> Script[str]:
         yield from ()
@@ -135,12 +134,29 @@ def file_volume(found: Found) -> Volume:
     )  # fmt: skip
 
 
-def _volumes(found: Mapping[str, Found], listing: Listing) -> Iterator[Volume]:
-    """The volumes of what was found; those of an earlier listing where it is the same."""
-    before = {volume.name or "": volume for volume in listing.volumes}
-    for name, one in found.items():
-        if is_volume(one):
-            yield before[name] if listing.found.get(name) is one else file_volume(one)
+class FileVolumes(Mapping[str, Volume]):
+    """The volumes of what was found in a folder, each made when somebody asks for it first: a folder may have thousands.
+
+    `before`: those of an earlier listing, of which what was found again as it was is taken over.
+    """
+
+    def __init__(self, found: Mapping[str, Found], before: Mapping[str, Volume]) -> None:
+        self._found = {name: one for name, one in found.items() if is_volume(one)}
+        self._made: dict[str, Volume] = {}
+        if isinstance(before, FileVolumes):
+            same = (name for name in before._made if before._found[name] is self._found.get(name))
+            self._made = {name: before._made[name] for name in same}
+
+    def __getitem__(self, name: str) -> Volume:
+        if name not in self._made:
+            self._made[name] = file_volume(self._found[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def _encryption(kind: str, note: str | None) -> Encryption:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from frontinus.api.errors import InvalidXML, StorageFailed, Unsupported
 from frontinus.storage.imaging import escape
 from frontinus.storage.pool import Pool
-from frontinus.storage.pools.base import FoundSource, Listing, PoolKind, SourceSpec
+from frontinus.storage.pools.base import FoundSource, Listing, PoolKind, SourceSpec, named
 from frontinus.storage.pools.iscsi import address, check_target, targets_of
 from frontinus.storage.steps import Image, Need, Script, output
 from frontinus.storage.volume import Volume, VolumeTarget
@@ -52,7 +52,7 @@ class IscsiDirect(PoolKind):
         if not volumes and refusal is not None:
             raise refusal
         total = sum(volume.capacity or 0 for volume in volumes)
-        return Listing(total, total, 0, volumes)
+        return Listing(total, total, 0, named(volumes))
 
     def _size(self, pool: Pool, unit: int) -> Script[int]:
         argv, keys = image_options(pool, unit)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from frontinus.api.errors import StorageFailed, Unsupported
 from frontinus.storage.pool import Pool
-from frontinus.storage.pools.base import FoundSource, Listing, PoolKind, SourceSpec
+from frontinus.storage.pools.base import FoundSource, Listing, PoolKind, SourceSpec, named
 from frontinus.storage.pools.signatures import signature
 from frontinus.storage.steps import Need, Overwrite, Own, Read, Run, Script, ask, output, tell
 from frontinus.storage.volume import BackingStore, Extent, ExtentDevice, Volume, VolumeTarget
@@ -94,7 +94,7 @@ class Logical(PoolKind):
             raise StorageFailed(f"pool '{pool.name}': there is no volume group '{_group(pool)}'", path=pool.path)
         capacity, free = int(sizes[0]["vg_size"]), int(sizes[0]["vg_free"])
         text = yield from output("lvs", *REPORT, "-o", COLUMNS, _group(pool))
-        return Listing(capacity, capacity - free, free, volumes(rows(text, "lv"), pool.path))
+        return Listing(capacity, capacity - free, free, named(volumes(rows(text, "lv"), pool.path)))
 
     def find_sources(self, spec: SourceSpec) -> Script[list[FoundSource]]:
         yield Need(("pvs",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from frontinus.api.errors import StorageFailed, Unsupported
 from frontinus.storage.pool import Pool
-from frontinus.storage.pools.base import Listing, PoolKind, block_volume
+from frontinus.storage.pools.base import Listing, PoolKind, block_volume, named
 from frontinus.storage.steps import DevicesNamed, Found, Inspect, Look, Need, Script, ask, output
 
 FOLDER = "/dev/mapper"
@@ -40,7 +40,7 @@ class Mpath(PoolKind):
             volume.place.path = f"{FOLDER}/{name}"
             volumes.append(volume)
         total = sum(volume.capacity or 0 for volume in volumes)
-        return Listing(total, total, 0, volumes)
+        return Listing(total, total, 0, named(volumes))
 
 
 def maps_of(text: str) -> list[str]:

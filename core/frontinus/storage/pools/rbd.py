@@ -9,7 +9,7 @@ from typing import Any
 
 from frontinus.api.errors import StorageFailed
 from frontinus.storage.pool import Pool
-from frontinus.storage.pools.base import Listing, PoolKind
+from frontinus.storage.pools.base import Listing, PoolKind, named
 from frontinus.storage.steps import Login, Need, Run, Script, output, tell
 from frontinus.storage.volume import Volume, VolumeTarget
 
@@ -66,7 +66,7 @@ class Rbd(PoolKind):
         text = yield from output("ceph", *self.cluster(pool), "df", "--format", "json", accept=(0,))
         capacity, used, free = usage_of(text, pool.origin.name or "")
         volumes = [image(pool, str(row["image"]), int(row["size"])) for row in rows if "snapshot" not in row]
-        return Listing(capacity, used, free, [one for one in volumes if not (one.name or "").endswith(NEW)])
+        return Listing(capacity, used, free, named(one for one in volumes if not (one.name or "").endswith(NEW)))
 
     def _listing(self, pool: Pool) -> Script[list[dict[str, Any]]]:
         text = yield from output(

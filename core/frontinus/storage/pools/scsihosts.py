@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from frontinus.storage.pool import Pool
-from frontinus.storage.pools.base import Listing, PoolKind, block_volume
+from frontinus.storage.pools.base import Listing, PoolKind, block_volume, named
 from frontinus.storage.steps import Appears, DevicesNamed, Found, Inspect, Look, Names, Read, Script, Write, ask
 from frontinus.storage.volume import Volume
 
@@ -37,7 +37,7 @@ class ScsiLuns(PoolKind):
             volume = yield from self._lun(address, links)
             volumes += [volume] if volume is not None else []
         total = sum(volume.capacity or 0 for volume in volumes)
-        return Listing(total, total, 0, volumes)
+        return Listing(total, total, 0, named(volumes))
 
     def _probed(self, host: int) -> Script[None]:
         """The scan has found the units; the kernel makes block devices of the disks a moment later."""

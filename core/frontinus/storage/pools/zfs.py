@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from frontinus.api.errors import StorageFailed, Unsupported
 from frontinus.storage.pool import Pool
-from frontinus.storage.pools.base import Listing, PoolKind
+from frontinus.storage.pools.base import Listing, PoolKind, named
 from frontinus.storage.steps import Need, Run, Script, output, tell
 from frontinus.storage.volume import Volume, VolumeTarget
 
@@ -54,7 +54,7 @@ class Zfs(PoolKind):
         text = yield from output("zfs", "list", "-H", "-p", "-r", "-t", "volume", "-o", "name,volsize,refreservation,used",
                                  _name(pool))  # fmt: skip
         volumes = [zvol(pool, line.split("\t")) for line in text.splitlines() if line.count("\t") == 3]
-        return Listing(used + free, used, free, [one for one in volumes if not (one.name or "").endswith(NEW)])
+        return Listing(used + free, used, free, named(one for one in volumes if not (one.name or "").endswith(NEW)))
 
     def reserve(self, pool: Pool, volume: Volume) -> Script[str]:
         yield from ()
