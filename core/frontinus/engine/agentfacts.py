@@ -26,27 +26,28 @@ class AgentFacts:
 
     def __init__(self, desk: AgentDesk) -> None:
         self._desk = desk
-        self._known: dict[str, AgentStats] = {}
+        self.known: dict[str, AgentStats] = {}
+        """By the guests' UUIDs."""
         self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def refresh(self, records: Sequence[Record]) -> None:
         """Begin to ask those whose word is old; wait a moment for those that never gave one."""
         began = [self._ask(record) for record in records if self._due(record)]
-        new = [task for record, task in began if record.uuid not in self._known]
+        new = [task for record, task in began if record.uuid not in self.known]
         if new:
             await asyncio.wait(new, timeout=FIRST)
 
     def of(self, record: Record) -> AgentStats | None:
         """The last word of a guest's agent while it is connected."""
         if record.running is None or not record.running.agent_connected:
-            self._known.pop(record.uuid, None)
+            self.known.pop(record.uuid, None)
             return None
-        return self._known.get(record.uuid)
+        return self.known.get(record.uuid)
 
     def _due(self, record: Record) -> bool:
         if record.running is None or not record.running.agent_connected or record.uuid in self._asking:
             return False
-        known = self._known.get(record.uuid)
+        known = self.known.get(record.uuid)
         return known is None or time.time() - known.taken > AGE
 
     def _ask(self, record: Record) -> tuple[Record, asyncio.Task[None]]:
@@ -58,7 +59,7 @@ class AgentFacts:
         """Whatever of it the agent can tell."""
         desk, now = self._desk, time.time()
         users = await _told(desk.guest_users(uuid))
-        self._known[uuid] = AgentStats(
+        self.known[uuid] = AgentStats(
             taken=now, hostname=await _told(desk.guest_hostname(uuid)), os=await _told(desk.guest_os(uuid)),
             users=None if users is None else len(users),
             filesystems=tuple(await _told(desk.guest_filesystems(uuid)) or ()),

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+from functools import partial
 
 from frontinus.api.errors import HostFailed, Unresponsive
 from frontinus.engine import filtering, netports, runstate
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 
+log = logging.getLogger(__name__)
+
 
 async def end(world: World, record: Record, running: Running) -> None:
     """The process is gone: give everything back and forget the run state. Idempotent."""
-    await filtering.leave(world, record.uuid)
-    await world.resources.tear_down(running.undo)
-    await world.limits.remove(running.process.record.folder)
-    await world.store.delete(runstate.KIND, record.uuid)
-    await netports.release(world, record.uuid)
+    for step in (
+        partial(filtering.leave, world, record.uuid),
+        partial(world.resources.tear_down, running.undo),
+        partial(world.limits.remove, running.process.record.folder),
+        partial(world.store.delete, runstate.KIND, record.uuid),
+        partial(netports.release, world, record.uuid),
+    ):
+        try:
+            await step()
+        except Exception:  # the guest has ended all the same, and the rest is to be given back
+            log.exception("guest %s has ended, but not all of it could be given back", record.name)
     world.ports.release(running.guest)
     if record.running is running:
         record.running = None

@@ -52,11 +52,8 @@ class Inspection:
             await self._go_on(record, running, was_running)
 
     async def _pause(self, record: Record, running: Running) -> None:
-        running.quiet = True
-        try:
+        with running.hushed():
             await running.process.pause()
-        finally:
-            running.quiet = False
         record.become("paused", "dumping")
         self.world.lifecycle(record, "suspended", "paused")
 
@@ -65,11 +62,8 @@ class Inspection:
         if not was_running or record.running is not running or running.ending is not None:
             return
         paused = record.state == "paused"
-        running.quiet = True
-        try:
+        with running.hushed():
             await running.process.resume()
-        finally:
-            running.quiet = False
         if paused:
             record.become("running", "unpaused")
             self.world.lifecycle(record, "resumed", "unpaused")
@@ -82,7 +76,7 @@ class Inspection:
         async with record.lock.hold("look into memory"):
             try:
                 await running.process.peek(str(path), offset, size, physical=physical)
-                return await asyncio.to_thread(_read_at, path, 0, size)
+                return await asyncio.to_thread(_read_at, path, 0, size, os.O_NOFOLLOW)  # the folder is the guest's
             finally:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
 
@@ -184,9 +178,9 @@ def _check_range(offset: int, size: int) -> None:
         raise InvalidValue("the address is out of range", field="offset")
 
 
-def _read_at(path: Path, offset: int, size: int) -> bytes:
+def _read_at(path: Path, offset: int, size: int, flags: int = 0) -> bytes:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags)
         try:
             data = os.pread(fd, size, offset)
         finally:

@@ -12,7 +12,7 @@ from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.host_cpu import misfits
 from frontinus.domain.prepare import prepare
-from frontinus.engine import filtering, netports, runstate, trail
+from frontinus.engine import ending, filtering, netports, runstate, trail
 from frontinus.engine.chains import with_layers
 from frontinus.engine.displays import is_busy
 from frontinus.engine.enforcing import enforce
@@ -88,6 +88,20 @@ async def _start(world: World, record: Record, live: Guest, caps: Capabilities, 
         for fd in prepared.fds.values():
             os.close(fd)
     return running
+
+
+async def set_going(record: Record, running: Running) -> None:
+    """Let the CPUs of a guest that was brought to life run. If they cannot, it is ended: it has not started.
+
+    Another may hold an image, which QEMU finds out only now. Raises what the hypervisor says.
+    """
+    try:
+        with running.hushed():
+            await running.process.resume()
+    except BaseException:
+        running.ending = "failed"
+        await ending.kill(record, graceful=False)
+        raise
 
 
 def _journal(world: World, record: Record, folder: str) -> Journal:

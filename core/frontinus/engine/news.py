@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from frontinus.api import events
 from frontinus.api.events import AnyEvent, Lifecycle
@@ -95,8 +94,6 @@ TOLD: Mapping[str, Make] = {
 STOPPED = {"from snapshot": "snapshot"}
 """What the event of an end says where the reason of the state says it otherwise."""
 
-OnEnd = Literal["destroy", "restart", "preserve", "rename-restart", "coredump-destroy", "coredump-restart"]
-
 
 async def follow(world: World, record: Record, running: Running) -> None:
     """Take in news until the process has ended, then close the guest's books."""
@@ -125,21 +122,11 @@ class Follower:
         told = TOLD.get(name)
         if told is not None and not self._is_ours(fact):
             self.world.bus.publish(told(record, fact.data))
-        if name == "job":
-            blocknews.told(self.world, record, self.running, _text(fact.data, "id"), _text(fact.data, "status"))
-        if name == "write-threshold":
-            self._written_beyond(fact.data)
-        if name == "agent":
-            self.running.agent_connected = bool(fact.data.get("open"))
-        if name == "device-deleted":
-            await self._device_gone(_text(fact.data, "device"))
+        act = ACTS.get(name)
+        if act is not None:
+            await act(self, fact.data)
         if name in PAUSE_REASONS:
             self._why = name
-        if name == "balloon":
-            record.guest.current_memory = _number(fact.data, "actual")
-            self.world.changed(record)
-        if name == "shutdown":
-            self._shutdown = _text(fact.data, "detail") or "finished"
         transition = TRANSITIONS.get(name)
         if transition is not None and record.state not in transition.unless and self.running.ending is None:
             self._enter(fact, transition)
@@ -150,7 +137,20 @@ class Follower:
         """Of a block job that the engine knows it tells itself, once it has drawn the consequences."""
         return fact.name == "block-job" and self.running.works.get(_text(fact.data, "job")) is not None
 
-    def _written_beyond(self, data: Mapping[str, object]) -> None:
+    async def _job(self, data: Mapping[str, object]) -> None:
+        blocknews.told(self.world, self.record, self.running, _text(data, "id"), _text(data, "status"))
+
+    async def _agent(self, data: Mapping[str, object]) -> None:
+        self.running.agent_connected = bool(data.get("open"))
+
+    async def _ballooned(self, data: Mapping[str, object]) -> None:
+        self.record.guest.current_memory = _number(data, "actual")
+        self.world.changed(self.record)
+
+    async def _shutting_down(self, data: Mapping[str, object]) -> None:
+        self._shutdown = _text(data, "detail") or "finished"
+
+    async def _written_beyond(self, data: Mapping[str, object]) -> None:
         layer = _number(data, "layer")
         device, path = layer_name(self.running.guest, layer)
         device = self.running.works.thresholds.pop(layer, device)
@@ -158,7 +158,8 @@ class Follower:
             uuid=self.record.uuid, name=self.record.name, device=device, path=path,
             threshold=_number(data, "threshold"), excess=_number(data, "excess")))  # fmt: skip
 
-    async def _device_gone(self, alias: str) -> None:
+    async def _device_gone(self, data: Mapping[str, object]) -> None:
+        alias = _text(data, "device")
         device = next((d for d in self.running.guest.devices.all() if d.alias == alias), None)
         if device is not None:
             await unplugging.gone(self.world, self.record, self.running, device)
@@ -196,7 +197,7 @@ class Follower:
         reason = running.ending or ("crashed" if record.state != "shutdown" else "shutdown")
         guest = trail.audited(record)
         await ending.end(self.world, record, running)
-        if reason != "failed start" and not running.hidden:
+        if not running.hidden:
             if reason == "crashed" and last.get("log"):
                 log.warning("guest %s ended unexpectedly: %s", record.name, last["log"])
             trail.ended(self.world, guest, reason)
@@ -205,3 +206,14 @@ class Follower:
                 self.world.guests.remove(record)
                 await record.books.forget(self.world.store, record.uuid)
             self.world.lifecycle(record, "stopped", STOPPED.get(reason, reason), gone=record.definition is None)
+
+
+ACTS: Mapping[str, Callable[[Follower, Mapping[str, object]], Awaitable[None]]] = {
+    "job": Follower._job,
+    "agent": Follower._agent,
+    "balloon": Follower._ballooned,
+    "shutdown": Follower._shutting_down,
+    "device-deleted": Follower._device_gone,
+    "write-threshold": Follower._written_beyond,
+}
+"""What is to be done about a piece of news, beside telling it and entering the state that it leads to."""

@@ -73,9 +73,7 @@ class Power:
         if paused:
             record.become("paused", "user")
         else:
-            running.quiet = True
-            await running.process.resume()
-            running.quiet = False
+            await launch.set_going(record, running)
             record.become("running", "booted")
         self.world.lifecycle(record, "started", "booted")
         trail.started(self.world, record, "booted")
@@ -136,11 +134,8 @@ class Power:
                 raise WrongState(f"guest '{record.name}' is suspended by its own power management", state=record.state)
             if record.state == "paused":
                 return
-            running.quiet = True
-            try:
+            with running.hushed():
                 await running.process.pause()
-            finally:
-                running.quiet = False
             record.become("paused", "user")
             self.world.lifecycle(record, "suspended", "paused")
             await runstate.save_running(self.world.store, record)
@@ -153,11 +148,8 @@ class Power:
                 raise WrongState(f"guest '{record.name}' is suspended: wake it up instead", state=record.state)
             if record.state == "running":
                 raise WrongState(f"guest '{record.name}' is running already", state=record.state)
-            running.quiet = True
-            try:
+            with running.hushed():
                 await running.process.resume()
-            finally:
-                running.quiet = False
             record.become("running", "unpaused")
             self.world.lifecycle(record, "resumed", "unpaused")
             await runstate.save_running(self.world.store, record)
@@ -187,3 +179,5 @@ class Power:
                     await self.start(record.uuid)
                 except FrontinusError as error:
                     log.error("autostart of %s: %s", record.name, error.message)
+                except Exception:  # a defect of ours, for one guest
+                    log.exception("autostart of %s", record.name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from frontinus.api.errors import Busy, Unresponsive, WrongState
@@ -53,6 +55,15 @@ class Running:
         """When it ends, what the hypervisor has told by then may still wait to be heard: it is ours all the same."""
         self._quiet = value
         self._quiet_until = self.process.told
+
+    @contextmanager
+    def hushed(self) -> Iterator[None]:
+        """Stops and resumes in the body are ours, not to be told."""
+        self.quiet = True
+        try:
+            yield
+        finally:
+            self.quiet = False
 
     def is_ours(self, number: int) -> bool:
         """Whether the stop or resume that was the guest's news of this number is our own doing."""

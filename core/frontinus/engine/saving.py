@@ -62,22 +62,25 @@ class Saving:
                                  uuid=record.uuid, name=record.name)  # fmt: skip
         async with self.world.jobs.run("save", record.uuid) as job:
             job.measure = written(running)
-            running.quiet = True
             fd = await asyncio.to_thread(savefile.create, path, header)
             try:
-                await running.process.save(str(path), fd)
-                await asyncio.to_thread(savefile.finish, fd)
-            except BaseException as error:
-                await asyncio.to_thread(savefile.remove, path)
-                await self._carry_on(record, was_running)
-                if isinstance(error, OSError):
-                    raise StorageFailed(f"cannot write '{path}': {error.strerror}", path=str(path)) from None
-                raise
+                with running.hushed():
+                    await self._write(record, running, path, fd, was_running=was_running)
             finally:
-                running.quiet = False
                 os.close(fd)
             running.ending = "saved"
             await ending.kill(record, graceful=False)
+
+    async def _write(self, record: Record, running: Running, path: Path, fd: int, *, was_running: bool) -> None:
+        try:
+            await running.process.save(str(path), fd)
+            await asyncio.to_thread(savefile.finish, fd)
+        except BaseException as error:
+            await asyncio.to_thread(savefile.remove, path)
+            await self._carry_on(record, was_running)
+            if isinstance(error, OSError):
+                raise StorageFailed(f"cannot write '{path}': {error.strerror}", path=str(path)) from None
+            raise
 
     async def _carry_on(self, record: Record, was_running: bool) -> None:
         """The save failed: the guest goes on as it was, unless it has ended meanwhile."""
@@ -159,9 +162,7 @@ async def _bring_back(world: World, record: Record, header: savefile.Header, fd:
     running = await launch.launch(world, record, guest, soon=soon, incoming=fd)
     record.become("paused", "starting up")
     if not stay:
-        running.quiet = True
-        await running.process.resume()
-        running.quiet = False
+        await launch.set_going(record, running)
     record.become(*soon)
     world.lifecycle(record, "started", "restored")
     trail.started(world, record, "restored")

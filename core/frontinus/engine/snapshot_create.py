@@ -326,17 +326,14 @@ async def let_go(record: Record, running: Running, pending: Pending) -> None:
     if pending.resume and status != "running":
         await resume(record, running)
     elif status == "postmigrate":
-        running.quiet = True
-        await running.process.take_back()
+        with running.hushed():
+            await running.process.take_back()
     running.quiet = False
 
 
 async def resume(record: Record, running: Running) -> None:
-    running.quiet = True
-    try:
+    with running.hushed():
         await running.process.resume()
-    finally:
-        running.quiet = False
     record.become("running", record.reason if record.state == "running" else "from snapshot")
 
 

@@ -293,11 +293,8 @@ async def _load(world: World, record: Record, running: Running, snapshot: Domain
 async def _enter(world: World, record: Record, running: Running, *, runs: bool) -> None:
     record.become("paused", "from snapshot")
     if runs:
-        running.quiet = True
-        try:
+        with running.hushed():
             await running.process.resume()
-        finally:
-            running.quiet = False
         record.become("running", "from snapshot")
     world.lifecycle(record, "started", "snapshot")
     trail.started(world, record, "from-snapshot")

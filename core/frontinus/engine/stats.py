@@ -13,7 +13,7 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from frontinus import procfs
 from frontinus.api.errors import FrontinusError, InvalidValue
@@ -106,7 +106,7 @@ class Statistics:
                 raise InvalidValue(f"unknown group '{group}'", field="groups")
         records = [self.world.guests.find(key) for key in guests] if guests is not None else list(self.world.guests)
         needed = frozenset(NEEDS[group] for group in wanted if group in NEEDS)
-        self._forget(records)
+        self._forget()
         return Asked(wanted, records, [self._round(record, needed, max_age) for record in records])
 
     async def _answer(self, asked: Asked) -> list[GuestStats]:
@@ -196,11 +196,16 @@ class Statistics:
         last = self._last.get(record.uuid)
         return last[1] if last else None
 
-    def _forget(self, records: Sequence[Record]) -> None:
-        for record in records:
-            if record.running is None:
-                self._rounds.pop(record.uuid, None)
-                self._last.pop(record.uuid, None)
+    def _forget(self) -> None:
+        """Drop what is kept of guests that do not run, or are no more."""
+        kept: Sequence[dict[str, Any]] = (self._rounds, self._last, self._agents.known)
+        for book in kept:
+            for uuid in [uuid for uuid in book if not self._runs(uuid)]:
+                del book[uuid]
+
+    def _runs(self, uuid: str) -> bool:
+        record = self.world.guests.get(uuid)
+        return record is not None and record.running is not None
 
 
 class Others(NamedTuple):
