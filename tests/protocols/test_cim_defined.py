@@ -47,6 +47,12 @@ async def test_settings_of_a_guest_that_is_off_are_its_state_and_its_next_start(
     assert await when(cim, RASD, "two/vda") == {"two/vda": (1, 1, 1)}
 
 
+async def test_the_emulator_is_the_one_that_the_definition_names(cim: Rig) -> None:
+    xml = await cim.engine.guest_xml("two")
+    (whole,) = [i for i in await cim.ask("EnumerateInstances", VSSD) if i["InstanceID"] == "KVM:two"]
+    assert whole["Emulator"] and f"<emulator>{whole['Emulator']}</emulator>" in xml
+
+
 async def test_a_running_guest_has_settings_of_its_own_for_the_next_start(cim: Rig) -> None:
     await cim.engine.start("two")
     await cim.engine.attach_device("two", DISK.format("vdb"), live=True, config=False)

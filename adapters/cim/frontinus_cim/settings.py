@@ -235,7 +235,7 @@ def system_columns() -> Columns[Guest]:
         "AutomaticStartupAction": lambda g: 4 if g.view.autostart else 2,
         "AutomaticShutdownAction": 2,
         "AutomaticRecoveryAction": lambda g: RECOVERY.get(g.details["on_crash"], 2),
-        "Emulator": lambda g: next((d["emulator"] for d in g.details.of("emulator")), None),
+        "Emulator": lambda g: next((d["."] for d in g.details.of("emulator")), None),
         "BootDevices": boot_devices,
     }
     for name, at in SYSTEM_FIELDS.items():

@@ -70,8 +70,9 @@ def of_root(domain: etree._Element) -> Details:
 
 
 def facts(element: etree._Element) -> Facts:
-    """All facts of an element."""
-    return dict(_facts(element, "", ()))
+    """All facts of an element; what it says itself is at `.`."""
+    own = (element.text or "").strip()
+    return {**({".": own} if own else {}), **dict(_facts(element, "", ()))}
 
 
 def _facts(element: etree._Element, prefix: str, but: tuple[str, ...]) -> Iterator[tuple[str, str]]:
