@@ -98,7 +98,7 @@ def test_accelerator(type: str, features: str, expected: str) -> None:
 
 
 ENLIGHTENED = """<hyperv><relaxed state='on'/><vapic state='off'/><spinlocks state='on' retries='8191'/>
-<synic state='on'/><stimer state='on'><direct state='on'/></stimer><vendor_id state='on' value='KVM Hv'/>
+<vpindex state='on'/><synic state='on'/><stimer state='on'><direct state='on'/></stimer><vendor_id state='on' value='KVM Hv'/>
 <tlbflush state='on'><direct state='on'/><extended state='on'/></tlbflush><emsr_bitmap state='on'/></hyperv>"""
 KVM = """<kvm><hidden state='on'/><hint-dedicated state='on'/><poll-control state='on'/><pv-ipi state='off'/></kvm>"""
 
@@ -121,7 +121,8 @@ KVM = """<kvm><hidden state='on'/><hint-dedicated state='on'/><poll-control stat
          "<timer name='tsc' frequency='5'/></clock>", "", "qemu64,kvmclock=off,hv-time=on,tsc-frequency=5"),
         ("", "<apic eoi='off'/><pvspinlock state='on'/><pmu state='off'/>",
          "qemu64,kvm-pv-eoi=off,kvm-pv-unhalt=on,pmu=off"),
-        ("", ENLIGHTENED, "qemu64,hv-relaxed=on,hv-synic=on,hv-stimer=on,hv-stimer-direct=on,hv-tlbflush=on,"
+        ("<clock><timer name='hypervclock' present='yes'/></clock>", ENLIGHTENED,
+         "qemu64,hv-time=on,hv-relaxed=on,hv-vpindex=on,hv-synic=on,hv-stimer=on,hv-stimer-direct=on,hv-tlbflush=on,"
          "hv-tlbflush-direct=on,hv-tlbflush-ext=on,hv-emsr-bitmap=on,hv-spinlocks=0x1fff,hv-vendor-id=KVM Hv"),
         ("", "<hyperv mode='passthrough'/>", "qemu64,hv-passthrough=on"),
         ("<cpu mode='maximum'/>", KVM, "max,kvm=off,kvm-hint-dedicated=on,kvm-poll-control=on,kvm-pv-ipi=off"),

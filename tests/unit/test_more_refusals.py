@@ -53,7 +53,19 @@ GUESTS = {
     "<bootloader>/usr/bin/pygrub</bootloader>": "QEMU has none",
     "<genid/><genid/>": "<genid>: there is more than one",
     "<vcpu>2</vcpu><vcpus><vcpu id='0' enabled='yes' order='1'/><vcpu id='1' enabled='yes'/></vcpus>": "some have none",
+    "<iothreadids><iothread/></iothreadids>": "element <iothread>: attribute id is missing",
+    "<seclabel type='dynamic'/><seclabel type='dynamic' model='dac'/>": "each names its model",
 }
+ENLIGHTENED = {
+    "<synic state='on'/>": "<synic>: needs <vpindex state='on'/>",
+    "<evmcs state='on'/>": "<evmcs>: needs <vapic",
+    "<vpindex state='on'/><synic state='on'/><stimer state='on'/>": "<stimer>: needs <timer name='hypervclock'",
+}
+PMEM = ("<memory model='virtio-pmem'><source><path>/a</path></source><target><size unit='MiB'>8</size>"
+        "<address base='0x140000100'/></target></memory>")  # fmt: skip
+FUNCTION_0 = "<source><address domain='0' bus='0' slot='0' function='0'/></source>"
+SHARED = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
+QUEUE = "<filesystem><driver type='virtiofs' queue='{}'/><source dir='/a'/><target dir='a'/></filesystem>"
 DEVICES = {
     disk(driver="queue_size='100'"): "a power of two up to 1024",
     disk(driver="queue_size='2048'"): "a power of two up to 1024",
@@ -89,6 +101,22 @@ DEVICES = {
     "<controller type='usb' model='qemu-xhci'><address type='isa'/></controller>": "is of type pci",
     f"<sound model='usb'>{PCI}</sound>": "is of type usb",
     f"<sound model='sb16'>{PCI}</sound>": "is of type isa",
+    disk(rest="<boot/>"): "element <boot>: attribute 'order' is missing",
+    disk("dev='sda' bus='sata' rotation_rate='65536'"): "at most 65535",
+    "<controller type='scsi' index='0' model='lsilogic'/>"
+    + disk("dev='sda' bus='scsi'", rest="<address type='drive' unit='8'/>"): "at most 7 on a controller of model",
+    disk(rest="<encryption format='luks'><secret type='passphrase' usage='a'/><secret type='passphrase' usage='b'/>"
+              "</encryption>"): "more than one <secret>",
+    "<disk type='file'><source file='/a'><slices><slice type='storage' offset='0' size='0'/></slices></source>"
+    "<target dev='vda'/></disk>": "<slice>: size is zero",
+    card("<filterref/>"): "element <filterref>: attribute 'filter' is missing",
+    card("<teaming/>"): "element <teaming>: attribute 'type' is missing",
+    "<serial type='pty'><log append='on'/></serial>": "element <log>: attribute 'file' is missing",
+    "<graphics type='spice'/><serial type='spicevmc'/>": "one of target type 'virtio'",
+    "<tpm model='tpm-tis'><backend type='emulator'><encryption/></backend></tpm>": "attribute 'secret' is missing",
+    "<vsock model='virtio'><cid auto='no' address='4294967295'/></vsock>": "context id 4294967295 is reserved",
+    f"<hostdev mode='subsystem' type='pci'>{FUNCTION_0}</hostdev>": "the host's own bridge",
+    "<input type='tablet' bus='usb'><alias name='ua-x,y'/></input>": "characters other than letters, digits",
 }  # fmt: skip
 
 
@@ -102,6 +130,30 @@ def test_a_guest_that_cannot_be_is_refused(more: str, reason: str) -> None:
 def test_a_device_that_cannot_be_is_refused(devices: str, reason: str) -> None:
     with pytest.raises(FrontinusError, match=reason):
         defined(f"<devices>{devices}</devices>")
+
+
+@pytest.mark.parametrize(("wishes", "reason"), ENLIGHTENED.items())
+def test_an_enlightenment_needs_those_that_it_builds_on(wishes: str, reason: str) -> None:
+    with pytest.raises(FrontinusError, match=reason):
+        defined(features=f"<acpi/><hyperv>{wishes}</hyperv>", type="kvm")
+    assert defined(features=f"<acpi/><hyperv>{wishes}</hyperv>"), "without KVM nothing comes of them"
+
+
+def test_a_processor_has_at_least_as_many_address_bits_as_its_oldest_kind() -> None:
+    with pytest.raises(FrontinusError, match="not from 32 to 52"):
+        defined("<cpu mode='host-passthrough'><maxphysaddr mode='emulate' bits='31'/></cpu>", type="kvm")
+
+
+def test_memory_that_the_guest_maps_begins_with_a_page() -> None:
+    with pytest.raises(FrontinusError, match="multiple of 4096"):
+        defined(f"{CELL.format('')}<devices>{PMEM}</devices>",
+                memory="<maxMemory slots='4' unit='GiB'>8</maxMemory><memory unit='MiB'>520</memory>")  # fmt: skip
+
+
+@pytest.mark.parametrize("length", ["100", "2048"])
+def test_the_queue_of_virtiofs_is_one_of_virtio(length: str) -> None:
+    with pytest.raises(FrontinusError, match="a power of two up to 1024"):
+        defined(f"{SHARED}<devices>{QUEUE.format(length)}</devices>")
 
 
 def test_one_acpi_table_of_its_kind() -> None:

@@ -83,9 +83,19 @@ def instance(draw: st.DrawFn, model: type[Model], depth: int = 2, chooser: Any =
         if strategy.is_empty:
             continue
         values[name] = draw(st.lists(strategy, max_size=2) if spec.many else strategy)
+    for name in list(needed(model, values)):
+        values[name] = draw(value_of(model._specs[name], depth))
     if isinstance(chooser, Variants):
         values |= chosen(model, chooser)
     return model(**values)
+
+
+def needed(model: type[Model], values: dict[str, Any]) -> Iterator[str]:
+    """Attributes without which the elements that these values make are refused."""
+    for name, spec in model._specs.items():
+        element = spec.path.partition("@")[0]
+        if spec.needed and name not in values and any(model._specs[n].path.startswith(element) for n in values):
+            yield name
 
 
 def chosen(model: type[Model], chooser: Variants) -> dict[str, str]:

@@ -12,6 +12,8 @@ from frontinus.domain.guest import Guest
 from frontinus.domain.host_cpu import known_models
 from frontinus.domain.reasons import Lacking
 
+WIDTHS = range(32, 53)
+"""Bits of a physical address that QEMU gives to a processor of x86."""
 PASSED = ("host-passthrough", "maximum")
 """Modes in which the guest sees the host's own CPU, or all that QEMU has."""
 
@@ -97,6 +99,8 @@ def _addresses(cpu: Cpu) -> Iterator[str]:
         return
     if width.mode == "emulate" and width.bits is None:
         yield "<maxphysaddr mode='emulate'>: bits are missing"
+    elif width.bits is not None and width.bits not in WIDTHS:
+        yield f"<maxphysaddr bits='{width.bits}'>: not from {WIDTHS[0]} to {WIDTHS[-1]}"
     if width.mode == "passthrough" and width.bits is not None:
         yield "<maxphysaddr mode='passthrough'>: bits cannot be given"
     if width.mode == "passthrough" and cpu.mode not in PASSED:

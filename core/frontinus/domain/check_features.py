@@ -14,6 +14,14 @@ from frontinus.domain.reasons import Lacking
 ELSEWHERE = ("gic", "hpt", "htm", "nested_hv", "ccf_assist", "cfpc", "sbbc", "ibs", "ras", "aia")
 """Features of other processors or hypervisors: refused, since a guest would miss them."""
 LEAST_RETRIES = 4095
+NEEDS = {
+    "synic": ("vpindex",),
+    "stimer": ("vpindex", "synic"),
+    "tlbflush": ("vpindex",),
+    "ipi": ("vpindex",),
+    "evmcs": ("vapic",),
+}
+"""Enlightenments that build on others, without which KVM refuses them (QEMU: docs/system/i386/hyperv.rst)."""
 RINGS = [2**power for power in range(10, 17)]
 
 
@@ -28,6 +36,7 @@ def check_features(guest: Guest, caps: Capabilities) -> Iterator[str]:
     yield from _smm(guest, features)
     if features.hyperv is not None and features.hyperv.mode != "passthrough":
         yield from _hyperv(features.hyperv)
+        yield from _enlightened(guest, features.hyperv) if guest.type == "kvm" else ()
     if features.hyperv is not None and features.hyperv.mode == "host-model":
         yield "<hyperv mode='host-model'>: not supported"
     if features.kvm is not None:
@@ -70,6 +79,19 @@ def _hyperv(hyperv: HyperV) -> Iterator[str]:
         yield "<vendor_id>: value is missing"
     elif vendor and vendor.state and vendor.value and (len(vendor.value) > 12 or "," in vendor.value):
         yield "<vendor_id>: the value has more than 12 characters, or a comma"
+
+
+def _enlightened(guest: Guest, hyperv: HyperV) -> Iterator[str]:
+    def is_on(name: str) -> bool:
+        one = getattr(hyperv, name)
+        return bool(one and one.state)
+
+    for name in filter(is_on, NEEDS):
+        for missing in (other for other in NEEDS[name] if not is_on(other)):
+            yield f"<{name}>: needs <{missing} state='on'/>"
+    timers = guest.clock.timers if guest.clock else []
+    if is_on("stimer") and not any(timer.name == "hypervclock" and timer.present for timer in timers):
+        yield "<stimer>: needs <timer name='hypervclock' present='yes'/>"
 
 
 def _kvm(guest: Guest, kvm: KvmFeatures, caps: Capabilities) -> Iterator[str]:

@@ -128,6 +128,8 @@ def _labels(model: Model, guest: Guest) -> Iterator[str]:
         for name in (name for name, count in models.items() if count > 1):
             yield f"<seclabel>: two labels of model '{name or 'any'}' in one place"
         if model is guest:
+            if len(labels) > 1 and not all(label.model for label in labels):
+                yield "<seclabel>: of several labels, each names its model"
             for label in labels:
                 yield from _guest_label(label)
         elif any(not relabels(own) and own.model == label.model for own in guest.seclabels for label in labels):

@@ -67,7 +67,7 @@ def _each(guest: Guest, total: int) -> Iterator[str]:
 
 def check_iothreads(guest: Guest, caps: Capabilities) -> Iterator[str]:
     """Reasons that lie in <iothreads>, <iothreadids> and <defaultiothread>."""
-    ids = [thread.id for thread in guest.iothread_ids if thread.id is not None]
+    ids = [thread.id for thread in guest.iothread_ids]
     if len(set(ids)) != len(ids):
         yield "<iothreadids>: an id is said twice"
     if (guest.iothreads or ids) and not caps.has_type("iothread"):

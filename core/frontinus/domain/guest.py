@@ -172,10 +172,8 @@ class Guest(Model, tag="domain"):
         """Every I/O thread: those described, and as many more as are asked for under the lowest free ids."""
         described = {thread.id for thread in self.iothread_ids}
         missing = max(0, (self.iothreads or 0) - len(self.iothread_ids))
-        missing += sum(1 for thread in self.iothread_ids if thread.id is None)
         free = (number for number in range(1, len(described) + missing + 1) if number not in described)
-        named = [thread.clone(id=thread.id or next(free)) for thread in self.iothread_ids]
-        return named + [Iothread(id=next(free)) for _ in range((self.iothreads or 0) - len(named))]
+        return [thread.clone() for thread in self.iothread_ids] + [Iothread(id=next(free)) for _ in range(missing)]
 
     @property
     def boot_vcpus(self) -> int:

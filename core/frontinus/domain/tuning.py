@@ -214,7 +214,7 @@ class Poll(Model, tag="poll"):
 class Iothread(Model, tag="iothread"):
     """An I/O thread; pool sizes are worker threads."""
 
-    id: int | None = xml("@id", integer(1, 2**32 - 1))
+    id: int = xml("@id", integer(1, 2**32 - 1), required=True)
     pool_min: int | None = xml("@thread_pool_min", integer(0, 2**31 - 1))
     pool_max: int | None = xml("@thread_pool_max", integer(0, 2**31 - 1))
     poll: Poll | None = one("poll", Poll)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -17,6 +18,7 @@ from frontinus.domain.host import HostFacts
 from frontinus.domain.reasons import Lacking
 
 MAX_REASONS = 5
+ALIAS = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def validate(guest: Guest, caps: Capabilities, host: HostFacts, *, stored: bool = False) -> None:
@@ -71,6 +73,8 @@ def _address(device: Device) -> Iterator[str]:
 
 def _aliases(guest: Guest) -> Iterator[tuple[str, str]]:
     counts = Counter(device.alias for device in placed_devices(guest) if is_user_alias(device.alias))
+    for alias in (alias for alias in counts if not ALIAS.fullmatch(alias or "")):
+        yield "alias", f"<alias>: '{alias}' has characters other than letters, digits, _ and -"
     for alias in (alias for alias, count in counts.items() if count > 1):
         yield "alias", f"<alias>: '{alias}' names two devices"
 

@@ -123,7 +123,7 @@ def _chosen(cpus: Sequence[int]) -> tuple[int, ...]:
 
 
 def _numbers(guest: Guest) -> list[int]:
-    return [thread.id for thread in guest.all_iothreads() if thread.id is not None]
+    return [thread.id for thread in guest.all_iothreads()]
 
 
 def _need(guest: Guest, iothread: int) -> None:

@@ -148,6 +148,7 @@ class Spec:
     model: Any = None
     many: bool = False
     required: bool = False
+    needed: bool = False
     live: bool | Callable[[Any], bool] = False
     secret: bool = False
     last: bool = False
@@ -155,11 +156,12 @@ class Spec:
 
 
 def xml(path: str, codec: Codec[Any] | ElementCodec = Str, *, default: Any = None, required: bool = False,
-        live: bool | Callable[[Any], bool] = False, secret: bool = False, last: bool = False) -> Any:  # fmt: skip
+        needed: bool = False, live: bool | Callable[[Any], bool] = False, secret: bool = False,
+        last: bool = False) -> Any:  # fmt: skip
     """A field at `path`: "a/@b" an attribute, "a/b" an element's text, "@b" an attribute and "" the text of the
-    element itself."""
+    element itself. `needed`: an attribute that its element must have, although the element may be left out."""
     default = False if codec is Flag and default is None else default
-    return Spec(path, codec, required=required, live=live, secret=secret, last=last, default=default)
+    return Spec(path, codec, required=required, needed=needed, live=live, secret=secret, last=last, default=default)
 
 
 def texts(path: str, codec: Codec[Any] = Str) -> Any:
@@ -201,6 +203,8 @@ class Node:
     items: tuple[str, Spec] | None = None
     """A model, or what repeats: filled for each element."""
     children: dict[str, Node] = field(default_factory=dict)
+    needed: list[str] = field(default_factory=list)
+    """Attributes that the element must have."""
     names: set[str] = field(default_factory=set)
     """All fields of this element and below."""
 
@@ -220,6 +224,8 @@ class Node:
             node.items = (name, spec)
         elif is_attribute:
             node.attributes[qualified(attribute)] = (name, spec)
+            if spec.needed:
+                node.needed.append(qualified(attribute))
         elif isinstance(spec.codec, ElementCodec):
             node.whole = (name, spec)
         else:

@@ -89,6 +89,9 @@ def _walk(node: Node, element: Element, path: tuple[str, ...], values: dict[str,
             values[known[0]] = _convert(known[1].codec.parse, word, element, attribute)
         elif attribute not in consumed:
             values["kept"].append(Unknown(path, attribute, word, line_of(element), is_attribute=True))
+    for attribute in node.needed:
+        if attribute not in element.attrib:
+            raise MappingError(element, f"attribute '{attribute}' is missing")
     if len(element):
         _children(node, element, path, values)
 

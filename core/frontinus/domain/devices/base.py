@@ -115,7 +115,7 @@ ADDRESSES = Variants(
 class Device(Model):
     """Base of every device. `alias` names it while the guest runs; one that the user chose starts with ua-."""
 
-    boot_order: int | None = xml("boot/@order", integer(1, 2**31), last=True)
+    boot_order: int | None = xml("boot/@order", integer(1, 2**31), needed=True, last=True)
     boot_loadparm: str | None = xml("boot/@loadparm", last=True)
     alias: str | None = xml("alias/@name", live=lambda name: not name.startswith("ua-"), last=True)
     acpi_index: int | None = xml("acpi/@index", UInt32, last=True)

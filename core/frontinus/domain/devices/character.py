@@ -56,6 +56,8 @@ class Character(CharSource, Device):
         """Reasons why this device cannot be."""
         yield from self.check_source()
         yield from self.check_display(guest)
+        if self.type == "spicevmc" and getattr(self, "target", None) != "virtio":
+            yield f"<{self.tag} type='spicevmc'>: SPICE's own channel is one of target type 'virtio'"
 
 
 class Port(Character):

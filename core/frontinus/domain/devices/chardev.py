@@ -47,7 +47,7 @@ class CharSource(Model):
     type: str = xml("@type", one_of(*KINDS), default="pty")
     sources: list[CharEnd] = many("source", CharEnd)
     protocol: str | None = xml("protocol/@type", one_of("raw", "telnet", "telnets", "tls"))
-    log_file: str | None = xml("log/@file")
+    log_file: str | None = xml("log/@file", needed=True)
     log_append: bool | None = xml("log/@append", OnOff)
 
     @property

@@ -36,6 +36,9 @@ FLAT_SCSI = frozenset({"lsilogic", "ncr53c90", "dc390", "am53c974"})
 """SCSI controllers whose units are SCSI ids, with no targets above."""
 PLACES = {"nvme": {"unit": 255}, "fdc": {"unit": 1}, "sata": {"unit": 5}, "scsi": {"target": 255, "unit": 16383}}
 """The highest numbers on each bus; SCSI's are virtio's, the others have fewer."""
+LAST_ID = 7
+"""Of the units on a flat SCSI bus."""
+MOST_TURNS = 65535
 REMOVABLE = frozenset({"cdrom", "floppy"})
 LOCAL = frozenset({"file", "block", "dir", "volume"})
 """Storage types that a startup policy can look at before the start."""
@@ -184,6 +187,8 @@ def _bus(disk: Disk, guest: Guest) -> Reasons:
         yield "<target>: 'removable' is only for bus 'usb', and for disks on bus 'scsi'"
     if disk.rotation_rate and (bus not in ("scsi", "ide", "sata") or disk.device != "disk"):
         yield "<target>: 'rotation_rate' is only for disks on bus scsi, ide or sata"
+    if (disk.rotation_rate or 0) > MOST_TURNS:
+        yield f"<target>: 'rotation_rate' is at most {MOST_TURNS}"
     if disk.wwn and bus not in ("ide", "scsi"):
         yield "<wwn> is only for bus ide and scsi"
     if (disk.vendor or disk.product) and bus != "scsi":
@@ -237,6 +242,8 @@ def _drive(disk: Disk, address: DriveAddress, guest: Guest) -> Reasons:
     owner = next((c for c in guest.devices.controllers if c.type == disk.bus and c.index == address.controller), None)
     if owner is not None and owner.model in FLAT_SCSI and address.target != 0:
         yield f"<address>: the target is 0 on a controller of model '{owner.model}'"
+    if owner is not None and owner.model in FLAT_SCSI and address.unit > LAST_ID:
+        yield f"<address>: the unit is at most {LAST_ID} on a controller of model '{owner.model}'"
     if disk.bus in ("ide", "fdc") and address.controller != 0:
         yield f"<address>: there is only one {disk.bus} controller"
     if disk.bus != "scsi" and address.target != 0:
@@ -294,6 +301,8 @@ def _access(disk: Disk, caps: Capabilities) -> Reasons:
     if disk.discard_no_unref is not None:
         if disk.format != "qcow2":
             yield "<driver>: 'discard_no_unref' is only for images of format qcow2"
+        elif disk.discard_no_unref and disk.readonly:
+            yield "<driver>: 'discard_no_unref' is for disks that can be written"
         elif not caps.has_schema("blockdev-add/arg-type/driver=qcow2/discard-no-unref"):
             yield Lacking("<driver>: 'discard_no_unref' is not supported by this QEMU")
     if disk.intervals and lacks(caps, "virtio-blk-pci", "stats-intervals"):

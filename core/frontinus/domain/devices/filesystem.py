@@ -21,6 +21,8 @@ DEFAULT = "default"
 """A word that says what leaving the attribute out says."""
 LONGEST_TAG = {False: 31, True: 36}
 """Bytes of the name by which the guest mounts a folder: of 9p, and of virtiofs."""
+LONGEST_QUEUE = 1024
+"""Requests: QEMU's VIRTQUEUE_MAX_SIZE."""
 DRIVERS = ("path", "handle", "loop", "nbd", "ploop", "virtiofs", "mtp")
 
 
@@ -142,6 +144,8 @@ class Filesystem(Device, VirtioOptions, tag="filesystem"):
         for name, value in foreign.items():
             if value is not None:
                 yield f"<filesystem>: driver 'virtiofs' has no '{name}'"
+        if self.queue and (self.queue > LONGEST_QUEUE or self.queue & (self.queue - 1)):
+            yield f"<driver queue='{self.queue}'>: a power of two up to {LONGEST_QUEUE}"
         if self.boot_order is not None and lacks(caps, "vhost-user-fs-device", "bootindex"):
             yield Lacking("<filesystem>: booting from driver 'virtiofs' is not supported by this QEMU")
         same = [fs for fs in guest.devices.filesystems if fs.is_virtiofs and fs.target == self.target]

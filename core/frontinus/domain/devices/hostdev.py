@@ -33,7 +33,7 @@ class Hostdev(Device, tag="hostdev"):
     sgio: str | None = xml("@sgio", one_of("filtered", "unfiltered"))
     rawio: bool | None = xml("@rawio", YesNo)
     startup_policy: str | None = xml("source/@startupPolicy", one_of(*STARTUP))
-    teaming: str | None = xml("teaming/@type", one_of("persistent", "transient"))
+    teaming: str | None = xml("teaming/@type", one_of("persistent", "transient"), needed=True)
     teaming_persistent: str | None = xml("teaming/@persistent")
     rom: Rom | None = one("rom", Rom, last=True)
 
@@ -111,6 +111,8 @@ class PciHostdev(Hostdev, tag="hostdev"):
     def check_kind(self, name: str, guest: Guest, caps: Capabilities) -> Iterator[str]:
         if self.source is None:
             yield f"{name}: <address> of the host's device is missing"
+        elif not (self.source.domain or self.source.bus or self.source.slot):
+            yield f"{name}: {self.source} is the host's own bridge"
         elif self.source.slot > 31 or self.source.function > 7 or self.source.bus > 255:
             yield f"{name}: the host can have no device {self.source}"
         if self.driver not in (None, "vfio"):

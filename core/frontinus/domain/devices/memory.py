@@ -30,6 +30,7 @@ OWN = {
 }  # fmt: skip
 """Which models a field means something for; elsewhere it is dropped."""
 FLAGS = ("pmem", "readonly")
+PAGE = 4096
 SMALLEST_LABEL = 128 * 1024
 SMALLEST_BLOCK = 2 * 2**20
 """The size of the host's transparent huge pages on x86: no smaller part of memory is given back."""
@@ -146,6 +147,8 @@ class MemoryDevice(Device, VirtioOptions, tag="memory"):
             yield f"{name}: access is 'shared', what the guest writes is in the file"
         if self.node is not None:
             yield f"{name} belongs to no <node>"
+        if (self.base or 0) % PAGE:
+            yield f"{name}: its address is a multiple of {PAGE}"
 
     def _check_virtio_mem(self, name: str) -> Iterator[str]:
         block, requested = self.block or 0, self.requested or 0

@@ -254,8 +254,7 @@ class Source(Model, tag="source"):
             yield from check_encryption(self.encryption)
         if self.reservations is not None:
             yield from _check_reservations(self.reservations)
-        if len(self.slices) > 1:
-            yield "<slices>: only one slice is possible"
+        yield from _check_slices(self.slices)
         yield from check_labels(self.seclabels)
         if self.data_store is not None:
             yield from self.data_store.check()
@@ -377,6 +376,8 @@ def check_encryption(encryption: Encryption) -> Iterator[str]:
         yield "<encryption>: <ivgen> without <cipher>"
     if not encryption.secrets:
         yield "<encryption>: <secret> is missing"
+    if len(encryption.secrets) > 1 and encryption.engine != "librbd":
+        yield "<encryption>: only engine 'librbd' takes more than one <secret>"
     for secret in encryption.secrets:
         if secret.type is None or (secret.uuid is None) == (secret.usage is None):
             yield "<encryption>: <secret> needs a type, and either uuid or usage"
@@ -392,6 +393,13 @@ def _check_reservations(reservations: Reservations) -> Iterator[str]:
         yield f"<reservations>: type '{reservations.type}' of <source> is not supported, only unix"
     if reservations.mode not in (None, "client"):
         yield f"<reservations>: mode '{reservations.mode}' of <source> is not supported, only client"
+
+
+def _check_slices(slices: list[Slice]) -> Iterator[str]:
+    if len(slices) > 1:
+        yield "<slices>: only one slice is possible"
+    if any(not part.size for part in slices):
+        yield "<slice>: size is zero"
 
 
 def check_labels(labels: list[SecurityLabel]) -> Iterator[str]:

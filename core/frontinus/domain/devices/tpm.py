@@ -74,7 +74,7 @@ class EmulatorBackend(Backend, tag="backend"):
     debug: int | None = xml("@debug", UInt32)
     source_type: str | None = xml("source/@type", one_of("dir", "file"))
     source_path: str | None = xml("source/@path")
-    secret: str | None = xml("encryption/@secret", Uuid)
+    secret: str | None = xml("encryption/@secret", Uuid, needed=True)
     sha1: bool = xml("active_pcr_banks/sha1", Flag)
     sha256: bool = xml("active_pcr_banks/sha256", Flag)
     sha384: bool = xml("active_pcr_banks/sha384", Flag)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from frontinus.domain.guest import Guest
     from frontinus.domain.host import HostFacts
 
-RESERVED = (1, 2)
-"""Loopback and the host."""
+RESERVED = (1, 2, 2**32 - 1)
+"""Loopback, the host, and any."""
 FIRST_AUTOMATIC = 43
 """Context id that guest 0 gets; every further one by its id, so two of ours never meet."""
 
@@ -40,7 +40,7 @@ class Vsock(Device, VirtioOptions, tag="vsock"):
 
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         if self.cid in RESERVED:
-            yield "<vsock>: context ids below 3 are reserved"
+            yield f"<vsock>: context id {self.cid} is reserved, as those below 3 are"
         if self.cid == 0 or (self.auto is False and self.cid is None):
             yield "<vsock>: <cid> needs an address from 3 on"
         if not caps.has_type("vhost-vsock-pci"):
