@@ -21,7 +21,8 @@ from support.cim import Rig, rig
 XML = """<domain type='qemu'><name>rich</name><memory>65536</memory><vcpu>2</vcpu>
 <os><type arch='x86_64' machine='q35'>hvm</type></os><devices><graphics type='vnc' port='5907' listen='127.0.0.1'/>
 <disk type='file'><source file='/var/tmp/a.img'/><target dev='vda' bus='virtio'/></disk>
-<interface type='bridge'><source bridge='br7'/><mac address='52:54:00:00:07:01'/></interface></devices></domain>"""
+<interface type='bridge'><source bridge='br7'/><vlan><tag id='7'/></vlan>
+<mac address='52:54:00:00:07:01'/></interface></devices></domain>"""
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,10 @@ ROWS = [
         ["DeviceID", "EnabledState", "RequestedState", "OperationalStatus", "LinkTechnology"]),
     Row("DSP1097", "KVM_VirtualEthernetSwitch", [("CIM_HostedAccessPoint", "CIM_LANEndpoint")],
         ["Name", "ProtocolIFType", "LANID"]),
+    Row("DSP1097", "CIM_VLANEndpoint", [("CIM_HostedAccessPoint", "KVM_VirtualEthernetSwitch")]),
+    Row("DSP1097", "CIM_VLANEndpoint", [(IMPLEMENTED, "KVM_EthernetSwitchPort")]),
+    Row("DSP1097", "CIM_VLANEndpoint", properties=["DesiredEndpointMode", "OperationalEndpointMode"]),
+    Row("DSP1097", "CIM_VLANEndpoint", [("CIM_ElementSettingData", "CIM_VLANEndpointSettingData")], ["AccessVLAN"]),
     Row("DSP1097", "KVM_EthernetSwitchPort", [(IMPLEMENTED, "CIM_LANEndpoint")]),
     Row("DSP1097", "KVM_EthernetSwitchPortSettingData",
         [(STATE, "KVM_EthernetSwitchPort"), (IMPLEMENTED, "CIM_LANEndpoint"), ("CIM_ActiveConnection", "KVM_LANEndpoint"),

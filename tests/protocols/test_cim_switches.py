@@ -17,7 +17,8 @@ NETWORK = """<network><name>office</name><bridge name='virbr7'/><mac address='52
 MACS = ("52:54:00:00:07:01", "52:54:00:00:07:02", "52:54:00:00:07:03")
 GUEST = """<domain type='qemu'><name>plug</name><memory>65536</memory><os><type arch='x86_64' machine='q35'>hvm</type></os><devices>
 <interface type='network'><mac address='{}'/><source network='office'/><bandwidth><inbound average='100' peak='200'/></bandwidth>
-</interface><interface type='bridge'><mac address='{}'/><source bridge='br7'/></interface>
+</interface><interface type='bridge'><mac address='{}'/><source bridge='br7'/>
+<vlan trunk='yes'><tag id='7'/><tag id='9' nativeMode='untagged'/></vlan></interface>
 <interface type='user'><mac address='{}'/></interface></devices></domain>""".format(*MACS)
 SERVICE, NET = "KVM_VirtualEthernetSwitchManagementService", "KVM_NetResourceAllocationSettingData"
 SETTINGS, PORT_SETTINGS = "KVM_VirtualEthernetSwitchSettingData", "KVM_EthernetSwitchPortSettingData"
@@ -95,6 +96,9 @@ async def test_a_port_goes_when_its_guest_stops_and_its_settings_stay(cim: Rig) 
     with pytest.raises(pywbem.CIMError) as told:
         await cim.ask("GetInstance", port)
     assert told.value.status_code == pywbem.CIM_ERR_NOT_FOUND
+    assert [p["DeviceID"] for p in await cim.ask("AssociatorNames", OFFICE, AssocClass="CIM_SystemDevice")] == [
+        "office/virbr7"
+    ]
     settings = await cim.ask("GetInstance", named(PORT_SETTINGS, f"Switch:office/plug/{MACS[0]}"))
     assert settings["Connection"] == [f"plug/{MACS[0]}"] and settings["ResourceType"] == 30
     assert not await cim.ask("AssociatorNames", settings.path, AssocClass="CIM_SettingsDefineState")
@@ -115,6 +119,24 @@ async def test_both_views_of_an_interface_and_its_xml_say_the_same(cim: Rig) -> 
             assert f"<inbound average='{150 + number}' peak='200'/>" in xml
     assert at[0].classname in {
         path.classname for path in await cim.ask("EnumerateInstanceNames", "CIM_EthernetPortAllocationSettingData")}  # fmt: skip
+
+
+async def test_a_port_with_vlans_has_an_endpoint_that_names_them(cim: Rig) -> None:
+    (end,) = await cim.ask("EnumerateInstances", "CIM_VLANEndpoint")
+    assert (end["SystemName"], end["OperationalEndpointMode"], end["OperationalVLANTrunkEncapsulation"]) == (
+        "br7",
+        5,
+        3,
+    )
+    (vlans,) = await cim.ask("Associators", end.path, AssocClass="CIM_ElementSettingData")
+    assert (vlans["TrunkedVLANList"], vlans["NativeVLAN"], vlans["AccessVLAN"]) == ([7, 9], 9, None)
+    (port,) = await cim.ask("Associators", end.path, AssocClass="CIM_DeviceSAPImplementation")
+    assert port["DeviceID"] == f"br7/plug/{MACS[1]}"
+    settings = await cim.ask("GetInstance", named(NET, f"plug/defined/{MACS[1]}"))
+    assert (settings["DesiredVLANEndpointMode"], settings["PortVID"]) == (5, 9)
+    settings["DesiredVLANEndpointMode"], settings["PortVID"] = Uint16(2), Uint16(12)
+    await cim.ask("ModifyInstance", settings)
+    assert "<vlan>\n        <tag id='12'/>\n      </vlan>" in await cim.engine.guest_xml("plug", ["inactive"])
 
 
 async def test_what_old_clients_send_as_texts_is_taken(cim: Rig) -> None:

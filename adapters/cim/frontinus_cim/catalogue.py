@@ -29,6 +29,7 @@ from frontinus_cim import (
     switch_settings,
     switches,
     systems,
+    vlans,
 )
 from frontinus_cim.kinds import Kind, Link, Registry
 from frontinus_cim.schema import Schema
@@ -49,12 +50,12 @@ BODIES = (
 KINDS: Iterable[Kind[Any]] = (
     *systems.KINDS, *devices.KINDS.values(), *settings.KINDS, *pool_settings.ALL, *services.ALL, *jobkinds.KINDS,
     *subscription_kinds.KINDS, *interop.KINDS, *profiles.KINDS, *metrics.KINDS, *snapshots.KINDS, *consoles.KINDS, *filters.KINDS,
-    *switches.KINDS, *switch_settings.KINDS,
+    *switches.KINDS, *switch_settings.KINDS, *vlans.KINDS,
 )  # fmt: skip
 LINKS: Iterable[Link] = (
     *links_guests.LINKS, *links_host.LINKS, *links_switches.LINKS, *jobkinds.LINKS,
     *subscription_kinds.LINKS, *interop.LINKS, *metrics.LINKS,
-    *snapshots.LINKS, *consoles.LINKS, *filters.LINKS, *profiles.LINKS,
+    *snapshots.LINKS, *consoles.LINKS, *filters.LINKS, *vlans.LINKS, *profiles.LINKS,
 )  # fmt: skip
 
 

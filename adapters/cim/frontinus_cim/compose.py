@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 
 from lxml import etree
 
-from frontinus.client.details import facts
 from frontinus_cim import ethernet, fields
 from frontinus_cim.bounds import USUAL_MEMORY
 from frontinus_cim.errors import invalid as invalid
@@ -97,14 +96,13 @@ def _disk(disk: Element, settings: Embedded) -> None:
 
 
 def _interface(nic: Element, settings: Embedded) -> None:
-    values, source = settings.values, facts(nic)
-    there = source.get("source/@network") or source.get("source/@bridge")
+    values = settings.values
     pool = str(values.get("PoolID") or "").partition("/")[2]
     name = values.get("NetworkName") or (pool if pool not in ("", "0") else None)
     if nic.get("type") is None:
         nic.set("type", "network" if name else "user")
-    kind = "network" if "source/@network" in source else nic.get("type", "")
-    if isinstance(name, str) and kind in ("network", "bridge") and name != there:
+    kind = "network" if nic.find("source[@network]") is not None else nic.get("type", "")
+    if isinstance(name, str) and kind in ("network", "bridge"):
         put(nic, f"source/@{kind}", name)
     if kind == "network" and nic.find("source") is None:
         raise invalid("a network interface of type network needs NetworkName or PoolID")
