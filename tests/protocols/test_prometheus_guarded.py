@@ -85,7 +85,7 @@ def basic(name: str, password: str) -> dict[str, str]:
 
 async def guarded(rig: Exporter, file: Path) -> tuple[Server, Guard, int]:
     guard = Guard(file)
-    server = Server(Routes(rig.link, rig.own, guard), lambda reason: None)
+    server = Server(Routes(rig.link, rig.own, guard), lambda reason: rig.own.refused.labels(reason).inc())
     (port,) = await server.listen("127.0.0.1", 0, guard.tls)
     return server, guard, port
 
@@ -194,6 +194,7 @@ async def test_tls_and_client_certificates(rig: Exporter, tmp_path: Path) -> Non
     server, _, port = await guarded(rig, file)
     answer = await over_tls(port, tmp_path)
     assert answer.status == 200 and "frontinus_up 1" in answer.body
+    assert "frontinus_exporter_http_refused_total{" not in (await rig.get()).body, "nobody was too slow"
     await server.close()
 
     tls |= {"client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": "ca.pem", "min_version": "TLS13"}

@@ -173,7 +173,7 @@ class Server:
             writer.write(chunk)
             async with asyncio.timeout(CHUNK_TIME):
                 await writer.drain()
-        if not keep:
+        if not keep and writer.transport.get_write_buffer_size():  # with nothing to wait for, TLS would wait for ever
             writer.transport.set_write_buffer_limits(high=0)  # what is left too is taken before the end comes
             async with asyncio.timeout(CHUNK_TIME):
                 await writer.drain()
