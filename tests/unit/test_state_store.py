@@ -15,6 +15,7 @@ import pytest
 from frontinus.api.errors import Busy, InvalidValue, StorageFailed
 from frontinus.domain.host import Paths
 from frontinus.state import files
+from frontinus.state import store as store_module
 from frontinus.state.store import KINDS, FileStore
 
 ONE = "11111111-1111-1111-1111-111111111111"
@@ -203,7 +204,8 @@ async def test_a_failed_write_leaves_the_old_document_and_nothing_beside_it(
     assert await loaded(store) == {ONE: "newer"}
 
 
-async def test_two_engines_never_work_in_the_same_places(paths: Paths) -> None:
+async def test_two_engines_never_work_in_the_same_places(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "PATIENCE", 0.05)
     first = FileStore(paths, exclusive=True)
     with pytest.raises(Busy, match=f"another engine .*{paths.run}"):
         FileStore(paths, exclusive=True)
@@ -211,6 +213,27 @@ async def test_two_engines_never_work_in_the_same_places(paths: Paths) -> None:
         await first.close()
         await FileStore(paths, exclusive=True).close()
         child.kill()
+
+
+def test_a_lock_is_waited_for_that_a_child_of_a_dead_engine_has_for_a_moment(paths: Paths) -> None:
+    """As between fork and exec: the next engine may not look for strays before the child is to be seen as one."""
+    ready, told = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        FileStore(paths, exclusive=True)
+        if os.fork() == 0:
+            os.write(told, b"x")
+            time.sleep(0.3)
+            os._exit(0)
+        signal.pause()
+    os.read(ready, 1)
+    began = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    FileStore(paths, exclusive=True)
+    assert time.monotonic() - began > 0.2
+    for fd in (ready, told):
+        os.close(fd)
 
 
 def test_a_dead_engine_holds_nothing(paths: Paths) -> None:

@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 THREADS = 4
 """Writes at once: a journalling file system commits those that wait for it together."""
+
+PATIENCE = 2.0
+"""Seconds that a lock is waited for. A program that an engine was starting when it was killed has the lock until it is that
+program; only then can it be found and ended."""
 
 KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
@@ -162,12 +167,22 @@ def _hold(folder: Path) -> int:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise StorageFailed(f"{folder}: {error.strerror}", path=str(folder)) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if not _locked(fd, PATIENCE):
         os.close(fd)
-        raise Busy(f"another engine is at work here: it holds {folder}", job="engine") from None
+        raise Busy(f"another engine is at work here: it holds {folder}", job="engine")
     return fd
+
+
+def _locked(fd: int, patience: float) -> bool:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            if time.monotonic() > deadline:
+                return False
+        time.sleep(0.01)
 
 
 def _load(folder: Path, suffix: str) -> tuple[list[Stored], list[str]]:
