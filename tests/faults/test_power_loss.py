@@ -27,6 +27,7 @@ from frontinus.linux.keeper import HostKeeper
 from frontinus.linux.storage.host import LinuxStorage
 from frontinus.mock.engine import ROOT, mock_engine
 from frontinus.state.store import FileStore
+from frontinus.storage import imaging
 from support import losing
 
 pytestmark = [pytest.mark.needs("root", "qemu-img", "mount"), pytest.mark.timeout(600)]
@@ -211,8 +212,11 @@ KEYS = (b"the first passphrase", b"the second one")
 
 
 @pytest.mark.needs("cryptsetup")
-async def test_power_may_be_lost_while_a_secret_changes(rig: Rig, tmp_path: Path) -> None:
-    """An honest key takes a second to derive: so of all moments only some, spread over the whole."""
+async def test_power_may_be_lost_while_a_secret_changes(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all moments only some, spread over the whole; with quick keys, as it takes seconds to derive an honest one."""
+    monkeypatch.setattr(imaging, "DERIVING_MS", 10)
     record, path = tmp_path / "record", rig.disk / "images/safe"
     with rig.recorded(record):
         async with rig.engine() as (_, session):

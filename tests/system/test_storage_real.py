@@ -20,6 +20,7 @@ from frontinus.api.events import HostJobEvent
 from frontinus.engine.local import LocalEngine
 from frontinus.linux.storage.host import LinuxStorage
 from frontinus.mock.engine import ROOT
+from frontinus.storage import imaging
 from frontinus.storage.steps import Image
 from support.storage import linux_engine, pool
 
@@ -338,8 +339,9 @@ async def test_a_pool_of_type_disk(rig: LinuxRig, tmp_path: Path, label: str) ->
 
 
 @pytest.mark.needs("cryptsetup")
-async def test_an_encrypted_volume_gets_another_secret(rig: LinuxRig) -> None:
-    """The image is made with a quick key, as it takes seconds to derive an honest one."""
+async def test_an_encrypted_volume_gets_another_secret(rig: LinuxRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All keys are quick ones, as it takes seconds to derive an honest one."""
+    monkeypatch.setattr(imaging, "DERIVING_MS", 10)
     session, path = rig.session, rig.folder / "v"
     with path.open("wb") as file:
         file.truncate(4 * MIB)

@@ -55,7 +55,7 @@ def test_a_key_is_added_before_another_is_erased(kind: str, stem: str) -> None:
     assert old is not None
     added, erased = words(imaging.add_key(made, new, opened_by=old), imaging.erase_key(made, old, opened_by=new))
     assert (
-        f"-o {stem}state=active,{stem}new-secret=new --image-opts" in added
+        f"-o {stem}state=active,{stem}new-secret=new,{stem}iter-time=2000 --image-opts" in added
         and f"{stem}key-secret=v.img_encrypt0" in added
     )
     assert f"-o {stem}state=inactive,{stem}old-secret=v.img_encrypt0" in erased and f"{stem}key-secret=new" in erased

@@ -34,6 +34,8 @@ UNMEASURED = "Unable to get accurate CPU usage"
 """QEMU measures how many rounds of a key's derivation take a second, and gives up where a busy machine disturbs it."""
 TRIES = 4
 """Then."""
+DERIVING_MS = 2000
+"""CPU time that deriving a key from a new passphrase shall take: QEMU's own choice."""
 BACKED = frozenset({"qcow", "qcow2", "qed", "vmdk", "cow"})
 
 
@@ -168,7 +170,7 @@ def repair(volume: Volume) -> Image:
 
 def add_key(volume: Volume, new: Key, *, opened_by: Key) -> Image:
     """Give an encrypted image one more passphrase, in the first free slot."""
-    return _amend(volume, {"state": "active", "new-secret": new.id}, opened_by, new)
+    return _amend(volume, {"state": "active", "new-secret": new.id, "iter-time": str(DERIVING_MS)}, opened_by, new)
 
 
 def erase_key(volume: Volume, old: Key, *, opened_by: Key) -> Image:
