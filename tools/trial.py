@@ -69,6 +69,7 @@ class Daemon:
             try:
                 await asyncio.wait({told, ended}, timeout=self.deadline, return_when=asyncio.FIRST_COMPLETED)
                 if not told.done():
+                    await self.kill()
                     raise DaemonFailed(f"frontinusd did not get ready:\n{self.log[-4000:]}")
             finally:
                 told.cancel()

@@ -27,9 +27,9 @@ from frontinus_snmp.details import details
 from frontinus_snmp.objects import MODULES, vm
 from frontinus_snmp.rows import Guest, Places, State
 from frontinus_snmp.tree import Shown, Tree, View
+from support.ports import free_port
 from support.scripted_engine import XML, Scripted
 from support.snmp import PASSWORDS
-from support.trapped import free_port
 
 pytestmark = [pytest.mark.needs("gcc", "net-snmp-config", "snmpbulkwalk"), pytest.mark.timeout(900)]
 HERE = Path(__file__).parent

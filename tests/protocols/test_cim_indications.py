@@ -14,8 +14,9 @@ from frontinus_cim import delivery
 from frontinus_cim.delivery import Delivery
 from frontinus_cim.model import Embedded
 from frontinus_cim.subscriptions import Destination, Subscriptions
-from support.cim import Rig, rig, schema, until
+from support.cim import Rig, rig, schema
 from support.cim_listener import INTEROP, Listener, create, subscribe
+from support.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::pywbem.ToleratedServerIssueWarning")
 

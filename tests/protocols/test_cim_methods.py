@@ -16,7 +16,8 @@ from pywbem import CIMInstance, CIMInstanceName, Uint16, Uint32, Uint64
 from frontinus.api.errors import NoSuchGuest
 from frontinus_cim import bounds, jobs
 from frontinus_cim.methods import METHODS, READING
-from support.cim import Rig, rig, until
+from support.cim import Rig, rig
+from support.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::pywbem.ToleratedServerIssueWarning")
 NOT_SUPPORTED = 1

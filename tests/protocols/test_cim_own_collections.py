@@ -13,7 +13,8 @@ from pywbem import CIMInstance, CIMInstanceName
 from frontinus_cim import subscriptions
 from frontinus_cim.model import Embedded
 from frontinus_cim.subscriptions import Subscriptions
-from support.cim import Rig, rig, schema, until
+from support.cim import Rig, rig, schema
+from support.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::pywbem.ToleratedServerIssueWarning")
 INTEROP = "root/interop"

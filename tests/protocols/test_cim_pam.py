@@ -16,7 +16,8 @@ import pywbem
 from frontinus.client.toml import BadConfig
 from frontinus_cim import config, pam, pam_check
 from frontinus_cim.pam import Pam, Roles, Settings
-from support.cim import Rig, process, rig, says, until
+from support.cim import Rig, process, rig, says
+from support.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::pywbem.ToleratedServerIssueWarning")
 GUEST = pywbem.CIMInstanceName(

@@ -15,7 +15,8 @@ import pywbem
 from frontinus.daemon.server import Server as Socket
 from frontinus_cim import tls, users
 from frontinus_cim.config import Config
-from support.cim import PASSWORD, USERS, process, rig, says, until
+from support.cim import PASSWORD, USERS, process, rig, says
+from support.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::pywbem.ToleratedServerIssueWarning")
 

@@ -6,7 +6,6 @@ import asyncio
 import os
 import select
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from frontinus_cim import jobs
 from guest_image import GuestImage
 from support import traces
 from support.cim import Provider, provider
+from support.ports import free_port
 from support.real import daemon, guest_image, place
 from trial import Daemon
 
@@ -184,12 +184,6 @@ def wait_for(descriptor: int, words: bytes) -> None:
             readable, _, _ = select.select([console], [], [], 1)
             said += console.read(4096) or b"" if readable else b""
     assert words in said, said[-500:]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def test_pools_volumes_and_snapshots_of_a_real_guest(

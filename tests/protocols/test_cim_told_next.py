@@ -10,7 +10,8 @@ import pytest
 
 from frontinus_cim.model import Embedded
 from frontinus_cim.subscriptions import Destination, Subscription
-from support.cim import Rig, rig, until
+from support.cim import Rig, rig
+from support.waiting import until
 
 XML = """<domain type='qemu'><name>two</name><memory>65536</memory><vcpu>2</vcpu>
 <os><type arch='x86_64' machine='q35'>hvm</type></os><devices><disk type='file'><source file='/var/tmp/a.img'/>

@@ -6,13 +6,12 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -24,6 +23,8 @@ from frontinus.api.engine import Engine
 from frontinus.api.views import GuestStats
 from frontinus_collectd.munin import install
 from support import real
+from support.ports import free_port
+from support.waiting import until
 from trial import Daemon
 
 daemon, place = real.daemon, real.place
@@ -98,12 +99,6 @@ async def engine(daemon: Daemon, place: Path) -> AsyncIterator[Engine]:
         yield engine
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
-
-
 @contextmanager
 def collectd(folder: Path, monitor: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """In the foreground, with nothing of the machine's own configuration."""
@@ -130,18 +125,6 @@ def written(folder: Path) -> dict[str, list[tuple[float, ...]]]:
         rows = [line.split(",") for line in file.read_text().splitlines()[1:] if line.count(",")]
         found.setdefault(name, []).extend(tuple(map(float, row)) for row in rows)
     return found
-
-
-async def until(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
-    """Wait for what other processes bring about."""
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                if condition():
-                    return
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        pytest.fail(f"{what} did not come within {seconds} s")
 
 
 def expected(stats: GuestStats) -> dict[str, tuple[float, ...]]:
@@ -193,17 +176,17 @@ def readings(folder: Path) -> int:
 async def test_collectd(daemon: Daemon, engine: Engine, place: Path) -> None:
     port = free_port()
     with collectd(place, daemon.monitor_socket, port) as process:
-        await until(lambda: readings(place) >= 2, "the second reading")
+        await until(lambda: readings(place) >= 2)
         (before,) = await engine.stats(["measured"])
         seen = readings(place)
-        await until(lambda: readings(place) >= seen + 2, "a reading")
+        await until(lambda: readings(place) >= seen + 2)
         (after,) = await engine.stats(["measured"])
         assert differing(place, before, after) == []
         scraped = await asyncio.to_thread(scrape, port)
         assert scraped["collectd_virt_disk_octets_read_total", "vda"] == after.blocks[0].read_bytes
         assert scraped["collectd_virt_memory", "total"] == 2**26
         process.send_signal(signal.SIGTERM)
-        await until(lambda: process.poll() is not None, "the end of collectd", 10)
+        await until(lambda: process.poll() is not None)
         assert process.returncode == 0
     log = (place / "collectd.log").read_text()
     assert "Traceback" not in log and log.count("frontinus:") == 1, log
@@ -224,17 +207,17 @@ async def test_collectd_and_an_engine_that_restarts(daemon: Daemon, place: Path)
     async with daemon.engine() as engine:
         await engine.create(XML.replace(DISK, ""))
     with collectd(place, daemon.monitor_socket, free_port()) as process:
-        await until(lambda: readings(place) >= 2, "the second reading")
+        await until(lambda: readings(place) >= 2)
         left = time.monotonic()
         await daemon.stop()
         await daemon.start()
         away = time.monotonic() - left
         seen = readings(place)
-        await until(lambda: readings(place) >= seen + 3, "readings after the restart")
+        await until(lambda: readings(place) >= seen + 3)
         async with daemon.engine() as engine:
             await engine.suspend("measured")
         log = place / "collectd.log"
-        await until(lambda: "Domain state: paused. Reason: user" in log.read_text(), "a notification")
+        await until(lambda: "Domain state: paused. Reason: user" in log.read_text())
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 10) == 0
     lines = [line for line in log.read_text().splitlines() if "frontinus:" in line]

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from dbus_fast import Message
 
-from support.bus import TEST, Bus, CallFailed, Rig, ask, data, listen, program, service, until
+from support.bus import TEST, Bus, CallFailed, Rig, ask, data, listen, program, service
+from support.waiting import until
 
 pytestmark = pytest.mark.needs("dbus-daemon")
 NEW = """<domain type='qemu'><name>fresh</name><uuid>11111111-2222-3333-4444-555555555555</uuid>

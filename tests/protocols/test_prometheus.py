@@ -20,7 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from frontinus.api.engine import Engine
 from frontinus_prometheus import httpd
 from frontinus_prometheus.dashboards import ONE_GUEST, OVERVIEW
-from support.exporter import Exporter, exporter, until
+from support.exporter import Exporter, exporter
+from support.ports import free_port
+from support.waiting import until
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1"
 
@@ -111,7 +113,8 @@ def slow(rig: Exporter) -> Slow:
 async def test_scrapes_at_once_cost_one_call(rig: Exporter) -> None:
     engine = slow(rig)
     scrapes = [asyncio.create_task(rig.get()) for _ in range(5)]
-    await asyncio.sleep(0.2)
+    await until(lambda: len(rig.server._open) == 5 and engine.calls > 0)
+    await asyncio.sleep(0.2)  # and each has read its request
     engine.go.set()
     bodies = [(await scrape).body for scrape in scrapes]
     assert engine.calls == 1
@@ -132,13 +135,15 @@ async def test_an_engine_that_hangs_shows_the_last_figures_and_says_so(rig: Expo
 async def test_a_guest_that_hangs_goes_stale_alone(rig: Exporter) -> None:
     await rig.get()
     rig.mocks["guest-00000"].answers.clear()
+    began = time.monotonic()
     body = (await rig.get()).body
+    waited = time.monotonic() - began
     stale = values(body, "frontinus_guest_stats_stale")
     assert stale.pop("guest-00000") == 1 and set(stale.values()) == {0}
     assert "guest-00000" in values(body, "frontinus_guest_cpu_seconds_total")
     began = time.monotonic()
     before, after = (await rig.get()).body, (await rig.get()).body
-    assert time.monotonic() - began < 1  # nobody waits for it again
+    assert time.monotonic() - began < 2 * waited, "nobody waits for it again"
     name = "frontinus_guest_cpu_seconds_total"
     assert values(before, name)["test"] < values(after, name)["test"]
     rig.mocks["guest-00000"].answers.set()
@@ -166,8 +171,7 @@ async def test_an_engine_that_comes_back(rig: Exporter) -> None:
 async def test_many_scrapes_leave_nothing_behind(rig: Exporter) -> None:
     for _ in range(50):
         await rig.get()
-    await asyncio.sleep(0.05)
-    assert len(rig.server._open) == 0
+    await until(lambda: len(rig.server._open) == 0)
     assert len(asyncio.all_tasks()) < 30
 
 
@@ -180,7 +184,7 @@ async def send(port: int, data: bytes, *, end: bool = False) -> bytes:
     if end:
         writer.write_eof()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await reader.read()
     except ConnectionResetError:
         return b""
@@ -275,21 +279,15 @@ async def test_connections_are_limited(rig: Exporter, monkeypatch: pytest.Monkey
 # --- as users run it
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 async def fetch(url: str) -> str:
     def read() -> str:
-        with urlopen(url, timeout=5) as answer:
+        with urlopen(url, timeout=30) as answer:
             return str(answer.read().decode())
 
     return await asyncio.to_thread(read)
 
 
-async def says(url: str, wanted: str, seconds: float = 30) -> str:
+async def says(url: str, wanted: str, seconds: float = 90) -> str:
     """The first answer that contains a text."""
     end = time.monotonic() + seconds
     said = ""
@@ -313,7 +311,7 @@ async def test_the_process_serves_and_ends(rig: Exporter) -> None:
         assert "guest-00001" in await says(f"http://127.0.0.1:{port}/metrics", "frontinus_up 1")
     finally:
         process.terminate()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await process.wait() == 0
 
 

@@ -21,7 +21,9 @@ from frontinus_snmp.objects import MODULES
 from frontinus_snmp.objects.vm import VM_MIB
 from frontinus_snmp.settings import Settings, V2c
 from frontinus_snmp.tree import View
-from support.snmp import COMMUNITY, PASSWORDS, V2C, VM, Rig, rig, run, until, v3
+from support.ports import free_port
+from support.snmp import COMMUNITY, PASSWORDS, V2C, VM, Rig, rig, run, v3
+from support.waiting import until
 
 pytestmark = pytest.mark.needs("snmpget", "snmpbulkwalk")
 NAMES = f"{VM}.1.4.1.2"
@@ -263,9 +265,7 @@ async def test_without_a_user_it_opens_no_port_and_waits(tmp_path: Path) -> None
 
 
 async def test_a_user_who_is_added_is_let_in_without_a_restart(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (tmp_path / "state/snmp").mkdir(parents=True)
     (tmp_path / "state/snmp/snmp.toml").write_text(f'listen = ["127.0.0.1:{port}"]\nlocation = "rack 7"\n')
     process = await program(tmp_path)

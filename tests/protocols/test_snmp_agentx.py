@@ -32,8 +32,10 @@ from frontinus_snmp.settings import Settings
 from frontinus_snmp.subagent import Subagent
 from frontinus_snmp.tree import View
 from frontinus_snmp.usm import Authority
-from support.snmp import VM, parsed, run, until
-from support.trapped import free_port, receiving
+from support.ports import free_port
+from support.snmp import VM, parsed, run
+from support.trapped import receiving
+from support.waiting import until
 
 pytestmark = pytest.mark.needs("snmpd", "snmpbulkwalk", "snmpset", "snmptrapd")
 FRN = ".".join(map(str, ROOT))
@@ -61,7 +63,7 @@ class Master:
             str(self.folder / "snmpd.pid"), env={**os.environ, "MIBS": "", "SNMP_PERSISTENT_DIR": str(self.folder)},
             stdin=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
-        await until((self.folder / "master").exists, 30)
+        await until((self.folder / "master").exists)
 
     async def stop(self) -> None:
         if self.process is not None:

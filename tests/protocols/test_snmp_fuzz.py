@@ -27,8 +27,8 @@ from frontinus_snmp.ber import Malformed
 from frontinus_snmp.peer import discovery
 from frontinus_snmp.usm import AUTH, PRIV, REPORTABLE, Authority, User, make_user
 from support.mutants import body, mutated
+from support.ports import free_port
 from support.snmp import PASSWORDS
-from support.trapped import free_port
 
 pytestmark = [pytest.mark.needs("snmpd"), pytest.mark.timeout(3600)]
 MUTANTS = int(os.environ.get("FRONTINUS_MUTANTS", "3000"))

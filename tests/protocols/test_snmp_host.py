@@ -15,7 +15,8 @@ from frontinus_snmp.hostside import NODES
 from frontinus_snmp.roots import ROOT
 from frontinus_snmp.rtnetlink import LinkStats
 from frontinus_snmp.settings import Receiver, Settings, V2c
-from support.snmp import COMMUNITY, Rig, rig, run, until, v3
+from support.snmp import COMMUNITY, Rig, rig, run, v3
+from support.waiting import until
 
 pytestmark = pytest.mark.needs("snmpset", "snmpbulkwalk")
 FRN = ".".join(map(str, ROOT))

@@ -17,8 +17,10 @@ from frontinus_snmp.peer import discovered, discovery
 from frontinus_snmp.roots import ROOT
 from frontinus_snmp.settings import Receiver, Settings
 from frontinus_snmp.usm import LEAST_MAX_SIZE, Authority, User, make_user
-from support.snmp import COMMUNITY, PASSWORDS, VM, Rig, rig, run, until, v3
-from support.trapped import THEIRS, Receiving, free_port, receiving
+from support.ports import free_port
+from support.snmp import COMMUNITY, PASSWORDS, VM, Rig, rig, run, v3
+from support.trapped import THEIRS, Receiving, receiving
+from support.waiting import until
 
 pytestmark = pytest.mark.needs("snmptrapd", "snmpset")
 FRN = ".".join(map(str, ROOT))
@@ -115,9 +117,9 @@ async def test_informs_are_answered(tmp_path: Path) -> None:
     ):
         for number in range(3):
             await agent.engine.suspend("guest-00000")
-            await until(lambda number=number: len(trapped.lines(f"{VM}.0.4")) == number + 1, 30)  # type: ignore[misc]
+            await until(lambda number=number: len(trapped.lines(f"{VM}.0.4")) == number + 1)  # type: ignore[misc]
             await agent.engine.resume("guest-00000")
-            await until(lambda number=number: len(trapped.lines(f"{VM}.0.1")) == number + 1, 30)  # type: ignore[misc]
+            await until(lambda number=number: len(trapped.lines(f"{VM}.0.1")) == number + 1)  # type: ignore[misc]
         assert agent.counters["informsLost"] == agent.counters["informsRepeated"] == 0
         assert len(trapped.lines(f"{VM}.0.4")) == 3
 

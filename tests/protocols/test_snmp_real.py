@@ -12,9 +12,10 @@ import pytest
 from frontinus_snmp.main import main
 from frontinus_snmp.roots import ROOT
 from guest_image import GuestImage
+from support.ports import free_port
 from support.real import guest_image, place
 from support.snmp import PASSWORDS, VM, parsed, run, v3
-from support.trapped import THEIRS, Receiving, free_port, receiving
+from support.trapped import THEIRS, Receiving, receiving
 from trial import Daemon
 
 __all__ = ["guest_image", "place"]

@@ -233,15 +233,6 @@ async def program(bus: Bus, folder: Path, *options: str) -> AsyncIterator[asynci
         await asyncio.wait_for(process.wait(), 10)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for what becomes true in this process."""
-    async with asyncio.timeout(seconds):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.005)
-
-
 def data(said: str) -> object:
     """The values of an answer of busctl --json=short."""
     return json.loads(said)["data"]

@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,7 @@ from frontinus_cim.schema import Schema
 from frontinus_cim.service import Service
 from frontinus_cim.subscriptions import Subscriptions
 from frontinus_cim.world import World
+from support.waiting import until
 
 PASSWORD = "opensesame-4"
 OVERRIDING = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -43,15 +44,6 @@ USERS = {name: users.make(name, role, PASSWORD.encode()) for name, role in (("ad
 def schema() -> Schema:
     """The provider's schema, compiled once for all tests of a process."""
     return load()
-
-
-async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for what becomes true in this process."""
-    async with asyncio.timeout(seconds):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.005)
 
 
 @dataclass

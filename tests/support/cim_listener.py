@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Any
 
 import pywbem
 from pywbem import CIMInstance, CIMInstanceName
 
 from support.cim import Provider
+from support.ports import free_port
 
 INTEROP = "root/interop"
 
@@ -20,10 +20,9 @@ class Listener:
     def __init__(self) -> None:
         self._heard: asyncio.Queue[CIMInstance] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self._listener = pywbem.WBEMListener("127.0.0.1", http_port=self.port)
+        self._listener.queue_get_timeout = 0.05  # how long it looks once more before it stops: two seconds by default
         self._listener.add_callback(lambda found, host: loop.call_soon_threadsafe(self._heard.put_nowait, found))
         self._listener.start()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from frontinus_prometheus.httpd import Server
 from frontinus_prometheus.link import Link
 from frontinus_prometheus.own import Own
 from frontinus_prometheus.routes import Routes
+from support.waiting import until
 
 
 @dataclass
@@ -26,15 +27,6 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: str
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for what becomes true in this process."""
-    async with asyncio.timeout(seconds):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.005)
 
 
 async def get(

@@ -55,13 +55,24 @@ def place() -> Iterator[Path]:
     assert not left, f"left over: {left}"
 
 
+@pytest.fixture(scope="session")
+def probed() -> Iterator[Path]:
+    """What earlier tests' daemons have learned of this host's QEMU, so that not every one probes it."""
+    with tempfile.TemporaryDirectory(prefix="frontinus-probed-") as name:
+        yield Path(name)
+
+
 @pytest.fixture
-async def daemon(place: Path) -> AsyncIterator[Daemon]:
+async def daemon(place: Path, probed: Path) -> AsyncIterator[Daemon]:
     """A running frontinusd; whatever guests the test left are ended before it is stopped."""
     daemon = Daemon(place)
+    found = place / "cache/capabilities"
+    shutil.copytree(probed, found)
     await daemon.start()
     try:
         yield daemon
+        if found.exists():
+            shutil.copytree(found, probed, dirs_exist_ok=True)
         if daemon.process is not None and daemon.process.returncode is None:
             async with daemon.engine() as engine:
                 for guest in await engine.guests(active=True):

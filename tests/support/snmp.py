@@ -7,7 +7,7 @@ import contextlib
 import os
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -29,6 +29,7 @@ from frontinus_snmp.service import configure
 from frontinus_snmp.settings import Settings, V2c
 from frontinus_snmp.tree import View
 from frontinus_snmp.usm import Authority, User, make_user
+from support.waiting import until
 
 PASSWORDS = (b"authentic-enough", b"private-enough")
 COMMUNITY = b"a community of tests"
@@ -79,15 +80,6 @@ async def run(
 def parsed(said: str) -> dict[str, str]:
     """Values by numeric names, of a client's -On output with one line a binding."""
     return {name.removeprefix("."): value for name, _, value in (line.partition(" = ") for line in said.splitlines())}
-
-
-async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for what becomes true in this process."""
-    async with asyncio.timeout(seconds):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.005)
 
 
 @dataclass

@@ -5,21 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.snmp import COMMUNITY, PASSWORDS, until
+from support.snmp import COMMUNITY, PASSWORDS
+from support.waiting import until
 
 THEIRS = bytes.fromhex("80001f8804746573742d72656365697665")
 """The receiver's engine: for informs it is the authority."""
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -35,7 +29,7 @@ class Receiving:
         return [line for line in lines if f"OID: .{number}\t" in line + "\t"]
 
     async def told(self, number: str, accept: Callable[[str], bool] = lambda line: True) -> str:
-        await until(lambda: any(map(accept, self.lines(number))), 30)
+        await until(lambda: any(map(accept, self.lines(number))))
         return next(filter(accept, self.lines(number)))
 
 
@@ -57,7 +51,7 @@ async def receiving(folder: Path, port: int, engine_id: bytes = b"") -> AsyncIte
         env={**os.environ, "MIBS": "", "SNMP_PERSISTENT_DIR": str(folder)}, stdin=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        await until(lambda: file.exists() and "NET-SNMP" in file.read_text(), 30)
+        await until(lambda: file.exists() and "NET-SNMP" in file.read_text())
         yield Receiving(port, file)
     finally:
         process.terminate()

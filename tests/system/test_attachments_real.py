@@ -15,6 +15,7 @@ import pytest
 
 from frontinus.api.engine import Engine
 from support import traces
+from support.ports import free_port
 from trial import Daemon
 
 DOCUMENT = """<domain type='qemu'><name>many</name><memory unit='MiB'>128</memory><vcpu>1</vcpu>
@@ -84,13 +85,7 @@ def words(place: Path) -> dict[str, str]:
     (place / "logs").mkdir(mode=0o777)
     (place / "logs").chmod(0o777)
     place.chmod(0o777)
-    ports = dict.fromkeys(("port", "other", "third"), "")
-    held = [socket.socket() for _ in ports]
-    for name, s in zip(ports, held, strict=True):
-        s.bind(("127.0.0.1", 0))
-        ports[name] = str(s.getsockname()[1])
-        s.close()
-    return {"place": str(place), **ports}
+    return {"place": str(place), **{name: str(free_port()) for name in ("port", "other", "third")}}
 
 
 async def started(engine: Engine, devices: str, words: dict[str, str], machine: str) -> None:
@@ -128,9 +123,9 @@ async def test_the_hosts_ends_answer(engine: Engine, words: dict[str, str]) -> N
     with socket.socket() as server:
         server.bind(("127.0.0.1", int(words["port"])))
         server.listen()
-        server.settimeout(10)
+        server.settimeout(60)
         await started(engine, CHARACTERS, words, "pc")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             connection, _ = await asyncio.to_thread(server.accept)
         connection.close()
     found = await ask(engine, "query-chardev")
@@ -192,7 +187,7 @@ async def test_a_display_takes_the_next_port_where_the_one_that_looked_free_is_n
 
 async def handshake(port: int) -> bytes:
     """The kinds of authentication that a VNC server offers."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         version = await reader.readexactly(12)
         writer.write(version)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +16,7 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import Busy, InvalidXML, NoSuchCheckpoint, WrongState
 from guest_image import GuestImage
 from support.disks import MIB, bare_xml, content, disk, eventually, fill, guest_xml, image, writing, written_out
+from support.ports import free_port
 from trial import Daemon
 
 
@@ -171,14 +171,6 @@ async def abort(engine: Engine, guest: str) -> None:
     (job,) = [job for job in await engine.jobs(guest) if job.kind == "backup" and job.state == "running"]
     await engine.abort_job(job.id)
     assert await done(engine, guest) in ("completed", "cancelled")
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.mark.needs("certtool")

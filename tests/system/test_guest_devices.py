@@ -65,7 +65,7 @@ async def nbd_server(place: Path) -> asyncio.subprocess.Process:
     (place / "nbd.img").write_bytes(bytes(2**20))
     server = await asyncio.create_subprocess_exec("qemu-nbd", "-k", str(place / "nbd.sock"), "-x", "x", "-f", "raw", "-t", "-e",
                                                   "4", str(place / "nbd.img"))  # fmt: skip
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (place / "nbd.sock").exists():  # noqa: ASYNC110 (another process makes it)
             await asyncio.sleep(0.02)
     (place / "nbd.sock").chmod(0o666)
@@ -194,7 +194,7 @@ async def test_session_engine_needs_no_root(place: Path, guest_image: GuestImage
     )
     try:
         socket = home / "run/frontinus/frontinus.sock"
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not socket.exists():  # noqa: ASYNC110 (another process makes it)
                 await asyncio.sleep(0.05)
         file = place / "mine.xml"

@@ -305,7 +305,7 @@ async def test_crash_of_qemu_is_told(engine: Engine, watcher: Watcher, place: Pa
     await started(engine, place, guest_image)
     state = json.loads(next((place / "run").rglob("*running*/*")).read_text())
     os.kill(state["process"]["pid"], 9)
-    await watcher.until("stopped", 10)
+    await watcher.until("stopped")
     assert watcher.lifecycle()[-1] == ("stopped", "crashed")
     assert (await engine.start("real")).state == "running"
 

@@ -35,6 +35,6 @@ async def test_a_marked_guest_starts_with_the_engine(daemon: Daemon, place: Path
     async with daemon.engine() as engine:
         watcher = await Watcher(engine).ready()
         if not (await engine.guest("real")).active:
-            await watcher.until("started", 20)
+            await watcher.until("started")
         await boot(engine, "real")
         watcher.close()

@@ -137,7 +137,7 @@ def test_a_guest_gets_what_its_definition_asks_for_and_nothing_is_left(place: Pa
         assert os.listxattr(place / "disk.img") == os.listxattr(place / "cd.iso") == []
         assert store.stat().st_uid == 0
         assert not Path(stage.paths.guest(1, "a guest")).exists() and not os.path.lexists(stage.agent)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while "vnet0" in ip("link"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

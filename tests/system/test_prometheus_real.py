@@ -19,7 +19,8 @@ from frontinus_prometheus.link import Link
 from frontinus_prometheus.own import Own
 from frontinus_prometheus.routes import Routes
 from support import traces
-from support.exporter import get, until
+from support.exporter import get
+from support.waiting import until
 from trial import Daemon
 
 NIC = "<interface type='user'><model type='virtio'/></interface>"

@@ -16,6 +16,7 @@ import pytest
 from frontinus.api.engine import Engine
 from frontinus.api.errors import FrontinusError
 from support import traces
+from support.ports import free_port
 from trial import Daemon
 
 pytestmark = pytest.mark.needs("root", "nbdkit", "/usr/sbin/sshd")
@@ -55,9 +56,7 @@ class Server:
 def server(place: Path) -> Iterator[Server]:
     for name in ("host", "key", "other"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / name)], check=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (place / "authorized").write_text((place / "key.pub").read_text())
     for file, name in (("known", "host"), ("unknown", "other")):
         (place / file).write_text(f"[127.0.0.1]:{port} {(place / f'{name}.pub').read_text()}")

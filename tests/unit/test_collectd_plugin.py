@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -160,18 +161,20 @@ async def test_an_engine_that_restarts_costs_no_reading(rig: Monitored) -> None:
         rig.open()
         assert await reading
         assert len(fake.said) == 2
-        assert fake.said[1][0] == "notice" and "the engine is back; it was away for 0." in fake.said[1][1]
+        assert fake.said[1][0] == "notice" and re.search(
+            r"the engine is back; it was away for \d+\.\d s", fake.said[1][1]
+        )
 
 
 async def test_an_engine_that_is_gone_is_said_once_and_waited_for_no_longer_than_the_deadline(rig: Monitored) -> None:
     with loaded() as fake:
-        await started(fake, rig, ("Timeout", 0.3))
+        await started(fake, rig, ("Timeout", 1.5))
         await asyncio.to_thread(fake.read)
         rig.close()
         began = time.monotonic()
         for _ in range(3):
             assert await asyncio.to_thread(fake.read) == {}
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 2.5 * 1.5, "only the first reading waits"
         assert [level for level, _ in fake.said] == ["info", "error"]
         rig.open()
         assert await asyncio.to_thread(fake.read)
