@@ -19,6 +19,7 @@ from frontinus.api.errors import HostFailed
 from frontinus.domain.host import HostFacts, Paths
 from frontinus.domain.plan import Floor, Tap
 from frontinus.linux import dnsmasq
+from frontinus.linux.forwarding import SWITCHES
 from frontinus.linux.networks import LinuxNetworks
 from frontinus.linux.resources import LinuxResources
 from frontinus.network.definition import complete, parse_network
@@ -86,6 +87,7 @@ async def test_linux_keeps_the_contract(case: Case) -> None:
 async def test_a_network_comes_is_kept_as_wanted_and_goes() -> None:
     async with host() as (port, paths):
         wanted = planned(paths)
+        switch("0")
         await port.set_up(wanted)
         (bridge,) = ip("link", "show", "virbr7")
         assert (bridge["mtu"], bridge["address"]) == (1400, "52:54:00:07:07:07")
@@ -112,6 +114,65 @@ async def test_a_network_comes_is_kept_as_wanted_and_goes() -> None:
         assert [link["ifname"] for link in ip("link")] == ["lo"]
         assert servers(paths) == []
         assert not list(Path(f"{paths.state}/dnsmasq").glob("*.conf"))
+
+
+def forwards() -> tuple[str, str]:
+    return tuple(Path("/proc/sys/net", name).read_text().strip() for name in SWITCHES.values())  # type: ignore[return-value]
+
+
+def switch(value: str) -> None:
+    """Another network of tests may have begun with what the host has."""
+    for name in SWITCHES.values():
+        Path("/proc/sys/net", name).write_text(value)
+
+
+ROUTED = """<network><name>two</name><forward mode='route'/><bridge name='virbr8'/><mac address='52:54:00:08:08:08'/>
+<ip address='10.8.8.1' prefix='24'/></network>"""
+
+
+@own_network
+async def test_the_host_forwards_while_a_network_needs_it() -> None:
+    async with host() as (port, paths):
+        ip("link", "add", "own0", "type", "bridge")
+        own = Path("/proc/sys/net/ipv4/conf/own0/forwarding")
+        switch("0")
+        own.write_text("1")
+        assert forwards() == ("0", "0")
+        await port.set_up(planned(paths))
+        await port.set_up(planned(paths, ROUTED))
+        assert forwards() == ("1", "1")
+        await port.tear_down(planned(paths))
+        assert forwards() == ("1", "0")
+        await port.tear_down(planned(paths, ROUTED))
+        assert forwards() == ("0", "0") and own.read_text() == "1\n", "each device is as it was"
+
+
+@own_network
+async def test_what_a_killed_engine_switched_on_the_next_one_switches_off() -> None:
+    async with host() as (port, paths):
+        switch("0")
+        await port.set_up(planned(paths))
+        later = LinuxNetworks(paths)
+        await later.sweep([planned(paths)])
+        assert forwards()[0] == "1"
+        await later.sweep([])
+        assert forwards() == ("0", "0")
+        await later.set_up(planned(paths, ROUTED))
+        await later.close()
+        last = LinuxNetworks(paths)
+        await last.tear_down(planned(paths, ROUTED))
+        assert forwards()[0] == "0"
+        await last.close()
+
+
+@own_network
+async def test_a_host_that_forwards_already_goes_on() -> None:
+    async with host() as (port, paths):
+        switch("1")
+        await port.set_up(planned(paths, ROUTED))
+        await port.tear_down(planned(paths, ROUTED))
+        await port.sweep([])
+        assert forwards()[0] == "1"
 
 
 @own_network

@@ -19,7 +19,7 @@ from frontinus.linux.traffic import limit_bridge
 from frontinus.network.plan import Bridge
 from frontinus.ports.networks import HostRoute, PoolDevice
 
-MAIN_TABLE, UNICAST, STATIC, ADVERTISED = 254, 1, 4, 9
+MAIN_TABLE, UNICAST, STATIC = 254, 1, 4
 NO_DAD = 0x02
 """Addresses on a bridge of ours are ours: IPv6 need not ask first, and a bridge without guests could not."""
 LINK_SCOPE = 253
@@ -28,7 +28,6 @@ STP_DELAYS = 2, 30
 FAILED, NO_ARP = 0x20, 0x40
 SETTINGS = {"accept_ra": "0", "autoconf": "0", "accept_dad": "0"}
 """What IPv6 is told on a bridge of ours: we are the router there."""
-FORWARDING = {"ipv4": "/proc/sys/net/ipv4/ip_forward", "ipv6": "/proc/sys/net/ipv6/conf/all/forwarding"}
 FIREWALL_SECONDS = 20.0
 
 
@@ -61,29 +60,6 @@ def remove(bridge: Bridge) -> None:
         if index is not None:
             ip.link("set", index=index, state="down")
             ip.link("del", index=index)
-
-
-def forward(families: Sequence[str]) -> None:
-    """Let the host pass packets on; it stays so, for others may have come to rely on it.
-
-    Raises HostFailed where the host would lose its own IPv6 routes by that: a router takes no advertisements.
-    """
-    for family in families:
-        path = Path(FORWARDING[family])
-        with failing("switch on", str(path)):
-            if path.read_text().strip() == "0":
-                if family == "ipv6" and (device := _advertised()):
-                    raise HostFailed(f"{device} has IPv6 routes by router advertisement, which the host would lose as a router:"
-                                     f" set net.ipv6.conf.{device}.accept_ra=2 first", what=device)  # fmt: skip
-                path.write_text("1")
-
-
-def _advertised() -> str | None:
-    """A device that has routes by router advertisement, and would not take them any more if the host forwarded."""
-    with iproute("read", "the host's routes") as ip:
-        found = {r.get_attr("RTA_OIF") for r in ip.get_routes(family=socket.AF_INET6) if r["proto"] == ADVERTISED}
-    names = (name for index, name in socket.if_nameindex() if index in found)
-    return next((n for n in names if Path(f"/proc/sys/net/ipv6/conf/{n}/accept_ra").read_text().strip() != "2"), None)
 
 
 def _index(ip: Any, name: str) -> int | None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from frontinus.api.errors import FrontinusError, HostFailed
 from frontinus.domain.host import Paths
 from frontinus.linux import bridges, dnsmasq, hooks
+from frontinus.linux.forwarding import Forwarding
 from frontinus.linux.nftables import Nftables, Watch
 from frontinus.network.dnsmasq import file_name
 from frontinus.network.firewall import table_name
@@ -36,6 +37,7 @@ class LinuxNetworks:
     def __init__(self, paths: Paths, refused: str | None = None) -> None:
         self._paths, self._refused = paths, refused
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="networks")
+        self._forwarding = Forwarding(Path(paths.run, "forwarding"))
         self._nftables: Nftables | None = None
         self._rules: Watch | None = None
         self._tables = {(family, table_name(paths)) for family in ("ip", "ip6")}
@@ -74,7 +76,7 @@ class LinuxNetworks:
         self._watch_server(plan, pid)
 
     def _set_up(self, plan: NetworkPlan, taps: Sequence[str]) -> int | None:
-        bridges.forward(plan.forwards)
+        self._forwarding.need(file_name(plan.name), plan.forwards)
         if plan.bridge is not None:
             bridges.set_up(plan.bridge, taps)
         if plan.dnsmasq is not None:
@@ -96,6 +98,7 @@ class LinuxNetworks:
         if plan.bridge is not None:
             bridge = plan.bridge
             steps.append(lambda: bridges.remove(bridge))
+        steps.append(lambda: self._forwarding.release(file_name(plan.name)))
         for step in steps:
             try:
                 step()
@@ -108,6 +111,8 @@ class LinuxNetworks:
             await self._run(lambda: dnsmasq.forget(server))
 
     async def sweep(self, living: Sequence[NetworkPlan]) -> None:
+        names = [file_name(plan.name) for plan in living]
+        await self._run(lambda: self._forwarding.keep(names))
         kept = [plan.dnsmasq for plan in living if plan.dnsmasq is not None]
         for pid in await self._run(lambda: dnsmasq.sweep(f"{self._paths.state}/dnsmasq", kept)):
             log.warning("ended the dnsmasq %d of a network that is no more", pid)
