@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from frontinus.api.errors import InvalidValue
+from frontinus.client.commands import find
+from frontinus.client.commands.base import Output
+from frontinus.client.main import make_parser
 from unit.test_command import Shell, shell, socket
 
 __all__ = ["shell", "socket"]
@@ -87,3 +91,101 @@ def test_the_host(shell: Shell, tmp_path: Path) -> None:
     assert "unknown CPU model 'nonsense'" in shell("cpu-compare", str(cpu), code=1)
     cpu.write_text("<cpu><model>Nehalem</model></cpu><cpu><model>Penryn</model></cpu>")
     assert "<model" in shell("cpu-baseline", str(cpu))
+
+
+def test_vcpus_iothreads_and_events_one_by_one(shell: Shell) -> None:
+    shell("setvcpus", GUEST, "4", "--maximum", "--config")
+    shell("setvcpus", GUEST, "1", "--config")
+    shell("setvcpu", GUEST, "2-3", "--enable", "--config")
+    assert shell("vcpucount", GUEST, "--active", "--config") == "3\n"
+    assert "--enable or --disable" in shell("setvcpu", GUEST, "1", "--config", code=1)
+    shell("iothreadadd", GUEST, "1", "--config")
+    shell("iothreadset", GUEST, "1", "--poll-max-ns", "700", "--config")
+    assert shell("dumpxml", GUEST, "--inactive", "--xpath", "string(//iothread/poll/@max)") == "700\n"
+    shell("set-lifecycle-action", GUEST, "crash", "restart", "--config")
+    assert shell("dumpxml", GUEST, "--inactive", "--xpath", "string(//on_crash)") == "restart\n"
+
+
+def test_pages(shell: Shell) -> None:
+    assert shell("freepages").splitlines()[0] == "4KiB: 2097152"
+    shell("allocpages", "2048", "3")
+    shell("allocpages", "2048", "2", "--add", "--cellno", "0")
+    assert shell("freepages", "--all", "--pagesize", "2048") == "Node 0:\n2048KiB: 5\n\n"
+    assert "no huge pages" in shell("allocpages", "4096", "3", code=1)
+    assert "not permitted" in shell("-r", "allocpages", "2048", "3", code=1)
+
+
+def test_saves_with_options(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell("save", GUEST, str(tmp_path / "s"), "--bypass-cache", "--verbose")
+    shell("restore", str(tmp_path / "s"), "--paused", "--bypass-cache")
+    assert shell("domstate", GUEST) == "paused\n"
+    shell("managedsave", GUEST, "--running", "--bypass-cache")
+    assert "saved" in shell("list", "--all", "--managed-save")
+    assert shell("managedsave-dumpxml", GUEST, "--security-info", "--xpath", "string(//name)") == f"{GUEST}\n"
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/<vcpu/<title>Edited<\\/title><vcpu/' $1\n")
+    editor.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(editor))
+    assert "edited" in shell("managedsave-edit", GUEST, "--paused")
+    (tmp_path / "x.xml").write_text(shell("managedsave-dumpxml", GUEST))
+    assert "updated" in shell("managedsave-define", GUEST, str(tmp_path / "x.xml"))
+    shell("start", GUEST, "--bypass-cache")
+    assert "Edited" in shell("dumpxml", GUEST) and shell("domstate", GUEST) == "paused\n"
+    assert "no managed save" in shell("managedsave-dumpxml", GUEST, code=1)
+
+
+def test_a_guest_ends_with_its_command(shell: Shell) -> None:
+    shell("destroy", GUEST)
+    assert shell(f"start {GUEST} --autodestroy; domstate {GUEST}").splitlines()[-1] == "running"
+    assert shell("event", "--domain", GUEST, "--all", "--timeout", "0.5").splitlines()
+    assert shell("domstate", GUEST) == "shut off\n"
+
+
+def test_words_for_the_agent(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("# mine\nssh-ed25519 AAAA me\n\n")
+    for words in (
+        ["get-user-sshkeys", GUEST, "root"],
+        ["set-user-sshkeys", GUEST, "root", "--file", str(tmp_path / "keys")],
+        ["guestinfo", GUEST, "--disk"],
+        ["setvcpus", GUEST, "1", "--guest"],
+    ):
+        assert "no agent" in shell(*words, code=1)
+    assert "exclude each other" in shell("set-user-sshkeys", GUEST, "root", "--reset", "--remove", code=1)
+    shell("guest-agent-timeout", GUEST, "--timeout", "-2")
+    assert "1 to 600" in shell("guest-agent-timeout", GUEST, "--timeout", "-3", code=1)
+
+
+MEMORY = """<domain><devices><memory model='dimm'><target><size>1</size><node>0</node></target></memory>
+<memory model='virtio-mem'><target><size>1</size><node>0</node><requested unit='KiB'>0</requested></target>
+<alias name='m0'/></memory>
+<memory model='virtio-mem'><target><size>1</size><node>1</node></target><alias name='m1'/></memory></devices></domain>"""
+
+
+class Memory:
+    """An engine whose guest has devices that the mock's emulator lacks."""
+
+    def __init__(self) -> None:
+        self.updates: list[tuple[str, str]] = []
+
+    async def guest_xml(self, guest: str, flags: list[str]) -> str:
+        return MEMORY
+
+    async def update_device(self, guest: str, xml: str, live: bool, config: bool) -> None:
+        self.updates.append((guest, xml))
+
+
+@pytest.mark.parametrize(
+    ("words", "alias"), [("--node 1", "m1"), ("--alias m0", "m0"), ("", None), ("--alias m0 --node 1", None)]
+)
+async def test_memory_that_is_asked_for(words: str, alias: str | None) -> None:
+    engine, row = Memory(), find("update-memory-device")
+    assert row is not None and row.run is not None
+    given = ["update-memory-device", "web", "--requested-size", "32MiB", *words.split()]
+    work = row.run(engine, make_parser([row]).parse_args(given), Output(json=False))  # type: ignore[arg-type]
+    if alias is None:
+        with pytest.raises(InvalidValue, match="memory device is meant"):
+            await work
+        return
+    await work
+    ((guest, xml),) = engine.updates
+    assert guest == "web" and f'name="{alias}"' in xml and xml.count("<requested") == 1 and ">32768</requested>" in xml

@@ -47,7 +47,7 @@ async def remote(local: LocalEngine, tmp_path: Path) -> AsyncIterator[Engine]:
 def test_surface_is_the_whole_facade() -> None:
     methods = [found for name in names() if (found := method(name))]
     assert {found.name for found in methods} == set(PERMISSIONS)
-    assert [found.name for found in methods if found.stream] == ["watch"]
+    assert [found.name for found in methods if found.stream] == ["watch", "watch_monitor"]
     assert {found.name for found in methods if found.descriptor} == {
         "open_console", "upload_volume", "download_volume", "open_graphics"}  # fmt: skip
     assert method("__init__") is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from frontinus.api.view import View
 
@@ -64,6 +64,19 @@ class GuestZone(View, frozen=True, kw_only=True):
     offset: int
 
 
+class GuestDisk(View, frozen=True, kw_only=True):
+    """A disk or a part of one as the guest names it. `target`: of the guest's disk that it is, where that is known."""
+
+    name: str
+    partition: bool = False
+    dependencies: tuple[str, ...] = ()
+    alias: str | None = None
+    target: str | None = None
+
+
+KeyMode = Literal["append", "replace", "remove"]
+
+
 class AgentCalls(Protocol):
     """What the guest's agent does."""
 
@@ -86,3 +99,10 @@ class AgentCalls(Protocol):
     async def guest_users(self, guest: str) -> list[GuestUser]: ...
     async def guest_os(self, guest: str) -> GuestOs: ...
     async def set_user_password(self, guest: str, user: str, password: str, encrypted: bool = False) -> None: ...
+    async def guest_disks(self, guest: str) -> list[GuestDisk]: ...
+    async def authorized_keys(self, guest: str, user: str) -> list[str]:
+        """The SSH keys that may log in as a user, one a line of authorized_keys(5)."""
+
+    async def set_authorized_keys(
+        self, guest: str, user: str, keys: Sequence[str], mode: KeyMode = "append"
+    ) -> None: ...

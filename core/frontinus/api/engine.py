@@ -19,6 +19,7 @@ from frontinus.api.filters import FilterCalls
 from frontinus.api.inspection import InspectionCalls
 from frontinus.api.networks import NetworkCalls
 from frontinus.api.node import NodeCalls
+from frontinus.api.options import OptionCalls
 from frontinus.api.secrets import SecretCalls
 from frontinus.api.snapshots import SnapshotCalls
 from frontinus.api.storage import StorageCalls
@@ -41,7 +42,7 @@ MetadataKind = Literal["description", "title", "element"]
 
 
 class Engine(NetworkCalls, FilterCalls, StorageCalls, SecretCalls, SnapshotCalls, BlockJobCalls, TuningCalls,
-             InspectionCalls, AgentCalls, NodeCalls, FigureCalls, Protocol):  # fmt: skip
+             InspectionCalls, AgentCalls, NodeCalls, FigureCalls, OptionCalls, Protocol):  # fmt: skip
     """One engine, in process or at the end of a socket; the caller cannot tell which. Guests here, the rest a file a concern."""
 
     # The engine and its host

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 from frontinus.api.view import View
@@ -55,6 +55,13 @@ class NodeMemoryParameters(View, frozen=True, kw_only=True):
     full_scans: int | None = None
 
 
+class FreePages(View, frozen=True, kw_only=True):
+    """Free pages of each size (bytes) on one NUMA node, or of the host."""
+
+    node: int | None
+    pages: Mapping[int, int]
+
+
 class NodeCalls(Protocol):
     """Questions about the host."""
 
@@ -90,3 +97,10 @@ class NodeCalls(Protocol):
                                       machine: str | None = None, virt_type: str | None = None, expand: bool = False,
                                       migratable: bool = False) -> str:  # fmt: skip
         """The richest CPU that guests can have on all of these hosts (<cpu>), of the models that this binary has."""
+
+    async def free_pages(self, node: int | None = None) -> FreePages: ...
+    async def allocate_pages(self, size: int, count: int, node: int | None = None, add: bool = False) -> int:
+        """Set the pool of huge pages of a size in bytes, or `add` to it; how many it has now.
+
+        Raises InvalidValue for a size that the host has not, HostFailed where the kernel found too few.
+        """

@@ -209,6 +209,12 @@ PERMISSIONS: Mapping[str, Permission] = {
     "guest_users": _write("domain", "write"),
     "guest_os": _write("domain", "write"),
     "set_user_password": _write("domain", "set-password"),
+    "guest_disks": _write("domain", "fs-freeze"),
+    "authorized_keys": _write("domain", "write"),
+    "set_authorized_keys": _write("domain", "write"),
+    "set_agent_timeout": _write("domain", "write"),
+    "set_iothread": _write("domain", "write"),
+    "switch_vcpus": _write("domain", "write"),
     "node_cpu_stats": _read("connect", "read"),
     "node_memory_stats": _read("connect", "read"),
     "node_cpu_map": _read("connect", "read"),
@@ -221,6 +227,19 @@ PERMISSIONS: Mapping[str, Permission] = {
     "baseline_cpu": _read("connect", "read"),
     "compare_hypervisor_cpu": _read("connect", "read"),
     "baseline_hypervisor_cpu": _read("connect", "read"),
+    "free_pages": _read("connect", "read"),
+    "allocate_pages": _write("connect", "write"),
+    # with options
+    "start_with": _write("domain", "start"),
+    "create_with": _write("domain", "start"),
+    "save_with": _write("domain", "hibernate"),
+    "restore_with": _write("domain", "start"),
+    "dump_with": _write("domain", "core-dump"),
+    "saved_definition": _write("domain", "read"),
+    "managed_definition": _read("domain", "read"),
+    "redefine_managed": _write("domain", "write"),
+    "set_lifecycle_action": _write("domain", "write"),
+    "watch_monitor": _write("domain", "write"),
 }
 """Every method of Engine; a test compares both ways. Who asks a guest's agent makes the guest work: that is a write."""
 
@@ -245,6 +264,8 @@ class More:
 MORE: Mapping[str, More] = {
     "guest_xml": More("flags", "secure", READ_SECURE),
     "snapshot_xml": More("secure", True, READ_SECURE),
+    "saved_definition": More("flags", "secure", READ_SECURE),
+    "managed_definition": More("flags", "secure", READ_SECURE),
     "guest_addresses": More("source", "agent", ASK_AGENT),
 }
 """Where it matters what is asked for. A test finds every method that can be asked for secrets."""

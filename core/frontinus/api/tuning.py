@@ -118,6 +118,16 @@ class BlockIoTune(View, frozen=True, kw_only=True):
     write_iops_sec_max_length: int | None = None
 
 
+class IothreadParameters(View, frozen=True, kw_only=True):
+    """How an I/O thread polls (ns, factors) and how many workers it has."""
+
+    poll_max_ns: int | None = None
+    poll_grow: int | None = None
+    poll_shrink: int | None = None
+    thread_pool_min: int | None = None
+    thread_pool_max: int | None = None
+
+
 class TuningCalls(Protocol):
     """Placement and limits."""
 
@@ -166,3 +176,11 @@ class TuningCalls(Protocol):
 
     async def set_perf_events(self, guest: str, events: dict[str, bool], live: bool = False,
                               config: bool = False) -> None: ...  # fmt: skip
+
+    async def set_iothread(self, guest: str, iothread: int, values: IothreadParameters, live: bool = False,
+                           config: bool = False) -> None:  # fmt: skip
+        """Raises InvalidValue for one that is not there, Unsupported."""
+
+    async def switch_vcpus(self, guest: str, vcpus: Sequence[int], online: bool, live: bool = False,
+                           config: bool = False) -> None:  # fmt: skip
+        """Plug or unplug these vCPUs, by number. Raises InvalidValue for one that is not there, or is so already."""

@@ -14,7 +14,6 @@ ELSEWHERE = "libvirt's QEMU driver cannot do it either"
 DESCRIPTORS = "descriptors cannot be handed to the engine"
 SEV = "encrypted guests (SEV) were never tried: no such hardware"
 GROUPS = "throttle groups are changed in the XML only"
-LATER = "not built yet"
 
 
 def _each(why: str, names: str) -> dict[str, str]:
@@ -33,8 +32,6 @@ LACKING: Mapping[str, str] = {
     **_each(DESCRIPTORS, "dom-fd-associate"),
     **_each(SEV, "domlaunchsecinfo domsetlaunchsecstate nodesevinfo"),
     **_each(GROUPS, "domthrottlegroupset domthrottlegroupdel domthrottlegroupinfo domthrottlegrouplist"),
-    **_each(LATER, "allocpages freepages get-user-sshkeys set-user-sshkeys guest-agent-timeout iothreadset managedsave-define"
-            " managedsave-dumpxml managedsave-edit qemu-monitor-event set-lifecycle-action setvcpu update-memory-device"),
     "connect": "a program speaks with one engine; give --socket or --connect",
     "domdisplay-reload": "certificates of displays are read when a guest starts",
     "net-desc": "networks have no title of their own",
@@ -46,10 +43,7 @@ LACKING: Mapping[str, str] = {
 LACKING_OPTIONS: Mapping[str, Mapping[str, str]] = {
     "checkpoint-create": {"redefine-validate": "what is defined anew is taken at its word"},
     "checkpoint-dumpxml": {"security-info": "a checkpoint shows no passwords"},
-    "create": {"pass-fds": DESCRIPTORS, **_each(LATER, "autodestroy reset-nvram")},
-    **{name: _each(LATER, "bypass-cache verbose") for name in ("dump", "managedsave", "save")},
-    "restore": _each(LATER, "bypass-cache reset-nvram"),
-    "save-image-dumpxml": _each(LATER, "security-info"),
+    "create": {"pass-fds": DESCRIPTORS},
     "echo": {"split": "words are parted as a shell parts them"},
     "cpu-stats": {"start": "times are of all CPUs together", "count": "times are of all CPUs together"},
     "destroy": {"remove-logs": "logs stay"},
@@ -59,14 +53,13 @@ LACKING_OPTIONS: Mapping[str, Mapping[str, str]] = {
     "domstats": {"perf": "events are not counted", "memory": "bandwidth of memory is not measured",
                  "vm": "QEMU's own statistics are not read", "backing": "figures are of whole disks"},
     "dumpxml": {"update-cpu": "a running guest's CPU is shown as it is, a definition's as it was given"},
-    "guestinfo": {"disk": LATER},
     "hypervisor-cpu-baseline": {"model": "give a file"},
     "memtune": {"min-guarantee": ELSEWHERE},
     "qemu-agent-command": {"async": "every answer is waited for; see --timeout"},
     "qemu-monitor-command": {"pass-fds": DESCRIPTORS},
     "schedinfo": {"weight": "Xen's alone", "cap": "Xen's alone"},
     "setvcpus": {"hotpluggable": "vCPUs that are added to a definition are there at the start"},
-    "start": {"pass-fds": DESCRIPTORS, **_each(LATER, "autodestroy bypass-cache reset-nvram")},
+    "start": {"pass-fds": DESCRIPTORS},
     "undefine": {"delete-storage-volume-snapshots": "snapshots inside a volume go with it",
                  "tpm": "a TPM's state stays", "keep-tpm": "a TPM's state stays, as always"},
     "vol-delete": {"delete-snapshots": "snapshots inside a volume go with it"},

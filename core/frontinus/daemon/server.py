@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
 import socket
@@ -18,6 +19,7 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import Busy, Denied, Disconnected, FrontinusError, InternalError, InvalidValue
 from frontinus.api.identity import Identity
 from frontinus.api.permissions import PERMISSIONS
+from frontinus.engine.lifetime import CALLER, Lifetime
 from frontinus.wire.channel import Channel
 from frontinus.wire.frames import MAX_REQUEST, Call, Cancel, End, Failure, Item, Result, decode_request, encode, frame
 from frontinus.wire.surface import Method
@@ -53,6 +55,9 @@ class Connection:
         self.who = who
         self._sessions, self._trusted, self._serving, self._gone = sessions, trusted, serving, gone
         self._engine = sessions(who)
+        self._lifetime = Lifetime()
+        self._context = contextvars.copy_context()
+        self._context.run(CALLER.set, self._lifetime)
         self._calls: dict[int, asyncio.Task[None]] = {}
         self.channel = Channel(sock, MAX_REQUEST, self._received, self._closed, serving=True)
 
@@ -69,7 +74,7 @@ class Connection:
         elif request.id in self._calls or len(self._calls) >= MAX_CALLS:
             self._fail(request.id, Busy(f"{len(self._calls)} calls are under way on this connection"))
         else:
-            task = asyncio.get_running_loop().create_task(self._serve(request))
+            task = asyncio.get_running_loop().create_task(self._serve(request), context=self._context)
             self._calls[request.id] = task
             self._serving.add(task)
             task.add_done_callback(self._serving.discard)
@@ -128,6 +133,7 @@ class Connection:
     def _closed(self) -> None:
         for task in self._calls.values():
             task.cancel()
+        self._lifetime.end()
         self._gone(self)
 
 

@@ -156,8 +156,8 @@ def _timer(timer: Timer, caps: Capabilities) -> Iterator[str]:
         yield f"{where}: KVM cannot catch up ticks"
 
 
-def check_events(guest: Guest, caps: Capabilities) -> Iterator[str]:
-    """Reasons that lie in on_poweroff and its like, power management and perf."""
+def check_lifecycle(guest: Guest) -> Iterator[str]:
+    """Reasons that lie in on_poweroff and its like."""
     for name in ("on_poweroff", "on_reboot", "on_crash"):
         if getattr(guest, name) == "rename-restart":
             yield f"<{name}>: rename-restart is not supported"
@@ -165,6 +165,11 @@ def check_events(guest: Guest, caps: Capabilities) -> Iterator[str]:
         yield "<on_reboot>: preserve is not supported"
     if guest.on_poweroff == "restart" and guest.on_reboot == "destroy":
         yield "<on_poweroff>: restart cannot be told from a reboot, which <on_reboot> makes the end"
+
+
+def check_events(guest: Guest, caps: Capabilities) -> Iterator[str]:
+    """Reasons that lie in on_poweroff and its like, power management and perf."""
+    yield from check_lifecycle(guest)
     chip = "ICH9-LPC" if guest.is_q35 else "PIIX4_PM"
     power = guest.power
     for state, wish in (("s3", power and power.suspend_to_mem), ("s4", power and power.suspend_to_disk)):

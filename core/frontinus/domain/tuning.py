@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from frontinus.domain.scaled import Scaled
 from frontinus.xml import Model, Size, many, one, xml
 from frontinus.xml.codecs import CpuSet, Int, Signed, UInt32, YesNo, integer, one_of
@@ -218,6 +220,19 @@ class Iothread(Model, tag="iothread"):
     pool_min: int | None = xml("@thread_pool_min", integer(0, 2**31 - 1))
     pool_max: int | None = xml("@thread_pool_max", integer(0, 2**31 - 1))
     poll: Poll | None = one("poll", Poll)
+
+
+def set_parameters(thread: Iothread, given: Mapping[str, int]) -> None:
+    """Set members of an I/O thread by the facade's names."""
+    for name, value in given.items():
+        if name.startswith("thread_"):
+            setattr(thread, name.removeprefix("thread_"), value)
+        else:
+            thread.poll = thread.poll or Poll()
+            setattr(thread.poll, POLL[name], value)
+
+
+POLL: Mapping[str, str] = {"poll_max_ns": "max", "poll_grow": "grow", "poll_shrink": "shrink"}
 
 
 class DefaultIothread(Model, tag="defaultiothread"):

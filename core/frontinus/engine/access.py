@@ -21,6 +21,7 @@ from frontinus.api.events import (
 from frontinus.api.filters import FilterView
 from frontinus.api.identity import Identity
 from frontinus.api.networks import NetworkView
+from frontinus.api.options import MonitorEvent
 from frontinus.api.permissions import Permission
 from frontinus.api.secrets import SecretView
 from frontinus.api.storage import PoolView, VolumeView
@@ -83,6 +84,7 @@ SUBJECTS: Mapping[type, Row] = {
     PoolView: lambda v: (POOL, {"pool_name": v.name, "pool_uuid": v.uuid}),
     VolumeView: lambda v: (VOLUME, {"pool_name": v.pool, "vol_name": v.name, "vol_key": v.key}),
     SecretView: lambda v: (SECRET, secret_details(v)),
+    MonitorEvent: lambda e: (GUEST, guest_details(e.uuid, e.name)),
     NetworkEvent: lambda e: (NETWORK, {"network_name": e.name, "network_uuid": e.uuid}),
     LeaseEvent: lambda e: (NETWORK, {"network_name": e.network}),
     FilterEvent: lambda e: (FILTER, {"nwfilter_name": e.name, "nwfilter_uuid": e.uuid}),

@@ -10,10 +10,20 @@ from typing import TypeVar
 
 import msgspec
 
-from frontinus.api.agent import GuestFilesystem, GuestOs, GuestTime, GuestUser, GuestVcpus, GuestZone
-from frontinus.api.errors import HypervisorFailed, InvalidValue
+from frontinus.api.agent import (
+    GuestDisk,
+    GuestFilesystem,
+    GuestOs,
+    GuestTime,
+    GuestUser,
+    GuestVcpus,
+    GuestZone,
+    KeyMode,
+)
+from frontinus.api.errors import HypervisorFailed, InvalidValue, Unsupported
 from frontinus.domain.devices.base import DriveAddress, PciAddress
 from frontinus.domain.guest import Guest
+from frontinus.engine import runstate
 from frontinus.engine.world import World
 
 T = TypeVar("T")
@@ -83,6 +93,18 @@ class _Os(Answer):
     machine: str = ""
     variant: str = ""
     variant_id: str = ""
+
+
+class _GuestDisk(Answer):
+    name: str
+    partition: bool
+    dependencies: list[str] = []
+    address: _Disk | None = None
+    alias: str | None = None
+
+
+class _Keys(Answer):
+    keys: list[str]
 
 
 class AgentDesk:
@@ -157,11 +179,46 @@ class AgentDesk:
         wanted = {"username": user, "password": coded, "crypted": encrypted}
         await self._ask(msgspec.Raw, guest, "guest-set-user-password", wanted)
 
+    async def guest_disks(self, guest: str) -> list[GuestDisk]:
+        found = await self._ask(list[_GuestDisk], guest, "guest-get-disks")
+        running = self.world.guests.find(guest).need_running().guest
+        return [
+            GuestDisk(name=one.name, partition=one.partition, dependencies=tuple(one.dependencies), alias=one.alias,
+                      target=_target(running, one.address) if one.address is not None else None)
+            for one in found
+        ]  # fmt: skip
+
+    async def authorized_keys(self, guest: str, user: str) -> list[str]:
+        return (await self._ask(_Keys, guest, "guest-ssh-get-authorized-keys", {"username": user})).keys
+
+    async def set_authorized_keys(self, guest: str, user: str, keys: Sequence[str], mode: KeyMode = "append") -> None:
+        if not keys and mode != "replace":
+            raise InvalidValue("name at least one key", field="keys")
+        if any("\n" in key for key in keys):
+            raise InvalidValue("a key has one line", field="keys")
+        verb = "remove" if mode == "remove" else "add"
+        reset = {} if mode == "remove" else {"reset": mode == "replace"}
+        wanted = {"username": user, "keys": list(keys), **reset}
+        await self._ask(msgspec.Raw, guest, f"guest-ssh-{verb}-authorized-keys", wanted)
+
+    async def set_agent_timeout(self, guest: str, seconds: int | None = None) -> None:
+        record = self.world.guests.find(guest)
+        if seconds is not None and not 1 <= seconds <= 600:
+            raise InvalidValue("an agent has 1 to 600 seconds for an answer", field="seconds")
+        async with record.lock.hold("set the agent's time"):
+            record.need_running().agent_timeout = seconds
+            await runstate.save_running(self.world.store, record)
+
     async def _ask(self, kind: type[T], guest: str, command: str, arguments: Mapping[str, object] | None = None, *,
                    deadline: float = DEADLINE) -> T:  # fmt: skip
         running = self.world.guests.find(guest).need_running()
-        text = await running.process.agent_command(
-            json.dumps({"execute": command, "arguments": arguments or {}}), deadline)  # fmt: skip
+        try:
+            text = await running.process.agent_command(
+                json.dumps({"execute": command, "arguments": arguments or {}}), running.agent_timeout or deadline)  # fmt: skip
+        except HypervisorFailed as error:
+            if error.details.get("class") == "CommandNotFound":
+                raise Unsupported(f"this guest's agent cannot do {command}: {error.message}") from None
+            raise
         try:
             return msgspec.json.decode(text, type=dict[str, kind])["return"]  # type: ignore[valid-type]
         except (msgspec.MsgspecError, KeyError) as error:

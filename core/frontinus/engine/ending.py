@@ -7,7 +7,7 @@ import contextlib
 import logging
 from functools import partial
 
-from frontinus.api.errors import HostFailed, Unresponsive
+from frontinus.api.errors import FrontinusError, HostFailed, Unresponsive
 from frontinus.engine import filtering, netports, runstate
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
@@ -30,7 +30,7 @@ async def end(world: World, record: Record, running: Running) -> None:
             log.exception("guest %s has ended, but not all of it could be given back", record.name)
     world.ports.release(running.guest)
     if record.running is running:
-        record.running = None
+        record.running, record.ends_with_caller = None, False
     running.ended.set()
     running.works.wake()
 
@@ -46,6 +46,16 @@ async def quit(record: Record, running: Running, *, graceful: bool, deadline: fl
             await running.process.quit(graceful=True, deadline=CLOSING)
             return
     await running.process.quit(graceful=graceful, deadline=deadline)
+
+
+async def abandoned(record: Record, running: Running) -> None:
+    """Whoever started the guest for the time of a connection is gone: so shall it be."""
+    if record.running is running:
+        running.ending = running.ending or "destroyed"
+        try:
+            await kill(record, graceful=False)
+        except FrontinusError as error:
+            log.error("guest %s outlives the connection that started it: %s", record.name, error.message)
 
 
 async def kill(record: Record, *, graceful: bool, deadline: float = 15.0) -> None:

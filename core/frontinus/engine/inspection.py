@@ -6,12 +6,15 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from frontinus.api.descriptor import Descriptor
 from frontinus.api.errors import InvalidValue, NoSuchDevice, StorageFailed, Unsupported, WrongState
 from frontinus.api.inspection import ControlInfo, DiskError, DumpFormat, SecurityView
-from frontinus.engine import ending
+from frontinus.api.options import DumpFlag
+from frontinus.engine import directio, ending
 from frontinus.engine.jobs import Job
 from frontinus.engine.record import Record, Running
 from frontinus.engine.tuning import find_disk
@@ -30,7 +33,14 @@ class Inspection:
 
     async def core_dump(self, guest: str, path: str, memory_only: bool = False, format: DumpFormat = "raw",
                         live: bool = False, crash: bool = False, reset: bool = False) -> None:  # fmt: skip
+        said: dict[DumpFlag, bool] = {"memory-only": memory_only, "live": live, "crash": crash, "reset": reset}
+        await self.dump_with(guest, path, format, [name for name, on in said.items() if on])
+
+    async def dump_with(
+        self, guest: str, path: str, format: DumpFormat = "raw", flags: Sequence[DumpFlag] = ()
+    ) -> None:
         record = self.world.guests.find(guest)
+        memory_only, live, crash, reset = (name in flags for name in ("memory-only", "live", "crash", "reset"))
         _check_dump(path, memory_only, format, live=live, crash=crash, reset=reset)
         async with record.lock.hold("core dump"):
             running = record.need_running()
@@ -39,7 +49,8 @@ class Inspection:
                 if was_running and not live:
                     await self._pause(record, running)
                 try:
-                    await _dump(running, Path(path), format if memory_only else None, job)
+                    direct = "bypass-cache" in flags
+                    await _dump(running, Path(path), format if memory_only else None, job, direct=direct)
                 except BaseException:
                     await self._go_on(record, running, was_running)
                     raise
@@ -129,7 +140,7 @@ class Inspection:
         return Descriptor(ours.detach())
 
 
-async def _dump(running: Running, path: Path, format: DumpFormat | None, job: Job) -> None:
+async def _dump(running: Running, path: Path, format: DumpFormat | None, job: Job, *, direct: bool) -> None:
     """Write the file; what could not be finished is removed."""
 
     def progress(done: int, total: int) -> None:
@@ -137,10 +148,11 @@ async def _dump(running: Running, path: Path, format: DumpFormat | None, job: Jo
 
     fd = await asyncio.to_thread(_create, path)
     try:
-        if format is None:
-            await running.process.save(str(path), fd)
-        else:
-            await running.process.dump(fd, format, progress)
+        async with directio.writer(path, fd) if direct else nullcontext(fd) as target:
+            if format is None:
+                await running.process.save(str(path), target)
+            else:
+                await running.process.dump(target, format, progress)
         await asyncio.to_thread(os.fsync, fd)
     except BaseException as error:
         await asyncio.to_thread(path.unlink, missing_ok=True)

@@ -6,12 +6,13 @@ import asyncio
 import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from frontinus import untrusted
 from frontinus.api.engine import Descriptor
 from frontinus.api.errors import HostFailed, InvalidValue, NoSuchDevice, Unsupported, WrongState
+from frontinus.api.options import MonitorEvent
 from frontinus.api.views import Screenshot
 from frontinus.domain.devices.character import Character
 from frontinus.domain.keys import key_names
@@ -83,6 +84,11 @@ class Interaction:
         if not 0 < deadline <= 600:
             raise InvalidValue("a deadline is between 0 and 600 seconds", field="deadline")
         return await self.world.guests.find(guest).need_running().process.agent_command(command, deadline)
+
+    async def watch_monitor(self, guest: str | None = None) -> AsyncIterator[MonitorEvent]:
+        uuid = self.world.guests.find(guest).uuid if guest is not None else None
+        async for event in self.world.overhearing.watch(uuid):
+            yield event
 
     async def monitor_command(self, guest: str, command: str, hmp: bool = False) -> str:
         record = self.world.guests.find(guest)

@@ -104,6 +104,7 @@ class LocalEngine:
     async def stop(self) -> None:
         """Let go of every guest, end the streams and all that goes on in the background. No thread is left."""
         self.world.bus.close()
+        self.world.overhearing.close()
         for record in self.world.guests:
             if record.running is not None:
                 if record.running.news is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from frontinus.api import events
 from frontinus.api.events import AnyEvent, Lifecycle
@@ -98,6 +99,7 @@ STOPPED = {"from snapshot": "snapshot"}
 async def follow(world: World, record: Record, running: Running) -> None:
     """Take in news until the process has ended, then close the guest's books."""
     follower = Follower(world, record, running)
+    running.process.overhear(partial(world.overhearing.tell, record.uuid, record.name))
     last: Mapping[str, object] = {}
     async for fact in running.process.news():
         try:

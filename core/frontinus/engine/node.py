@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from lxml import etree
 
-from frontinus.api.errors import Unsupported
+from frontinus.api.errors import InvalidValue, Unsupported
 from frontinus.api.node import (
     CpuComparison,
     CpuMap,
+    FreePages,
     NodeCpuStats,
     NodeMemoryParameters,
     NodeMemoryStats,
@@ -51,6 +52,14 @@ class NodeDesk:
 
     async def set_node_memory_parameters(self, values: NodeMemoryParameters) -> None:
         await asyncio.to_thread(self.world.node.set_memory_parameters, values)
+
+    async def free_pages(self, node: int | None = None) -> FreePages:
+        return self.world.node.free_pages(node)
+
+    async def allocate_pages(self, size: int, count: int, node: int | None = None, add: bool = False) -> int:
+        if not 0 <= count < 2**40:
+            raise InvalidValue("a count of pages is not negative", field="count")
+        return await asyncio.to_thread(self.world.node.allocate_pages, size, count, node, add=add)
 
     async def cpu_models(self, arch: str | None = None) -> list[str]:
         caps = await self.world.hypervisor.capabilities(None)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from frontinus.api.errors import AlreadyExists, InvalidValue, WrongState
-from frontinus.api.tuning import IothreadView, VcpuPin
+from frontinus.api.tuning import IothreadParameters, IothreadView, VcpuPin
 from frontinus.domain import limits, tuning
 from frontinus.domain.guest import Guest
 from frontinus.domain.tuning import CpuTune, EmulatorPin, Iothread, IothreadPin
 from frontinus.engine.halves import Halves
 from frontinus.engine.record import Record
 from frontinus.engine.world import World
+
+WORKERS = 64
+"""Most workers of an I/O thread that nobody limited (QEMU: util/event-loop-base.c)."""
 
 
 class Placement:
@@ -94,6 +99,28 @@ class Placement:
                 await record.need_running().process.add_iothread(iothread, {})
             await halves.commit(self.world)
 
+    async def set_iothread(self, guest: str, iothread: int, values: IothreadParameters, live: bool = False,
+                           config: bool = False) -> None:  # fmt: skip
+        record = self.world.guests.find(guest)
+        given = {name: value for name, value in msgspec.structs.asdict(values).items() if value is not None}
+        if not given or any(not 0 <= value < 2**31 for value in given.values()):
+            raise InvalidValue("give at least one value, from 0 to 2147483647", field="values")
+        async with record.lock.hold("set an I/O thread"):
+            halves = Halves.of(record, live=live, config=config)
+            properties: dict[str, int] = {}
+            for half in halves:
+                _need(half, iothread)
+                half.iothread_ids = half.all_iothreads()
+                thread = next(one for one in half.iothread_ids if one.id == iothread)
+                if half is halves.live:
+                    properties = _in_order(thread, given)
+                tuning.set_parameters(thread, given)
+                if (thread.pool_min or 0) > (thread.pool_max if thread.pool_max is not None else WORKERS):
+                    raise InvalidValue("fewest workers are more than most", field="thread_pool_min")
+            if halves.live is not None:
+                await record.need_running().process.set_iothread(iothread, properties)
+            await halves.commit(self.world)
+
     async def del_iothread(self, guest: str, iothread: int, live: bool = False, config: bool = False) -> None:
         record = self.world.guests.find(guest)
         async with record.lock.hold("remove an I/O thread"):
@@ -108,6 +135,14 @@ class Placement:
             if halves.live is not None:
                 await record.need_running().process.del_iothread(iothread)
             await halves.commit(self.world)
+
+
+def _in_order(thread: Iothread, given: Mapping[str, int]) -> dict[str, int]:
+    """QEMU's properties, so that fewest and most workers never cross: what grows first is the upper bound."""
+    grows = given.get("thread_pool_max", 0) >= (thread.pool_max if thread.pool_max is not None else WORKERS)
+    first = "thread_pool_max" if grows else "thread_pool_min"
+    names = sorted(given, key=lambda name: name != first)
+    return {name.replace("_", "-"): given[name] for name in names}
 
 
 def shown(record: Record, inactive: bool) -> Guest:

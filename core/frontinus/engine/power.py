@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Collection, Sequence
 
 from frontinus.api.engine import ShutdownMode, SleepTarget
-from frontinus.api.errors import AgentUnavailable, AlreadyExists, FrontinusError, InvalidValue, WrongState
+from frontinus.api.errors import AgentUnavailable, AlreadyExists, FrontinusError, InvalidValue, Unsupported, WrongState
+from frontinus.api.options import CreateFlag, StartFlag
 from frontinus.api.views import GuestView
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.engine import ending, launch, runstate, saving, trail
+from frontinus.engine.lifetime import CALLER, Lifetime
 from frontinus.engine.record import Record, Running
+from frontinus.engine.variables import reset_variables
 from frontinus.engine.world import World
 
 log = logging.getLogger(__name__)
@@ -26,7 +30,12 @@ class Power:
         self.world = world
 
     async def create(self, xml: str, paused: bool = False, validate: bool = False) -> GuestView:
-        parsed = parse_guest(xml, validate=validate)
+        said: dict[CreateFlag, bool] = {"paused": paused, "validate": validate}
+        return await self.create_with(xml, [name for name, on in said.items() if on])
+
+    async def create_with(self, xml: str, flags: Sequence[CreateFlag] = ()) -> GuestView:
+        lifetime = _lifetime(flags)
+        parsed = parse_guest(xml, validate="validate" in flags)
         caps = await self.world.hypervisor.capabilities(parsed.devices.emulator if parsed.devices else None)
         guest = complete(parsed, caps, self.world.host)
         assert guest.uuid is not None
@@ -38,12 +47,17 @@ class Power:
             self.world.guests.claim(guest.uuid, guest.name)
             if known is None:
                 self._adopt(record, guest)
+            record.ends_with_caller = lifetime is not None
             try:
-                await self._boot(record, guest, paused=paused)
+                if "reset-nvram" in flags:
+                    await reset_variables(self.world, guest)
+                await self._boot(record, guest, paused="paused" in flags)
             except BaseException:
+                record.ends_with_caller = False
                 if known is None:
                     self.world.guests.remove(record)
                 raise
+            self._bind(record, lifetime)
             return record.view()
 
     def _adopt(self, record: Record, guest: Guest) -> None:
@@ -52,16 +66,43 @@ class Power:
         self.world.guests.add(record)
 
     async def start(self, guest: str, paused: bool = False, force_boot: bool = False) -> GuestView:
-        record = self.world.guests.find(guest)
+        said: dict[StartFlag, bool] = {"paused": paused, "force-boot": force_boot}
+        return await self.start_with(guest, [name for name, on in said.items() if on])
+
+    async def start_with(self, guest: str, flags: Sequence[StartFlag] = ()) -> GuestView:
+        record, lifetime = self.world.guests.find(guest), _lifetime(flags)
         async with record.lock.hold("start"):
             definition = record.need_inactive()
-            if record.managed_save and not force_boot:
-                await saving.restore_managed(self.world, record, paused=paused or None)
-            else:
-                if record.managed_save:
-                    await saving.forget_managed(self.world, record)
-                await self._boot(record, definition, paused=paused)
+            record.ends_with_caller = lifetime is not None
+            try:
+                await self._start(record, definition, flags)
+            except BaseException:
+                record.ends_with_caller = False
+                raise
+            self._bind(record, lifetime)
             return record.view()
+
+    async def _start(self, record: Record, definition: Guest, flags: Sequence[StartFlag]) -> None:
+        if "reset-nvram" in flags:
+            await reset_variables(self.world, definition)
+        if record.managed_save and "force-boot" not in flags:
+            direct = "bypass-cache" in flags
+            await saving.restore_managed(self.world, record, paused="paused" in flags or None, direct=direct)
+            return
+        if record.managed_save:
+            await saving.forget_managed(self.world, record)
+        await self._boot(record, definition, paused="paused" in flags)
+
+    def _bind(self, record: Record, lifetime: Lifetime | None) -> None:
+        """The guest ends with this connection."""
+        running = record.running
+        if lifetime is None or running is None:
+            return
+
+        def end() -> None:
+            self.world.spawn(ending.abandoned(record, running), f"end of {record.name}")
+
+        lifetime.when_ended(end)
 
     async def _boot(self, record: Record, definition: Guest, *, paused: bool) -> None:
         soon: runstate.Soon = ("paused", "user") if paused else ("running", "booted")
@@ -181,3 +222,13 @@ class Power:
                     log.error("autostart of %s: %s", record.name, error.message)
                 except Exception:  # a defect of ours, for one guest
                     log.exception("autostart of %s", record.name)
+
+
+def _lifetime(flags: Collection[str]) -> Lifetime | None:
+    """The connection that a guest is to end with, if it is. Raises Unsupported for a caller that has none."""
+    if "autodestroy" not in flags:
+        return None
+    lifetime = CALLER.get()
+    if lifetime is None:
+        raise Unsupported("a guest can end with a connection only where its caller has one")
+    return lifetime

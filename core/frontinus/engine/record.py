@@ -38,6 +38,8 @@ class Running:
     rebooting: bool = False
     """The next shutdown of the guest is half of a reboot."""
     agent_connected: bool = False
+    agent_timeout: float | None = None
+    """Seconds that its agent has for an answer, where somebody chose them."""
     redefined: bool = False
     """The definition changed since the start."""
     hidden: bool = False
@@ -85,6 +87,8 @@ class Record:
     state: State = "shutoff"
     reason: str = "unknown"
     since: float = field(default_factory=time.time)
+    ends_with_caller: bool = False
+    """It ends when the connection does that started it."""
     unreachable: str | None = None
     """The private folder of a guest whose process lives but does not answer a new engine."""
     lock: JobLock = field(default_factory=JobLock)

@@ -10,7 +10,7 @@ from frontinus.api.views import REASONS, State
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.engine import books as bookkeeping
-from frontinus.engine import netports, runstate, saving
+from frontinus.engine import ending, netports, runstate, saving
 from frontinus.engine.aftermath import settle
 from frontinus.engine.filtering import leave, restore_filters
 from frontinus.engine.halves import KIND
@@ -104,7 +104,8 @@ async def _attach(world: World, state: RunState, guest: Guest) -> None:
     )
     caps = await world.hypervisor.capabilities(guest.devices.emulator)
     running = Running(guest, process, caps, undo=state.undo, tainted=state.tainted, redefined=state.redefined,
-                      hidden=state.hidden, held=state.held, works=Works(state.works), backup=state.backup)  # fmt: skip
+                      hidden=state.hidden, held=state.held, agent_timeout=state.agent_timeout,
+                      works=Works(state.works), backup=state.backup)  # fmt: skip
     record.running, record.unreachable = running, None
     world.guests.add(record)
     world.guests.taken_id(guest.id or 0)
@@ -112,6 +113,9 @@ async def _attach(world: World, state: RunState, guest: Guest) -> None:
     _place(record, state, status)
     running.news = world.spawn(follow(world, record, running), f"news of {record.name}")
     world.spawn(settle(world, record), f"work on images of {record.name}")
+    if state.autodestroy:  # its connection was to an earlier engine
+        record.ends_with_caller = True
+        world.spawn(ending.abandoned(record, running), f"end of {record.name}")
 
 
 def _keep_trying(world: World, state: RunState, error: FrontinusError) -> None:

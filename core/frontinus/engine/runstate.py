@@ -31,6 +31,8 @@ class RunState(msgspec.Struct, kw_only=True):
     redefined: bool = False
     hidden: bool = False
     held: bool = False
+    autodestroy: bool = False
+    agent_timeout: float | None = None
     works: list[Work] = []
     backup: BackupState | None = None
 
@@ -56,7 +58,9 @@ async def save_running(store: StateStore, record: Record, *, soon: Soon | None =
         uuid=record.uuid, name=record.name, folder=running.process.record.folder,
         xml=format_guest(running.guest, active=True, secrets=True), state=name, reason=reason,
         since=time.time() if soon else record.since, process=running.process.record, undo=running.undo, tainted=running.tainted,
-        redefined=running.redefined, hidden=running.hidden, held=running.held, works=running.works.to_keep(), backup=running.backup,
+        redefined=running.redefined, hidden=running.hidden, held=running.held,
+        autodestroy=record.ends_with_caller, agent_timeout=running.agent_timeout,
+        works=running.works.to_keep(), backup=running.backup,
     )  # fmt: skip
     await write(store, state)
 

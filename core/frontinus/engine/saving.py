@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Literal
 
 from frontinus.api.errors import InvalidXML, StorageFailed, WrongState
+from frontinus.api.options import RestoreFlag, SavedXmlFlag, SaveFlag
 from frontinus.api.views import GuestView
 from frontinus.domain.abi import as_started, differences
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.guest import Guest
-from frontinus.engine import ending, launch, runstate, savefile, trail
+from frontinus.engine import directio, ending, launch, runstate, savefile, trail
+from frontinus.engine.flags import paused_of
 from frontinus.engine.jobs import Job, Measure
 from frontinus.engine.record import Record, Running
+from frontinus.engine.variables import reset_variables
 from frontinus.engine.world import World
 
 TOLD = 5
@@ -32,10 +38,18 @@ class Saving:
         self.world = world
 
     async def managed_save(self, guest: str, paused: bool | None = None) -> None:
-        record = self.world.guests.find(guest)
+        await self.save_with(guest, flags=_flags(paused))
+
+    async def save_with(self, guest: str, path: str | None = None, xml: str | None = None,
+                        flags: Sequence[SaveFlag] = ()) -> None:  # fmt: skip
+        record, paused, direct = self.world.guests.find(guest), paused_of(flags), "bypass-cache" in flags
+        if path is not None:
+            async with record.lock.hold("save"):
+                await self._save(record, _absolute(path), xml, paused, direct=direct)
+            return
         record.need_definition()
         async with record.lock.hold("managed save"):
-            await self._save(record, managed_path(self.world, record.uuid), None, paused)
+            await self._save(record, managed_path(self.world, record.uuid), xml, paused, direct=direct)
             record.managed_save = True
         self.world.changed(record)
 
@@ -46,11 +60,10 @@ class Saving:
         self.world.changed(record)
 
     async def save(self, guest: str, path: str, xml: str | None = None, paused: bool | None = None) -> None:
-        record = self.world.guests.find(guest)
-        async with record.lock.hold("save"):
-            await self._save(record, _absolute(path), xml, paused)
+        await self.save_with(guest, path, xml, _flags(paused))
 
-    async def _save(self, record: Record, path: Path, xml: str | None, paused: bool | None) -> None:
+    async def _save(self, record: Record, path: Path, xml: str | None, paused: bool | None, *,
+                    direct: bool) -> None:  # fmt: skip
         running = record.need_running()
         if record.state not in ("running", "paused"):
             raise WrongState(f"guest '{record.name}' is {record.state}", state=record.state)
@@ -65,15 +78,17 @@ class Saving:
             fd = await asyncio.to_thread(savefile.create, path, header)
             try:
                 with running.hushed():
-                    await self._write(record, running, path, fd, was_running=was_running)
+                    await self._write(record, running, path, fd, was_running=was_running, direct=direct)
             finally:
                 os.close(fd)
             running.ending = "saved"
             await ending.kill(record, graceful=False)
 
-    async def _write(self, record: Record, running: Running, path: Path, fd: int, *, was_running: bool) -> None:
+    async def _write(self, record: Record, running: Running, path: Path, fd: int, *, was_running: bool,
+                     direct: bool) -> None:  # fmt: skip
         try:
-            await running.process.save(str(path), fd)
+            async with directio.writer(path, fd) if direct else nullcontext(fd) as target:
+                await running.process.save(str(path), target)
             await asyncio.to_thread(savefile.finish, fd)
         except BaseException as error:
             await asyncio.to_thread(savefile.remove, path)
@@ -90,6 +105,10 @@ class Saving:
             record.become("running", "save canceled")
 
     async def restore(self, path: str, xml: str | None = None, paused: bool | None = None) -> GuestView:
+        return await self.restore_with(path, xml, _flags(paused))
+
+    async def restore_with(self, path: str, xml: str | None = None, flags: Sequence[RestoreFlag] = ()) -> GuestView:
+        paused = paused_of(flags)
         fd, header = await asyncio.to_thread(savefile.open_saved, _absolute(path))
         try:
             guest = parse_guest(header.xml)
@@ -103,7 +122,12 @@ class Saving:
                 if known is None:
                     self.world.guests.add(record)
                 try:
-                    await _bring_back(self.world, record, header, fd, guest, paused)
+                    if "reset-nvram" in flags:
+                        await reset_variables(self.world, guest)
+                    async with (
+                        directio.reader(Path(path), fd) if "bypass-cache" in flags else nullcontext(fd) as source
+                    ):
+                        await _bring_back(self.world, record, header, source, guest, paused)
                 except BaseException:
                     if known is None:
                         self.world.guests.remove(record)
@@ -121,10 +145,33 @@ class Saving:
                                   running=header.running if paused is None else not paused)  # fmt: skip
         await asyncio.to_thread(savefile.rewrite, place, changed)
 
+    async def redefine_managed(self, guest: str, xml: str, paused: bool | None = None) -> None:
+        record = self.world.guests.find(guest)
+        async with record.lock.hold("change the managed save"):
+            await self.redefine_saved(str(_need_managed(self.world, record)), xml, paused)
+
     async def saved_xml(self, path: str) -> str:
+        return await self.saved_definition(path)
+
+    async def saved_definition(self, path: str, flags: Sequence[SavedXmlFlag] = ()) -> str:
         fd, header = await asyncio.to_thread(savefile.open_saved, _absolute(path))
         os.close(fd)
-        return format_guest(parse_guest(header.xml))
+        return format_guest(parse_guest(header.xml), secrets="secure" in flags)
+
+    async def managed_definition(self, guest: str, flags: Sequence[SavedXmlFlag] = ()) -> str:
+        record = self.world.guests.find(guest)
+        return await self.saved_definition(str(_need_managed(self.world, record)), flags)
+
+
+def _flags(paused: bool | None) -> list[Literal["running", "paused"]]:
+    return [] if paused is None else ["paused" if paused else "running"]
+
+
+def _need_managed(world: World, record: Record) -> Path:
+    """Where the managed save is. Raises WrongState for a guest without one."""
+    if not record.managed_save:
+        raise WrongState(f"guest '{record.name}' has no managed save", state=record.state)
+    return managed_path(world, record.uuid)
 
 
 def written(running: Running) -> Measure:
@@ -138,12 +185,13 @@ def written(running: Running) -> Measure:
     return measure
 
 
-async def restore_managed(world: World, record: Record, *, paused: bool | None) -> None:
+async def restore_managed(world: World, record: Record, *, paused: bool | None, direct: bool = False) -> None:
     """Bring a guest back from its managed save, which is then used up. A torn one is dropped for a fresh boot."""
     path = managed_path(world, record.uuid)
     fd, header = await asyncio.to_thread(savefile.open_saved, path)
     try:
-        await _bring_back(world, record, header, fd, parse_guest(header.xml), paused)
+        async with directio.reader(path, fd) if direct else nullcontext(fd) as source:
+            await _bring_back(world, record, header, source, parse_guest(header.xml), paused)
     finally:
         os.close(fd)
     await forget_managed(world, record)

@@ -130,7 +130,7 @@ def _others(details: Mapping[str, str]) -> str:
     return "".join(f" {name}={json.dumps(value)}" for name, value in shown.items())
 
 
-STREAMS = frozenset({"watch"})
+STREAMS = frozenset({"watch", "watch_monitor"})
 """Methods of the facade that are streams."""
 
 if TYPE_CHECKING:

@@ -20,14 +20,13 @@ from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.chain import Chain, overlay, path_of, paths
 from frontinus.domain.snapshots.deciding import inside
 from frontinus.domain.snapshots.snapshot import DomainSnapshot, find_disk
-from frontinus.domain.snapshots.variables import variable_store
 from frontinus.engine import blockends, ending, halves, runstate, savefile, trail
 from frontinus.engine.blockjobs import backing_of
 from frontinus.engine.books import Pending
 from frontinus.engine.launch import launch
 from frontinus.engine.record import Record, Running
 from frontinus.engine.snapshot_create import go_on_recording, job_done, run_job
-from frontinus.engine.variables import inside_image, with_variables
+from frontinus.engine.variables import inside_image, reset_variables
 from frontinus.engine.world import World
 
 
@@ -199,7 +198,7 @@ async def change_images(world: World, record: Record, snapshot: DomainSnapshot, 
             if snapshot.name in await world.images.snapshots(path, kind):
                 await world.images.snapshot("apply", path, kind, snapshot.name or "")
     if pending.fresh_nvram:
-        await _reset_nvram(world, parse_guest(pending.definition or ""))
+        await reset_variables(world, parse_guest(pending.definition or ""))
 
 
 async def settle(world: World, record: Record, pending: Pending) -> None:
@@ -228,13 +227,6 @@ def _abandoned(record: Record, definition: Guest) -> list[str]:
     now = record.definition
     mine = [path for disk in now.devices.disks for path in paths(disk)] if now is not None else []
     return [path for path in mine if path in record.books.made and path not in needed]
-
-
-async def _reset_nvram(world: World, definition: Guest) -> None:
-    """The UEFI variable store is made anew from its template at the next start."""
-    store = variable_store(await with_variables(world, definition))
-    if store is not None:
-        await world.images.remove([store[0]])
 
 
 # --- starting again

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from frontinus.api.errors import InvalidValue, NoSuchDevice, WrongState
+from collections.abc import Sequence
+
+from frontinus.api.errors import InvalidValue, NoSuchDevice, Unsupported, WrongState
+from frontinus.api.options import LifecycleAction, LifecycleKind
+from frontinus.domain.check_features import check_lifecycle
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.guest import Guest
+from frontinus.domain.vcpus import each, set_count, set_maximum, switch
 from frontinus.engine.enforcing import enforce
 from frontinus.engine.halves import Halves
 from frontinus.engine.world import World
@@ -30,10 +35,38 @@ class Tuning:
             for half in halves:
                 if not maximum and count > (half.vcpus or 1):
                     raise InvalidValue(f"{count} vCPUs are more than the maximum of {half.vcpus or 1}", field="count")
-                _set_vcpus(half, count, maximum=maximum)
+                (set_maximum if maximum else set_count)(half, count)
             if halves.live is not None:
                 await record.need_running().process.set_vcpus(count)
                 await enforce(self.world, record.need_running())
+            await halves.commit(self.world)
+
+    async def switch_vcpus(self, guest: str, vcpus: Sequence[int], online: bool, live: bool = False,
+                           config: bool = False) -> None:  # fmt: skip
+        record, numbers = self.world.guests.find(guest), sorted(set(vcpus))
+        async with record.lock.hold("switch vCPUs"):
+            halves = Halves.of(record, live=live, config=config)
+            for half in halves:
+                _need_vcpus(half, numbers, online)
+                switch(half, numbers, online=online)
+            if halves.live is not None:
+                await record.need_running().process.switch_vcpus(numbers, online)
+                await enforce(self.world, record.need_running())
+            await halves.commit(self.world)
+
+    async def set_lifecycle_action(self, guest: str, kind: LifecycleKind, action: LifecycleAction, live: bool = False,
+                                   config: bool = False) -> None:  # fmt: skip
+        record = self.world.guests.find(guest)
+        if action.startswith("coredump") and kind != "crash":
+            raise InvalidValue(f"{action} is for a crash only", field="action")
+        async with record.lock.hold("set what an event does"):
+            halves = Halves.of(record, live=live, config=config)
+            for half in halves:
+                setattr(half, f"on_{kind}", action)
+                if reasons := list(check_lifecycle(half)):
+                    raise Unsupported("; ".join(reasons), element=f"on_{kind}")
+            if halves.live is not None and kind == "reboot":
+                await record.need_running().process.end_on_reboot(action == "destroy")
             await halves.commit(self.world)
 
     async def set_memory(self, guest: str, size: int, maximum: bool = False, live: bool = False,
@@ -63,6 +96,20 @@ class Tuning:
             await record.need_running().process.resize_block(chosen.alias or "", size)
 
 
+def _need_vcpus(guest: Guest, numbers: Sequence[int], online: bool) -> None:
+    """Raises InvalidValue for a vCPU that is not there, has to stay, or is so already."""
+    known = {vcpu.id: vcpu.enabled for vcpu in each(guest)}
+    if not numbers:
+        raise InvalidValue("name at least one vCPU", field="vcpus")
+    for number in numbers:
+        if number not in known:
+            raise InvalidValue(f"guest '{guest.name}' has no vCPU {number}", field="vcpus")
+        if number == 0:
+            raise InvalidValue("the first vCPU stays", field="vcpus")
+        if known[number] is online:
+            raise InvalidValue(f"vCPU {number} is {'on' if online else 'off'} already", field="vcpus")
+
+
 def find_disk(guest: Guest, name: str) -> Disk:
     """The disk of a target or a source path. Raises NoSuchDevice."""
     for disk in guest.devices.disks:
@@ -80,15 +127,6 @@ def _need_balloon(guest: Guest) -> None:
     balloon = guest.devices.memballoon
     if balloon is None or balloon.model == "none":
         raise WrongState(f"guest '{guest.name}' has no balloon: its memory cannot change while it runs")
-
-
-def _set_vcpus(guest: Guest, count: int, *, maximum: bool) -> None:
-    if maximum:
-        guest.vcpus = count
-        if guest.vcpu_current is not None and guest.vcpu_current >= count:
-            guest.vcpu_current = None
-    else:
-        guest.vcpu_current = count if count != guest.vcpus else None
 
 
 def _set_memory(guest: Guest, size: int, *, maximum: bool) -> None:

@@ -24,3 +24,10 @@ async def inside_image(world: World, snapshot: DomainSnapshot, guest: Guest) -> 
     if store is None or store[1] not in INSIDE or not await world.images.present([store[0]]):
         return {}
     return dict([store])
+
+
+async def reset_variables(world: World, definition: Guest) -> None:
+    """The UEFI variable store is made anew from its template at the next start."""
+    store = variable_store(await with_variables(world, definition))
+    if store is not None:
+        await world.images.remove([store[0]])

@@ -17,6 +17,7 @@ from frontinus.engine.displays import DisplayPorts
 from frontinus.engine.filterbook import FilterBook
 from frontinus.engine.jobs import Job, Jobs
 from frontinus.engine.netrecord import NetworkRegistry
+from frontinus.engine.overhearing import Overhearing
 from frontinus.engine.poolbook import PoolBook
 from frontinus.engine.record import Record
 from frontinus.engine.registry import Registry
@@ -57,6 +58,7 @@ class World:
     def __post_init__(self) -> None:
         self.bus = EventBus(self.picture)
         self.jobs = Jobs(self._job_changed)
+        self.overhearing = Overhearing()
         self.ports = DisplayPorts()
         self.pools = PoolBook()
         self.secrets = SecretBook(self.keeper)

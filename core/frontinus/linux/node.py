@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from frontinus.api.errors import HostFailed, InvalidValue, Unsupported
 from frontinus.api.figures import HostFigures
-from frontinus.api.node import CpuMap, NodeCpuStats, NodeMemoryParameters, NodeMemoryStats
+from frontinus.api.node import CpuMap, FreePages, NodeCpuStats, NodeMemoryParameters, NodeMemoryStats
 from frontinus.linux import figures, topology
 from frontinus.linux.topology import CPUS, numbers, read, read_memory
 
+PAGE = os.sysconf("SC_PAGE_SIZE")
 KSM = "sys/kernel/mm/ksm"
 FILES: Mapping[str, str] = {
     "pages_to_scan": "pages_to_scan", "sleep_millisecs": "sleep_millisecs", "merge_across_nodes": "merge_across_nodes",
@@ -49,6 +51,39 @@ class LinuxNode:
     def cpu_map(self) -> CpuMap:
         present = numbers(read(self._root / CPUS / "present") or "0")
         return CpuMap(present=max(present) + 1, online=tuple(numbers(read(self._root / CPUS / "online") or "0")))
+
+    def free_pages(self, node: int | None) -> FreePages:
+        free = self.memory_stats(node).free
+        pages = {PAGE: free // PAGE}
+        for size, folder in self._pools(node).items():
+            pages[size] = _number(folder / "free_hugepages") or 0
+        return FreePages(node=node, pages=pages)
+
+    def allocate_pages(self, size: int, count: int, node: int | None, *, add: bool) -> int:
+        folder = self._pools(node).get(size)
+        if folder is None:
+            raise InvalidValue(f"the host has no huge pages of {size} bytes", field="size")
+        file = folder / "nr_hugepages"
+        wanted = count + ((_number(file) or 0) if add else 0)
+        try:
+            file.write_text(str(wanted))
+        except OSError as error:
+            raise HostFailed(
+                f"the kernel refuses {wanted} pages of {size} bytes: {error.strerror}", what=str(file)
+            ) from None
+        now = _number(file) or 0
+        if now < wanted:
+            raise HostFailed(f"the kernel found room for {now} of {wanted} pages of {size} bytes", what=str(file))
+        return now
+
+    def _pools(self, node: int | None) -> dict[int, Path]:
+        """Pools of huge pages by page size. Raises InvalidValue for a node that is not there."""
+        if node is None:
+            return topology.pools(self._root / "sys/kernel/mm/hugepages")
+        folder = topology.node_folders(self._root).get(node)
+        if folder is None:
+            raise InvalidValue(f"the host has no NUMA node {node}", field="node")
+        return topology.pools(folder / "hugepages")
 
     def memory_parameters(self) -> NodeMemoryParameters:
         folder = self._ksm()

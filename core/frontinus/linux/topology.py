@@ -112,10 +112,15 @@ def node_memory(number: int, folder: Path) -> dict[str, int]:
     return _meminfo((read(folder / "meminfo") or "").replace(f"Node {number} ", ""))
 
 
+def pools(folder: Path) -> dict[int, Path]:
+    """Folders of the pools of huge pages by page size in bytes: hugepages-2048kB."""
+    found = {int(pool.name[len("hugepages-") : -len("kB")]) * KIB: pool for pool in folder.glob("hugepages-*kB")}
+    return dict(sorted(found.items()))
+
+
 def _pages(folder: Path) -> dict[int, int]:
     """Huge pages of each size in a pool: hugepages-2048kB/nr_hugepages."""
-    pools = {int(pool.name[len("hugepages-") : -len("kB")]) * KIB: pool for pool in folder.glob("hugepages-*kB")}
-    return {page: int(read(pool / "nr_hugepages") or 0) for page, pool in sorted(pools.items())}
+    return {page: int(read(pool / "nr_hugepages") or 0) for page, pool in pools(folder).items()}
 
 
 def _meminfo(text: str) -> dict[str, int]:

@@ -27,7 +27,7 @@ from frontinus.mock.capabilities import capabilities
 from frontinus.mock.tending import MockTending
 from frontinus.ports import Credentials, GuestFacts, GuestFigures, RunRecord
 from frontinus.ports.blocks import GraphFacts, JobCommand, JobFacts
-from frontinus.ports.hypervisor import SecretValues
+from frontinus.ports.hypervisor import Overheard, SecretValues
 from frontinus.xml import Model
 
 PIXEL = b"P6\n1 1\n255\n\x20\x40\x80"
@@ -45,15 +45,20 @@ class MockGuest(MockTending):
         self.memory = guest.current_memory or guest.memory or 0
         self.answers = asyncio.Event()
         self.answers.set()
+        self.overheard: Overheard | None = None
         self._news: asyncio.Queue[GuestFacts] = asyncio.Queue()
         self.told = 0
         self.blocks = MockGraph(guest, self.tell)
         self._cpu_before = 0.0
+        self.agent: dict[str, object] = {}
+        self.asked: list[Mapping[str, object]] = []
         self.dirty_rate: tuple[float, float, int] | None = None
 
     def tell(self, name: str, **data: object) -> None:
         """Put a piece of news into the stream."""
         self.told += 1
+        if self.overheard is not None:
+            self.overheard(name.upper(), data, time.time())
         self._news.put_nowait(GuestFacts(name, data, time.time(), self.told))
 
     async def news(self) -> AsyncIterator[GuestFacts]:
@@ -165,6 +170,12 @@ class MockGuest(MockTending):
     async def set_vcpus(self, count: int) -> None:
         self.vcpus = count
 
+    async def switch_vcpus(self, numbers: Sequence[int], online: bool) -> None:
+        self.vcpus += len(numbers) if online else -len(numbers)
+
+    def overhear(self, listener: Overheard) -> None:
+        self.overheard = listener
+
     async def resize_block(self, alias: str, size: int) -> None:
         return None
 
@@ -217,6 +228,11 @@ class MockGuest(MockTending):
         return "" if hmp else json.dumps({"return": {}})
 
     async def agent_command(self, command: str, deadline: float) -> str:
+        """`agent`: answers by command, as a test wants them."""
+        asked = json.loads(command) if command.lstrip().startswith("{") else {"execute": command}
+        if asked["execute"] in self.agent:
+            self.asked.append(asked)
+            return json.dumps({"return": self.agent[asked["execute"]]})
         raise AgentUnavailable("the mock's guests run no agent")
 
     async def detach(self) -> None:

@@ -8,9 +8,10 @@ import msgspec
 
 from frontinus.api.errors import InvalidValue
 from frontinus.api.figures import HostFigures
-from frontinus.api.node import CpuMap, NodeCpuStats, NodeMemoryParameters, NodeMemoryStats
+from frontinus.api.node import CpuMap, FreePages, NodeCpuStats, NodeMemoryParameters, NodeMemoryStats
 
 CPUS = 8
+HUGE = 2 * 2**20
 MEMORY, FREE = 16 * 2**30, 8 * 2**30
 
 
@@ -18,6 +19,7 @@ class MockNode:
     """`ports.Node` in memory."""
 
     def __init__(self) -> None:
+        self.huge = 0
         self._parameters = NodeMemoryParameters(
             pages_to_scan=100, sleep_millisecs=20, merge_across_nodes=True, pages_shared=0, pages_sharing=0,
             pages_unshared=0, pages_volatile=0, full_scans=0)  # fmt: skip
@@ -41,6 +43,17 @@ class MockNode:
 
     def cpu_map(self) -> CpuMap:
         return CpuMap(present=CPUS, online=tuple(range(CPUS)))
+
+    def free_pages(self, node: int | None) -> FreePages:
+        self.memory_stats(node)
+        return FreePages(node=node, pages={4096: FREE // 4096, HUGE: self.huge})
+
+    def allocate_pages(self, size: int, count: int, node: int | None, *, add: bool) -> int:
+        self.memory_stats(node)
+        if size != HUGE:
+            raise InvalidValue(f"the host has no huge pages of {size} bytes", field="size")
+        self.huge = count + (self.huge if add else 0)
+        return self.huge
 
     def memory_parameters(self) -> NodeMemoryParameters:
         return self._parameters

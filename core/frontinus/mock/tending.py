@@ -26,6 +26,8 @@ class MockTending:
 
     def __init__(self) -> None:
         self.faults: dict[str, str] = {}
+        self.settings: dict[int, dict[str, int]] = {}
+        self.ends_on_reboot = False
         self.vcpus = self.guest.vcpu_current or self.guest.vcpus or 1
         self.iothreads = {thread.id or 0 for thread in self.guest.all_iothreads()}
 
@@ -57,6 +59,12 @@ class MockTending:
 
     async def del_iothread(self, number: int) -> None:
         self.iothreads.discard(number)
+
+    async def set_iothread(self, number: int, properties: Mapping[str, int]) -> None:
+        self.settings[number] = self.settings.get(number, {}) | dict(properties)
+
+    async def end_on_reboot(self, ends: bool) -> None:
+        self.ends_on_reboot = ends
 
     async def set_stats_period(self, balloon: str, seconds: int) -> None:
         return None

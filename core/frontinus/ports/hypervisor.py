@@ -21,6 +21,9 @@ from frontinus.ports.tending import Tending
 
 JSON = Mapping[str, object]
 
+Overheard = Callable[[str, JSON, float], None]
+"""Takes an event of the monitor: its name, its data, its time."""
+
 SecretValues = Callable[[str, str | None, str | None], bytes]
 """What a secret says, by the type of its use, its UUID, or its use. Raises NoSuchSecret, WrongState without a value."""
 
@@ -160,6 +163,12 @@ class RunningGuest(Tending, Protocol):
 
     async def set_vcpus(self, count: int) -> None:
         """Plug or unplug CPUs until `count` are there."""
+
+    async def switch_vcpus(self, numbers: Sequence[int], online: bool) -> None:
+        """Plug or unplug these CPUs. Raises InvalidValue for one that is so already, or not there."""
+
+    def overhear(self, listener: Overheard) -> None:
+        """Have every event of the monitor told as it comes; one listener."""
 
     async def resize_block(self, alias: str, size: int) -> None: ...
     async def set_password(self, protocol: str, password: str, expires: str | None) -> None: ...

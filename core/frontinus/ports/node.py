@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from frontinus.api.figures import HostFigures
-from frontinus.api.node import CpuMap, NodeCpuStats, NodeMemoryParameters, NodeMemoryStats
+from frontinus.api.node import CpuMap, FreePages, NodeCpuStats, NodeMemoryParameters, NodeMemoryStats
 
 
 class Node(Protocol):
@@ -19,6 +19,12 @@ class Node(Protocol):
         """Raises InvalidValue for a NUMA node that is not there."""
 
     def cpu_map(self) -> CpuMap: ...
+    def free_pages(self, node: int | None) -> FreePages:
+        """Raises InvalidValue for a NUMA node that is not there."""
+
+    def allocate_pages(self, size: int, count: int, node: int | None, *, add: bool) -> int:
+        """Raises InvalidValue, HostFailed."""
+
     def memory_parameters(self) -> NodeMemoryParameters:
         """Raises Unsupported without KSM."""
 

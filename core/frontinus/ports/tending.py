@@ -35,6 +35,12 @@ class Tending(Protocol):
 
     async def add_iothread(self, number: int, properties: Mapping[str, int]) -> None: ...
     async def del_iothread(self, number: int) -> None: ...
+    async def set_iothread(self, number: int, properties: Mapping[str, int]) -> None:
+        """Set properties of an I/O thread that runs, by QEMU's names, in this order."""
+
+    async def end_on_reboot(self, ends: bool) -> None:
+        """Whether a reboot of the guest is its end. Raises Unsupported where that is chosen at the start."""
+
     async def set_stats_period(self, balloon: str, seconds: int) -> None:
         """How often the guest's balloon driver (by alias) tells memory figures; 0: not at all."""
 

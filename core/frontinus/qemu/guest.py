@@ -14,7 +14,7 @@ from frontinus.api.errors import AgentUnavailable, HypervisorFailed, Unresponsiv
 from frontinus.domain.plan import DevicePlan
 from frontinus.domain.qapi import Schema
 from frontinus.ports.blocks import GraphFacts, JobCommand, JobFacts
-from frontinus.ports.hypervisor import JSON, GuestFacts, GuestFigures, RunRecord
+from frontinus.ports.hypervisor import JSON, GuestFacts, GuestFigures, Overheard, RunRecord
 from frontinus.procfs import ProcessFigures
 from frontinus.qemu import blockgraph, migration, passthrough, plugging, vcpus
 from frontinus.qemu.blocks import storage_of
@@ -63,6 +63,7 @@ class QemuGuest(QemuTending):
         self._news: asyncio.Queue[GuestFacts | None] = asyncio.Queue()
         self.told = 0
         self._gone = asyncio.Event()
+        self._overheard: Overheard | None = None
         self._agent_lock = asyncio.Lock()
         self._schema: Schema | None = None
         self._counted = ProcessFigures(record.pid)
@@ -141,7 +142,12 @@ class QemuGuest(QemuTending):
         self.told += 1
         self._news.put_nowait(replace(fact, number=self.told))
 
+    def overhear(self, listener: Overheard) -> None:
+        self._overheard = listener
+
     def _event(self, event: Event) -> None:
+        if self._overheard is not None:
+            self._overheard(event.name, event.data, event.seconds)
         if self._sampler is not None:
             if event.name in CHANGES_DEVICES:
                 self._sampler.forget()
@@ -217,6 +223,12 @@ class QemuGuest(QemuTending):
     async def set_vcpus(self, count: int) -> None:
         try:
             await vcpus.set_vcpus(self.monitor, count)
+        finally:
+            self._forget()
+
+    async def switch_vcpus(self, numbers: Sequence[int], online: bool) -> None:
+        try:
+            await vcpus.switch(self.monitor, numbers, online=online)
         finally:
             self._forget()
 

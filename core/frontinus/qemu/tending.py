@@ -105,6 +105,19 @@ class QemuTending:
     async def del_iothread(self, number: int) -> None:
         await self.monitor.execute("object-del", {"id": f"iothread{number}"})
 
+    async def set_iothread(self, number: int, properties: Mapping[str, int]) -> None:
+        for name, value in properties.items():
+            place = {"path": f"/objects/iothread{number}", "property": name}
+            await self.monitor.execute("qom-set", {**place, "value": value})
+
+    async def end_on_reboot(self, ends: bool) -> None:
+        try:
+            await self.monitor.execute("set-action", {"reboot": "shutdown" if ends else "reset"})
+        except HypervisorFailed as error:
+            if error.details.get("class") == "CommandNotFound":
+                raise Unsupported("this QEMU takes what a reboot does at its start only") from None
+            raise
+
     async def set_stats_period(self, balloon: str, seconds: int) -> None:
         place = {"path": f"/machine/peripheral/{balloon}", "property": "guest-stats-polling-interval"}
         await self.monitor.execute("qom-set", {**place, "value": seconds})

@@ -40,16 +40,40 @@ async def set_vcpus(monitor: Monitor, count: int) -> None:
 
     Raises Unsupported, InvalidValue when the slots do not allow it, Unresponsive when the guest keeps a CPU.
     """
-    try:
-        slots = await monitor.ask(list[Slot], SLOTS)
-    except HypervisorFailed as error:
-        raise Unsupported(f"CPUs of this machine cannot be plugged: {error.message}") from error
-    slots.sort(key=Slot.place)
+    slots = await _slots(monitor)
     difference = count - sum(s.vcpus_count for s in slots if s.qom_path)
     if difference > 0:
         await _plug(monitor, slots, difference)
     elif difference < 0:
         await _unplug(monitor, slots, -difference)
+
+
+async def switch(monitor: Monitor, numbers: Sequence[int], *, online: bool) -> None:
+    """Plug or unplug these CPUs, each by the number of its slot. Raises Unsupported, InvalidValue, Unresponsive."""
+    slots = await _slots(monitor)
+    for number in numbers:
+        slot = slots[number] if number < len(slots) else None
+        if slot is None or slot.vcpus_count != 1:
+            raise InvalidValue(f"there is no vCPU {number} that can be plugged by itself", field="vcpus")
+        if bool(slot.qom_path) is online:
+            raise InvalidValue(f"vCPU {number} is {'there' if online else 'gone'} already", field="vcpus")
+        if not online and slot.alias is None:
+            raise InvalidValue(f"vCPU {number} was there at the start: it cannot be unplugged", field="vcpus")
+    for number in numbers:
+        slot = slots[number]
+        if online:
+            await monitor.execute("device_add", {"driver": slot.type, "id": f"vcpu{number}", **slot.props})
+        else:
+            await _remove(monitor, slot.alias or "")
+
+
+async def _slots(monitor: Monitor) -> list[Slot]:
+    """The slots in the order of their numbers. Raises Unsupported for a machine that has none."""
+    try:
+        slots = await monitor.ask(list[Slot], SLOTS)
+    except HypervisorFailed as error:
+        raise Unsupported(f"CPUs of this machine cannot be plugged: {error.message}") from error
+    return sorted(slots, key=Slot.place)
 
 
 def _choose(slots: Sequence[Slot], number: int) -> list[Slot]:

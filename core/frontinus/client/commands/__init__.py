@@ -9,22 +9,23 @@ from frontinus.client.commands.base import Command
 
 FILES: Mapping[str, str] = {
     "guests": "list dominfo domstate dumpxml domuuid domname domid",
-    "power": "start create shutdown reboot reset destroy suspend resume dompmsuspend dompmwakeup",
+    "power": "start create shutdown reboot reset destroy suspend resume dompmsuspend dompmwakeup set-lifecycle-action",
     "definitions": "define undefine edit autostart domrename desc metadata domxml-to-native",
     "devices": "attach-device detach-device update-device detach-device-alias attach-disk detach-disk attach-interface"
-    " detach-interface domif-setlink change-media setmem setmaxmem setvcpus blockresize",
+    " detach-interface domif-setlink change-media setmem setmaxmem setvcpus setvcpu update-memory-device blockresize",
     "figures": "domstats domdirtyrate-calc dommemstat domblkstat domifstat domblklist domiflist vcpuinfo",
     "looks": "domblkinfo domdisplay vncdisplay vcpucount cpu-stats domif-getlink",
-    "saved": "managedsave managedsave-remove save restore save-image-dumpxml save-image-define save-image-edit",
-    "interaction": "screenshot send-key inject-nmi console ttyconsole qemu-monitor-command qemu-agent-command event"
-    " domjobinfo domjobabort",
-    "host": "version nodeinfo hostname capabilities domcapabilities nodecpustats nodememstats nodecpumap freecell sysinfo"
-    " node-memory-tune cpu-models maxvcpus hypervisor-cpu-models cpu-compare cpu-baseline"
+    "saved": "managedsave managedsave-remove save restore save-image-dumpxml save-image-define save-image-edit"
+    " managedsave-dumpxml managedsave-define managedsave-edit",
+    "interaction": "screenshot send-key inject-nmi console ttyconsole qemu-monitor-command qemu-agent-command qemu-monitor-event"
+    " event domjobinfo domjobabort",
+    "host": "version nodeinfo hostname capabilities domcapabilities nodecpustats nodememstats nodecpumap freecell freepages"
+    " allocpages sysinfo node-memory-tune cpu-models maxvcpus hypervisor-cpu-models cpu-compare cpu-baseline"
     " hypervisor-cpu-compare hypervisor-cpu-baseline",
-    "tuning": "vcpupin emulatorpin iothreadinfo iothreadpin iothreadadd iothreaddel schedinfo memtune blkiotune numatune"
-    " domiftune blkdeviotune perf",
+    "tuning": "vcpupin emulatorpin iothreadinfo iothreadpin iothreadadd iothreadset iothreaddel schedinfo memtune blkiotune"
+    " numatune domiftune blkdeviotune perf",
     "inside": "dump domcontrol domblkerror domlabels domhostname domtime domfsinfo domfsfreeze domfsthaw domfstrim"
-    " guestvcpus set-user-password guestinfo",
+    " guestvcpus set-user-password get-user-sshkeys set-user-sshkeys guest-agent-timeout guestinfo",
     "snapshots": "snapshot-create snapshot-create-as snapshot-list snapshot-info snapshot-dumpxml snapshot-current snapshot-parent"
     " snapshot-revert snapshot-delete snapshot-edit",
     "checkpoints": "checkpoint-create checkpoint-create-as checkpoint-list checkpoint-info"

@@ -113,6 +113,13 @@ class Output:
             self.line(f"{(name + ':').ljust(width + 1)} {value}")
 
 
+def chosen(options: argparse.Namespace, kind: object) -> list[Any]:
+    """The flags of a kind (a Literal of the facade's) that were given as switches of the same names."""
+    from typing import get_args
+
+    return [name for name in get_args(kind) if getattr(options, name.replace("-", "_"), False)]
+
+
 def read(file: str) -> str:
     """The text of a file, or of standard input for -. Raises StorageFailed."""
     from frontinus.api.errors import StorageFailed

@@ -9,6 +9,7 @@ from lxml import etree
 from frontinus.api.engine import Engine
 from frontinus.api.errors import InvalidValue
 from frontinus.client.commands.base import FILE, GUEST, SCOPE, Command, Output, Run, arg, flag, read, size
+from frontinus.client.commands.tuning import numbers
 from frontinus.client.devicexml import disk, element, interface, text
 
 PERSISTENT = flag("--persistent", help="both the running guest and the definition")
@@ -123,6 +124,39 @@ async def _setvcpus(engine: Engine, options: argparse.Namespace, out: Output) ->
     await engine.set_vcpus(options.guest, options.count, maximum=options.maximum, **_scope(options))
 
 
+async def _setvcpu(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    if options.enable is options.disable:
+        raise InvalidValue("say --enable or --disable", field="enable")
+    await engine.switch_vcpus(options.guest, options.vcpulist, options.enable, **_scope(options))
+
+
+async def _update_memory(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    """Another requested size of a virtio-mem device."""
+    half = ["inactive"] if options.config and not options.live else []
+    devices = etree.fromstring(await engine.guest_xml(options.guest, half)).findall("devices/memory")  # type: ignore[arg-type]
+    found = [device for device in devices if _is_meant(device, options)]
+    if len(found) != 1:
+        raise InvalidValue(f"{'no' if not found else 'more than one'} memory device is meant", field="memory")
+    target = found[0].find("target")
+    assert target is not None
+    for old in target.findall("requested"):
+        target.remove(old)
+    requested = etree.SubElement(target, "requested", unit="KiB")
+    requested.text = str(options.requested_size // 1024)
+    if options.print_xml:
+        out.text(text(found[0]))
+        return
+    await engine.update_device(options.guest, text(found[0]), **_scope(options))
+    out.done("Device updated successfully")
+
+
+def _is_meant(device: etree._Element, options: argparse.Namespace) -> bool:
+    alias, node = device.find("alias"), device.findtext("target/node")
+    named = alias.get("name") if alias is not None else None
+    return device.get("model") == "virtio-mem" and options.alias in (None, named) and (
+        options.node is None or str(options.node) == (node or "").strip())  # fmt: skip
+
+
 async def _setvcpus_inside(engine: Engine, guest: str, count: int) -> None:
     """Have the guest's own system use so many of its vCPUs. Raises InvalidValue where it has too few, or keeps too many."""
     known = await engine.guest_vcpus(guest)
@@ -176,5 +210,10 @@ COMMANDS = (
     Command("setmaxmem", "set a guest's maximum memory", (GUEST, arg("size", type=size()), *WHERE), _setmaxmem),
     Command("setvcpus", "set a guest's vCPUs", (GUEST, arg("count", type=int), flag("--maximum"),
         arg("--guest", dest="guest_view", action="store_true", help="in the guest's own system, by its agent"), *WHERE), _setvcpus),
+    Command("setvcpu", "plug or unplug single vCPUs", (
+        GUEST, arg("vcpulist", type=numbers, help="such as 2,4-5"), flag("--enable"), flag("--disable"), *WHERE), _setvcpu),
+    Command("update-memory-device", "change how much memory of a virtio-mem device the guest is to use", (
+        GUEST, arg("--alias"), arg("--node", type=int), arg("--requested-size", type=size(), required=True), PRINT, *WHERE),
+        _update_memory),
     Command("blockresize", "resize a running guest's disk", (GUEST, arg("path"), arg("size", type=size())), _blockresize),
 )  # fmt: skip

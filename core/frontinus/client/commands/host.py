@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import InvalidXML, Unsupported
@@ -78,6 +79,31 @@ async def _freecell(engine: Engine, options: argparse.Namespace, out: Output) ->
     found = await engine.node_memory_stats(options.cellno)
     out.value(found.free)
     out.line(f"{'Total' if options.cellno is None else options.cellno}: {found.free // 1024} KiB")
+
+
+def _pages_of(options: argparse.Namespace) -> int | None:
+    return None if options.pagesize is None else options.pagesize * 1024
+
+
+async def _freepages(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    nodes: Sequence[int | None] = range((await engine.host()).numa_nodes) if options.all else [options.cellno]
+    found = [await engine.free_pages(node) for node in nodes]
+    out.value(found)
+    wanted = _pages_of(options)
+    for one in found:
+        if options.all:
+            out.line(f"Node {one.node}:")
+        for page, count in sorted(one.pages.items()):
+            if wanted in (None, page):
+                out.line(f"{page // 1024}KiB: {count}")
+        if options.all:
+            out.line()
+
+
+async def _allocpages(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    nodes: Sequence[int | None] = range((await engine.host()).numa_nodes) if options.all else [options.cellno]
+    for node in nodes:
+        out.value(await engine.allocate_pages(options.pagesize * 1024, options.pagecount, node, options.add))
 
 
 async def _sysinfo(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -194,6 +220,12 @@ COMMANDS = (
     Command("nodecpumap", "show which CPUs of the host are online", (flag("--pretty", help="as a list"),), _nodecpumap),
     Command("freecell", "show the host's free memory", (
         arg("cellno", nargs="?", type=int), flag("--all", help="of every node")), _freecell),
+    Command("freepages", "show free pages of the host by their size", (
+        arg("--cellno", type=int, help="of one NUMA node"), arg("--pagesize", type=int, help="KiB"),
+        flag("--all", help="of every node")), _freepages),
+    Command("allocpages", "set how many huge pages the host keeps", (
+        arg("pagesize", type=int, help="KiB"), arg("pagecount", type=int), arg("--cellno", type=int, help="on one NUMA node"),
+        flag("--add", help="so many more"), flag("--all", help="on every node")), _allocpages),
     Command("sysinfo", "print the host's SMBIOS data as XML", (), _sysinfo),
     Command("node-memory-tune", "show or set the merging of same pages", (
         arg("--shm-pages-to-scan", dest="pages_to_scan", type=int),

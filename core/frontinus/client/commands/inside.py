@@ -8,11 +8,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+from frontinus.api.agent import KeyMode
 from frontinus.api.engine import Engine
 from frontinus.api.errors import InvalidValue, Unsupported
 from frontinus.api.inspection import DumpFormat
-from frontinus.client.commands.base import GUEST, Command, Output, arg, flag, size
+from frontinus.api.options import DumpFlag
+from frontinus.client.commands.base import GUEST, Command, Output, arg, chosen, flag, read, size
 from frontinus.client.commands.tuning import listed, numbers
+from frontinus.client.progress import watched
 
 FORMATS: dict[str, DumpFormat] = {"elf": "raw", "kdump-zlib": "kdump-zlib", "kdump-lzo": "kdump-lzo",
                                   "kdump-snappy": "kdump-snappy", "win-dmp": "win-dmp"}  # fmt: skip
@@ -25,8 +28,8 @@ def absolute(text: str) -> str:
 
 async def _dump(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     file = options.file
-    await engine.core_dump(options.guest, file, options.memory_only, FORMATS[options.format], options.live, options.crash,
-                           options.reset)  # fmt: skip
+    call = engine.dump_with(options.guest, file, FORMATS[options.format], chosen(options, DumpFlag))
+    await watched(engine, "dump", "Dump", call)
     out.done(f"Guest '{options.guest}' dumped to {file}")
 
 
@@ -128,6 +131,29 @@ async def _password(engine: Engine, options: argparse.Namespace, out: Output) ->
     out.done(f"Password set successfully for {options.user} in {options.guest}")
 
 
+async def _keys(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    keys = await engine.authorized_keys(options.guest, options.user)
+    out.value(keys)
+    for key in keys:
+        out.line(key)
+
+
+async def _set_keys(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    """Without a file --reset takes all keys away, and --remove nothing."""
+    lines = read(options.file).splitlines() if options.file else []
+    keys = [line for line in lines if line.strip() and not line.startswith("#")]
+    if options.reset and options.remove:
+        raise InvalidValue("--reset and --remove exclude each other", field="reset")
+    mode: KeyMode = "replace" if options.reset else "remove" if options.remove else "append"
+    await engine.set_authorized_keys(options.guest, options.user, keys, mode)
+
+
+async def _timeout(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    """virsh's -2 is for ever (our longest), -1 what is usual, 0 no wait (our shortest)."""
+    seconds = {-2: 600, -1: None, 0: 1}.get(options.timeout, options.timeout)
+    await engine.set_agent_timeout(options.guest, seconds)
+
+
 Pairs = list[tuple[str, object]]
 
 
@@ -174,8 +200,20 @@ async def _interfaces(engine: Engine, guest: str) -> Pairs:
     return pairs
 
 
+async def _disks(engine: Engine, guest: str) -> Pairs:
+    found = await engine.guest_disks(guest)
+    pairs: Pairs = [("disk.count", len(found))]
+    for index, one in enumerate(found):
+        facts = {"name": one.name, "partition": "yes" if one.partition else "no", "alias": one.target,
+                 "guest_alias": one.alias, "dependency.count": len(one.dependencies) or None}  # fmt: skip
+        pairs += [(f"disk.{index}.{name}", value) for name, value in facts.items() if value is not None]
+        pairs += [(f"disk.{index}.dependency.{number}.name", name) for number, name in enumerate(one.dependencies)]
+    return pairs
+
+
 INFO: Mapping[str, Callable[[Engine, str], Awaitable[Pairs]]] = {
-    "user": _users, "os": _os, "timezone": _zone, "hostname": _name, "filesystem": _filesystems, "interface": _interfaces,
+    "user": _users, "os": _os, "timezone": _zone, "hostname": _name, "filesystem": _filesystems, "disk": _disks,
+    "interface": _interfaces,
 }  # fmt: skip
 """What `guestinfo` asks the agent, by the option that asks for it alone."""
 
@@ -200,7 +238,9 @@ COMMANDS = (
     Command("dump", "write a guest's memory to a file", (
         GUEST, arg("file", complete="file", type=absolute), flag("--memory-only", help="as a core that debuggers read"),
         arg("--format", choices=list(FORMATS), default="elf"), flag("--live", help="while it runs"),
-        flag("--crash", help="end it after"), flag("--reset", help="reset it after")), _dump),
+        flag("--crash", help="end it after"), flag("--reset", help="reset it after"),
+        flag("--bypass-cache", help="past the host's cache"),
+        flag("--verbose", help="with a bar, as always at a terminal")), _dump),
     Command("domcontrol", "show the state of the way to a guest's hypervisor", (GUEST,), _domcontrol),
     Command("domblkerror", "show disks that an error stopped", (GUEST,), _domblkerror),
     Command("domlabels", "show what confines a guest", (GUEST,), _dominfo_labels),
@@ -217,5 +257,12 @@ COMMANDS = (
         GUEST, arg("cpulist", nargs="?", type=numbers), flag("--enable"), flag("--disable")), _guestvcpus),
     Command("set-user-password", "set a user's password in the guest", (
         GUEST, arg("user"), arg("password", nargs="?", help="asked for without it"), flag("--encrypted")), _password),
+    Command("get-user-sshkeys", "list the SSH keys that may log in as a user of the guest", (GUEST, arg("user")), _keys),
+    Command("set-user-sshkeys", "add, replace or remove those keys", (
+        GUEST, arg("user"), arg("--file", complete="file", help="the keys, one a line"),
+        flag("--reset", help="instead of all there are"),
+        flag("--remove", help="remove those in the file")), _set_keys),
+    Command("guest-agent-timeout", "set how long a guest's agent has for an answer", (
+        GUEST, arg("--timeout", type=int, default=-1, help="seconds; -1: what is usual, -2: as long as can be")), _timeout),
     Command("guestinfo", "show what the guest's agent tells", (GUEST, *(flag(f"--{name}") for name in INFO)), _guestinfo),
 )  # fmt: skip

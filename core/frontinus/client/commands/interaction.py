@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import time
 import typing
 from pathlib import Path
@@ -16,7 +17,7 @@ from frontinus.api.events import AnyEvent, Event, GuestEvent, LifecycleEvent
 from frontinus.api.views import JobView
 from frontinus.client.commands.base import GUEST, Command, Output, arg, flag
 from frontinus.client.commands.units import pretty
-from frontinus.client.following import HOW, Told, follow
+from frontinus.client.following import HOW, Told, follow, stamp
 
 BLOCKED = 24 * 3600.0
 """Seconds that --block waits for an agent."""
@@ -106,6 +107,37 @@ def _told(event: Event) -> Told | None:
     return Told(event.uuid, kind, f"event '{kind}' for domain '{event.name}': {said}")
 
 
+async def _monitor_event(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    wanted = _pattern(options)
+    seen = 0
+    try:
+        async with asyncio.timeout(options.timeout):
+            async for event in engine.watch_monitor(options.domain):
+                if wanted is not None and not wanted.fullmatch(event.event):
+                    continue
+                data = msgspec.json.format(event.data.encode()).decode() if options.pretty else event.data
+                out.value(event)
+                when = stamp(event.time) if options.timestamp else ""
+                out.line(f"{when}event {event.event} for domain '{event.name}': {data}")
+                seen += 1
+                if not options.loop:
+                    break
+    except TimeoutError:
+        out.line("event loop timed out")
+    out.line(f"events received: {seen}")
+
+
+def _pattern(options: argparse.Namespace) -> re.Pattern[str] | None:
+    """What names of events are to look like. Raises InvalidValue."""
+    if options.event is None:
+        return None
+    text = f".*(?:{options.event}).*" if options.regex else re.escape(options.event)
+    try:
+        return re.compile(text, re.IGNORECASE if options.no_case else 0)
+    except re.error as error:
+        raise InvalidValue(f"'{options.event}' is no regular expression: {error}", field="event") from None
+
+
 OPERATIONS = {"save": "Save", "dump": "Dump", "snapshot": "Snapshot", "snapshot-revert": "Snapshot revert",
               "snapshot-delete": "Snapshot delete", "backup": "Backup"}  # fmt: skip
 """Kinds of jobs in virsh's words."""
@@ -167,6 +199,10 @@ COMMANDS = (
     Command("qemu-agent-command", "send the guest agent a command", (
         GUEST, arg("--timeout", type=float, default=5.0), flag("--block", help="wait as long as it takes"),
         flag("--pretty"), arg("command", nargs="+")), _agent),
+    Command("qemu-monitor-event", "show events of the guests' monitors as they come", (
+        arg("--domain", complete="guest"), arg("--event", help="only those of this name"),
+        flag("--regex", help="which is a pattern"), flag("--no-case", help="in small letters or large"), flag("--pretty"),
+        *HOW[:3]), _monitor_event),
     Command("event", "show events", (
         arg("--domain", complete="guest"), arg("--pool", nargs="?", const="", help="of storage pools, or of one"),
         arg("--secret", nargs="?", const="", help="of secrets, or of one"), arg("--event"), flag("--all", help="of all kinds"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from typing import get_args
 
 from frontinus.api.engine import Engine
-from frontinus.client.commands.base import FILE, GUEST, Command, Output, Run, arg, flag, read
+from frontinus.api.options import CreateFlag, LifecycleAction, LifecycleKind, StartFlag
+from frontinus.client.commands.base import FILE, GUEST, SCOPE, Command, Output, Run, arg, chosen, flag, read
 
 
 def _simple(method: str, done: str) -> Run:
@@ -19,7 +21,7 @@ def _simple(method: str, done: str) -> Run:
 
 
 async def _start(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    guest = await engine.start(options.guest, paused=options.paused, force_boot=options.force_boot)
+    guest = await engine.start_with(options.guest, chosen(options, StartFlag))
     out.value(guest)
     out.done(f"Guest '{guest.name}' started")
     await _console(engine, options, guest.name)
@@ -33,7 +35,7 @@ async def _console(engine: Engine, options: argparse.Namespace, name: str) -> No
 
 
 async def _create(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    guest = await engine.create(read(options.file), paused=options.paused, validate=options.validate)
+    guest = await engine.create_with(read(options.file), chosen(options, CreateFlag))
     out.value(guest)
     out.done(f"Guest '{guest.name}' created from {options.file}")
     await _console(engine, options, guest.name)
@@ -54,6 +56,10 @@ async def _destroy(engine: Engine, options: argparse.Namespace, out: Output) -> 
     out.done(f"Guest '{options.guest}' destroyed")
 
 
+async def _lifecycle(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    await engine.set_lifecycle_action(options.guest, options.type, options.action, options.live, options.config)
+
+
 async def _sleep(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     await engine.pm_suspend(options.guest, options.target, options.duration)
     out.done(f"Guest '{options.guest}' goes to sleep")
@@ -62,18 +68,23 @@ async def _sleep(engine: Engine, options: argparse.Namespace, out: Output) -> No
 MODE = arg("--mode", choices=["acpi", "agent"], help="how to ask; default: the agent if it is connected, else ACPI")
 PAUSED = flag("--paused", help="leave it paused")
 CONSOLE = flag("--console", help="attach to its console")
+AUTODESTROY = flag("--autodestroy", help="it ends when this program does")
+NVRAM = flag("--reset-nvram", help="make its UEFI variables anew")
 
 COMMANDS = (
     Command("start", "start a guest", (
-        GUEST, PAUSED, CONSOLE, flag("--force-boot", help="boot afresh, drop a managed save")), _start),
+        GUEST, PAUSED, CONSOLE, AUTODESTROY, NVRAM, flag("--force-boot", help="boot afresh, drop a managed save"),
+        flag("--bypass-cache", help="read a managed save past the host's cache")), _start),
     Command("create", "start a transient guest from XML", (
-        FILE, PAUSED, CONSOLE, flag("--validate", help="refuse what is not known")), _create),
+        FILE, PAUSED, CONSOLE, AUTODESTROY, NVRAM, flag("--validate", help="refuse what is not known")), _create),
     Command("shutdown", "ask a guest to shut down", (GUEST, MODE), _shutdown),
     Command("reboot", "ask a guest to reboot", (GUEST, MODE), _reboot),
     Command("reset", "reset a guest, as its button does", (GUEST,), _simple("reset", "reset")),
     Command("destroy", "end a guest now", (GUEST, flag("--graceful", help="never by force")), _destroy),
     Command("suspend", "pause a guest", (GUEST,), _simple("suspend", "suspended")),
     Command("resume", "let a paused guest run", (GUEST,), _simple("resume", "resumed")),
+    Command("set-lifecycle-action", "choose what happens when a guest powers off, reboots or crashes", (
+        GUEST, arg("type", choices=get_args(LifecycleKind)), arg("action", choices=get_args(LifecycleAction)), *SCOPE), _lifecycle),
     Command("dompmsuspend", "put a guest to sleep by its agent", (
         GUEST, arg("target", choices=["mem", "disk", "hybrid"]), arg("--duration", type=int, default=0)), _sleep),
     Command("dompmwakeup", "wake a sleeping guest", (GUEST,), _simple("pm_wakeup", "woken up")),

@@ -85,6 +85,13 @@ async def _iothreaddel(engine: Engine, options: argparse.Namespace, out: Output)
     await engine.del_iothread(options.guest, options.id, *_scope(options))
 
 
+async def _iothreadset(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    from frontinus.api.tuning import IothreadParameters
+
+    values = IothreadParameters(**given(options, IothreadParameters.__struct_fields__))
+    await engine.set_iothread(options.guest, options.id, values, *_scope(options))
+
+
 def given(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
     """The options that were given."""
     return {name: value for name in names if (value := getattr(options, name)) is not None}
@@ -261,6 +268,9 @@ COMMANDS = (
     Command("iothreadpin", "choose the host's CPUs of an I/O thread", (
         GUEST, arg("iothread", type=int), arg("cpulist", type=numbers), *SCOPE), _iothreadpin),
     Command("iothreadadd", "add an I/O thread", (GUEST, arg("id", type=int), *SCOPE), _iothreadadd),
+    Command("iothreadset", "set how an I/O thread polls, and its workers", (
+        GUEST, arg("id", type=int), arg("--poll-max-ns", type=int), arg("--poll-grow", type=int), arg("--poll-shrink", type=int),
+        arg("--thread-pool-min", type=int), arg("--thread-pool-max", type=int), *SCOPE), _iothreadset),
     Command("iothreaddel", "remove an I/O thread", (GUEST, arg("id", type=int), *SCOPE), _iothreaddel),
     Command("schedinfo", "show or set shares and limits of CPU time", (
         GUEST, arg("--set", action="append", type=_setting, help="such as cpu_shares=1024"), *SCOPE), _schedinfo),
