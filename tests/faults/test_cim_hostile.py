@@ -7,16 +7,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import socket
 import ssl
 import time
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from frontinus_cim import httpd, safexml
-from support.cim import PASSWORD, Rig, rig
+from support.cim import PASSWORD, Rig, rig, until
 
 GET = '<IMETHODCALL NAME="{name}"><LOCALNAMESPACEPATH><NAMESPACE NAME="root"/><NAMESPACE NAME="{place}"/></LOCALNAMESPACEPATH>{rest}</IMETHODCALL>'
 CLASS = '<IPARAMVALUE NAME="ClassName"><CLASSNAME NAME="{}"/></IPARAMVALUE>'
@@ -304,6 +306,71 @@ async def test_more_connections_than_allowed_are_closed(tmp_path: Path) -> None:
                     raise ConnectionResetError
         for _, writer in held:
             writer.close()
+
+
+async def test_who_never_begins_tls_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpd, "HANDSHAKE_SECONDS", 0.3)
+    async with rig(tmp_path, guests=0) as cim:
+        reader, writer = await asyncio.open_connection("127.0.0.1", cim.port)
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def deaf(cim: Rig) -> asyncio.StreamWriter:
+    """A client that asks for more than fits on the way, and takes none of it."""
+    context = ssl.create_default_context(cafile=str(cim.folder / "cim/certificate.pem"))
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    plain.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", cim.port))
+    _, writer = await asyncio.open_connection(sock=plain, ssl=context, server_hostname="localhost", limit=2**10)
+    body = call("EnumerateInstances", CLASS.format("CIM_ManagedElement"))
+    lines = [f"{name}: {value}" for name, value in headers("EnumerateInstances").items()]
+    start = ["POST /cimom HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}", *lines]
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.write("\r\n".join(start).encode() + b"\r\n\r\n" + body)
+    await until(lambda: cim.front.unsent > 2**16)
+    return writer
+
+
+async def test_who_takes_no_answers_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpd, "STALL_SECONDS", 0.5)
+    async with rig(tmp_path, guests=150) as cim:
+        writer = await deaf(cim)
+        assert cim.front._runner is not None and isinstance(server := cim.front._runner.server, httpd.Bounded)
+        await until(lambda: server.open == 0)
+        assert cim.front.unsent == 0
+        writer.transport.abort()
+
+
+async def test_answers_that_nobody_takes_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpd, "MOST_UNSENT", 2**16)
+    async with rig(tmp_path, guests=150) as cim:
+        writer = await deaf(cim)
+        code, found, _ = await post(cim, call())
+        assert code == 503 and found["retry-after"] == "10"
+        writer.transport.abort()
+        await until(lambda: cim.front.unsent == 0)
+        assert (await post(cim, call()))[0] == 200
+
+
+async def test_a_long_answer_arrives_whole_and_the_connection_stays(tmp_path: Path) -> None:
+    async with rig(tmp_path, guests=20) as cim, aiohttp.ClientSession() as session:
+        given = {name: value for name, value in headers("EnumerateInstances").items() if name != "Connection"}
+        body, ports = call("EnumerateInstances", CLASS.format("CIM_ManagedElement")), set()
+        for _ in range(3):
+            async with session.post(
+                f"https://127.0.0.1:{cim.port}/cimom", data=body, headers=given, ssl=False
+            ) as answer:
+                said = await answer.read()
+                assert len(said) == answer.content_length and len(said) > 2 * httpd.PIECE and said.endswith(b"</CIM>")
+            ports |= {
+                conn.transport.get_extra_info("sockname")
+                for pool in session.connector._conns.values()
+                for conn, _ in pool
+            }
+        assert len(ports) == 1 and cim.front.unsent == 0
 
 
 async def test_passwords_are_not_tried_without_end(cim: Rig) -> None:

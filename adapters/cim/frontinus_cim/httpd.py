@@ -29,9 +29,16 @@ log = logging.getLogger(__name__)
 
 READ_SECONDS = 20.0
 """How long a client may take to send its request."""
+HANDSHAKE_SECONDS = 10.0
+"""How long TLS may take to begin: a connection counts only then."""
 HEADER_SECONDS = 20.0
 """How long a connection may take to its first request."""
 IDLE_SECONDS = 60.0
+PIECE = 64 * 1024
+STALL_SECONDS = 30.0
+"""Octets of a long answer that are sent at once, and how long a client may take for so many."""
+MOST_UNSENT = 128 * 2**20
+"""Octets of long answers that clients have not taken yet, of all together; beyond it nothing is answered until they did."""
 MOST_HEADERS = 16 * 1024
 PATHS = ("/cimom", "/")
 TYPES = ("application/xml", "text/xml")
@@ -105,6 +112,8 @@ class Front:
         self.service, self.access = service, access
         self._most = connections
         self._runner: web.ServerRunner | None = None
+        self._open: list[asyncio.Server] = []
+        self.unsent = 0
 
     async def listen(self, addresses: Sequence[tuple[str, int]], context: ssl.SSLContext | None) -> list[int]:
         """Open the ports; returns them in order. Raises OSError."""
@@ -112,16 +121,15 @@ class Front:
                             keepalive_timeout=IDLE_SECONDS, lingering_time=2.0, access_log=None, auto_decompress=False)  # fmt: skip
         self._runner = web.ServerRunner(server)
         await self._runner.setup()
-        ports = []
+        patience = HANDSHAKE_SECONDS if context is not None else None
         for host, port in addresses:
-            site = web.TCPSite(self._runner, host, port, ssl_context=context, backlog=128)
-            await site.start()
-            opened = site._server
-            assert isinstance(opened, asyncio.Server)
-            ports.append(opened.sockets[0].getsockname()[1])
-        return ports
+            self._open.append(await asyncio.get_running_loop().create_server(
+                server, host, port, ssl=context, backlog=128, ssl_handshake_timeout=patience))  # fmt: skip
+        return [opened.sockets[0].getsockname()[1] for opened in self._open]
 
     async def close(self) -> None:
+        for opened in self._open:
+            opened.close()
         await self.access.close()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -134,7 +142,28 @@ class Front:
         answer = await self._respond(request, extended)
         if extended or answer.headers.get("Connection") == "close":
             answer.force_close()
-        return answer
+        body = answer.body
+        return await self._send(request, answer, body) if isinstance(body, bytes) and len(body) > PIECE else answer
+
+    async def _send(self, request: web.BaseRequest, answer: web.Response, body: bytes) -> web.StreamResponse:
+        """A long answer in pieces: a transport takes any amount, and keeps what the client does not take."""
+        stream = web.StreamResponse(status=answer.status, headers=answer.headers)
+        stream.content_length = len(body)
+        if answer.keep_alive is False:
+            stream.force_close()
+        self.unsent += len(body)
+        try:
+            await stream.prepare(request)
+            for at in range(0, len(body), PIECE):
+                async with asyncio.timeout(STALL_SECONDS):
+                    await stream.write(body[at : at + PIECE])
+        except TimeoutError:
+            log.info("%s does not take its answer: the connection is closed", request.remote)
+            if request.transport is not None:
+                request.transport.abort()
+        finally:
+            self.unsent -= len(body)
+        return stream
 
     async def _respond(self, request: web.BaseRequest, extended: bool) -> web.Response:
         prefix = ""
@@ -143,6 +172,8 @@ class Front:
             user = await self._user(request)
             prefix = _prefix(request.headers) if extended else ""
             _check_headers(request, prefix)
+            if self.unsent > MOST_UNSENT:
+                raise Refusal(503, Retry_After="10", Connection="close")
             body = await _body(request)
             answer = await self._answer(request, prefix, body, me(user.role == "monitor", user.name))
         except Refusal as refusal:
