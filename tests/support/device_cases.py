@@ -87,6 +87,13 @@ CASES: dict[str, tuple[str, Emit, str, Items]] = {
         hostdevs.hostdev, "hostdev0",
         [("device", {"driver": "vfio-pci", "host": "0001:06:12.5", "id": "hostdev0", "bootindex": 2,
                      "failover_pair_id": "ua-net", **AT, "acpi-index": 7, "rombar": 0, "romfile": "/rom.bin"})]),
+    "pci with a picture": (
+        f"""<hostdev type='pci' managed='yes' display='on' ramfb='on'><driver name='vfio' model='i915_vfio' iommufd='no'/>
+        <source><address bus='0x06' slot='0x12' function='0x5'/></source><acpi nodeset='0'/>{PCI}</hostdev>""",
+        hostdevs.hostdev, "hostdev0",
+        [("device", {"driver": "vfio-pci-nohotplug", "host": "0000:06:12.5", "id": "hostdev0", **AT, "display": "on",
+                     "ramfb": True}),
+         ("object", {"qom-type": "acpi-generic-initiator", "id": "hostdev0-node0", "pci-dev": "hostdev0", "node": 0})]),
     "pci without rom": (
         f"""<hostdev type='pci'><source><address bus='0x06' slot='0x00' function='0x0'/></source>
         <rom enabled='no'/>{PCI}</hostdev>""",

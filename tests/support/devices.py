@@ -18,7 +18,7 @@ TYPES = """
 virtio-9p-pci-transitional virtio-rng-pci-transitional virtio-balloon-pci-transitional virtio-input-host-pci
 vhost-user-fs-device vhost-scsi-pci vhost-scsi-pci-non-transitional vfio-pci usb-hub ib700 pvpanic pvpanic-pci acpi-erst
 ivshmem ivshmem-plain ivshmem-doorbell virtio-pmem-pci virtio-mem-pci sgx-epc ccid-card-emulated ccid-card-passthru
-cryptodev-backend-builtin cryptodev-backend-lkcf memory-backend-epc
+acpi-generic-initiator cryptodev-backend-builtin cryptodev-backend-lkcf memory-backend-epc
 """
 PROPERTIES = {
     "virtio-blk-pci": ("iommu_platform", "ats", "packed", "page-per-vq", "acpi-index"),

@@ -67,7 +67,7 @@ def options(argv: tuple[str, ...]) -> Mapping[str, list[str]]:
 
 WHOLE = f"""
 <domain type='kvm' id='3' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
-<name>all</name><uuid>{UUID}</uuid><genid>43dc0cf8-809b-4adb-9bea-a9abb5f3d90e</genid><title>T</title>
+<name>all</name><uuid>{UUID}</uuid><hwuuid>5dea22b3-1d52-d8f3-2516-782e98ab3fa0</hwuuid><genid>43dc0cf8-809b-4adb-9bea-a9abb5f3d90e</genid><title>T</title>
 <description>D</description><metadata><x:y xmlns:x='urn:x'>z</x:y></metadata>
 <maxMemory slots='4' unit='MiB'>4096</maxMemory><memory unit='MiB' dumpCore='on'>1024</memory>
 <currentMemory unit='MiB'>512</currentMemory>
@@ -106,7 +106,7 @@ WHOLE = f"""
 <firmware><feature enabled='yes' name='secure-boot'/></firmware>
 <loader readonly='yes' type='pflash' secure='yes' stateless='no' format='raw'>/code.fd</loader>
 <nvram template='/vars.fd' templateFormat='raw' type='network' format='qcow2'>/v<source protocol='nbd' name='n'>
-<host name='h' port='1'/></source></nvram>
+<host name='h' port='1'/></source></nvram><varstore template='/t.json' path='/v.json'/>
 <kernel>/k</kernel><initrd>/i</initrd><cmdline>c d</cmdline><shim>/s</shim><dtb>/t</dtb>
 <acpi><table type='slic'>/a</table></acpi><boot dev='cdrom'/><boot dev='hd'/><bootmenu enable='yes' timeout='3000'/>
 <bios useserial='yes' rebootTimeout='-1'/><smbios mode='sysinfo'/></os>
@@ -143,7 +143,7 @@ WHOLE = f"""
 <perf><event name='cmt' enabled='yes'/><event name='cache_misses' enabled='no'/></perf><devices/>
 <keywrap><cipher name='aes' state='off'/></keywrap>
 <seclabel type='static' model='selinux' relabel='no'><label>l</label><baselabel>b</baselabel></seclabel>
-<launchSecurity type='sev' kernelHashes='yes' authorKey='yes' vcek='no'><cbitpos>47</cbitpos>
+<iommufd enabled='yes' fdgroup='g'/><launchSecurity type='sev' kernelHashes='yes' authorKey='yes' vcek='no'><cbitpos>47</cbitpos>
 <reducedPhysBits>1</reducedPhysBits><policy>0x0003</policy><dhCert>AA</dhCert><session>BB</session>
 <guestVisibleWorkarounds>g</guestVisibleWorkarounds><idBlock>i</idBlock><idAuth>a</idAuth><hostData>h</hostData>
 <mrConfigId>c</mrConfigId><mrOwner>o</mrOwner><mrOwnerConfig>w</mrOwnerConfig>

@@ -27,7 +27,8 @@ from trial import Daemon
 
 MIB = 2**20
 TUNED = """<iothreads>1</iothreads><cputune><shares>512</shares><quota>50000</quota><period>100000</period>
-<vcpupin vcpu='0' cpuset='0'/><emulatorpin cpuset='0'/></cputune>
+<vcpupin vcpu='0' cpuset='0'/><emulatorpin cpuset='0'/><vcpusched vcpus='0' scheduler='batch'/>
+<iothreadsched iothreads='1' scheduler='idle'/></cputune>
 <memtune><hard_limit unit='MiB'>512</hard_limit></memtune>"""
 pytestmark = pytest.mark.needs("root")
 
@@ -101,6 +102,9 @@ async def test_threads_run_where_they_are_pinned(daemon: Daemon, engine: Engine)
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal() and _belongs(entry, folder)]
     assert len(pids) == 1
     assert affinity(pids[0]) == {0}
+    scheduled = {(task / "comm").read_text().strip(): os.sched_getscheduler(int(task.name))
+                 for task in Path(f"/proc/{pids[0]}/task").iterdir()}  # fmt: skip
+    assert scheduled["IO iothread1"] == os.SCHED_IDLE and scheduled["CPU 0/TCG"] == os.SCHED_BATCH
     last = max(os.sched_getaffinity(0))
     await engine.pin_emulator("real", [last])
     assert affinity(pids[0]) == {last}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import fcntl
 import json
 import os
 import socket
+import struct
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,10 +71,18 @@ async def gone(name: str) -> None:
             await asyncio.sleep(0.01)
 
 
+def gathered(name: str) -> int:
+    """The frames that a link gathers: rx_max_coalesced_frames of the kernel's ethtool_coalesce."""
+    answer = ctypes.create_string_buffer(struct.pack("=I88x", 0xE), 92)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, 0x8946, struct.pack("=16sQ16x", name.encode(), ctypes.addressof(answer)))
+    return int(struct.unpack_from("=I", answer.raw, 8)[0])
+
+
 def test_a_tap_on_a_bridge(tmp_path: Path) -> None:
     async def work() -> None:
         bridge("br0", mtu=1400)
-        _, prepared = await tap(tmp_path, Tap(MAC, (5,), bridge="br0", alias="net0", isolated=True))
+        _, prepared = await tap(tmp_path, Tap(MAC, (5,), bridge="br0", alias="net0", isolated=True, coalesce=32))
         assert prepared.names == {"net0": "vnet0"} and list(prepared.fds) == [5] and prepared.undo == []
         shown = link("vnet0")
         assert (shown["address"], shown["master"], shown["mtu"]) == ("fe:54:00:12:34:56", "br0", 1400)
@@ -84,6 +95,7 @@ def test_a_tap_on_a_bridge(tmp_path: Path) -> None:
             False,
         )
         assert info["info_data"]["persist"] is False and info["info_data"]["multi_queue"] is False
+        assert gathered("vnet0") == 32
         close(prepared)
         await gone("vnet0")
 

@@ -212,6 +212,12 @@ REFUSED: dict[str, tuple[str, str, dict[str, str]]] = {
     "profile of 1.2": ("<tpm><backend type='emulator' version='1.2'><profile source='a'/></backend></tpm>", "version 2.0", {}),
     "profile of nothing": ("<tpm><backend type='emulator' version='2.0'><profile removeDisabled='check'/></backend></tpm>",
                            "needs a source", {}),
+    "pci picture": (f"<hostdev type='pci' display='on'>{PCI_SOURCE}{PCI}</hostdev>", "needs a <graphics>", {}),
+    "pci ramfb": (f"<hostdev type='pci' ramfb='on'>{PCI_SOURCE}{PCI}</hostdev>", "needs display='on'", {}),
+    "variant": (f"<hostdev type='pci'><driver name='vfio' model='../x'/>{PCI_SOURCE}{PCI}</hostdev>", "no name of a kernel", {}),
+    "iommufd": (f"<hostdev type='pci'><driver iommufd='yes'/>{PCI_SOURCE}{PCI}</hostdev>", "iommufd", {}),
+    "iommufd for all": (f"<hostdev type='pci'>{PCI_SOURCE}{PCI}</hostdev>", "iommufd", {"head": "<iommufd enabled='yes'/>"}),
+    "node of a device": (f"<hostdev type='pci'>{PCI_SOURCE}<acpi nodeset='1'/>{PCI}</hostdev>", "names no node", {"head": CELLS}),
     "virtio dimm": (memory("dimm", SIZE, rest="<driver iommu='on'/>"), "virtio devices", {"head": CELLS}),
     "cid": (f"<vsock><cid address='2'/>{PCI}</vsock>", "below 3", {}),
     "no cid": (f"<vsock><cid auto='no'/>{PCI}</vsock>", "needs an address", {}),
@@ -236,7 +242,8 @@ def test_what_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"virtiofs of others", "itco", "intel iommu", "virtio iommu",
                                                       "virtio iommu of large pages", "amd iommu",
-                                                      "pstore", "mdev", "legacy shmem with server"}))  # fmt: skip
+                                                      "pstore", "mdev", "pci with a picture",
+                                                      "legacy shmem with server"}))  # fmt: skip
 def test_what_is_not_refused(name: str) -> None:
     assert reasons(CASES[name][0]) == ""
 
@@ -253,6 +260,7 @@ def test_what_needs_more_than_a_plain_guest_is_not_refused_there() -> None:
     assert reasons(CASES["amd iommu"][0], head=split, **q35) == ""
     assert reasons(CASES["pstore"][0], head=ACPI) == ""
     assert reasons(CASES["mdev"][0] + "<graphics type='vnc'/>") == ""
+    assert reasons(CASES["pci with a picture"][0] + "<graphics type='vnc'/>", head=CELLS) == ""
     assert reasons(memory("dimm", SIZE + "<node>0</node>", rest=SLOT), head=CELLS) == ""
     assert reasons(memory("sgx-epc", SIZE)) == ""
 

@@ -6,12 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from frontinus.api.errors import Unsupported
+from frontinus.api.errors import InvalidXML, Unsupported
+from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
+from frontinus.domain.host import Firmware
+from frontinus.domain.plan import CopyOnce, Label
+from frontinus.domain.prepare import prepare
+from frontinus.qemu.plan import launch_plan
 from support.guests import qemu72
-from support.whole_guest import HOST, text
+from support.whole_guest import HOST, defined, text
 
 
 def started(os: str = "", firmware: str = "efi", **parts: str) -> Guest:
@@ -94,3 +99,72 @@ def test_the_definition_itself_is_left_alone() -> None:
     guest = parse_guest(text().replace("<os>", "<os firmware='efi'>"))
     with_firmware(guest, qemu72(), HOST)
     assert guest.os.loader is None
+
+
+JSON = Firmware("70.json", ("uefi",), "memory", "/usr/share/OVMF/memory.fd", nvram_template="/usr/share/OVMF/vars.json",
+                targets=(("x86_64", "pc-q35-*"),), features=frozenset({"host-uefi-vars", "secure-boot"}))  # fmt: skip
+QCOW2 = Firmware("80.json", ("uefi",), "flash", "/code.qcow2", executable_format="qcow2", nvram_template="/vars.qcow2",
+                 nvram_format="qcow2", targets=(("x86_64", "pc-q35-*"),))  # fmt: skip
+
+
+def with_variables() -> Capabilities:
+    """QEMU 7.2 with the device by which later ones keep variables."""
+    return replace(qemu72(), types=qemu72().types | {"uefi-vars-x64"})
+
+
+def chosen(os: str, *firmware: Firmware) -> Guest:
+    document = text(os=os).replace("<os>", "<os firmware='efi'>")
+    return with_firmware(parse_guest(document), with_variables(), replace(HOST, firmware=firmware))
+
+
+def test_variables_that_qemu_keeps() -> None:
+    os = chosen("<varstore/>", *HOST.firmware, JSON).os
+    assert os.loader and (os.loader.path, os.loader.type) == ("/usr/share/OVMF/memory.fd", "rom") and os.nvram is None
+    assert os.varstore and (os.varstore.template, os.varstore.path) == (
+        "/usr/share/OVMF/vars.json",
+        "/nvram/test_VARS.json",
+    )
+    with pytest.raises(Unsupported, match="no firmware"):
+        chosen("", JSON)
+    with pytest.raises(Unsupported, match="no firmware"):
+        chosen("<varstore/>", *HOST.firmware)
+
+
+def test_the_device_that_keeps_variables() -> None:
+    caps = with_variables()
+    os = "<loader type='rom'>/code.fd</loader><varstore template='/t.json' path='/v.json'/>"
+    launch = launch_plan(prepare(defined(os=os, caps=caps), caps, HOST, guest_id=1), caps, HOST)
+    assert '{"driver":"uefi-vars-x64","jsonfile":"/v.json"}' in launch.argv
+    assert launch.argv[launch.argv.index("-bios") + 1] == "/code.fd"
+    assert CopyOnce("/t.json", "/v.json") in launch.resources and Label("/v.json") in launch.resources
+
+
+@pytest.mark.parametrize(("os", "reason"), [
+    ("<loader type='rom'>/c</loader><varstore/>", "'path' is missing"),
+    ("<loader type='pflash'>/c</loader><nvram>/n</nvram><varstore path='/v'/>", "there is an <nvram> too"),
+    ("<loader type='pflash' stateless='yes'>/c</loader><varstore path='/v'/>", "pflash"),
+    ("<varstore path='/v'/>", "no <loader>"),
+])  # fmt: skip
+def test_where_no_variables_can_be_kept(os: str, reason: str) -> None:
+    with pytest.raises(InvalidXML, match=reason):
+        defined(os=os, caps=with_variables())
+
+
+def test_a_qemu_that_keeps_no_variables() -> None:
+    with pytest.raises(Unsupported, match="<varstore>"):
+        defined(os="<loader type='rom'>/c</loader><varstore path='/v'/>")
+
+
+@pytest.mark.parametrize(("os", "form", "template"), [
+    ("<loader format='qcow2'/>", "qcow2", "qcow2"), ("<loader format='qcow2'/><nvram format='raw'/>", "raw", "qcow2"),
+])  # fmt: skip
+def test_the_format_of_a_store_is_the_user_s_or_its_template_s(os: str, form: str, template: str) -> None:
+    nvram = chosen(os, QCOW2).os.nvram
+    assert nvram and (nvram.format, nvram.template_format) == (form, template)
+
+
+def test_a_store_of_another_format_than_its_template_s() -> None:
+    os = """<loader readonly='yes' type='pflash'>/c</loader>
+    <nvram template='/t.fd' templateFormat='raw' format='qcow2'>/v.qcow2</nvram>"""
+    launch = launch_plan(prepare(defined(os=os), qemu72(), HOST, guest_id=1), qemu72(), HOST)
+    assert CopyOnce("/t.fd", "/v.qcow2", "qcow2", "raw") in launch.resources

@@ -409,3 +409,8 @@ def test_memory_that_may_be_locked() -> None:
     limit = "<memtune><hard_limit unit='MiB'>900</hard_limit></memtune>"
     assert plan(locked + limit).limits == {"memlock": 900 * MIB}
     assert plan(limit).limits == {}
+
+
+def test_hardware_may_have_a_uuid_of_its_own() -> None:
+    other = "5dea22b3-1d52-d8f3-2516-782e98ab3fa0"
+    assert options(plan(f"<hwuuid>{other}</hwuuid>").argv)["uuid"] == [other]

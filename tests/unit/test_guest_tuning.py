@@ -84,6 +84,10 @@ def held(local: LocalEngine) -> dict[tuple[str, str, str], int | str]:
     return limits(local).held[running(local).record.folder]
 
 
+DOCUMENT = """<domain type='qemu'><name>{0}</name><memory unit='MiB'>64</memory>{1}<os><type arch='x86_64' machine='q35'>hvm</type>
+</os></domain>"""
+
+
 async def test_a_start_enforces_what_the_definition_says(local: LocalEngine, engine: Engine) -> None:
     assert held(local) == {("", "shares", ""): 512, ("vcpu0", "quota", ""): 20000, ("vcpu1", "quota", ""): 20000,
                            ("", "hard_limit", ""): 256 * MIB}  # fmt: skip
@@ -91,6 +95,33 @@ async def test_a_start_enforces_what_the_definition_says(local: LocalEngine, eng
     assert limits(local).pinned == {threads.vcpus[1]: (0, 1)}
     await engine.destroy("g")
     assert limits(local).held == {}
+
+
+SCHEDULED = """<cputune><emulatorsched scheduler='batch'/><vcpusched vcpus='0-1' scheduler='fifo' priority='7'/>
+<iothreadsched iothreads='1' scheduler='rr' priority='2'/></cputune>"""
+
+
+async def test_threads_are_scheduled_as_the_definition_says(local: LocalEngine, engine: Engine) -> None:
+    await engine.define(DOCUMENT.format("s", f"<vcpu>2</vcpu><iothreads>1</iothreads>{SCHEDULED}"))
+    await engine.start("s")
+    process = local.world.guests.find("s").need_running().process
+    threads = await process.threads()
+    assert limits(local).scheduled == {
+        threads.process: ("batch", 0), **dict.fromkeys(threads.vcpus.values(), ("fifo", 7)),
+        **dict.fromkeys(threads.iothreads.values(), ("rr", 2)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "element"), [
+    ("<cputune><cachetune vcpus='0'><cache id='0' level='3' type='both' size='3' unit='MiB'/></cachetune></cputune>", "cachetune"),
+    ("<cputune><memorytune vcpus='0'><node id='0' bandwidth='60'/></memorytune></cputune>", "memorytune"),
+    ("<resource><fibrechannel appid='a'/></resource>", "fibrechannel"),
+])  # fmt: skip
+async def test_what_nothing_here_keeps_is_no_silent_promise(engine: Engine, asked: str, element: str) -> None:
+    await engine.define(DOCUMENT.format("s", asked).replace("'qemu'", "'kvm'"))
+    with pytest.raises(Unsupported, match=element):
+        await engine.start("s")
+    assert (await engine.guest("s")).state == "shutoff"
 
 
 async def test_a_limit_that_the_host_cannot_keep_stops_the_start(local: LocalEngine, engine: Engine) -> None:

@@ -170,6 +170,14 @@ def test_passt_runs_beside_qemu() -> None:
         "--tcp-ports", "127.0.0.1%lo/22:2222,30-40:130-140,~33", "--udp-ports", "all"), socket)]  # fmt: skip
 
 
+def test_passt_behind_vhost_user() -> None:
+    ctx = translated(card("vhostuser", "<model type='virtio'/><backend type='passt'/><ip address='10.2.2.2'/>"))
+    socket = "/folder/net0-passt.sock"
+    assert values(ctx, "chardev") == [{"backend": "socket", "id": "charnet0", "path": socket}]
+    (helper,) = ctx.resources
+    assert isinstance(helper, Helper) and helper.socket == socket and "--vhost-user" in helper.argv
+
+
 OFFLOADS = """<driver name='vhost' txmode='iothread' ioeventfd='on' event_idx='off' rx_queue_size='256'
 tx_queue_size='512' rss='on' rss_hash_report='off' iommu='on' ats='off' packed='on' page_per_vq='on'>
 <host csum='off' gso='off' tso4='on' tso6='on' ecn='off' ufo='off' mrg_rxbuf='on'/>

@@ -219,6 +219,20 @@ async def test_a_variable_store_is_copied_once(host: LinuxResources, paths: Path
         await set_up(host, CopyOnce(f"{tmp_path}/nothing.fd", f"{paths.nvram}/b.fd"))
 
 
+@pytest.mark.needs("qemu-img")
+async def test_a_variable_store_of_another_format_is_converted(
+    host: LinuxResources, paths: Paths, tmp_path: Path
+) -> None:
+    template, target = tmp_path / "VARS.fd", Path(paths.nvram, "a.qcow2")
+    template.write_bytes(os.urandom(65536))
+    await set_up(host, CopyOnce(str(template), str(target), "qcow2", "raw"))
+    assert target.read_bytes()[:4] == b"QFI\xfb" and mode(target) == 0o600
+    assert [entry.name for entry in target.parent.iterdir()] == ["a.qcow2"]
+    with pytest.raises(HostFailed, match="cannot make"):
+        await set_up(host, CopyOnce(str(template), f"{paths.nvram}/b.fd", "raw", "qcow2"))
+    assert not Path(paths.nvram, "b.fd").exists()
+
+
 async def test_a_copy_that_fails_leaves_nothing(
     host: LinuxResources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,7 +46,7 @@ class Kernel:
             folder = self.root / "sys/bus/pci/drivers" / driver
             folder.mkdir(parents=True, exist_ok=True)
             (device / "driver").symlink_to(folder)
-            if driver == "vfio-pci":
+            if driver in ("vfio-pci", "mlx5_vfio_pci"):
                 (self.root / "dev/vfio" / (device / "iommu_group").resolve().name).touch()
 
     def write(self, path: Path, value: str) -> None:
@@ -93,6 +93,15 @@ def test_a_managed_function_is_taken_and_given_back(kernel: Kernel) -> None:
     for _ in range(2):  # again: an undo is idempotent
         maker(kernel).undo(records[0])
         assert kernel.driver(CARD) == "e1000e" and not (kernel.root / DEVICES / CARD / "driver_override").read_text()
+
+
+def test_a_driver_of_its_own_takes_a_function(kernel: Kernel) -> None:
+    passed, setup, device = maker(kernel), Setup(None, ""), Vfio(f"/{DEVICES}/{CARD}", True, "mlx5_vfio_pci")
+    records = passed.intend(device, setup)
+    passed.make(device, records, setup)
+    assert kernel.driver(CARD) == "mlx5_vfio_pci" and records[0]["by"] == "mlx5_vfio_pci"
+    passed.undo(records[0])
+    assert kernel.driver(CARD) == "e1000e"
 
 
 def test_one_without_a_driver_is_left_without(kernel: Kernel) -> None:

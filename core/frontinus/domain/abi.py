@@ -55,7 +55,7 @@ from frontinus.xml.codecs import format_ranges
 from frontinus.xml.mapping import Spec, specs
 
 VISIBLE: Mapping[type[Model], str] = {
-    Guest: "type uuid genid memory max_memory memory_slots vcpus sysinfos os features cpu power launch_security",
+    Guest: "type uuid hardware_uuid genid memory max_memory memory_slots vcpus sysinfos os features cpu power launch_security",
     Os: "type arch machine smbios loader",
     Loader: "type secure",
     LaunchSecurity: "type policy",
@@ -63,7 +63,7 @@ VISIBLE: Mapping[type[Model], str] = {
     Timer: "name present frequency mode",
     Rom: "enabled bar",
     VirtioOptions: "driver_iommu driver_ats driver_packed driver_page_per_vq",
-    Device: "address acpi_index",
+    Device: "address acpi_index acpi_nodes",
     Disk: "device model bus cylinders heads sectors translation logical_block physical_block removable rotation_rate"
           " readonly serial wwn vendor product dpofua discard_granularity queues queue_size event_idx",
     Controller: "model ports vectors model_name chassis_nr chassis port bus_nr target_index hotplug node queues"

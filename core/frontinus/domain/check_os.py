@@ -24,6 +24,8 @@ def check_os(guest: Guest, caps: Capabilities) -> Iterator[str]:
         yield from _manual(guest, os)
     else:
         yield from _automatic(os)
+    if os.varstore is not None:
+        yield from _variables(os, caps)
     if uses_uefi(os) and not guest.acpi:
         yield "<os>: UEFI needs <acpi/> in <features>"
     if os.loader and os.loader.secure:
@@ -43,7 +45,21 @@ def check_os(guest: Guest, caps: Capabilities) -> Iterator[str]:
 
 def uses_uefi(os: Os) -> bool:
     """Whether the firmware is in flash, as UEFI is."""
-    return os.firmware == "efi" or (os.loader is not None and os.loader.type == "pflash")
+    return os.firmware == "efi" or os.varstore is not None or (os.loader is not None and os.loader.type == "pflash")
+
+
+def _variables(os: Os, caps: Capabilities) -> Iterator[str]:
+    """A store that QEMU keeps is for firmware in memory, and takes the place of that in flash."""
+    if os.nvram is not None:
+        yield "<varstore>: there is an <nvram> too"
+    if os.loader is not None and (os.loader.type == "pflash" or os.loader.stateless):
+        yield "<varstore>: a loader of type pflash, or one without state, has none"
+    if os.firmware != "efi" and not (os.loader and os.loader.path):
+        yield "<varstore>: there is no <loader>, and no <os firmware='efi'>"
+    if os.firmware != "efi" and not os.varstore_path:
+        yield "<varstore>: attribute 'path' is missing"
+    if not caps.has_type("uefi-vars-x64"):
+        yield Lacking("<varstore> is not supported by this QEMU")
 
 
 def _manual(guest: Guest, os: Os) -> Iterator[str]:

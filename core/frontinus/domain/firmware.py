@@ -14,6 +14,8 @@ from frontinus.domain.osboot import Loader, Nvram, Os
 INTERFACES = {"bios": "bios", "efi": "uefi"}
 ARCHITECTURES = {"x86_64": ("x86_64",), "i686": ("i386", "i686")}
 """Names that descriptors have for a guest's architecture."""
+VARIABLES = "host-uefi-vars"
+"""The feature of firmware that leaves its variables to QEMU."""
 SEV_ES = 0x4
 """Bit of the SEV policy that asks for encrypted registers."""
 
@@ -61,7 +63,9 @@ def _fits(guest: Guest, machine: str, firmware: Firmware) -> bool:
 def _shaped(os: Os, firmware: Firmware) -> bool:
     """Whether the image is laid out as this guest needs it: variables apart, unless it keeps none."""
     if firmware.device != "flash":
-        return firmware.device == "memory"
+        return firmware.device == "memory" and (os.varstore is not None) == (VARIABLES in firmware.features)
+    if os.varstore is not None:
+        return False
     stateless = bool(os.loader and os.loader.stateless)
     wanted = (os.loader.format if os.loader else None) or (os.nvram.format if os.nvram else None) or "raw"
     return firmware.mode == ("stateless" if stateless else "split") and firmware.executable_format == wanted
@@ -95,6 +99,9 @@ def _apply(guest: Guest, firmware: Firmware, host: HostFacts) -> None:
     loader.path = firmware.executable
     if firmware.device == "memory":
         loader.type = "rom"
+        if os.varstore is not None:
+            os.varstore.template = os.varstore.template or firmware.nvram_template
+            os.varstore.path = os.varstore.path or store_path(guest, host, "json")
         return
     loader.type, loader.readonly = "pflash", True
     if firmware.executable_format != "raw":
@@ -106,11 +113,15 @@ def _apply(guest: Guest, firmware: Firmware, host: HostFacts) -> None:
         guest.features.smm.state = True
     if firmware.mode == "split" and firmware.nvram_template:
         nvram = os.nvram = os.nvram or Nvram()
-        nvram.template = nvram.template or firmware.nvram_template
+        if nvram.template is None:
+            nvram.template = firmware.nvram_template
+            nvram.template_format = firmware.nvram_format if firmware.nvram_format != "raw" else None
+        if nvram.format is None and nvram.path is None and nvram.source is None:
+            nvram.format = nvram.template_format
         if nvram.path is None and nvram.source is None:
-            nvram.path = store_path(guest, host, firmware.nvram_format)
+            nvram.path = store_path(guest, host, nvram.format)
 
 
 def store_path(guest: Guest, host: HostFacts, image: str | None = None) -> str:
     """Where a guest's variable store is kept when its user names no place."""
-    return f"{host.paths.nvram}/{guest.name}_VARS.{'qcow2' if image == 'qcow2' else 'fd'}"
+    return f"{host.paths.nvram}/{guest.name}_VARS.{image if image in ('qcow2', 'json') else 'fd'}"

@@ -28,7 +28,7 @@ from frontinus.domain.tuning import (
     Vcpu,
 )
 from frontinus.xml import Model, Raw, Size, many, one, xml
-from frontinus.xml.codecs import CpuSet, Int, OnOff, Uuid, integer, one_of
+from frontinus.xml.codecs import CpuSet, Int, OnOff, Uuid, YesNo, integer, one_of
 
 TYPES = (
     "qemu", "kvm", "hvf", "kqemu", "xen", "lxc", "uml", "openvz", "test", "vmware", "hyperv", "vbox", "phyp", "bhyve",
@@ -48,6 +48,7 @@ class Guest(Model, tag="domain"):
     id: int | None = xml("@id", Int, live=True)
     name: str = xml("name", required=True)
     uuid: str | None = xml("uuid", Uuid)
+    hardware_uuid: str | None = xml("hwuuid", Uuid)
     genid: str | None = xml("genid")
     title: str | None = xml("title")
     description: str | None = xml("description")
@@ -89,6 +90,8 @@ class Guest(Model, tag="domain"):
     devices: Devices = one("devices", Devices)
     key_wrap: list[Cipher] = many("keywrap/cipher", Cipher)
     seclabels: list[SecurityLabel] = many("seclabel", SecurityLabel)
+    iommufd: bool | None = xml("iommufd/@enabled", YesNo)
+    iommufd_group: str | None = xml("iommufd/@fdgroup")
     launch_security: LaunchSecurity | None = one("launchSecurity", LaunchSecurity)
     commandline: Commandline | None = one("qemu:commandline", Commandline)
     qemu_capabilities: QemuCapabilities | None = one("qemu:capabilities", QemuCapabilities)

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from frontinus.domain.guest import Guest
+from frontinus.domain.tuning import EmulatorSched, IothreadSched, VcpuSched
 
 NO_LIMIT = -1
+Scheduling = tuple[str, int]
+"""A scheduler of the kernel (batch, idle, fifo, rr) and a priority in it."""
 SCHEDULER = ("shares", "period", "quota", "global_period", "global_quota", "emulator_period", "emulator_quota",
              "iothread_period", "iothread_quota")  # fmt: skip
 """Members of <cputune> that are numbers."""
@@ -73,3 +76,35 @@ def iothread_cpus(guest: Guest, number: int) -> tuple[int, ...] | None:
     """The host's CPUs for one I/O thread; None: any."""
     pins = guest.cpu_tune.iothread_pins if guest.cpu_tune else []
     return next((pin.cpus for pin in pins if pin.iothread == number), guest.vcpu_cpuset)
+
+
+def emulator_scheduling(guest: Guest) -> Scheduling | None:
+    """How what is neither vCPU nor I/O thread is scheduled; None: as any other process."""
+    return _scheduling(guest.cpu_tune.emulator_sched if guest.cpu_tune else None)
+
+
+def vcpu_scheduling(guest: Guest, vcpu: int) -> Scheduling | None:
+    """How the thread of one vCPU is scheduled."""
+    found = guest.cpu_tune.vcpu_scheds if guest.cpu_tune else []
+    return _scheduling(next((one for one in found if vcpu in one.vcpus), None))
+
+
+def iothread_scheduling(guest: Guest, number: int) -> Scheduling | None:
+    """How one I/O thread is scheduled."""
+    found = guest.cpu_tune.iothread_scheds if guest.cpu_tune else []
+    return _scheduling(next((one for one in found if number in one.iothreads), None))
+
+
+def _scheduling(said: EmulatorSched | VcpuSched | IothreadSched | None) -> Scheduling | None:
+    return (said.scheduler, said.priority or 0) if said is not None else None
+
+
+def unkept(guest: Guest) -> str | None:
+    """The element of a limit that no part of the engine keeps: better no start than a promise that is not kept."""
+    tune = guest.cpu_tune
+    said = {
+        "cachetune": tune and any(entry.caches for entry in tune.caches),
+        "memorytune": tune and any(entry.nodes for entry in tune.memory),
+        "fibrechannel": guest.resource and guest.resource.fibre_channel,
+    }
+    return next((element for element, value in said.items() if value), None)

@@ -36,6 +36,13 @@ class Nvram(Model, tag="nvram"):
     source: Source | None = one("source", Source)
 
 
+class VarStore(Model, tag="varstore"):
+    """UEFI variables that QEMU itself keeps for the firmware, in a JSON file, made from a template at the first start."""
+
+    template: str | None = xml("@template")
+    path: str | None = xml("@path")
+
+
 class AcpiTable(Model, tag="table"):
     """An extra ACPI table."""
 
@@ -53,6 +60,7 @@ class Os(Model, tag="os"):
     features: list[FirmwareFeature] = many("firmware/feature", FirmwareFeature)
     loader: Loader | None = one("loader", Loader)
     nvram: Nvram | None = one("nvram", Nvram)
+    varstore: VarStore | None = one("varstore", VarStore)
     kernel: str | None = xml("kernel")
     initrd: str | None = xml("initrd")
     cmdline: str | None = xml("cmdline")
@@ -65,6 +73,11 @@ class Os(Model, tag="os"):
     bios_serial: bool | None = xml("bios/@useserial", YesNo)
     reboot_timeout: int | None = xml("bios/@rebootTimeout", integer(-1, 65535))
     smbios: str | None = xml("smbios/@mode", one_of("emulate", "host", "sysinfo"))
+
+    @property
+    def varstore_path(self) -> str | None:
+        """The file of the variables that QEMU keeps."""
+        return self.varstore.path if self.varstore else None
 
     @property
     def is_q35(self) -> bool:

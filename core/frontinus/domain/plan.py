@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from frontinus.filter.instance import Filtered, FilterUse
 
 FIRST_FD = 3
+VFIO_DRIVER = "vfio-pci"
+"""The host's driver that hands any PCI function to a guest; some functions have one of their own."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Tap:
     vnet_hdr: bool = False
     """Whether packets carry virtio's header: the guest's card is virtio."""
     isolated: bool = False
+    coalesce: int | None = None
+    """Frames that the kernel may gather before it wakes whoever reads them."""
     script: str | None = None
     down_script: str | None = None
     tap_device: str = "/dev/net/tun"
@@ -102,6 +106,8 @@ class CopyOnce:
     source: str
     target: str
     format: str = "raw"
+    source_format: str = "raw"
+    """The template's, which is converted where it is another."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,8 @@ class Vfio:
 
     path: str
     managed: bool = False
+    driver: str = VFIO_DRIVER
+    """The host's driver that gives it to guests."""
 
 
 @dataclass(frozen=True)

@@ -101,8 +101,9 @@ class Definitions:
     async def _nvram(self, definition: Guest) -> Path | None:
         """The file of the UEFI variable store, if the guest has one."""
         caps = await self.world.hypervisor.capabilities(definition.devices.emulator)
-        nvram = with_firmware(definition, caps, self.world.host).os.nvram
-        return Path(nvram.path) if nvram and nvram.path else None
+        os = with_firmware(definition, caps, self.world.host).os
+        path = os.nvram.path if os.nvram else os.varstore_path
+        return Path(path) if path else None
 
     def _forget(self, record: Record) -> None:
         record.definition, record.autostart = None, False

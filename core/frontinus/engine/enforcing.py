@@ -1,14 +1,15 @@
-"""Enforcing what a definition asks for: limits of the guest's group, CPUs of its threads. At its start, and anew when
-threads have come."""
+"""Enforcing what a definition asks for: limits of the guest's group, CPUs and scheduling of its threads. At its
+start, and anew when threads have come."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
+from frontinus.api.errors import Unsupported
 from frontinus.domain import limits
 from frontinus.domain.guest import Guest
-from frontinus.domain.limits import Limit
+from frontinus.domain.limits import Limit, Scheduling
 from frontinus.engine.record import Running
 from frontinus.engine.world import World
 from frontinus.ports.limits import Controller, Setting, Threads
@@ -20,6 +21,8 @@ async def enforce(world: World, running: Running) -> None:
         if nic.target and (nic.inbound or nic.outbound):
             await world.limits.shape(nic.target, nic.inbound, nic.outbound)
     wanted = list(limits.limits(running.guest))
+    if lacking := limits.unkept(running.guest):
+        raise Unsupported(f"<{lacking}>: this host has no means for it", element=lacking)
     if wanted or _placed(running.guest):
         threads = await running.process.threads()
         await world.limits.apply(running.process.record.folder, settings(wanted, threads), threads)
@@ -51,16 +54,22 @@ def _parts(part: str, threads: Threads) -> Iterator[str]:
 
 def _placed(guest: Guest) -> bool:
     tune = guest.cpu_tune
-    return bool(guest.vcpu_cpuset or (tune and (tune.vcpu_pins or tune.emulator_pin or tune.iothread_pins)))
+    said = tune and (tune.vcpu_pins or tune.emulator_pin or tune.iothread_pins or tune.vcpu_scheds
+                     or tune.emulator_sched or tune.iothread_scheds)  # fmt: skip
+    return bool(guest.vcpu_cpuset or said)
 
 
 async def _place(world: World, guest: Guest, threads: Threads) -> None:
-    """The emulator's threads first: those that they start later run where they do."""
-    if (cpus := limits.emulator_cpus(guest)) is not None:
-        await world.limits.pin(await world.limits.emulator(threads), cpus)
-    for number, thread in threads.vcpus.items():
-        if (cpus := limits.vcpu_cpus(guest, number)) is not None:
-            await world.limits.pin([thread], cpus)
-    for number, thread in threads.iothreads.items():
-        if (cpus := limits.iothread_cpus(guest, number)) is not None:
-            await world.limits.pin([thread], cpus)
+    """The emulator's threads first: those that they start later run where and as they do."""
+    parts: list[tuple[Sequence[int], tuple[int, ...] | None, Scheduling | None]] = [
+        (await world.limits.emulator(threads), limits.emulator_cpus(guest), limits.emulator_scheduling(guest)),
+        *(([thread], limits.vcpu_cpus(guest, number), limits.vcpu_scheduling(guest, number))
+          for number, thread in threads.vcpus.items()),
+        *(([thread], limits.iothread_cpus(guest, number), limits.iothread_scheduling(guest, number))
+          for number, thread in threads.iothreads.items()),
+    ]  # fmt: skip
+    for group, cpus, how in parts:
+        if cpus is not None:
+            await world.limits.pin(group, cpus)
+        if how is not None:
+            await world.limits.schedule(group, *how)

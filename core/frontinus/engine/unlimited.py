@@ -28,6 +28,9 @@ class Unlimited:
     async def pin(self, threads: Sequence[int], cpus: Sequence[int]) -> None:
         raise Unsupported("this host cannot place guests on CPUs")
 
+    async def schedule(self, threads: Sequence[int], policy: str, priority: int) -> None:
+        raise Unsupported("this host cannot schedule the threads of guests")
+
     async def emulator(self, threads: Threads) -> Sequence[int]:
         return [threads.process]
 

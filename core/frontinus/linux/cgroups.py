@@ -55,6 +55,8 @@ V2: Mapping[str, tuple[Sequence[str], str]] = {
     "device_weight": (["io.weight", "io.bfq.weight"], "{device} {value}"), "mems": (["cpuset.mems"], "{value}"),
 }  # fmt: skip
 """The file of a key, and the form of its value; what has none is made of two keys."""
+POLICIES = {"batch": os.SCHED_BATCH, "idle": os.SCHED_IDLE, "fifo": os.SCHED_FIFO, "rr": os.SCHED_RR}
+"""Schedulers by the words of <vcpusched>."""
 DEFAULT_PERIOD = 100_000
 MOST_WEIGHT = 10_000
 
@@ -128,6 +130,17 @@ class Cgroups:
                 continue
             except OSError as error:
                 raise HostFailed(f"a thread cannot be placed on CPUs: {error.strerror}", what=str(thread)) from None
+
+    async def schedule(self, threads: Sequence[int], policy: str, priority: int) -> None:
+        for thread in threads:
+            try:
+                os.sched_setscheduler(thread, POLICIES[policy], os.sched_param(priority))
+            except ProcessLookupError:
+                continue
+            except OSError as error:
+                raise HostFailed(
+                    f"a thread cannot be scheduled as {policy}: {error.strerror}", what=str(thread)
+                ) from None
 
     async def emulator(self, threads: Threads) -> Sequence[int]:
         own = {*threads.vcpus.values(), *threads.iothreads.values()}

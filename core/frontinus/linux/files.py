@@ -6,6 +6,8 @@ import contextlib
 import os
 import secrets
 import stat
+import subprocess
+import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +19,8 @@ from frontinus.linux.failing import failing
 from frontinus.linux.folders import make_way
 from frontinus.linux.setup import Maker, Setup, Undo, is_below, text
 
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+SECONDS = 60
 KEY_BYTES = 32
 CHUNK = 1 << 30
 
@@ -97,7 +101,35 @@ class Copies(Maker[CopyOnce]):
             if is_below(resource.target, self._roots):
                 make_way(target.parent, setup)
             with self._turn:  # two guests may want the same one at once
-                copy(Path(resource.source), target)
+                if resource.source_format == resource.format:
+                    copy(Path(resource.source), target)
+                else:
+                    convert(resource)
+
+
+def convert(resource: CopyOnce) -> None:
+    """Make an image of another format than its template's, first where nobody else can reach. Raises HostFailed."""
+    with tempfile.TemporaryDirectory(prefix="frontinus-") as folder:
+        made = Path(folder, "image")
+        command = [
+            "qemu-img",
+            "convert",
+            "-q",
+            "-f",
+            resource.source_format,
+            "-O",
+            resource.format,
+            resource.source,
+            str(made),
+        ]
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=ENVIRONMENT,
+                                  timeout=SECONDS, check=False)  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise HostFailed(f"qemu-img did not make {resource.target} in {SECONDS} s", what=resource.target) from None
+        if done.returncode != 0:
+            raise HostFailed(f"cannot make {resource.target}: {done.stderr.strip()[-300:]}", what=resource.target)
+        copy(made, Path(resource.target))
 
 
 def copy(source: Path, target: Path) -> None:

@@ -39,6 +39,7 @@ def parse_firmware(file: str, said: Mapping[str, object]) -> Firmware:
     flash = device == "flash"
     code = _table(mapping["executable"]) if flash else mapping
     template = _table(mapping["nvram-template"]) if flash and "nvram-template" in mapping else {}
+    variables = _table(mapping["uefi-vars"]) if not flash and "uefi-vars" in mapping else {}
     return Firmware(
         file=file,
         interfaces=tuple(map(_text, _list(said["interface-types"]))),
@@ -46,7 +47,7 @@ def parse_firmware(file: str, said: Mapping[str, object]) -> Firmware:
         executable=_text(code["filename"]),
         mode=_text(mapping.get("mode", "split" if flash else "combined")),
         executable_format=_text(code.get("format", "raw")),
-        nvram_template=_text(template["filename"]) if template else None,
+        nvram_template=_text(template["filename"]) if template else _text(variables["template"]) if variables else None,
         nvram_format=_text(template.get("format", "raw")),
         targets=tuple(
             (_text(_table(target)["architecture"]), _text(machine))

@@ -5,6 +5,7 @@ Sources: linux/if_tun.h, Documentation/networking/tuntap.rst.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import itertools
 import os
@@ -34,6 +35,11 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 _IFREQ_FLAGS = struct.Struct("=16sH22x")
 _IFREQ_NUMBER = struct.Struct("=16si20x")
+_IFREQ_POINTER = struct.Struct("=16sQ16x")
+SIOCETHTOOL, ETHTOOL_GCOALESCE, ETHTOOL_SCOALESCE = 0x8946, 0xE, 0xF
+COALESCE_FIELDS, FRAMES = 22, 2
+"""Of struct ethtool_coalesce (linux/ethtool.h) behind the command, and the place of rx_max_coalesced_frames."""
+_COALESCE = struct.Struct(f"={1 + COALESCE_FIELDS}I")
 
 
 class Taps(Maker[Tap]):
@@ -151,6 +157,8 @@ class Taps(Maker[Tap]):
             self._links.set_up(index, mac=host_mac(resource.mac), mtu=resource.mtu or mtu, master=master)
             if resource.isolated and master is not None:
                 self._links.isolate(index)
+            if resource.coalesce is not None:
+                coalesce(name, resource.coalesce)
             for address in resource.addresses:
                 self._links.add_address(index, *address)
             for route in resource.routes:
@@ -187,6 +195,8 @@ class Taps(Maker[Tap]):
             try:
                 with failing("switch on", name):
                     self._links.set_up(socket.if_nametoindex(name), mtu=resource.mtu)
+                    if resource.coalesce is not None:
+                        coalesce(name, resource.coalesce)
                 return name, _open_macvtap(name, resource)
             except BaseException:
                 self._links.remove(name)
@@ -195,6 +205,19 @@ class Taps(Maker[Tap]):
             with self._lock:
                 self._reserved.discard(name)
             raise
+
+
+def coalesce(name: str, frames: int) -> None:
+    """Let a link gather received frames before it tells of them. Raises OSError where its kind cannot."""
+    settings = ctypes.create_string_buffer(_COALESCE.size)
+    request = _IFREQ_POINTER.pack(name.encode(), ctypes.addressof(settings))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        settings.raw = _COALESCE.pack(ETHTOOL_GCOALESCE, *bytes(COALESCE_FIELDS))
+        fcntl.ioctl(any_socket, SIOCETHTOOL, request)
+        values = list(_COALESCE.unpack(settings.raw))
+        values[0], values[FRAMES] = ETHTOOL_SCOALESCE, frames
+        settings.raw = _COALESCE.pack(*values)
+        fcntl.ioctl(any_socket, SIOCETHTOOL, request)
 
 
 def host_mac(guest: str) -> bytes:

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from frontinus.api.errors import HostFailed
-from frontinus.domain.plan import Label, Vfio
+from frontinus.domain.plan import VFIO_DRIVER, Label, Vfio
 from frontinus.linux.failing import failing
 from frontinus.linux.labels import Labels
 from frontinus.linux.setup import Maker, Setup, Undo, text
 
-DRIVER = "vfio-pci"
-HARMLESS = frozenset({DRIVER, "pci-stub", "pcieport"})
+HARMLESS = frozenset({VFIO_DRIVER, "pci-stub", "pcieport"})
 """Drivers that the rest of a group may have: they do no DMA."""
 Write = Callable[[Path, str], None]
 
@@ -41,10 +40,12 @@ class Passed(Maker[Vfio]):
         group = self._group(device)
         records: list[Undo] = []
         driver = _driver(device)
-        if resource.managed and driver != DRIVER:
-            records.append({"kind": "driver", "path": resource.path, "driver": driver})
-        elif _is_pci(device) and driver != DRIVER:
-            raise HostFailed(f"{device.name} belongs to the host's driver {driver or '(none)'}: bind it to {DRIVER}, or say "
+        if resource.managed and driver != resource.driver:
+            by = {"by": resource.driver} if resource.driver != VFIO_DRIVER else {}
+            records.append({"kind": "driver", "path": resource.path, "driver": driver, **by})
+        elif _is_pci(device) and driver != resource.driver:
+            raise HostFailed(f"{device.name} belongs to the host's driver {driver or '(none)'}: bind it to "
+                             f"{resource.driver}, or say "
                              "managed='yes'", what=resource.path)  # fmt: skip
         if others := list(self._others(device, group)):
             raise HostFailed(f"{device.name} shares its IOMMU group {group.name} with {', '.join(others)}, in use by the "
@@ -59,7 +60,7 @@ class Passed(Maker[Vfio]):
         try:
             if taken:
                 with failing("take from the host", device.name):
-                    self._bind(device)
+                    self._bind(device, resource.driver)
             node = self._node(self._group(device))
             self._labels.make(Label(node), [record for record in records if record not in taken], setup)
         except HostFailed:
@@ -73,18 +74,18 @@ class Passed(Maker[Vfio]):
             return
         with failing("give back to the host", device.name):
             self._write(device / "driver_override", "\n")
-            if _driver(device) == DRIVER:
+            if _driver(device) == record.get("by", VFIO_DRIVER):
                 self._write(device / "driver/unbind", device.name)
             if record.get("driver") is not None and _driver(device) is None:
                 self._write(self._place("/sys/bus/pci/drivers_probe"), device.name)
 
-    def _bind(self, device: Path) -> None:
-        self._write(device / "driver_override", DRIVER)
+    def _bind(self, device: Path, driver: str) -> None:
+        self._write(device / "driver_override", driver)
         if _driver(device) is not None:
             self._write(device / "driver/unbind", device.name)
         self._write(self._place("/sys/bus/pci/drivers_probe"), device.name)
-        if _driver(device) != DRIVER:
-            raise HostFailed(f"{DRIVER} does not take {device.name}: is the kernel's module loaded?", what=device.name)
+        if _driver(device) != driver:
+            raise HostFailed(f"{driver} does not take {device.name}: is the kernel's module loaded?", what=device.name)
 
     def _others(self, device: Path, group: Path) -> Iterator[str]:
         """Who else of the group would do DMA beside the guest."""

@@ -11,11 +11,13 @@ CPUS = 8
 
 
 class MemoryLimits:
-    """`held`: the settings of each group; `pinned`: CPUs by thread; `shaped`: rates by link."""
+    """`held`: the settings of each group; `pinned`: CPUs by thread; `scheduled`: scheduler and priority
+    by thread; `shaped`: rates by link."""
 
     def __init__(self) -> None:
         self.held: dict[str, dict[tuple[str, str, str], int | str]] = {}
         self.pinned: dict[int, tuple[int, ...]] = {}
+        self.scheduled: dict[int, tuple[str, int]] = {}
         self.shaped: dict[str, tuple[Shape | None, Shape | None]] = {}
 
     def cpus(self) -> tuple[int, ...]:
@@ -33,6 +35,9 @@ class MemoryLimits:
 
     async def pin(self, threads: Sequence[int], cpus: Sequence[int]) -> None:
         self.pinned |= dict.fromkeys(threads, tuple(cpus))
+
+    async def schedule(self, threads: Sequence[int], policy: str, priority: int) -> None:
+        self.scheduled |= dict.fromkeys(threads, (policy, priority))
 
     async def emulator(self, threads: Threads) -> Sequence[int]:
         return [threads.process]

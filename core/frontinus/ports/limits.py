@@ -66,6 +66,9 @@ class Limits(Protocol):
     async def pin(self, threads: Sequence[int], cpus: Sequence[int]) -> None:
         """Let threads run on these CPUs only. Raises HostFailed, InvalidValue when none of them is there."""
 
+    async def schedule(self, threads: Sequence[int], policy: str, priority: int) -> None:
+        """Let the kernel's scheduler treat threads so (batch, idle, fifo, rr). Raises HostFailed where it may not."""
+
     async def emulator(self, threads: Threads) -> Sequence[int]:
         """The threads of the process that are neither vCPU nor I/O thread."""
 

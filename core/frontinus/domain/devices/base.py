@@ -6,7 +6,20 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from frontinus.xml import Model, Variants, one, xml
-from frontinus.xml.codecs import Bare, Hex2, Hex4, HexFree, Int, OnOff, UInt32, YesNo, hexadecimal, integer, one_of
+from frontinus.xml.codecs import (
+    Bare,
+    CpuSet,
+    Hex2,
+    Hex4,
+    HexFree,
+    Int,
+    OnOff,
+    UInt32,
+    YesNo,
+    hexadecimal,
+    integer,
+    one_of,
+)
 
 if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
@@ -119,6 +132,7 @@ class Device(Model):
     boot_loadparm: str | None = xml("boot/@loadparm", last=True)
     alias: str | None = xml("alias/@name", live=lambda name: not name.startswith("ua-"), last=True)
     acpi_index: int | None = xml("acpi/@index", UInt32, last=True)
+    acpi_nodes: tuple[int, ...] | None = xml("acpi/@nodeset", CpuSet, last=True)
     address: Address | None = one("address", ADDRESSES, last=True)
 
     def forget(self, host: HostFacts) -> None:

@@ -94,11 +94,31 @@ class HostPciAddress(Model, tag="address"):
         return f"{self.domain:04x}:{self.bus:02x}:{self.slot:02x}.{self.function:x}"
 
 
-class PciHostdev(Hostdev, tag="hostdev"):
-    """A PCI function."""
+class ShownHostdev(Hostdev):
+    """A device that may show a picture. `ramfb`: the firmware's framebuffer until it is driven."""
+
+    display: bool | None = xml("@display", OnOff)
+    ramfb: bool | None = xml("@ramfb", OnOff)
+
+    def _check_display(self, name: str, guest: Guest, caps: Capabilities) -> Iterator[str]:
+        if self.display is not None and lacks(caps, "vfio-pci", "display"):
+            yield Lacking(f"{name}: 'display' is not supported by this QEMU")
+        if self.display and not guest.devices.graphics:
+            yield f"{name}: display='on' needs a <graphics> device"
+        if self.ramfb and not self.display:
+            yield f"{name}: ramfb='on' needs display='on'"
+        with_ramfb = [other for other in guest.devices.hostdevs if isinstance(other, ShownHostdev) and other.ramfb]
+        if len(with_ramfb) > 1 and with_ramfb[0] is self:
+            yield f"{name}: only one can have 'ramfb'"
+
+
+class PciHostdev(ShownHostdev, tag="hostdev"):
+    """A PCI function. `variant`: the host's driver that hands it to guests, where that is not the general one."""
 
     type: str = xml("@type", default="pci")
     driver: str | None = xml("driver/@name", one_of("kvm", "vfio", "xen"))
+    variant: str | None = xml("driver/@model")
+    iommufd: bool | None = xml("driver/@iommufd", YesNo)
     write_filtering: bool | None = xml("source/@writeFiltering", YesNo)
     source: HostPciAddress | None = one("source/address", HostPciAddress)
 
@@ -121,6 +141,22 @@ class PciHostdev(Hostdev, tag="hostdev"):
             yield Lacking(f"{name} is not supported by this QEMU")
         if self.write_filtering is not None:
             yield f"{name}: 'writeFiltering' is not of this hypervisor"
+        if self.variant is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", self.variant):
+            yield f"{name}: driver model '{self.variant}' is no name of a kernel's driver"
+        yield from self._check_nodes(name, guest, caps)
+        if self.iommufd or (self.iommufd is None and guest.iommufd):
+            yield Lacking(f"{name}: iommufd='yes' is not possible here, only VFIO's own containers")
+        yield from self._check_display(name, guest, caps)
+
+    def _check_nodes(self, name: str, guest: Guest, caps: Capabilities) -> Iterator[str]:
+        """The guest's NUMA nodes for the memory that a device has itself."""
+        if self.acpi_nodes is None:
+            return
+        beyond = [node for node in self.acpi_nodes if node >= len(guest.cells)]
+        if beyond or not self.acpi_nodes:
+            yield f"{name}: <acpi nodeset> names no node of the guest, or one that it has not"
+        if not caps.has_type("acpi-generic-initiator"):
+            yield Lacking(f"{name}: <acpi nodeset> is not supported by this QEMU")
 
 
 class UsbHostdev(Hostdev, tag="hostdev"):
@@ -264,13 +300,11 @@ class VhostScsiHostdev(Hostdev, tag="hostdev"):
             yield Lacking(f"{name} is not supported by this QEMU")
 
 
-class MdevHostdev(Hostdev, tag="hostdev"):
-    """A mediated device: a part of a device of the host. `ramfb`: the firmware's framebuffer until it is driven."""
+class MdevHostdev(ShownHostdev, tag="hostdev"):
+    """A mediated device: a part of a device of the host."""
 
     type: str = xml("@type", default="mdev")
     model: str = xml("@model", one_of("vfio-pci", "vfio-ccw", "vfio-ap"), required=True)
-    display: bool | None = xml("@display", OnOff)
-    ramfb: bool | None = xml("@ramfb", OnOff)
     uuid: str | None = xml("source/address/@uuid", Uuid)
 
     ADDRESSES = ("pci",)
@@ -294,15 +328,7 @@ class MdevHostdev(Hostdev, tag="hostdev"):
             yield Lacking(f"{name} is not supported by this QEMU")
         if self.boot_order is not None:
             yield f"{name}: booting from it is not possible"
-        if self.display is not None and lacks(caps, "vfio-pci", "display"):
-            yield Lacking(f"{name}: 'display' is not supported by this QEMU")
-        if self.display and not guest.devices.graphics:
-            yield f"{name}: display='on' needs a <graphics> device"
-        if self.ramfb and not self.display:
-            yield f"{name}: ramfb='on' needs display='on'"
-        with_ramfb = [other for other in guest.devices.hostdevs if isinstance(other, MdevHostdev) and other.ramfb]
-        if len(with_ramfb) > 1 and with_ramfb[0] is self:
-            yield f"{name}: only one can have 'ramfb'"
+        yield from self._check_display(name, guest, caps)
 
 
 class CapabilityHostdev(Hostdev, tag="hostdev"):

@@ -154,6 +154,11 @@ class Interface(Device, VirtioOptions, tag="interface"):
         return self.model in VIRTIO_MODELS
 
     @property
+    def by_passt(self) -> bool:
+        """Whether passt is the card's other end."""
+        return self.backend == "passt" and self.type in ("user", "vhostuser")
+
+    @property
     def queue_count(self) -> int:
         """Pairs of queues."""
         return self.queues or 1

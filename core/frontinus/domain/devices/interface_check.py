@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
     from frontinus.domain.guest import Guest
 
+PASST = frozenset({"user", "vhostuser"})
+"""Kinds whose other end can be passt."""
 ONLY: tuple[tuple[str, str, frozenset[str]], ...] = (
     ("filter", "<filterref>", frozenset({"network", "bridge", "ethernet"})),
     ("mtu", "<mtu>", frozenset({"network", "bridge", "ethernet", "vhostuser"})),
@@ -25,12 +27,12 @@ ONLY: tuple[tuple[str, str, frozenset[str]], ...] = (
     ("isolated", "<port isolated=>", frozenset({"network", "bridge"})),
     ("vlan", "<vlan>", frozenset({"network", "bridge", "direct", "hostdev"})),
     ("virtual_port", "<virtualport>", frozenset({"network", "bridge", "direct", "hostdev"})),
-    ("backend_log", "<backend logFile=>", frozenset({"user"})),
-    ("backend_hostname", "<backend hostname=>", frozenset({"user"})),
-    ("backend_fqdn", "<backend fqdn=>", frozenset({"user"})),
-    ("backend", "<backend type=>", frozenset({"user"})),
-    ("port_forwards", "<portForward>", frozenset({"user"})),
-    ("ips", "<ip>", frozenset({"user"})),
+    ("backend_log", "<backend logFile=>", PASST),
+    ("backend_hostname", "<backend hostname=>", PASST),
+    ("backend_fqdn", "<backend fqdn=>", PASST),
+    ("backend", "<backend type=>", PASST),
+    ("port_forwards", "<portForward>", PASST),
+    ("ips", "<ip>", PASST),
 )
 """Parts that only some kinds of interface have: field, its name in XML, the kinds."""
 PLACES = {"usb-net": ("usb",), "ne2k_isa": ("isa",)}
@@ -67,7 +69,7 @@ def check(card: Interface, guest: Guest, caps: Capabilities) -> Iterator[str]:
 
 def _source(card: Interface) -> Iterator[str]:
     source = card.source
-    for name in SOURCES.get(card.type, ()):
+    for name in SOURCES.get(card.type, ()) if not card.by_passt else ():
         if source is None or getattr(source, name) in (None, ""):
             what = {"device": "dev", "socket": "type", "local_address": "local address", "local_port": "local port"}
             yield f"<interface type='{card.type}'>: <source> lacks its {what.get(name, name)}"
@@ -165,24 +167,35 @@ def _teaming(card: Interface, caps: Capabilities) -> Iterator[str]:
 
 
 def _user(card: Interface, caps: Capabilities) -> Iterator[str]:
-    if card.type != "user":
+    """What a card without a link of the host's may say: addresses, and what is passt's."""
+    if card.type not in PASST:
         return
     families = [ip.family for ip in card.ips]
     if len(set(families)) != len(families):
-        yield "<interface type='user'> has at most one <ip> of each family"
+        yield f"<interface type='{card.type}'> has at most one <ip> of each family"
     for ip in card.ips:
         if ip.peer:
-            yield "<interface type='user'>: <ip> has no peer"
+            yield f"<interface type='{card.type}'>: <ip> has no peer"
         if ip.family == "ipv4" and ip.prefix and not 4 <= ip.prefix <= 27:
             yield f"<ip>: an ipv4 prefix here is 4 to 27, not {ip.prefix}"
         if ip.family == "ipv6" and ip.prefix and ip.prefix > 120:
             yield f"<ip>: an ipv6 prefix here is at most 120, not {ip.prefix}"
-    if card.backend == "passt" and not caps.has_schema("netdev_add/arg-type/type=stream"):
-        yield Lacking("<backend type='passt'>: this QEMU has no stream network backend")
-    if card.backend != "passt" and (card.port_forwards or card.backend_log):
-        yield "<portForward> and <backend logFile=> are for <backend type='passt'>"
-    if card.backend != "passt" and (card.backend_hostname or card.backend_fqdn):
-        yield "<backend>: 'hostname' and 'fqdn' are for type 'passt'"
+    yield from _passt(card, caps)
+
+
+def _passt(card: Interface, caps: Capabilities) -> Iterator[str]:
+    if card.backend == "passt":
+        if card.type == "vhostuser" and card.source and card.source.path:
+            yield "<interface type='vhostuser'>: with <backend type='passt'> its socket is ours"
+        if card.type == "user" and not caps.has_schema("netdev_add/arg-type/type=stream"):
+            yield Lacking("<backend type='passt'>: this QEMU has no stream network backend")
+    else:
+        if card.port_forwards or card.backend_log:
+            yield "<portForward> and <backend logFile=> are for <backend type='passt'>"
+        if card.backend_hostname or card.backend_fqdn:
+            yield "<backend>: 'hostname' and 'fqdn' are for type 'passt'"
+        if card.type == "vhostuser" and card.ips:
+            yield "<ip> is not for <interface type='vhostuser'> without <backend type='passt'>"
     for forward in card.port_forwards:
         yield from _forward(forward)
 

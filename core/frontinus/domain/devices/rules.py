@@ -39,6 +39,8 @@ def acpi_index(device: Device, caps: Capabilities) -> Iterator[str]:
     """The index by which a guest names a PCI device of its own."""
     if device.acpi_index and device.address is not None and not isinstance(device.address, PciAddress):
         yield f"<{device.tag}>: <acpi index> is for PCI devices"
+    if device.acpi_nodes is not None and not (device.tag == "hostdev" and isinstance(device.address, PciAddress)):
+        yield f"<{device.tag}>: <acpi nodeset> is for PCI devices of the host"
     if (device.acpi_index or 0) > MOST_INDEX:
         yield f"<{device.tag}>: <acpi index> is at most {MOST_INDEX}"
     if device.acpi_index and lacks(caps, "virtio-blk-pci", "acpi-index"):

@@ -22,11 +22,21 @@ def build(ctx: Context) -> Props:
     if loader.type != "pflash":
         ctx.need(Label(loader.path, readonly=True, shared=True))
         ctx.text("bios", loader.path)
+        if os.varstore is not None and os.varstore.path:
+            _variables(ctx, os.varstore.path, os.varstore.template)
         return {}
     flash = {"pflash0": emit_chain(ctx, _code(loader, loader.path), Access())}
     if os.nvram is not None and not loader.stateless:
         flash["pflash1"] = emit_chain(ctx, _store(ctx, os.nvram), Access())
     return flash
+
+
+def _variables(ctx: Context, path: str, template: str | None) -> None:
+    """Emit the device by which the firmware has QEMU keep its variables."""
+    if template is not None:
+        ctx.need(CopyOnce(template, path))
+    ctx.need(Label(path))
+    ctx.props("device", {"driver": "uefi-vars-x64", "jsonfile": path})
 
 
 def build_globals(ctx: Context) -> None:
@@ -51,6 +61,7 @@ def _store(ctx: Context, nvram: Nvram) -> Image:
     source = nvram.source.clone() if nvram.source else Source(file=nvram.path)
     source.complete(kind)
     if nvram.template and kind == "file" and source.file:
-        ctx.need(CopyOnce(nvram.template, source.file, nvram.format or "raw"))
+        form = nvram.format or "raw"
+        ctx.need(CopyOnce(nvram.template, source.file, form, nvram.template_format or form))
     image = Image(STORE, kind, nvram.format or "raw", source, auth=source.auth)
     return resolved(image, ctx.host.pools)

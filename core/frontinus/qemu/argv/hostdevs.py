@@ -17,7 +17,7 @@ from frontinus.domain.devices.hostdev import (
 )
 from frontinus.domain.devices.image import Image
 from frontinus.domain.devices.source import Source
-from frontinus.domain.plan import Label, OpenFile, Vfio
+from frontinus.domain.plan import VFIO_DRIVER, Label, OpenFile, Vfio
 from frontinus.qemu.argv.address import address_props, alias_of
 from frontinus.qemu.argv.blockdev import emit_node, emit_objects
 from frontinus.qemu.argv.context import Context
@@ -58,18 +58,27 @@ def pci(ctx: Context, device: PciHostdev) -> None:
     """Emit a PCI function. One of address type "unassigned" is only taken from the host."""
     if device.source is None or device.driver not in (None, "vfio"):
         raise Unsupported("<hostdev> of type 'pci': only driver 'vfio' with an <address> of the host can be used")
-    ctx.need(Vfio(f"/sys/bus/pci/devices/{device.source}", bool(device.managed)))
+    driver = device.variant or VFIO_DRIVER
+    ctx.need(Vfio(f"/sys/bus/pci/devices/{device.source}", bool(device.managed), driver))
     if isinstance(device.address, PlainAddress):
         return
     ctx.props("device", {
-        "driver": "vfio-pci",
+        "driver": "vfio-pci-nohotplug" if device.ramfb else "vfio-pci",
         "host": str(device.source),
         "id": alias_of(device),
         "bootindex": device.boot_order,
+        "display": ("on" if device.display else "off") if device.display is not None else None,
+        "ramfb": True if device.ramfb else None,
         "failover_pair_id": device.teaming_persistent if device.teaming == "transient" else None,
         **address_props(ctx, device),
         **rom_props(device.rom),
     })  # fmt: skip
+    alias = alias_of(device)
+    for node in device.acpi_nodes or ():
+        ctx.props(
+            "object",
+            {"qom-type": "acpi-generic-initiator", "id": f"{alias}-node{node}", "pci-dev": alias, "node": node},
+        )
 
 
 def usb(ctx: Context, device: UsbHostdev) -> None:

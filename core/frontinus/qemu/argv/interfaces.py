@@ -14,7 +14,7 @@ from frontinus.qemu.argv.address import address_props, alias_of
 from frontinus.qemu.argv.boot import boot_index
 from frontinus.qemu.argv.chardev import chardev, fd_set
 from frontinus.qemu.argv.context import Context, Props
-from frontinus.qemu.argv.passt import passt_props
+from frontinus.qemu.argv.passt import passt_props, passt_socket
 from frontinus.qemu.argv.rom import rom_props
 from frontinus.qemu.argv.virtio import virtio_driver, virtio_props
 
@@ -109,6 +109,7 @@ def _resource(card: Interface, fds: tuple[int, ...], vhost: tuple[int, ...]) -> 
         mode=source.mode if card.type == "direct" else None,
         vnet_hdr=card.is_virtio,
         isolated=bool(card.isolated),
+        coalesce=card.coalesce,
         script=card.script,
         down_script=card.down_script,
         tap_device=card.tap_path or Tap.tap_device,
@@ -157,9 +158,12 @@ def _udp(ctx: Context, card: Interface) -> dict[str, object]:
 
 
 def _vhost_user(ctx: Context, card: Interface) -> dict[str, object]:
-    source = _source(card)
-    end = CharEnd(mode="bind" if source.mode == "server" else "connect", path=source.path,
-                  reconnect=source.reconnect, reconnect_timeout=source.reconnect_timeout)  # fmt: skip
+    if card.by_passt:
+        end = CharEnd(mode="connect", path=passt_socket(ctx, card))
+    else:
+        source = _source(card)
+        end = CharEnd(mode="bind" if source.mode == "server" else "connect", path=source.path,
+                      reconnect=source.reconnect, reconnect_timeout=source.reconnect_timeout)  # fmt: skip
     name = f"char{alias_of(card)}"
     # The switch must be there before the guest's memory is shared with it, so QEMU waits for it.
     chardev(ctx, CharSource(type="unix", sources=[end]), name, alias=alias_of(card), wait=True)

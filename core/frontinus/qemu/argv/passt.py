@@ -14,13 +14,20 @@ PROGRAM = "/usr/bin/passt"
 
 def passt_props(ctx: Context, card: Interface) -> dict[str, object]:
     """List the helper, and return the properties of the netdev that connects to it."""
+    return {"type": "stream", "addr": {"type": "unix", "path": passt_socket(ctx, card)}, "server": False}
+
+
+def passt_socket(ctx: Context, card: Interface) -> str:
+    """List the helper; returns the socket on which it waits for QEMU."""
     socket = f"{ctx.folder}/{alias_of(card)}-passt.sock"
     ctx.need(Helper(f"passt-{alias_of(card)}", (PROGRAM, *_arguments(card, socket)), socket))
-    return {"type": "stream", "addr": {"type": "unix", "path": socket}, "server": False}
+    return socket
 
 
 def _arguments(card: Interface, socket: str) -> Iterator[str]:
     yield from ("--foreground", "--one-off", "--socket", socket, "--mac-addr", card.mac or "")
+    if card.type == "vhostuser":
+        yield "--vhost-user"
     if card.source and card.source.device:
         yield from ("--interface", card.source.device)
     if card.backend_log:

@@ -20,7 +20,7 @@ def build(ctx: Context) -> None:
     """Emit identity."""
     guest = ctx.guest
     if guest.uuid:
-        ctx.text("uuid", guest.uuid)
+        ctx.text("uuid", guest.hardware_uuid or guest.uuid)
     _smbios(ctx)
     for sysinfo in guest.sysinfos:
         for blob in sysinfo.blobs if sysinfo.type == "fwcfg" else ():
