@@ -14,7 +14,7 @@ from pathlib import Path
 from frontinus.api import Engine
 from frontinus.client.remote import connect
 
-DEADLINE = 30.0  # seconds to get ready or to stop, on a loaded machine
+DEADLINE = 60.0  # seconds to get ready or to stop, on a loaded machine
 
 
 def program() -> list[str]:

@@ -73,7 +73,7 @@ async def post(cim: Rig, body: bytes, given: dict[str, str] | None = None, *, me
             await writer.drain()
             await asyncio.sleep(0.01)  # else the pieces arrive as one
         writer.write(whole[20:] if pieces else whole)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             answer = await reader.read()
     finally:
         writer.close()
@@ -193,7 +193,7 @@ async def chunked(cim: Rig, chunks: list[bytes], given: dict[str, str] | None = 
             for chunk in chunks:
                 writer.write(chunk)
                 await writer.drain()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await reader.readline()
     except OSError:
         return b""
@@ -283,7 +283,7 @@ async def test_headers_that_never_end_are_not_waited_for(cim: Rig, monkeypatch: 
     reader, writer = await asyncio.open_connection("127.0.0.1", cim.port, ssl=context, server_hostname="localhost")
     try:
         writer.write(b"POST /cimom HTTP/1.1\r\nHost: x\r\n")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await reader.read() == b""
     finally:
         writer.close()
@@ -301,7 +301,7 @@ async def test_more_connections_than_allowed_are_closed(tmp_path: Path) -> None:
                 "127.0.0.1", cim.port, ssl=context, server_hostname="localhost"
             )
             held.append((reader, writer))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 if await reader.read(1) == b"":
                     raise ConnectionResetError
         for _, writer in held:

@@ -94,7 +94,7 @@ async def test_callers_are_forgotten_when_they_go(rig: Rig) -> None:
                 await ask(client, "org.libvirt", rig.guest(), "org.libvirt.Domain.GetSecurityLabelList")
         await ask(watcher, "org.libvirt", rig.guest(), "org.libvirt.Domain.GetSecurityLabelList")
         assert rig.callers is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(rig.callers._known) > 1:
                 await ask(watcher, "org.libvirt", rig.guest(), "org.libvirt.Domain.GetState", "u", 0)
 

@@ -116,7 +116,7 @@ async def test_a_guest_is_filtered_whatever_happens_to_the_daemon(place: Path) -
         await scene.while_(lambda: change(engine))
         assert "192.0.2.99" in (await engine.filter_binding("vnet0")).addresses
         subprocess.run(["nft", "flush", "ruleset"], check=True)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "vnet0/from/mac" not in rules():  # noqa: ASYNC110  the kernel is asked, nobody tells
                 await asyncio.sleep(0.02)
         await scene.holds()

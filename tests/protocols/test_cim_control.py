@@ -186,7 +186,7 @@ async def test_work_that_takes_long_becomes_a_job(cim: Rig, monkeypatch: pytest.
     settings = whole(VirtualSystemIdentifier="slow")
     value, outputs = await call(cim, "DefineSystem", SystemSettings=settings, ResourceSettings=[MEMORY])
     assert value == 4096
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             job = await cim.ask("GetInstance", outputs["Job"])
             if job["JobState"] == 7:
@@ -201,7 +201,7 @@ async def test_work_that_takes_long_becomes_a_job(cim: Rig, monkeypatch: pytest.
         SystemSettings=whole(VirtualSystemIdentifier="bad", Machine="nosuch"),
         ResourceSettings=[MEMORY],
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             if (await cim.ask("GetInstance", outputs["Job"]))["JobState"] == 10:
                 break

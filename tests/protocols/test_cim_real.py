@@ -98,7 +98,7 @@ async def test_a_real_guest_is_read_and_led(
 
 
 async def becomes_known(cim: Provider) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             if any(path["Name"] == "shown" for path in await cim.ask("EnumerateInstanceNames", "KVM_ComputerSystem")):
                 return

@@ -337,7 +337,7 @@ async def test_without_a_bus_it_says_so_once_and_waits_for_it(tmp_path: Path) ->
     bus = Bus(tmp_path)
     async with program(bus, tmp_path, "--session") as process:
         assert process.stderr is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while b"cannot serve" not in await process.stderr.readline():
                 pass
         with pytest.raises(TimeoutError):
@@ -357,7 +357,7 @@ async def test_beside_an_engine_without_any_bus_it_waits_for_its_end(tmp_path: P
         *words, stderr=asyncio.subprocess.PIPE, env={"PATH": os.environ["PATH"]}
     )
     assert process.stderr is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert b"there is no bus to serve on" in await process.stderr.readline()
         process.terminate()
         assert await process.wait() == 0

@@ -54,7 +54,7 @@ async def test_a_definition_is_kept_until_it_changes(rig: Rig) -> None:
     await rig.call(DOMAIN + "PinVcpu", "uabu", 0, [True], 0)
     assert "vcpupin" in await xml(), "what was changed here is read at once"
     await rig.engine.add_iothread("test", 7)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "iothread" not in await xml():  # changed elsewhere: as soon as the news is here
             pass
     stored = (await rig.call(DOMAIN + "GetXMLDesc", "u", 2))[0]

@@ -150,7 +150,7 @@ async def table(port: int, columns: tuple[int, ...]) -> AsyncIterator[tuple[int,
             bindings = b"".join(ber.varbind(ber.encode_oid(name), b"\x05\x00") for name in names)
             request = pdu.write_community(1, COMMUNITY, pdu.write_pdu(pdu.GET_BULK, 5, 0, 30, bindings))
             await loop.sock_sendall(sender, request)
-            data = await asyncio.wait_for(loop.sock_recv(sender, 65536), 10)
+            data = await asyncio.wait_for(loop.sock_recv(sender, 65536), 60)
             answer = pdu.read_community(data, pdu.version(data)[1]).pdu
             found = [(name, value) for name, _, value in pdu.variables(answer)]
             rows = [found[at : at + len(columns)] for at in range(0, len(found) - len(columns) + 1, len(columns))]
@@ -239,7 +239,7 @@ async def played(agent: Rig, data: bytes) -> bytes:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
         sender.connect(("127.0.0.1", agent.port))
         await loop.sock_sendall(sender, data)
-        return await asyncio.wait_for(loop.sock_recv(sender, 65536), 5)
+        return await asyncio.wait_for(loop.sock_recv(sender, 65536), 60)
 
 
 # --- the process
@@ -255,13 +255,13 @@ async def program(folder: Path, *options: str) -> asyncio.subprocess.Process:
 async def test_without_a_user_it_opens_no_port_and_waits(tmp_path: Path) -> None:
     process = await program(tmp_path)
     assert process.stderr is not None
-    assert b"no user is configured" in await asyncio.wait_for(process.stderr.readline(), 20)
+    assert b"no user is configured" in await asyncio.wait_for(process.stderr.readline(), 60)
     sockets = {str(fd.readlink()) for fd in Path(f"/proc/{process.pid}/fd").iterdir()}
     inodes = {name.removeprefix("socket:[").removesuffix("]") for name in sockets if name.startswith("socket")}
     udp = {line.split()[9] for line in Path(f"/proc/{process.pid}/net/udp").read_text().splitlines()[1:]}
     assert not inodes & udp
     process.terminate()
-    assert await asyncio.wait_for(process.communicate(), 10) == (None, b"") and process.returncode == 0
+    assert await asyncio.wait_for(process.communicate(), 60) == (None, b"") and process.returncode == 0
 
 
 async def test_a_user_who_is_added_is_let_in_without_a_restart(tmp_path: Path) -> None:
@@ -271,14 +271,14 @@ async def test_a_user_who_is_added_is_let_in_without_a_restart(tmp_path: Path) -
     process = await program(tmp_path)
     try:
         assert process.stderr is not None
-        assert b"no user is configured" in await asyncio.wait_for(process.stderr.readline(), 20)
+        assert b"no user is configured" in await asyncio.wait_for(process.stderr.readline(), 60)
         adding = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "frontinus_snmp.main", "--state", str(tmp_path / "state/snmp"), "adduser", "monitor",
             "--password-fd", "0", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         await adding.communicate(b"\n".join(PASSWORDS))
         assert adding.returncode == 0
-        while b"listening" not in await asyncio.wait_for(process.stderr.readline(), 20):
+        while b"listening" not in await asyncio.wait_for(process.stderr.readline(), 60):
             pass
         code, said = await run("snmpget", *v3(), f"127.0.0.1:{port}", "1.3.6.1.2.1.1.6.0")
         assert code == 0 and "rack 7" in said

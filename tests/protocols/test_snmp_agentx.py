@@ -98,7 +98,7 @@ class Below:
 
     async def joined(self) -> None:
         await until(lambda: bool(self.subagent._session))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while f"{VM}.1.4.1.2.1" not in await self.master.walk():  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
 

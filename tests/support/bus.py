@@ -56,7 +56,7 @@ class Bus:
             "dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile", "--print-address=1",
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL)  # fmt: skip
         assert self.process.stdout is not None
-        assert await asyncio.wait_for(self.process.stdout.readline(), 10), "dbus-daemon did not start"
+        assert await asyncio.wait_for(self.process.stdout.readline(), 60), "dbus-daemon did not start"
 
     async def stop(self) -> None:
         assert self.process is not None
@@ -78,7 +78,7 @@ class Bus:
         finally:
             client.disconnect()
 
-    async def named(self, name: str, seconds: float = 20) -> None:
+    async def named(self, name: str, seconds: float = 60) -> None:
         """Wait until a name is owned."""
         async with self.client() as client, asyncio.timeout(seconds):
             rule = f"type='signal',member='NameOwnerChanged',arg0='{name}'"
@@ -131,7 +131,7 @@ class Signals:
 
     async def next(self, *members: str) -> Message:
         """The next signal of some members."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 message = await self.heard.get()
                 if message.member in members:
@@ -230,7 +230,7 @@ async def program(bus: Bus, folder: Path, *options: str) -> AsyncIterator[asynci
     finally:
         if process.returncode is None:
             process.terminate()
-        await asyncio.wait_for(process.wait(), 10)
+        await asyncio.wait_for(process.wait(), 60)
 
 
 def data(said: str) -> object:

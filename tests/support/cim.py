@@ -165,7 +165,7 @@ async def process(folder: Path, config: str) -> AsyncIterator[asyncio.subprocess
         yield started
     finally:
         started.terminate()
-        _, said = await asyncio.wait_for(started.communicate(), 20)
+        _, said = await asyncio.wait_for(started.communicate(), 60)
     assert started.returncode == 0 and b"Traceback" not in said, said
 
 

@@ -32,7 +32,7 @@ class Listener:
 
     async def next(self, cls: str) -> CIMInstance:
         """The next indication of a class."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 found = await self._heard.get()
                 if found.classname == cls:

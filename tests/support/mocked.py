@@ -14,7 +14,7 @@ XML = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory><v
 async def lifecycle(engine: Engine, count: int) -> list[tuple[str, str]]:
     """The next `count` lifecycle events."""
     found: list[tuple[str, str]] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async for item in engine.watch():
             if isinstance(item, LifecycleEvent):
                 found.append((item.kind, item.detail))

@@ -19,7 +19,7 @@ from frontinus.engine.world import World
 from frontinus.ports import RunningGuest
 
 PORTS = ("hypervisor", "resources", "store", "images", "storage", "limits")
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class Killed(BaseException):

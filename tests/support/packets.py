@@ -260,7 +260,7 @@ class Wire:
         loop = asyncio.get_running_loop()
         loop.add_reader(source, ready.set)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while wanted not in seen:
                     ready.clear()
                     while (frame := self.read(way)) is not None:

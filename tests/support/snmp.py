@@ -60,7 +60,7 @@ def v3(
 
 
 async def run(
-    *argv: str, mibs: str = "", seconds: float = 60, given: Mapping[str, str] | None = None
+    *argv: str, mibs: str = "", seconds: float = 120, given: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
     """A client's exit code and what it said; it reads no configuration of this machine."""
     with tempfile.TemporaryDirectory() as home:
@@ -100,7 +100,7 @@ class Rig:
 
     async def ask(self, tool: str, *rest: str, access: tuple[str, ...] | list[str] = V2C) -> str:
         """What a client shows; it must succeed."""
-        options = ["-On", "-Oe", "-t", "5", "-r", "0", *access]
+        options = ["-On", "-Oe", "-t", "30", "-r", "0", *access]
         code, said = await run(tool, *options, f"127.0.0.1:{self.port}", *rest)
         assert code == 0, said
         return said

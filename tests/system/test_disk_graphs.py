@@ -36,7 +36,7 @@ class Monitor:
 
     def __init__(self, path: Path, process: subprocess.Popen[str]) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         try:
             while process.poll() is None and time.monotonic() < deadline and self._socket.connect_ex(str(path)):
                 time.sleep(0.02)  # the socket is there some moments before it listens

@@ -66,7 +66,7 @@ def close(prepared: Prepared) -> None:
 
 async def gone(name: str) -> None:
     """A link is removed a moment after its last descriptor is closed."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while name in names():  # noqa: ASYNC110  the kernel tells by netlink, but a test may ask
             await asyncio.sleep(0.01)
 

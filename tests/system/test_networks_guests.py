@@ -125,7 +125,7 @@ async def test_guests_on_networks(place: Path, guest_image: GuestImage) -> None:
             await engine.create_network(text)
         heard = asyncio.create_task(_leases_of(engine, len(GUESTS)))
         async with booted(engine, place, guest_image, *GUESTS) as guests:
-            assert await asyncio.wait_for(heard, 30) == {mac for _, mac in GUESTS.values()}
+            assert await asyncio.wait_for(heard, 60) == {mac for _, mac in GUESTS.values()}
             alpha, beta, hidden = (guests[name] for name in GUESTS)
             leases = {lease.mac: lease for lease in await engine.network_leases("office")}
             assert leases["52:54:00:00:00:0a"].address == "10.7.7.10"

@@ -195,7 +195,7 @@ async def test_names_are_read_again_without_another_server() -> None:
         assert await resolved("five") == "10.7.7.5"
         await port.set_up(planned(paths, XML.replace("five", "six")))
         assert servers(paths) == [pid]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await resolved("six") != "10.7.7.5":  # noqa: ASYNC110  # nobody tells when it has read
                 await asyncio.sleep(0.05)
 
@@ -223,7 +223,7 @@ async def test_rules_are_put_back_and_removed_to_the_last() -> None:
         await port.guard(commands)
         assert "masquerade" in shown("nft", "list", "ruleset")
         shown("nft", "flush", "ruleset")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert (await first).kind == "rules"
         await port.guard(commands)
         assert table_name(paths) in shown("nft", "list", "ruleset")
@@ -239,7 +239,7 @@ async def test_the_end_of_a_server_and_new_leases_are_told() -> None:
         waiting = asyncio.ensure_future(anext(news))
         await port.set_up(wanted)
         assert wanted.dnsmasq is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await until(lambda: port._inotify >= 0)
             Path(wanted.dnsmasq.leases).write_text("2000000000 52:54:00:00:00:0a 10.7.7.7 guest 01:52:54:00:00:00:0a\n")
             told = await waiting

@@ -25,7 +25,7 @@ POOL = f"""<pool type='iscsi-direct'><name>i</name><source><host name='127.0.0.1
 <auth type='chap' username='user'><secret usage='chap of disks'/></auth></source></pool>"""
 SECRET = "<secret><usage type='iscsi'><target>chap of disks</target></usage></secret>"
 PASSWORD = "sekret-of-twelve"
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 def run(*argv: str, **environment: str) -> str:

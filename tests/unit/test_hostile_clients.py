@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from frontinus.api.errors import Disconnected
+from frontinus.api.engine import Engine
+from frontinus.api.errors import Busy, Disconnected
 from frontinus.api.identity import Identity
 from frontinus.client.remote import connect
 from frontinus.daemon import server as module
@@ -55,7 +56,7 @@ async def test_descriptors_of_clients_are_not_kept(server: Server) -> None:
         for number in range(50):
             socket.send_fds(sock, [call(number, "guests")], [sock.fileno()] * 10)
         await engine.guests()
-        assert descriptors() == before
+        assert descriptors() <= before
     sock.close()
 
 
@@ -73,7 +74,7 @@ async def test_who_leaves_its_answers_lying_is_not_served_on(server: Server, mon
             full = full + 1 if sent == before else 0
             await engine.guests()  # the daemon had a turn
     unframer, taken = Unframer(MAX_ANSWER), 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while taken < sent:  # it goes on as soon as the answers are taken
             taken += len(unframer.feed(await asyncio.get_running_loop().sock_recv(sock, 1 << 20)))
     sock.close()
@@ -84,7 +85,7 @@ async def test_one_user_keeps_nobody_out(server: Server, monkeypatch: pytest.Mon
     uid = 70_001
     monkeypatch.setattr(module, "peer", lambda sock, readonly: Identity(uid=uid, gid=1, readonly=readonly))
     crowd = [await client(server) for _ in range(5)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         for sock in crowd[3:]:
             assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
     uid = 70_002
@@ -92,6 +93,27 @@ async def test_one_user_keeps_nobody_out(server: Server, monkeypatch: pytest.Mon
         assert await other.guests() == []
     for sock in crowd:
         sock.close()
+
+
+async def test_one_connection_has_so_many_calls_at_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_CALLS", 3)
+    async with await connect(server.path) as engine, contextlib.AsyncExitStack() as stack:
+        for _ in range(3):
+            stream = await stack.enter_async_context(contextlib.aclosing(engine.watch()))
+            await anext(stream)
+        with pytest.raises(Busy, match="3 calls are under way"):
+            await engine.guests()
+        await stack.aclose()
+        await until_served(engine)
+
+
+async def until_served(engine: Engine) -> None:
+    """Streams end a moment after they were closed."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(Busy):
+                assert await engine.guests() == []
+                return
 
 
 async def test_without_descriptors_it_waits_before_it_takes_more(
@@ -127,7 +149,7 @@ async def test_a_descriptor_for_who_is_gone_is_closed() -> None:
     before = descriptors()
     with pytest.raises(Disconnected):
         one.send(b"data", [os.open(os.devnull, os.O_RDONLY)])
-    assert descriptors() == before
+    assert descriptors() <= before
     right.close()
 
 
@@ -140,7 +162,7 @@ async def test_a_user_of_very_many_groups_is_refused_and_no_more(
     with monkeypatch.context() as patched:
         patched.setattr(module, "peer", peer)
         sock = await client(server)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
     async with await connect(server.path) as engine:
         assert await engine.guests() == await local.session(ROOT).guests()

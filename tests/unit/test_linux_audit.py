@@ -43,6 +43,13 @@ def test_labels() -> None:
     assert text == f'virt=kvm vm="web" uuid={UUID} vm-ctx=+70000:+70000 img-ctx=+70000:+70000 model=dac {TAIL}success'
 
 
+@pytest.mark.parametrize("label", ["a b", "a=1 res=success", "a\n", 'a"b', "ä"])
+def test_a_label_forges_no_field_either(label: str) -> None:
+    fields = labels_record(GUEST, label, label, label)
+    for field, name in zip(fields[3:], ("vm-ctx", "img-ctx", "model"), strict=True):
+        assert field == f"{name}={label.encode().hex().upper()}"
+
+
 PRINTABLE = st.text(st.characters(exclude_categories=["Cs"]))
 
 
