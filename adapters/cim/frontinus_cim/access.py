@@ -48,6 +48,7 @@ class Access:
             return None
         asking = self._asking.get(mark)
         if asking is None:  # who asks the same at the same time shares the answer
+            self._bad.setdefault(address, []).append(now)  # counts while it is tried: many at once are no way around
             asking = self._asking[mark] = asyncio.create_task(self._prove(word, mark, address, now))
             asking.add_done_callback(lambda _: self._asking.pop(mark, None))
         return await asyncio.shield(asking)
@@ -60,7 +61,6 @@ class Access:
         await asyncio.gather(*asking, return_exceptions=True)
 
     async def _prove(self, word: str, mark: bytes, address: str, now: float) -> User | None:
-        self._bad.setdefault(address, []).append(now)  # counts while it is tried: many at once are no way around
         user, seconds = await self._try(word, address)
         if user is None:
             log.info("%s: a name or password that is not right", address)
