@@ -226,6 +226,13 @@ async def test_a_slow_client_is_let_go(rig: Exporter, monkeypatch: pytest.Monkey
     assert rig.own.refused.labels("slow")._value.get() == 1
 
 
+async def test_a_connection_that_is_kept_is_not_kept_for_ever(rig: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpd, "IDLE_TIME", 0.1)
+    said = await send(rig.port, b"GET /-/healthy HTTP/1.1\r\nHost: test\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 200 ") and b"Connection: close" not in said
+    assert rig.own.refused.labels("slow")._value.get() == 1
+
+
 async def test_a_client_that_does_not_read_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(httpd, "CHUNK_TIME", 0.2)
 
