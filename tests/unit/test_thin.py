@@ -12,15 +12,20 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Disconnected, InternalError, InvalidValue, NoSuchGuest, Unresponsive, Unsupported
+from frontinus.api.views import VersionView
 from frontinus.client.thin import ThinEngine
 from frontinus.daemon.server import Server
 from frontinus.domain.host import Paths
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.engine import ROOT, mock_engine
+from frontinus.wire.frames import Result, encode, frame
+
+VERSION = VersionView(frontinus="1", api=1, hypervisor="qemu", hypervisor_version=(7, 2, 0))
 
 
 @pytest.fixture
@@ -120,14 +125,19 @@ def test_silence_ends_at_the_deadline(listener: socket.socket, tmp_path: Path) -
         began = time.monotonic()
         with pytest.raises(Unresponsive, match="within 0.2 s"):
             engine.call(Engine.stats)
-        assert 0.2 <= time.monotonic() - began < 2
+        assert 0.2 <= time.monotonic() - began < 30
         assert not engine.connected  # a late answer cannot be taken for the next call's
 
 
 @pytest.mark.parametrize(
     "bytes_sent",
-    [b"\xff\xff\xff\xff", b"\x00\x00\x00\x01\xc1", b"\x00\x00\x00\x06\x94\xa6result"[:11] + b"x" * 10],
-    ids=["too long", "no message", "cut up"],
+    [
+        b"\xff\xff\xff\xff",
+        b"\x00\x00\x00\x01\xc1",
+        b"\x00\x00\x00\x06\x94\xa6result"[:11] + b"x" * 10,
+        frame(Result(7, msgspec.Raw(encode(VERSION)))),
+    ],  # fmt: skip
+    ids=["too long", "no message", "cut up", "the answer to another call"],
 )
 def test_nonsense_is_an_error_of_its_own(listener: socket.socket, tmp_path: Path, bytes_sent: bytes) -> None:
     def answer() -> None:
