@@ -65,7 +65,7 @@ def mock(local: LocalEngine) -> MockGuest:
 
 
 async def ended(engine: Engine) -> str:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             jobs = [job for job in await engine.jobs("test") if job.kind == "backup"]
             if jobs and jobs[-1].state != "running":
@@ -131,7 +131,7 @@ async def test_a_later_engine_watches_on(local: LocalEngine, engine: Engine) -> 
     later = LocalEngine(replace(local.world, guests=Registry()))
     await recover(later.world)
     session = later.session(ROOT)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not await session.block_jobs("test") or (await session.jobs("test"))[-1].state != "running":  # noqa: ASYNC110
             await asyncio.sleep(0)
     await session.abort_job((await session.jobs("test"))[-1].id)

@@ -61,13 +61,13 @@ def files(local: LocalEngine, *, live: bool = True) -> list[str | None]:
 
 async def settled(local: LocalEngine) -> None:
     """Wait until no job is left, with its end drawn up."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while list(local.world.guests.find("test").need_running().works):  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 
 async def ready(engine: Engine) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not any(job.ready for job in await engine.block_jobs("test")):  # noqa: ASYNC110
             await asyncio.sleep(0)
 
@@ -179,7 +179,7 @@ async def test_a_later_engine_finishes_or_undoes_a_pivot(local: LocalEngine, eng
     assert process.state == "paused"
     local.world.guests.find("test").need_running().news.cancel()  # type: ignore[union-attr]
     later = await again(local)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while process.state != "running":  # noqa: ASYNC110
             await asyncio.sleep(0)
     wanted = ["/copy"] if went else ["/top", "/middle", "/base"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +18,14 @@ from frontinus.client import completion, main
 from frontinus.client.commands import FILES, commands, load
 from frontinus.daemon.server import Server
 from frontinus.domain.host import Paths
+from frontinus.engine.local import LocalEngine
 from frontinus.mock.engine import mock_engine
 
 XML = "<domain type='qemu'><name>{}</name><memory>65536</memory><os><type arch='x86_64' machine='q35'>hvm</type></os></domain>"
+
+
+SERVING: dict[Path, LocalEngine] = {}
+"""Engines by their sockets."""
 
 
 @contextmanager
@@ -28,7 +35,7 @@ def serving(folder: Path) -> Iterator[Path]:
     loop = asyncio.new_event_loop()
 
     async def serve() -> None:
-        engine = await mock_engine(Paths(*[str(folder)] * 5), guests=1)
+        engine = SERVING[folder / "frontinus.sock"] = await mock_engine(Paths(*[str(folder)] * 5), guests=1)
         names = (("frontinus.sock", False), ("frontinus-ro.sock", True))
         servers = [Server(folder / name, engine.session, readonly=readonly, mode=0o600) for name, readonly in names]
         ready.set()
@@ -39,12 +46,12 @@ def serving(folder: Path) -> Iterator[Path]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield folder / "frontinus.sock"
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 
@@ -59,6 +66,30 @@ class Shell:
 
     def __init__(self, socket: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.socket, self.capsys = socket, capsys
+
+    @contextmanager
+    def meanwhile(self, *words: str) -> Iterator[None]:
+        """Somebody else runs a command as soon as there is a listener to what happens."""
+
+        bus = SERVING[self.socket].world.bus
+
+        def wait(listened: bool) -> None:
+            end = time.monotonic() + 60
+            while bool(bus.readers) != listened and time.monotonic() < end:
+                time.sleep(0.01)
+
+        def run() -> None:
+            wait(True)
+            program = Path(sys.executable).with_name("frontinus")
+            subprocess.run([str(program), "--socket", str(self.socket), *words], check=True, capture_output=True)
+
+        wait(False)  # the listener before has gone
+        other = threading.Thread(target=run)
+        other.start()
+        try:
+            yield
+        finally:
+            other.join()
 
     def __call__(self, *words: str, code: int = 0) -> str:
         assert main.main(["--socket", str(self.socket), *words]) == code
@@ -135,13 +166,9 @@ def test_failures_are_told_with_a_code(
     assert main.main(["no-such-command"]) == main.USAGE
 
 
-def test_events_are_printed(shell: Shell, socket: Path) -> None:
-    timer = threading.Timer(0.3, lambda: subprocess.run(
-        [str(Path(main.sys.executable).with_name("frontinus")), "--socket", str(socket), "suspend", "test"], check=True,
-        capture_output=True))  # fmt: skip
-    timer.start()
-    out = shell("event", "--domain", "test", "--event", "lifecycle", "--timeout", "20")
-    timer.join()
+def test_events_are_printed(shell: Shell) -> None:
+    with shell.meanwhile("suspend", "test"):
+        out = shell("event", "--domain", "test", "--event", "lifecycle", "--timeout", "60")
     assert "event 'lifecycle' for domain 'test': Suspended Paused" in out and "events received: 1" in out
 
 

@@ -35,7 +35,7 @@ async def test_who_watches_hears_that_a_saved_state_is_used_up(engine: Engine) -
     stream = engine.watch()
     await anext(stream)
     view = await engine.start("a")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for item in stream:
             if isinstance(item, LifecycleEvent | ChangedEvent) and item.guest == view:
                 break

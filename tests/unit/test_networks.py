@@ -270,7 +270,7 @@ async def test_news_is_followed(local: LocalEngine, engine: Engine) -> None:
     assert (event.kind, event.network is not None and event.network.active) == ("started", True)
     host(local).given["n1"] = [Lease("10.1.1.7", 1000, MAC)]
     host(local).happen(NetworkNews("leases", "n1"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         lease = await anext(events)
     assert isinstance(lease, LeaseEvent)
     assert (lease.kind, lease.lease.mac) == ("added", MAC)

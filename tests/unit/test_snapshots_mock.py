@@ -86,7 +86,7 @@ async def again(local: LocalEngine) -> LocalEngine:
     later = LocalEngine(replace(local.world, guests=Registry()))
     await recover(later.world)
     await asyncio.sleep(0)  # what is left to do takes the lock first
-    async with asyncio.timeout(5), later.world.guests.find("test").lock.hold("wait for what is finished or undone"):
+    async with asyncio.timeout(60), later.world.guests.find("test").lock.hold("wait for what is finished or undone"):
         await asyncio.sleep(0)
     return later
 
@@ -103,7 +103,7 @@ async def test_who_watches_sees_the_job_of_a_guest_come_and_go(engine: Engine) -
     task = asyncio.create_task(watch())
     await asyncio.sleep(0)
     await engine.revert_snapshot("test", "a")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await shown.get() == "snapshot-revert"
         while await shown.get() is not None:
             pass
@@ -349,7 +349,7 @@ async def test_a_snapshot_whose_merging_broke_off_is_not_gone_back_to(local: Loc
     await engine.create_snapshot("test", named("s"), ["disk-only"])
     mock(local).blocks.stuck = True
     call = asyncio.ensure_future(engine.delete_snapshot("test", "s"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not await engine.block_jobs("test"):  # noqa: ASYNC110
             await asyncio.sleep(0)
     (job,) = [job for job in await engine.jobs("test") if job.kind == "snapshot-delete"]

@@ -95,7 +95,7 @@ async def test_documents_do_not_wait_for_each_other(store: FileStore, monkeypatc
 
     monkeypatch.setattr(files, "write", first_one_stuck)
     blocked = asyncio.create_task(store.save("definitions", ONE, "x"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await store.save("definitions", TWO, "x")
     assert not blocked.done()
     stuck.set()

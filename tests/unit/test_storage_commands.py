@@ -6,9 +6,7 @@ import argparse
 import base64
 import io
 import json
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,14 +51,8 @@ def test_events_of_pools_and_secrets(shell: Shell, tmp_path: Path) -> None:
     secret.write_text("<secret><usage type='tls'><name>n</name></usage></secret>")
 
     def heard(*listening: str, doing: tuple[str, ...]) -> str:
-        program = Path(sys.executable).with_name("frontinus")
-        command = [str(program), "--socket", str(shell.socket), *doing]
-        timer = threading.Timer(0.3, lambda: subprocess.run(command, check=True, capture_output=True))
-        timer.start()
-        try:
+        with shell.meanwhile(*doing):
             return shell(*listening, "--timeout", "60")
-        finally:
-            timer.join()
 
     refreshed = "event 'refresh' for storage pool default-pool\nevents received: 1\n"
     for listening in (("pool-event",), ("event", "--pool"), ("event", "--pool", "default-pool", "--event", "refresh")):

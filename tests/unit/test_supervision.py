@@ -40,7 +40,7 @@ async def test_a_dying_adapter_is_restarted_and_ends_with_us(tmp_path: Path, mon
     monkeypatch.setattr(adapters, "confinement", lambda *_: [])
     supervisor = Supervisor(Config(paths=rooted_paths(tmp_path)))
     assert supervisor.start() == ["short"]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while supervisor.restarts.get("short", 0) < 2:  # noqa: ASYNC110 (another process is waited for)
             await asyncio.sleep(0.01)
     await supervisor.stop()
@@ -79,7 +79,7 @@ async def test_an_adapter_that_cannot_be_started_is_tried_again(
     monkeypatch.setattr(Supervisor, "command", lambda self, adapter: [str(tmp_path / "nothing")])
     supervisor = Supervisor(Config(paths=rooted_paths(tmp_path)))
     supervisor.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while supervisor.restarts.get("none", 0) < 2:  # noqa: ASYNC110 (processes are waited for)
             await asyncio.sleep(0.01)
     await supervisor.stop()

@@ -159,7 +159,7 @@ async def test_hostile_bytes_close_only_their_connection(
     loop = asyncio.get_running_loop()
     await loop.sock_connect(bad, str(tmp_path / "frontinus.sock"))
     await loop.sock_sendall(bad, data)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         assert await loop.sock_recv(bad, 100) == b""
     bad.close()
     assert len(await remote.guests()) == 1
