@@ -131,7 +131,7 @@ def test_lists_by_ancestry_and_edited_names(shell: Shell, tmp_path: Path, monkey
     assert shell("snapshot-list", guest, "--from", "one", "--descendants", "--name").split() == ["two", "three"]
     assert shell("snapshot-list", guest, "--current", "--name") == ""
     assert shell("snapshot-list", guest, "--roots", "--name") == "one\n"
-    assert "Descendants:   2" in shell("snapshot-info", guest, "one")
+    assert "Descendants:    2" in shell("snapshot-info", guest, "one")
     editor = tmp_path / "editor"
     editor.write_text("#!/bin/sh\nsed -i 's/<name>three/<name>four/' $1\n")
     editor.chmod(0o755)

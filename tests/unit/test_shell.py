@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from frontinus.client import main
+from frontinus.client import completion, main
 from frontinus.client.shell import candidates, commands_of
 from unit.test_command import Shell, shell, socket
 
@@ -79,3 +81,34 @@ def test_connections_as_virsh_names_them(shell: Shell) -> None:
 def test_what_tab_completes() -> None:
     assert "dominfo" in candidates("domi") and "--paused" in candidates("start web --p")
     assert candidates("nonsense x") == [] and "list" in candidates("list; li")
+
+
+COMPLETED = """{script}
+COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+_frontinus
+echo "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("frontinus domi", "domid domif-getlink domif-setlink domifaddr domiflist domifstat domiftune dominfo"),
+        ("frontinus -c qemu:///system domid --d", ""),
+        ("frontinus --socket /x start --by", "--bypass-cache"),
+        ("frontinus help volu", "volume"),
+        ("frontinus --tim", "--timing"),
+        ("frontinus set-lifecycle-action web po", "poweroff"),
+        ("frontinus domstate te", "test"),
+        ("frontinus pool-info default", "default-pool"),
+    ],
+)
+def test_what_bash_completes(socket: Path, tmp_path: Path, words: str, wanted: str) -> None:
+    """Really, by bash; the names come from a `frontinus` on its path."""
+    own = tmp_path / "frontinus"
+    own.write_text(f'#!/bin/sh\nexec {sys.executable} -m frontinus.client.main --socket {socket} "$@"\n')
+    own.chmod(0o755)
+    text = COMPLETED.format(script=completion.script("bash"), words=" ".join(f"'{word}'" for word in words.split()))
+    done = subprocess.run(["bash", "-c", text], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True,
+                          check=True)  # fmt: skip
+    assert done.stdout.strip() == wanted

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from frontinus.client.commands import commands, load
-from frontinus.client.helping import GROUPS, unknown
+from frontinus.client.helping import CODES, GROUPS, unknown
 from frontinus.client.main import main
 from frontinus.client.virsh import LACKING, LACKING_OPTIONS
 from frontinus.client.words import NAMES
@@ -70,3 +70,25 @@ def test_the_manual_page_has_every_command(capsys: pytest.CaptureFixture[str]) -
 
 
 MACROS = {".TH", ".SH", ".TP", ".B", ".br"}
+
+
+def test_the_page_says_what_the_tables_say() -> None:
+    page = (DATA.parent.parent.parent / "docs/virsh.md").read_text()
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| `")
+    ]
+    commands_, options = page.index("## Commands"), page.index("## Options")
+    rows = {
+        word.strip("`"): cells[1]
+        for cells in lines
+        if len(cells) == 2 and cells[1] in LACKING.values()
+        for word in cells[0].split()
+    }
+    assert rows == dict(LACKING) and commands_ < options
+    said = {(c[0].strip("`"), word.strip("`-"), c[2]) for c in lines if len(c) == 3 for word in c[1].split()}
+    assert said == {(name, option, why) for name, given in LACKING_OPTIONS.items() for option, why in given.items()}
+
+
+def test_the_guide_has_the_exit_codes() -> None:
+    guide = (DATA.parent.parent.parent / "docs/guide.md").read_text()
+    assert all(f"| {code} | {text} |" in guide for code, text in CODES.items())

@@ -106,11 +106,11 @@ class Output:
         shown = lines[2:] if self.quiet else lines
         sys.stdout.write("".join(line + "\n" for line in shown) + "\n")
 
-    def pairs(self, pairs: Sequence[tuple[str, object]]) -> None:
-        """Name and value, a line each."""
-        width = max((len(name) for name, _ in pairs), default=0) + 2
+    def pairs(self, pairs: Sequence[tuple[str, object]], width: int = 15) -> None:
+        """Name and value, a line each; values begin behind a column of a width that virsh has too."""
+        width = max([width, *(len(name) + 1 for name, _ in pairs)])
         for name, value in pairs:
-            self.line(f"{(name + ':').ljust(width + 1)} {value}")
+            self.line(f"{(name + ':').ljust(width)} {value}")
 
 
 def chosen(options: argparse.Namespace, kind: object) -> list[Any]:

@@ -57,7 +57,7 @@ async def _desc(engine: Engine, options: argparse.Namespace, out: Output) -> Non
         await engine.set_metadata(options.guest, kind, text, live=options.live, config=options.config)
         out.done(f"Guest {kind} updated")
     else:
-        out.text(await engine.metadata(options.guest, kind, inactive=options.config))
+        out.text(await _present(engine, options, kind, None) or f"No {kind} for domain: {options.guest}")
 
 
 async def _present(engine: Engine, options: argparse.Namespace, kind: MetadataKind, uri: str | None) -> str:

@@ -11,6 +11,7 @@ from lxml import etree
 from frontinus.api.engine import Engine
 from frontinus.api.views import REASONS, STATES, STATS_GROUPS, GuestStats, GuestView, StatsGroup
 from frontinus.client.commands.base import GUEST, SCOPE, Command, Output, arg, flag
+from frontinus.client.commands.tuning import listed
 
 BLOCK = {
     "read_requests": "rd.reqs", "read_bytes": "rd.bytes", "read_time": "rd.times", "write_requests": "wr.reqs",
@@ -25,6 +26,9 @@ BALLOON = {
     "last_update": "last-update", "disk_caches": "disk_caches", "hugetlb_pgalloc": "hugetlb_pgalloc",
     "hugetlb_pgfail": "hugetlb_pgfail", "rss": "rss",
 }  # fmt: skip
+MEMSTAT = {**BALLOON, "current": "actual", "last_update": "last_update"}
+"""What dommemstat calls them."""
+MEMSTAT.pop("maximum")
 COUNTS = {"swap_in": 1024, "swap_out": 1024, "major_faults": 1, "minor_faults": 1, "last_update": 1, "hugetlb_pgalloc": 1,
           "hugetlb_pgfail": 1}  # fmt: skip
 """What a balloon figure is divided by; sizes are shown in KiB."""
@@ -174,7 +178,7 @@ async def _memory(engine: Engine, options: argparse.Namespace, out: Output) -> N
         await engine.set_memory_stats_period(options.guest, options.period, options.live, options.config)
         return
     stats = (await _one(engine, options, "balloon")).memory
-    pairs = list(_named("", stats, {**BALLOON, "current": "actual"}, lambda n, v: v // COUNTS.get(n, 1024)))
+    pairs = list(_named("", stats, MEMSTAT, lambda n, v: v // COUNTS.get(n, 1024)))
     out.value({name[1:]: value for name, value in pairs})
     for name, value in pairs:
         out.line(f"{name[1:]} {value}")
@@ -238,8 +242,14 @@ def _source(element: etree._Element) -> str:
 async def _vcpuinfo(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     cpus = (await _one(engine, options, "vcpu")).vcpus
     out.value(cpus)
+    pins = {pin.vcpu: pin.cpus for pin in await engine.vcpu_pins(options.guest)}
+    present = (await engine.node_cpu_map()).present
     for cpu in cpus:
-        out.pairs([("VCPU", cpu.index), ("State", cpu.state), ("CPU time", f"{(cpu.time or 0) / 1e9:.1f}s")])
+        places = pins.get(cpu.index, ())
+        shown = f"{listed(places)} (out of {present})" if options.pretty else "".join(
+            "y" if number in places else "-" for number in range(present))  # fmt: skip
+        out.pairs([("VCPU", cpu.index), ("State", cpu.state), ("CPU time", f"{(cpu.time or 0) / 1e9:.1f}s"),
+                   ("CPU Affinity", shown)])  # fmt: skip
         out.line()
 
 
@@ -269,5 +279,5 @@ COMMANDS = (
     Command("domifstat", "show figures of a guest's NICs", (GUEST, arg("device", nargs="?")), _interface),
     Command("domblklist", "list a guest's disks", (GUEST, INACTIVE, flag("--details", help="with their kind")), _blklist),
     Command("domiflist", "list a guest's NICs", (GUEST, INACTIVE), _iflist),
-    Command("vcpuinfo", "show a guest's vCPUs", (GUEST, flag("--pretty", help="for people, as always")), _vcpuinfo),
+    Command("vcpuinfo", "show a guest's vCPUs", (GUEST, flag("--pretty", help="affinity as a list")), _vcpuinfo),
 )  # fmt: skip

@@ -7,7 +7,7 @@ import argparse
 from frontinus.api.engine import Engine
 from frontinus.client.commands.base import FILE, XPATH, Command, Output, arg, edit, flag, read
 
-FILTER = arg("filter", help="name or UUID of a network filter")
+FILTER = arg("filter", complete="filter", help="name or UUID of a network filter")
 LINK = arg("link", help="the network device that a filter is bound to")
 VALIDATE = flag("--validate", help="taken for the sake of scripts: what is not known is always refused")
 

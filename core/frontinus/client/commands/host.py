@@ -26,7 +26,7 @@ async def _nodeinfo(engine: Engine, options: argparse.Namespace, out: Output) ->
         ("CPU model", host.cpu_model), ("CPU(s)", host.cpus), ("CPU frequency", f"{host.cpu_mhz} MHz"),
         ("CPU socket(s)", host.sockets), ("Core(s) per socket", host.cores), ("Thread(s) per core", host.threads),
         ("NUMA cell(s)", host.numa_nodes), ("Memory size", f"{host.memory // 1024} KiB"),
-    ])  # fmt: skip
+    ], width=20)  # fmt: skip
 
 
 async def _hostname(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -72,9 +72,10 @@ async def _freecell(engine: Engine, options: argparse.Namespace, out: Output) ->
         nodes = range((await engine.host()).numa_nodes)
         free = [(await engine.node_memory_stats(node)).free for node in nodes]
         out.value(free)
-        out.pairs(
-            [*((str(node), f"{free[node] // 1024} KiB") for node in nodes), ("Total", f"{sum(free) // 1024} KiB")]
-        )
+        for node in nodes:
+            out.line(f"{node:5d}: {free[node] // 1024:10d} KiB")
+        out.line("--------------------")
+        out.line(f"Total: {sum(free) // 1024:10d} KiB")
         return
     found = await engine.node_memory_stats(options.cellno)
     out.value(found.free)

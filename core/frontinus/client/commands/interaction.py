@@ -158,7 +158,7 @@ async def _jobinfo(engine: Engine, options: argparse.Namespace, out: Output) -> 
             if (value := getattr(job, name, None)) is not None:
                 out.line(f"{name}: {value}")
         return
-    out.pairs([("Job type", "None")] if job is None else _job_rows(job))
+    out.pairs([("Job type", "None")] if job is None else _job_rows(job), width=17)
 
 
 def _job_rows(job: JobView) -> list[tuple[str, object]]:

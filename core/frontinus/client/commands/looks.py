@@ -9,7 +9,7 @@ from urllib.parse import quote
 from lxml import etree
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import FrontinusError, InvalidValue, WrongState
+from frontinus.api.errors import FrontinusError, InvalidValue, NoSuchDevice, WrongState
 from frontinus.api.views import BlockStats, GuestView
 from frontinus.client.commands.base import GUEST, SCOPE, Command, Output, arg, flag
 
@@ -97,6 +97,8 @@ async def _displays(engine: Engine, guest: str, kind: str | None, *, secure: boo
 
 async def _display(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     found = await _displays(engine, options.guest, options.type, secure=options.include_password)
+    if not found:
+        raise NoSuchDevice("no graphical display found")
     out.value(found)
     for uri in found if options.all else found[:1]:
         out.line(uri)

@@ -10,7 +10,7 @@ from frontinus.api.storage import BuildFlag, PoolView
 from frontinus.client.commands.base import FILE, XPATH, Argument, Command, Output, arg, autostart, edit, flag, read
 from frontinus.client.commands.units import pretty
 
-POOL = arg("pool", help="name or UUID of a pool")
+POOL = arg("pool", complete="pool", help="name or UUID of a pool")
 BUILD = (flag("--build", help="build it first"), flag("--overwrite", help="over whatever is there"),
          flag("--no-overwrite", help="only where nothing is there"))  # fmt: skip
 

@@ -14,7 +14,7 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import InvalidValue, StorageFailed
 from frontinus.client.commands.base import FILE, XPATH, Command, Output, arg, flag, read
 
-SECRET = arg("secret", help="UUID of a secret")
+SECRET = arg("secret", complete="secret", help="UUID of a secret")
 
 
 async def _list(engine: Engine, options: argparse.Namespace, out: Output) -> None:

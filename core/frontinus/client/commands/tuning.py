@@ -64,12 +64,17 @@ async def _emulatorpin(engine: Engine, options: argparse.Namespace, out: Output)
         return
     cpus = await engine.emulator_pin(options.guest, _stored(options))
     out.value(cpus)
-    out.table(["emulator", "CPU Affinity"], [["*", listed(cpus)]])
+    out.line("emulator: CPU Affinity")
+    out.line("----------------------------------")
+    out.line(f"       *: {listed(cpus)}")
 
 
 async def _iothreadinfo(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     threads = await engine.iothreads(options.guest, _stored(options))
     out.value(threads)
+    if not threads:
+        out.line("No IOThreads found for the domain")
+        return
     out.table(["IOThread ID", "CPU Affinity"], [[thread.id, listed(thread.cpus)] for thread in threads])
 
 

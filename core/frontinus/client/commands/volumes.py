@@ -12,8 +12,8 @@ from frontinus.client.commands.base import FILE, XPATH, Command, Output, arg, fl
 from frontinus.client.commands.units import pretty
 
 VOLUME = arg("vol", help="name, path or key of a volume")
-POOL = arg("--pool", help="name or UUID of its pool")
-IN_POOL = arg("pool", help="name or UUID of a pool")
+POOL = arg("--pool", complete="pool", help="name or UUID of its pool")
+IN_POOL = arg("pool", complete="pool", help="name or UUID of a pool")
 PREALLOC = flag("--prealloc-metadata", help="lay out the metadata of qcow2 already")
 FALLOC = flag("--prealloc-falloc", help="reserve room for all content as well")
 FULL = flag("--prealloc-full", help="write all content as well")
