@@ -39,6 +39,13 @@ GROUPS: Mapping[str, Group] = {
         ),
         deadline=600,
     ),
+    "hostdevs": Group(
+        least=7,
+        machine=lab.Machine(
+            memory=1536, arguments=("-device", "qemu-xhci,id=lab-usb", "-device", "usb-tablet,bus=lab-usb.0")
+        ),
+        deadline=900,
+    ),
     "logical": Group(least=14, deadline=1200),
     "disk": Group(least=32, deadline=1200),
     "units": Group(least=27, deadline=1200),

@@ -124,6 +124,17 @@ def test_virtiofsd_is_found_on_the_host() -> None:
     assert resources[0].argv == ("/here/virtiofsd", "--socket-path=/folder/fs0-fs.sock", "-o", "source=/a")
 
 
+def test_a_usb_device_is_a_guest_s_once_however_it_is_named() -> None:
+    named = "<hostdev type='usb'><source><vendor id='0x1'/><product id='0x2'/></source><alias name='a'/></hostdev>"
+    placed = "<hostdev type='usb'><source><address bus='1' device='3'/></source><alias name='b'/></hostdev>"
+    host = replace(HOST, usb=(UsbDevice(1, 3, 0x1, 0x2),))
+    context = Context(guest_with(named + placed, host=host), CAPS, host, "/folder")
+    for device in context.guest.devices.hostdevs:
+        device.prepare(context.guest, CAPS, host)
+    with pytest.raises(InvalidXML, match="1:3 is the guest's already"):
+        hostdevs.build(context)
+
+
 def test_virtiofs_that_cannot_be_written() -> None:
     plain = f"<filesystem><driver type='virtiofs'/><source dir='/a'/><target dir='t'/><readonly/>{PCI}</filesystem>"
     able = replace(HOST, virtiofsd_options=frozenset({"--readonly"}))

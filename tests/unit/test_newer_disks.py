@@ -17,6 +17,7 @@ from frontinus.domain.prepare import prepare
 from frontinus.domain.qapi import Schema
 from frontinus.qemu.argv import controllers, disks
 from frontinus.qemu.argv.context import Context
+from frontinus.qemu.hotplug import plan_device
 from support.guests import document, host, qemu72
 
 GROUPS = """<iothreads>3</iothreads><throttlegroups>
@@ -335,3 +336,9 @@ def test_memory_that_a_port_reserves() -> None:
     (port,) = [d for d in emitted("<controller type='pci' model='pcie-root-port'><target memReserve='2048'/></controller>")
                ["device"] if "mem-reserve" in d]  # fmt: skip
     assert port["mem-reserve"] == 2048 * 1024
+
+
+def test_an_nvme_disk_cannot_come_later() -> None:
+    guest = prepare(defined(NVME.format("nvme0n1")), newer(), host(), guest_id=1)
+    with pytest.raises(Unsupported, match="cannot be plugged"):
+        plan_device(guest, guest.devices.disks[0], newer(), host())

@@ -75,6 +75,14 @@ def _controller(ctx: Context, controller: Controller) -> None:
         ctx.props("device", controller_props(ctx, controller))
 
 
+def _disk(ctx: Context, disk: Disk) -> None:
+    if disk.bus == "nvme":
+        raise Unsupported(
+            "<target>: a disk on bus 'nvme' cannot be plugged: QEMU's controllers take none while they run"
+        )
+    disks.emit_disk(ctx, disk)
+
+
 def _sound(ctx: Context, card: Sound) -> None:
     if card.model in WITH_CODECS:
         raise Unsupported(f"<sound model='{card.model}'> cannot be plugged: its codecs come with the machine")
@@ -85,7 +93,7 @@ Emit = Callable[[Context, Device], None]
 EMITTERS: Mapping[type[Device], Emit] = {
     kind: cast("Emit", emit)
     for kind, emit in (
-        (Disk, disks.emit_disk),
+        (Disk, _disk),
         (Interface, interfaces.interface),
         (Controller, _controller),
         (Serial, characters.emit),

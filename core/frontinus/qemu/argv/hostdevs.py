@@ -106,6 +106,7 @@ def _usb_source(ctx: Context, device: UsbHostdev) -> Props:
             raise Unsupported(f"<hostdev>: the host has no USB device {name}")
         if not found:
             return {}
+    _refuse_twice(ctx, device)
     if not (device.bus or device.device):
         return {"vendorid": device.vendor, "productid": device.product}
     path = f"/dev/bus/usb/{device.bus or 0:03d}/{device.device or 0:03d}"
@@ -113,6 +114,16 @@ def _usb_source(ctx: Context, device: UsbHostdev) -> Props:
     if ctx.caps.has_property("usb-host", "hostdevice"):
         return {"hostdevice": path}
     return {"hostbus": device.bus, "hostaddr": device.device}
+
+
+def _refuse_twice(ctx: Context, device: UsbHostdev) -> None:
+    """One device may be named in two ways: by what it is, and by where it is plugged in. Raises InvalidXML."""
+    others = (other for other in ctx.guest.devices.hostdevs if isinstance(other, UsbHostdev) and other is not device)
+    place = (device.bus, device.device)
+    if any(place) and any((other.bus, other.device) == place for other in others):
+        raise InvalidXML(
+            f"<hostdev>: USB device {device.bus}:{device.device} is the guest's already", element="hostdev"
+        )
 
 
 def scsi(ctx: Context, device: ScsiHostdev) -> None:
