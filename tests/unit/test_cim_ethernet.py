@@ -140,6 +140,8 @@ def network(text: str = "") -> Element:
     ("", {"VLANConnection": ["7"]}, "<vlan><tag id='7'/></vlan>"), (TAG7, {"VLANConnection": []}, ""),
     (TAG7, {"VLANConnection": ["7"]}, TAG7),
     ("", {"SpanningTree": True}, "<bridge stp='on'/>"), ("<bridge stp='on'/>", {"SpanningTree": False}, "<bridge stp='off'/>"),
+    ("<ip address='10.1.1.1' prefix='24'/>", {"Netmask": "255.255.255.0"}, "<ip address='10.1.1.1' prefix='24'/>"),
+    ("<ip address='10.1.1.1' prefix='24'/>", {"Netmask": "255.255.0.0"}, "<ip address='10.1.1.1' netmask='255.255.0.0'/>"),
     ("", {"Address": "10.1.1.1", "Netmask": "255.0.0.0", "IPRangeStart": "10.1.1.2", "IPRangeEnd": "10.1.1.9"},
      "<ip address='10.1.1.1' netmask='255.0.0.0'><dhcp><range start='10.1.1.2' end='10.1.1.9'/></dhcp></ip>"),
 ])  # fmt: skip

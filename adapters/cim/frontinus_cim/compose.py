@@ -250,4 +250,4 @@ def definition(whole: Embedded, given: list[Embedded], reference: Element | None
     if domain.find("memory") is None:
         put(domain, "memory", str(USUAL_MEMORY))
         put(domain, "memory/@unit", "b")
-    return etree.tostring(domain, encoding="unicode")
+    return fields.text(domain)

@@ -7,9 +7,19 @@ from lxml import etree
 from frontinus.client.details import facts
 from frontinus_cim import ethernet, fields
 from frontinus_cim.errors import invalid
-from frontinus_cim.fields import Element, put
+from frontinus_cim.fields import Element, put, text
 from frontinus_cim.model import Embedded, Value
-from frontinus_cim.switch_settings import DIRECT, FIELDS, OTHER, VEB, VEPA, VIRTUAL_SYSTEM_TYPE, evb_mode, forward
+from frontinus_cim.switch_settings import (
+    DIRECT,
+    FIELDS,
+    OTHER,
+    VEB,
+    VEPA,
+    VIRTUAL_SYSTEM_TYPE,
+    evb_mode,
+    forward,
+    netmask,
+)
 
 MOST_VLANS = 4094
 BY_EVB_MODE = {VEB: "bridge", VEPA: "vepa", DIRECT: "passthrough", OTHER: "private"}
@@ -33,7 +43,7 @@ def definition(whole: Embedded, reference: Element | None) -> tuple[str, str]:
     if isinstance(uuid := values.get("UUID"), str) and uuid:
         put(network, "uuid", uuid)
     update(network, whole)
-    return name, etree.tostring(network, encoding="unicode")
+    return name, text(network)
 
 
 def update(network: Element, settings: Embedded) -> None:
@@ -45,7 +55,10 @@ def update(network: Element, settings: Embedded) -> None:
         put(network, "forward", None)
         if wanted != "isolated":
             put(network, "forward/@mode", wanted)
-    fields.update(network, FIELDS, values)
+    mask = values.get("Netmask")
+    if mask and mask != netmask(before):
+        put(network, "ip/@prefix", None)
+    fields.update(network, FIELDS, {**values, "Netmask": None} if mask == netmask(before) else values)
     _vlans(network, values.get("VLANConnection"))
 
 

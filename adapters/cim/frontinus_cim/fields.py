@@ -60,7 +60,12 @@ def update(element: Element, fields: Mapping[str, Field], values: Mapping[str, V
             field.write(element, value)
 
 
-def put(element: Element, path: str, text: str | None) -> None:
+def text(element: Element) -> str:
+    """An element as XML."""
+    return etree.tostring(element, encoding="unicode")
+
+
+def put(element: Element, path: str, value: str | None) -> None:
     """Set what a path names, making the elements on the way; None takes it away."""
     *way, last = path.split("/")
     at: Element | None = element
@@ -68,19 +73,19 @@ def put(element: Element, path: str, text: str | None) -> None:
         assert at is not None
         found = at.find(tag)
         if found is None:
-            if text is None:
+            if value is None:
                 return
             found = etree.SubElement(at, tag)
         at = found
     assert at is not None
     if last.startswith("@"):
-        if text is None:
+        if value is None:
             at.attrib.pop(last[1:], "")
         else:
-            at.set(last[1:], text)
-    elif text is None:
+            at.set(last[1:], value)
+    elif value is None:
         parent = at.getparent()
         assert parent is not None
         parent.remove(at)
     else:
-        at.text = text or None
+        at.text = value or None

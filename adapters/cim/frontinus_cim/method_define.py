@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-
-from lxml import etree
 
 from frontinus.api.engine import Engine, XmlFlag
 from frontinus.api.errors import AlreadyExists
@@ -13,6 +11,7 @@ from frontinus.client.details import Device, facts, of_root, parse
 from frontinus_cim import compose, ethernet, links_guests
 from frontinus_cim.compose import Element, family_of, invalid
 from frontinus_cim.errors import CimError, Status
+from frontinus_cim.fields import text
 from frontinus_cim.guest import FAMILIES, Guest, named
 from frontinus_cim.methods import MethodCall, Result, method
 from frontinus_cim.model import Embedded, Path, Value
@@ -123,7 +122,7 @@ async def modify_system(call: MethodCall, engine: Engine, guest: Guest, whole: E
         xml = await engine.guest_xml(uuid, ["inactive", "secure"])
         root = parse(xml)
         checked(lambda: compose.system(root, Embedded(whole.cls, values)))
-        if (changed := etree.tostring(root, encoding="unicode")) != etree.tostring(parse(xml), encoding="unicode"):
+        if (changed := text(root)) != text(parse(xml)):
             await engine.define(changed)
     if (on := starts(whole)) is not None and on != guest.view.autostart:
         await engine.set_autostart(uuid, on)
@@ -160,16 +159,12 @@ async def _add(call: MethodCall, engine: Engine, guest: Guest, given: list[Embed
                 await _amount(engine, guest, name, settings)
                 touched.append(name)
             else:
-                xml = checked(lambda name=name, settings=settings: _text(compose.device(name, settings)))
+                xml = checked(lambda name=name, settings=settings: text(compose.device(name, settings)))
                 await engine.attach_device(guest.view.uuid, xml, **where(guest))
     finally:
         await call.world.caught_up(engine, guest.view.uuid)
     new = [name for name in guest.parts if name not in before] + touched
     return Result(0, {"ResultingResourceSettings": _paths(call, guest, new)})
-
-
-def _text(element: Element) -> str:
-    return etree.tostring(element, encoding="unicode")
 
 
 def where(guest: Guest) -> Mapping[str, bool]:
@@ -248,16 +243,16 @@ async def modify_part(engine: Engine, guest: Guest, name: str, settings: Embedde
         return name
     root = parse(await engine.guest_xml(guest.view.uuid, ["secure", *version(guest)]))
     element = dict(elements(root))[name]
-    before, known = _text(element), name_of(element)
+    before, known = text(element), name_of(element)
     checked(lambda: compose.update(element, guest.parts[name].family, settings))
-    if _text(element) == before:
+    if text(element) == before:
         return name
     if (new := name_of(element)) == known:
         await _update(engine, guest, parse(before), element)
         return name
     if guest.view.active:
         raise CimError(Status.NOT_SUPPORTED, f"'{known}' stays what it is called while the guest runs")
-    await engine.define(etree.tostring(root, encoding="unicode"))
+    await engine.define(text(root))
     return new
 
 
@@ -267,7 +262,7 @@ async def _update(engine: Engine, guest: Guest, old: Element, new: Element) -> N
     if limits is not None:
         await engine.set_interface_parameters(guest.view.uuid, name_of(new), limits, **where(guest))
     if _without_rates(old) != _without_rates(new) or limits is None:
-        await engine.update_device(guest.view.uuid, _text(new), **where(guest))
+        await engine.update_device(guest.view.uuid, text(new), **where(guest))
 
 
 def _without_rates(element: Element) -> str:
@@ -275,7 +270,7 @@ def _without_rates(element: Element) -> str:
     bare = deepcopy(element)
     for rates in bare.findall("bandwidth"):
         bare.remove(rates)
-    return _text(bare)
+    return text(bare)
 
 
 def name_of(element: Element) -> str:
@@ -309,11 +304,16 @@ async def remove_resource_settings(call: MethodCall) -> Result:
 
 async def _remove(call: MethodCall, engine: Engine, wanted: Mapping[Guest, list[str]]) -> Result:
     for guest, names in wanted.items():
-        uuid = guest.view.uuid
-        there = dict(elements(parse(await engine.guest_xml(uuid, version(guest)))))
-        try:
-            for name in names:
-                await engine.detach_device(uuid, _text(there[name]), **where(guest))
-        finally:
-            await call.world.caught_up(engine, uuid)
+        await remove_parts(call, engine, guest, names)
     return Result(0)
+
+
+async def remove_parts(call: MethodCall, engine: Engine, guest: Guest, names: Sequence[str]) -> None:
+    """Take devices from a guest."""
+    uuid = guest.view.uuid
+    there = dict(elements(parse(await engine.guest_xml(uuid, version(guest)))))
+    try:
+        for name in names:
+            await engine.detach_device(uuid, text(there[name]), **where(guest))
+    finally:
+        await call.world.caught_up(engine, uuid)

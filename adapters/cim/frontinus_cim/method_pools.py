@@ -5,9 +5,11 @@ from __future__ import annotations
 from lxml import etree
 
 from frontinus.api.engine import Engine
-from frontinus_cim.compose import invalid, put
-from frontinus_cim.errors import CimError, Status
+from frontinus_cim import compose_switch
+from frontinus_cim.errors import CimError, Status, invalid
+from frontinus_cim.fields import put, text
 from frontinus_cim.method_define import checked
+from frontinus_cim.method_switches import remove_network
 from frontinus_cim.methods import NOT_SUPPORTED, MethodCall, Result, method
 from frontinus_cim.model import Embedded, Value
 from frontinus_cim.pool_settings import POOL_TYPES
@@ -49,8 +51,8 @@ def storage_xml(name: str, given: Embedded) -> str:
     put(root, "name", name)
     for prop, path in (("Host", "source/host/@name"), ("SourceDirectory", "source/dir/@path"), ("Adapter", "source/adapter/@name"),
                        ("Path", "target/path")):  # fmt: skip
-        if isinstance(text := values.get(prop), str) and text:
-            put(root, path, text)
+        if isinstance(said := values.get(prop), str) and said:
+            put(root, path, said)
     paths = values.get("DevicePaths")
     if isinstance(paths, list) and paths:
         put(root, "source", "")
@@ -58,26 +60,13 @@ def storage_xml(name: str, given: Embedded) -> str:
         assert source is not None
         for path in paths[:64]:
             etree.SubElement(source, "device").set("path", str(path))
-    return etree.tostring(root, encoding="unicode")
+    return text(root)
 
 
 def network_xml(name: str, given: Embedded) -> str:
     """A network's definition. Raises CimError."""
-    values = given.values
-    root = etree.Element("network")
-    put(root, "name", name)
-    forward = values.get("ForwardMode")
-    if isinstance(forward, str) and forward not in ("", "none", "isolated"):
-        put(root, "forward/@mode", forward)
-        if isinstance(device := values.get("ForwardDevice"), str) and device:
-            put(root, "forward/@dev", device)
-    if isinstance(bridge := values.get("BridgeName"), str) and bridge:
-        put(root, "bridge/@name", bridge)
-    for prop, path in (("Address", "ip/@address"), ("Netmask", "ip/@netmask"), ("IPRangeStart", "ip/dhcp/range/@start"),
-                       ("IPRangeEnd", "ip/dhcp/range/@end")):  # fmt: skip
-        if isinstance(text := values.get(prop), str) and text:
-            put(root, path, text)
-    return etree.tostring(root, encoding="unicode")
+    whole = Embedded(given.cls, {**given.values, "VirtualSystemIdentifier": name})
+    return compose_switch.definition(whole, None)[1]
 
 
 def volume_xml(given: Embedded) -> str:
@@ -94,7 +83,7 @@ def volume_xml(given: Embedded) -> str:
             put(root, f"{tag}/@unit", "bytes")
     if isinstance(kind := values.get("FormatType"), str) and kind:
         put(root, "target/format/@type", kind)
-    return etree.tostring(root, encoding="unicode")
+    return text(root)
 
 
 # --- methods
@@ -157,12 +146,7 @@ async def _delete(call: MethodCall, engine: Engine, pool: Pool) -> Result:
             await engine.undefine_pool(view.uuid)
         await call.world.shows(lambda: view.uuid not in call.world.pools)
     elif pool.network is not None:
-        network = pool.network.view
-        if network.active:
-            await engine.destroy_network(network.uuid)
-        if network.persistent:
-            await engine.undefine_network(network.uuid)
-        await call.world.shows(lambda: network.uuid not in call.world.networks)
+        await remove_network(call, engine, pool.network)
     return Result(0)
 
 

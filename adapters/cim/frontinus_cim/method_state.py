@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Busy, WrongState
@@ -45,14 +45,20 @@ CHANGES: Mapping[int, Callable[[Engine, Guest], Awaitable[None]]] = {
 """What each state that can be asked for means to the engine."""
 
 
-@method("KVM_ComputerSystem", "RequestStateChange")
-async def request_state_change(call: MethodCall) -> Result:
-    guest: Guest = call.node.subject
+def wanted_state(call: MethodCall, offered: Sequence[int]) -> int:
+    """The state that a call asks for. Raises Refused."""
     wanted = call.arguments.get("RequestedState")
-    if wanted not in ALL_REQUESTS or not isinstance(wanted, int):
+    if wanted not in offered or not isinstance(wanted, int):
         raise Refused(INVALID, f"{wanted} is no state that can be asked for")
     if call.arguments.get("TimeoutPeriod"):
         raise Refused(TIMEOUT_NOT_SUPPORTED, "a time limit cannot be set")
+    return wanted
+
+
+@method("KVM_ComputerSystem", "RequestStateChange")
+async def request_state_change(call: MethodCall) -> Result:
+    guest: Guest = call.node.subject
+    wanted = wanted_state(call, ALL_REQUESTS)
     now = shown(guest.view).enabled
     if wanted == now and wanted in (Enabled.ENABLED, Enabled.DISABLED, Enabled.QUIESCE, Enabled.OFFLINE):
         return Result(0)

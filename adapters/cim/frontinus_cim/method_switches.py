@@ -8,18 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from lxml import etree
-
 from frontinus.api.engine import Engine
 from frontinus.api.errors import AlreadyExists, WrongState
 from frontinus.client.details import parse
 from frontinus_cim import compose, compose_switch, switch_settings, switches
 from frontinus_cim.compose import invalid
 from frontinus_cim.errors import CimError, Status
+from frontinus_cim.fields import text
 from frontinus_cim.guest import Guest
 from frontinus_cim.kinds import Node
-from frontinus_cim.method_define import MOST_RESOURCES, checked, elements, modify_part, starts, version, where
-from frontinus_cim.method_state import INVALID, INVALID_TRANSITION, TIMEOUT_NOT_SUPPORTED
+from frontinus_cim.method_define import MOST_RESOURCES, checked, modify_part, remove_parts, starts, where
+from frontinus_cim.method_state import INVALID_TRANSITION, wanted_state
 from frontinus_cim.methods import MethodCall, Refused, Result, method
 from frontinus_cim.model import Embedded, Path, Value
 from frontinus_cim.pools import Pool
@@ -81,16 +80,16 @@ def _given(call: MethodCall) -> list[Embedded]:
 def _plug(call: MethodCall, settings: Embedded) -> tuple[Guest, str | None]:
     """Whom Connection means: a guest, and which of its interfaces, None for a new one. Raises CimError."""
     given = settings.values.get("Connection")
-    text = str(given[0]) if isinstance(given, list) and len(given) == 1 else ""
-    if not text:
+    plug = str(given[0]) if isinstance(given, list) and len(given) == 1 else ""
+    if not plug:
         raise invalid("Connection must name one guest, or one interface of it by the InstanceID of its settings")
-    quoted = QUOTED.search(text)
-    wanted = (quoted[1] if quoted else text).removeprefix(PREFIX)
+    quoted = QUOTED.search(plug)
+    wanted = (quoted[1] if quoted else plug).removeprefix(PREFIX)
     if (guest := call.world.named.get(wanted)) is not None:
         return guest, None
     if (part := interface(call.world, wanted)) is not None:
         return part.guest, part.name
-    raise CimError(Status.NOT_FOUND, f"Connection: there is no guest and no interface '{text[:100]}'")
+    raise CimError(Status.NOT_FOUND, f"Connection: there is no guest and no interface '{plug[:100]}'")
 
 
 # --- whole switches
@@ -141,13 +140,18 @@ async def destroy_switch(call: MethodCall) -> Result:
 
 
 async def _destroy(call: MethodCall, engine: Engine, network: Network) -> Result:
+    await remove_network(call, engine, network)
+    return Result(0)
+
+
+async def remove_network(call: MethodCall, engine: Engine, network: Network) -> None:
+    """Stop and forget."""
     view = network.view
     if view.active:
         await engine.destroy_network(view.uuid)
     if view.persistent:
         await engine.undefine_network(view.uuid)
     await call.world.shows(lambda: view.uuid not in call.world.networks)
-    return Result(0)
 
 
 @method(SWITCHES, "ModifySystemSettings")
@@ -167,29 +171,21 @@ async def change(call: MethodCall, engine: Engine, network: Network, whole: Embe
     if not network.view.persistent:
         raise WrongState(f"network '{network.view.name}' is not defined: it goes when it stops")
     root = parse(await engine.network_xml(uuid, inactive=True))
-    before = _text(root)
+    before = text(root)
     checked(lambda: compose_switch.update(root, whole))
-    if _text(root) != before:
-        await engine.define_network(_text(root))
+    if text(root) != before:
+        await engine.define_network(text(root))
     if (on := starts(whole)) is not None and on != network.view.autostart:
         await engine.set_network_autostart(uuid, on)
     await call.world.shows(lambda: on is None or network.view.autostart == on, network)
     return Result(0)
 
 
-def _text(element: compose.Element) -> str:
-    return etree.tostring(element, encoding="unicode")
-
-
 @method(SWITCH, "RequestStateChange")
 async def request_state(call: MethodCall) -> Result:
     """Start or stop a network."""
     switch: Pool = call.node.subject
-    wanted = call.arguments.get("RequestedState")
-    if not isinstance(wanted, int) or wanted not in switches.requests(switch):
-        raise Refused(INVALID, f"{wanted} is no state that '{switch.name}' can be asked for")
-    if call.arguments.get("TimeoutPeriod"):
-        raise Refused(TIMEOUT_NOT_SUPPORTED, "a time limit cannot be set")
+    wanted = wanted_state(call, switches.requests(switch))
     network = network_of(switch)
     if network.view.active == (wanted == ENABLED):
         return Result(0)
@@ -234,7 +230,7 @@ async def _plug_in(call: MethodCall, engine: Engine, switch: Pool, guest: Guest,
     plug, before = Embedded(GUESTS["net"].cls, _without(values)), set(guest.parts)
     try:
         if name is None:
-            nic = checked(lambda: _text(compose.device("net", plug)))
+            nic = checked(lambda: text(compose.device("net", plug)))
             await engine.attach_device(guest.view.uuid, nic, **where(guest))
         else:
             name = await modify_part(engine, guest, name, plug)
@@ -294,10 +290,5 @@ async def remove_ports(call: MethodCall) -> Result:
 
 async def _remove(call: MethodCall, engine: Engine, ports: list[Port]) -> Result:
     for port in ports:
-        guest = port.nic.guest
-        there = dict(elements(parse(await engine.guest_xml(guest.view.uuid, version(guest)))))
-        try:
-            await engine.detach_device(guest.view.uuid, _text(there[port.nic.name]), **where(guest))
-        finally:
-            await call.world.caught_up(engine, guest.view.uuid)
+        await remove_parts(call, engine, port.nic.guest, [port.nic.name])
     return Result(0)

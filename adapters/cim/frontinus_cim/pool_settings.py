@@ -11,6 +11,7 @@ from frontinus.api.storage import PoolView
 from frontinus_cim.kinds import Kind
 from frontinus_cim.model import Path, Value
 from frontinus_cim.pools import KINDS, Pool, find, pools
+from frontinus_cim.switch_settings import netmask
 from frontinus_cim.systems import HOST
 from frontinus_cim.world import World
 from frontinus_cim.writer import Columns
@@ -70,7 +71,7 @@ DISK_POOL_SETTINGS: Kind[Pool] = Kind("KVM_DiskPoolResourceAllocationSettingData
 NET_POOL_SETTINGS: Kind[Pool] = Kind("KVM_NetPoolResourceAllocationSettingData", {
     **_common("Network settings", 10),
     "ResourceSubType": lambda p: _network(p).forward, "Address": lambda p: _fact(p, "ip/@address"),
-    "Netmask": lambda p: _fact(p, "ip/@netmask") or _fact(p, "ip/@prefix"),
+    "Netmask": lambda p: netmask(p.network.facts if p.network else {}),
     "IPRangeStart": lambda p: _fact(p, "ip/dhcp/range/@start"), "IPRangeEnd": lambda p: _fact(p, "ip/dhcp/range/@end"),
     "ForwardMode": lambda p: _network(p).forward, "ForwardDevice": lambda p: _fact(p, "forward/@dev"),
     "BridgeName": lambda p: _network(p).bridge,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,14 @@ def forward(facts: Facts) -> str:
     return facts.get("forward/@mode") or ("nat" if there else "isolated")
 
 
+def netmask(facts: Facts) -> str | None:
+    """The mask of a network's first address, also where the definition has a prefix."""
+    prefix = facts.get("ip/@prefix", "")
+    if "ip/@netmask" in facts or not prefix.isdecimal() or int(prefix) > 32 or ":" in facts.get("ip/@address", ""):
+        return facts.get("ip/@netmask")
+    return str(ipaddress.ip_network(f"0.0.0.0/{prefix}").netmask)
+
+
 def evb_mode(facts: Facts) -> int:
     return MODES.get(forward(facts), VEB)
 
@@ -104,6 +113,7 @@ SETTINGS: Kind[Configuration] = Kind(VSSD, {
     "VLANConnection": lambda c: [str(one) for one in ethernet.tags(c.facts)] or None,
     "EVBMode": lambda c: evb_mode(c.facts), "OtherEVBMode": lambda c: forward(c.facts) if evb_mode(c.facts) == OTHER else None,
     **{name: lambda c, at=at: at.read(c.facts) for name, at in FIELDS.items()},  # type: ignore[misc]
+    "Netmask": lambda c: netmask(c.facts),
     "BridgeName": lambda c: FIELDS["BridgeName"].read(c.facts) or (switches.own_device(c.switch) or None),
     "ForwardMode": lambda c: forward(c.facts) if c.switch.network else "bridge",
 }, lambda world: (one for switch in switches.switches(world) for one in configurations(switch)),
