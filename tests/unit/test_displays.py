@@ -45,6 +45,7 @@ def one(kind: str, inside: str, facts: HostFacts | None, attributes: dict[str, s
 PLACES = {
     "default": ("<graphics type='vnc'/>", dict(port=-1, autoport=True, listen=None)),
     "old-auto": ("<graphics type='vnc' port='-1' listen='::1'/>", dict(port=-1, autoport=True, listen="::1")),
+    "not-auto": ("<graphics type='vnc' autoport='no'/>", dict(port=None, autoport=False)),
     "fixed": ("<graphics type='vnc' port='5903'/>", dict(port=5903, autoport=False)),
     "stale": ("<graphics type='vnc' port='5903' autoport='yes'/>", dict(port=-1, autoport=True)),
     "element": (
@@ -308,3 +309,12 @@ def test_a_password_is_changed_by_little_more_than_it() -> None:
         "<graphics type='spice' autoport='yes'><listen type='address' address='0.0.0.0'/></graphics>"
     ).over(old)
     assert other.main_listen.address == "0.0.0.0"
+
+
+def test_a_port_that_is_neither_given_nor_chosen_is_missed_at_the_start() -> None:
+    """As with libvirt the definition stands as it is written."""
+    assert (
+        " port=" not in format_guest(definition("<graphics type='vnc' autoport='no'/>")).partition("<graphics")[2][:40]
+    )
+    with pytest.raises(Unsupported, match="port is missing"):
+        vnc(autoport="no")

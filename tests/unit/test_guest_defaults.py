@@ -267,3 +267,27 @@ def test_the_controller_of_scsi_host_devices_is_placed_before_usb() -> None:
     guest = defined(f"<devices>{device}</devices>")
     places = {c.type: c.address.bus for c in guest.devices.controllers if isinstance(c.address, PciAddress)}
     assert places["scsi"] is not None and places["usb"] is not None and places["scsi"] < places["usb"]
+
+
+@pytest.mark.parametrize(
+    ("label", "model", "expected"),
+    [
+        ("<seclabel type='dynamic' relabel='yes'/>", "none", ("none", "none", None)),
+        ("<seclabel type='dynamic'/>", "selinux", ("dynamic", "selinux", True)),
+        ("<seclabel type='none'/>", "apparmor", ("none", "apparmor", None)),
+        ("<seclabel type='dynamic' model='dac'/>", "none", ("dynamic", "dac", True)),
+        ("<seclabel type='dynamic'/>", None, ("dynamic", None, True)),
+    ],
+)
+def test_the_one_label_of_a_guest_is_of_the_model_that_the_host_has(
+    label: str, model: str | None, expected: tuple[object, ...]
+) -> None:
+    guest = complete(parse_guest(text(label)), qemu72(), replace(HOST, security_model=model))
+    assert [(one.type, one.model, one.relabel) for one in guest.seclabels] == [expected]
+
+
+def test_a_document_of_a_run_keeps_what_the_run_had() -> None:
+    place = f"{HOST.paths.state}/x/vnc.sock"
+    read = parse_guest(text(f"<devices><graphics type='vnc' socket='{place}'/></devices>"))
+    assert complete(read, qemu72(), HOST, running=True).devices.graphics[0].socket == place
+    assert complete(read, qemu72(), HOST).devices.graphics[0].socket is None

@@ -134,6 +134,7 @@ def test_devices(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "sys/bus/usb")
     assert facts.now().usb == (), "what is pulled out is gone"
     assert facts.cdroms == {"/dev/sr0"}
+    assert facts.security_model == "none"
     assert facts.render_nodes == ("/dev/dri/renderD128", "/dev/dri/renderD129")
     assert (facts.users, facts.groups) == ({"root": 0, "qemu": 107}, {"kvm": 106})
 
@@ -188,3 +189,17 @@ def test_this_host() -> None:
     assert (view.hostname, view.arch) == (socket.gethostname(), os.uname().machine)
     assert sum(len(node.cpus) for node in facts.nodes) >= facts.cpus
     assert facts.users["root"] == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "said", "model"),
+    [
+        ("sys/fs/selinux/enforce", "0", "selinux"),
+        ("sys/module/apparmor/parameters/enabled", "Y\n", "apparmor"),
+        ("sys/module/apparmor/parameters/enabled", "N\n", "none"),
+    ],
+)
+def test_what_labels_guests(tmp_path: Path, file: str, said: str, model: str) -> None:
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(said)
+    assert devices.read_security_model(tmp_path) == model

@@ -45,11 +45,9 @@ def xml_lines(files: Iterable[str], caps: Capabilities, host: HostFacts, view: s
     """One line a file: {"file", "xml"} or {"file", "error"}. The active view shows what a file says of a run."""
 
     def canonical(text: bytes) -> dict[str, object]:
-        return {
-            "xml": format_guest(
-                complete(parse_guest(text), caps, host, stored=True), active=view == "active", secrets=True
-            )
-        }
+        active = view == "active"
+        guest = complete(parse_guest(text), caps, host, stored=True, running=active)
+        return {"xml": format_guest(guest, active=active, secrets=True)}
 
     return (line(name, canonical) for name in files)
 

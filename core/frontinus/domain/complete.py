@@ -24,12 +24,13 @@ NAMELESS = frozenset({"graphics", "lease"})
 
 
 def complete(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bool = False,
-             stored: bool = False) -> Guest:  # fmt: skip
+             stored: bool = False, running: bool = False) -> Guest:  # fmt: skip
     """A copy with canonical machine, UUID, defaults, implicit devices and every address assigned.
 
     `hotplug`: the guest runs, and devices without an alias are being plugged in: the others stay as they are.
     `stored`: the guest was defined before, here or by libvirt: it is read, not made. It may wait for another QEMU, and
-    USB devices that have no ports yet get them when it is defined anew. Raises InvalidXML, Unsupported.
+    USB devices that have no ports yet get them when it is defined anew. `running`: it tells of a run, and keeps what
+    that had. Raises InvalidXML, Unsupported.
     """
     done = guest.clone()
     devices = done.devices
@@ -46,7 +47,7 @@ def complete(guest: Guest, caps: Capabilities, host: HostFacts, *, hotplug: bool
     if not hotplug:
         add_machine_devices(done, caps, host)
     for device in devices.all():
-        if not hotplug:
+        if not hotplug and not running:
             device.forget(host)
         if not hotplug or (device.alias is None and device.tag not in NAMELESS):
             device.complete(done, caps, host)

@@ -51,7 +51,7 @@ def complete_guest(guest: Guest, caps: Capabilities, host: HostFacts, *, stored:
     _tuning(guest)
     _boot(guest, host)
     _features(guest)
-    _labels(guest)
+    _labels(guest, host)
     _clock(guest)
     guest.on_poweroff = guest.on_poweroff or "destroy"
     guest.on_reboot = guest.on_reboot or "restart"
@@ -289,9 +289,16 @@ def _says(part: Model, but: str = "") -> bool:
     return any(value is not None and value != [] for name, value in vars(part).items() if name != but)
 
 
-def _labels(guest: Guest) -> None:
-    """A label that is chosen for the guest relabels its files; one that the user gives does not unless told."""
+def _labels(guest: Guest, host: HostFacts) -> None:
+    """A label that is chosen for the guest relabels its files; one that the user gives does not unless told.
+
+    The one label of a guest is of the host's model; a host without any labels nothing.
+    """
+    if len(guest.seclabels) == 1 and guest.seclabels[0].type != "static" and not guest.seclabels[0].base_label:
+        guest.seclabels[0].model = guest.seclabels[0].model or host.security_model
     for label in guest.seclabels:
+        if label.model == "none":
+            label.type, label.relabel = "none", None
         label.type = label.type or "dynamic"
         if label.type == "none":
             label.relabel = None if label.relabel is False else label.relabel

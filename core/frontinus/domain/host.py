@@ -177,6 +177,8 @@ class HostFacts:
     """Looks anew at what changes; without it what is said here stands."""
     time: Callable[[], float] = time.time
     """The present, in seconds of the epoch."""
+    security_model: str | None = None
+    """The kernel's security model that labels guests, "none" where it has none; None where nobody looked."""
     entropy: Callable[[int], bytes] = secrets.token_bytes
     """Random bytes for addresses and identifiers that nobody chose."""
 

@@ -54,6 +54,14 @@ def read_cdroms(root: Path) -> frozenset[str]:
     return frozenset(f"/dev/{entry.name}" for entry in (root / "sys/block").glob("sr[0-9]*"))
 
 
+def read_security_model(root: Path) -> str:
+    """What labels processes and files here: selinux, apparmor, or none."""
+    if (root / "sys/fs/selinux/enforce").exists():
+        return "selinux"
+    enabled = root / "sys/module/apparmor/parameters/enabled"
+    return "apparmor" if enabled.is_file() and enabled.read_text().startswith("Y") else "none"
+
+
 def read_render_nodes(root: Path) -> tuple[str, ...]:
     """Render nodes of GPUs, in the order of their numbers."""
     names = sorted((entry.name for entry in (root / "dev/dri").glob("renderD*")), key=lambda name: int(name[7:]))

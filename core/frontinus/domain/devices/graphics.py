@@ -162,6 +162,8 @@ class Graphics(Device, tag="graphics"):
     def _complete_ports(self) -> None:
         if self.main_listen.type not in ("address", "network"):
             self.port = self.tls_port = self.autoport = None
+        elif self.type == "vnc" and self.autoport is False and not self.port:
+            self.port = None  # as it is written: its start says what is missing
         elif self.type == "vnc":
             self.autoport = bool(self.autoport) or not self.port or self.port < 0
             self.port = self.port or -1

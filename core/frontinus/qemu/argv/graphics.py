@@ -73,7 +73,9 @@ def _vnc_place(ctx: Context, display: Graphics, listen: Listen) -> str:
     if listen.type == "none":
         return "none"
     address = listen_address(ctx, display, listen)
-    port = display.port if display.port is not None else -1
+    if display.port is None:
+        raise Unsupported("<graphics type='vnc' autoport='no'>: port is missing", element="graphics")
+    port = display.port
     if port < VNC_BASE:
         raise Unsupported(f"<graphics type='vnc'>: port {port} is none that VNC can listen on")
     return f"[{address}]:{port - VNC_BASE}" if ":" in address else f"{address}:{port - VNC_BASE}"
