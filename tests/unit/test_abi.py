@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from frontinus.api.errors import InvalidXML
 from frontinus.client.main import main
-from frontinus.domain.abi import HOST_SIDE, VISIBLE, as_started, differences
+from frontinus.domain.abi import HOST_SIDE, MEANS_NO, VISIBLE, _fields, _visible, as_started, differences
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import format_guest, parse_guest
+from frontinus.domain.devices import Devices
 from frontinus.domain.devices.base import Device, PciAddress
 from frontinus.domain.guest import Guest
 from frontinus.domain.plugging import _slot, add_device, parse_device
 from frontinus.domain.prepare import prepare
-from frontinus.xml.mapping import specs
+from frontinus.xml import Kinds, Model, Variants
+from frontinus.xml.mapping import Spec, specs
 from support.guests import GUESTS, completed, document, host, qemu72
 from support.whole_guest import HOST, WHOLE, text
 from unit.test_addresses_laws import GUESTS as MADE_OF
 from unit.test_addresses_laws import LAW, made
+from unit.test_xml_laws import instance, value_of
 
 GOLDEN = sorted(GUESTS.glob("*.defined.xml"))
 GUEST = """<disk type='file'><driver type='raw'/><source file='/a'/><target dev='vda' bus='virtio'/><serial>s</serial></disk>
@@ -232,3 +235,67 @@ def probe(folder: Path) -> Path:
     path = folder / "probe"
     path.write_bytes(lzma.decompress((DATA / "qemu-7.2.probe.xz").read_bytes()))
     return path
+
+
+# --- every field
+
+
+def compared() -> Iterator[type[Model]]:
+    """The classes that are compared field by field, from the guest down."""
+    pending: list[type[Model]] = [Guest, *(kind for spec in specs(Devices).values() for kind in below(spec))]
+    seen: set[type[Model]] = set()
+    while pending:
+        kind = pending.pop()
+        if kind in seen:
+            continue
+        seen.add(kind)
+        pending += [part for spec in _visible(kind).values() for part in below(spec)]
+        yield kind
+
+
+def below(spec: Spec) -> list[type[Model]]:
+    """The classes of the objects that a field holds."""
+    if spec.model is None:
+        return []
+    return list(spec.model.models.values()) if isinstance(spec.model, Variants | Kinds) else [spec.model]
+
+
+COMPARED = sorted(set(compared()), key=lambda kind: kind.__name__)
+
+
+def test_what_is_seen_and_what_is_not(golden: Callable[[str, str], None]) -> None:
+    """A field that is new in a class stands on one of the two sides, by decision."""
+    lines = []
+    for kind in COMPARED:
+        seen = _visible(kind)
+        unseen = [name for name in specs(kind) if name not in seen]
+        lines.append(f"{kind.__name__}\n  guest: {' '.join(seen)}\n  host: {' '.join(unseen)}")
+    golden("abi_fields.txt", "\n".join(lines) + "\n")
+
+
+def alone(spec: Spec, value: object, draw: Callable[..., object]) -> object:
+    """Another value of a field; what holds objects comes or goes as a whole."""
+    if spec.model is not None or spec.many:
+        if value:
+            return [] if spec.many else None
+        made = draw(instance(below(spec)[0], 1, spec.model)) if spec.model is not None else "x"
+        return [made] if spec.many else made
+    return draw(value_of(spec, 1))
+
+
+@pytest.mark.parametrize("kind", COMPARED, ids=lambda kind: kind.__name__)
+def test_a_field_changed_alone_is_told_where_the_guest_sees_it(kind: type[Model]) -> None:
+    @settings(max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(instance(kind, 1), st.data())
+    def law(old: Model, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(specs(kind))))
+        spec = specs(kind)[name]
+        if spec.model is None and not spec.many and value_of(spec, 1).is_empty:
+            return
+        new = old.clone(**{name: alone(spec, getattr(old, name), data.draw)})
+        before, after = getattr(old, name), getattr(new, name)
+        assume(before != after and not (name in MEANS_NO.get(kind, "") and bool(before) == bool(after)))
+        told = list(_fields(kind.tag, "", old, new))
+        assert bool(told) == (name in _visible(kind)), name
+
+    law()

@@ -23,7 +23,7 @@ from frontinus.domain.devices.controller import Controller
 from frontinus.domain.devices.crypto import Crypto
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.devices.filesystem import Filesystem
-from frontinus.domain.devices.hostdev import Hostdev
+from frontinus.domain.devices.hostdev import Hostdev, MdevHostdev
 from frontinus.domain.devices.hub import Hub
 from frontinus.domain.devices.input import Input
 from frontinus.domain.devices.interface import Interface
@@ -64,9 +64,9 @@ VISIBLE: Mapping[type[Model], str] = {
     Rom: "enabled bar",
     VirtioOptions: "driver_iommu driver_ats driver_packed driver_page_per_vq",
     Device: "address acpi_index acpi_nodes",
-    Disk: "device model bus cylinders heads sectors translation logical_block physical_block removable rotation_rate"
+    Disk: "target device model bus cylinders heads sectors translation logical_block physical_block removable rotation_rate"
           " readonly serial wwn vendor product dpofua discard_granularity queues queue_size event_idx",
-    Controller: "model ports vectors model_name chassis_nr chassis port bus_nr target_index hotplug node queues"
+    Controller: "type index model ports vectors model_name chassis_nr chassis port bus_nr target_index hotplug node queues"
                 " cmd_per_lun max_sectors master_port pcihole64 memory_reserve serial",
     Filesystem: "driver model queue target",
     Interface: "mac model mtu queues rx_queue_size tx_queue_size event_idx rss rss_hash_report teaming rom"
@@ -76,14 +76,15 @@ VISIBLE: Mapping[type[Model], str] = {
     Serial: "target model port",
     Parallel: "port",
     Console: "target port",
-    Channel: "target name",
+    Channel: "target name address_to port_to",
     Input: "type bus model",
     Tpm: "model backend",
     Backend: "version",
     Sound: "model multichannel streams codecs",
     Codec: "type",
-    Video: "model ram vram vram64 vgamem heads primary blob edid accel2d accel3d",
+    Video: "model ram vram vram64 vgamem heads primary blob edid accel2d accel3d width height",
     Hostdev: "mode type model rom teaming",
+    MdevHostdev: "ramfb",
     Redirdev: "bus",
     Hub: "type",
     Watchdog: "model",

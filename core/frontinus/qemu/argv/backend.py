@@ -156,5 +156,5 @@ def _placement(ctx: Context, piece: Piece) -> tuple[Sequence[int] | None, str | 
     nodes = piece.nodes if piece.nodes is not None else tune.nodes(piece.node, ctx.host.auto_nodes)
     missing = set(nodes or ()) - {node.id for node in ctx.host.nodes}
     if missing and ctx.host.nodes:
-        raise Unsupported(f"NUMA node {min(missing)} is not there on this host")
+        raise Unsupported(f"<numatune> or <nodemask>: NUMA node {min(missing)} is not there on this host")
     return nodes, POLICIES.get(tune.mode(piece.node))
