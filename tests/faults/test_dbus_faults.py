@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from dbus_fast import Message, MessageType
+from dbus_fast import Message, MessageFlag, MessageType
 
+from frontinus_dbus import underway
 from support.bus import Rig, ask, service
 from support.real import place
+from support.waiting import until
 
 __all__ = ["place"]
 pytestmark = pytest.mark.needs("dbus-daemon", "root")
@@ -51,6 +53,32 @@ def _listener(index: int, heard: set[int], everyone: asyncio.Event):  # type: ig
                 everyone.set()
 
     return take
+
+
+async def test_who_wants_no_answers_is_bounded_all_the_same(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(underway, "OF_A_CLIENT", 50)
+    going, go_on = 0, asyncio.Event()
+
+    async def slow(guest: str, flags: object = ()) -> str:
+        nonlocal going
+        going += 1
+        await go_on.wait()
+        return "<domain/>"
+
+    monkeypatch.setitem(rig.local._use_cases, "guest_xml", slow)
+    async with rig.bus.client() as rude, rig.bus.client() as other:
+        interface, member = "org.frontinus1.Guest", "Xml"
+        path = (await ask(other, *WORLD[:2], "org.frontinus1.Manager.Find", "s", "test"))[0]
+        for _ in range(300):
+            await rude.send(Message(destination="org.frontinus1", path=path, interface=interface, member=member,
+                                    signature="as", body=[[]], flags=MessageFlag.NO_REPLY_EXPECTED))  # fmt: skip
+        refused = await rude.call(Message(destination="org.frontinus1", path=path, interface=interface, member=member,
+                                          signature="as", body=[[]]))  # fmt: skip
+        assert refused is not None and refused.error_name == "org.freedesktop.DBus.Error.LimitsExceeded"
+        asked = asyncio.ensure_future(ask(other, "org.frontinus1", path, f"{interface}.{member}", "as", []))
+        await until(lambda: going == 51)
+        go_on.set()
+        assert await asked == ["<domain/>"]
 
 
 def deaf(rig: Rig, calls: int) -> socket.socket:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from dbus_fast import Message
 
+from frontinus_dbus import service as serving
 from support.bus import TEST, Bus, CallFailed, Rig, ask, data, listen, program, service
 from support.waiting import until
 
@@ -366,3 +367,13 @@ async def test_beside_an_engine_without_any_bus_it_waits_for_its_end(tmp_path: P
 
 async def caught_up(rig: Rig) -> None:
     await until(lambda: rig.world.model.generation >= rig.local.world.bus.generation)
+
+
+async def test_a_host_without_a_number_says_so(rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "second").write_text("0123\n")
+    for files, expected in ((["first", "second"], "0123"), (["first"], None)):
+        monkeypatch.setattr(serving, "MACHINE", [str(tmp_path / name) for name in files])
+        try:
+            assert await rig.call("org.freedesktop.DBus.Peer.GetMachineId") == [expected]
+        except CallFailed as error:
+            assert expected is None and error.name == "org.frontinus1.Error.HostFailed"

@@ -15,6 +15,7 @@ UNKNOWN_OBJECT = "org.freedesktop.DBus.Error.UnknownObject"
 UNKNOWN_INTERFACE = "org.freedesktop.DBus.Error.UnknownInterface"
 UNKNOWN_PROPERTY = "org.freedesktop.DBus.Error.UnknownProperty"
 READ_ONLY = "org.freedesktop.DBus.Error.PropertyReadOnly"
+LIMITS_EXCEEDED = "org.freedesktop.DBus.Error.LimitsExceeded"
 
 WORDS: Mapping[str, str] = {
     "failed": "operation failed", "internal": "internal error", "invalid-xml": "XML error",

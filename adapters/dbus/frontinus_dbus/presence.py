@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 NAMES = ("org.libvirt", "org.frontinus1")
 FIRST_DELAY, LAST_DELAY = 0.5, 30.0
 """Seconds between attempts to reach the bus."""
+CONNECTING = 10.0
+"""Seconds that the bus has to take us."""
 PATIENCE = 3.0
 """Seconds that the engine may take before the names are owned without it."""
 
@@ -61,7 +63,8 @@ class Presence:
     async def _be_there(self) -> None:
         bus = MessageBus(bus_address=self._address, negotiate_unix_fd=True)
         audiences: Audiences | None = None
-        await bus.connect()
+        async with asyncio.timeout(CONNECTING):
+            await bus.connect()
         be_patient(bus)
         try:
             callers = self.callers = Callers(bus)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 import logging
@@ -16,7 +15,7 @@ from dbus_fast import Message, MessageFlag, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import Disconnected, FrontinusError, InternalError, Unresponsive
+from frontinus.api.errors import Disconnected, FrontinusError, HostFailed, InternalError, Unresponsive
 from frontinus_dbus import faults, names, table
 from frontinus_dbus.audiences import Audiences
 from frontinus_dbus.callers import BUS, Callers
@@ -25,11 +24,10 @@ from frontinus_dbus.model import Model
 from frontinus_dbus.picture import Picture
 from frontinus_dbus.raw import Entries, Joined, Prepared, Ready, ready
 from frontinus_dbus.table import Interface, Method
+from frontinus_dbus.underway import UnderWay
 from frontinus_dbus.world import World
 
 log = logging.getLogger(__name__)
-UNDER_WAY = 200
-"""Calls that go on at once; more wait. The engine takes 256 on a connection."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +98,7 @@ class Service:
     def __init__(self, bus: MessageBus, callers: Callers, realms: Sequence[Realm]) -> None:
         self._bus, self._callers, self._realms = bus, callers, realms
         self.audiences: Audiences | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Semaphore(UNDER_WAY)
+        self._under_way = UnderWay()
 
     def handle(self, message: Message) -> bool:
         """A message handler of dbus-fast: True for what is dealt with here."""
@@ -118,7 +115,7 @@ class Service:
         assert self.audiences is not None, "whoever serves says to whom"
         picture = self.audiences.picture(message.sender or "")
         if picture is None:
-            self._spawn(self._join(message))
+            self._spawn(message, self._join(message))
         else:
             self._dispatch(message, picture)
         return True
@@ -142,6 +139,9 @@ class Service:
             self._fail(message, faults.as_native(error))
         except TimeoutError:
             self._fail(message, faults.as_native(Unresponsive("the engine does not show what there is")))
+        except Exception as error:
+            log.exception("a client could not be shown what there is")
+            self._fail(message, faults.as_native(InternalError(f"failed unexpectedly ({type(error).__name__})")))
         else:
             self._dispatch(message, picture)
 
@@ -151,10 +151,9 @@ class Service:
         except Fault as fault:
             self._fail(message, fault)
 
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _spawn(self, message: Message, work: Coroutine[object, object, None]) -> None:
+        if not self._under_way.begin(message.sender or "", work):
+            self._fail(message, Fault(faults.LIMITS_EXCEEDED, "too many calls of this client are under way"))
 
     # Finding
 
@@ -240,13 +239,13 @@ class Service:
         except FrontinusError as error:
             raise told(error) from None
         if inspect.isawaitable(result):
-            self._spawn(self._later(message, method, told, result))
+            self._spawn(message, self._later(message, method, told, result))
         else:
             self._reply(message, method, result)
 
     async def _later(self, message: Message, method: Method, told: Told, result: Awaitable[object]) -> None:
         try:
-            async with self._room:
+            async with self._under_way.room:
                 self._reply(message, method, await result)
         except Fault as fault:
             self._fail(message, fault)
@@ -284,6 +283,7 @@ class Service:
             self._bus.send(Message.new_error(message, fault.name, fault.message))
 
 
+MACHINE = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 STANDARD = {interface.name: interface for interface in table.STANDARD}
 
 
@@ -370,7 +370,11 @@ def _member(found: Found, message: Message) -> tuple[Part, Method]:
 
 
 def _machine() -> str:
-    return Path("/etc/machine-id").read_text().strip()
+    """The host's number, where the bus's own library looks for it. Raises HostFailed."""
+    for file in MACHINE:
+        with contextlib.suppress(OSError):
+            return Path(file).read_text().strip()
+    raise HostFailed("this host has no number of its own", what=MACHINE[0])
 
 
 def _close(fds: Sequence[int]) -> None:
