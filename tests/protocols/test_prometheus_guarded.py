@@ -18,7 +18,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from frontinus.api.errors import InvalidValue
-from frontinus_prometheus import main
+from frontinus_prometheus import main, webconfig
 from frontinus_prometheus.httpd import Server
 from frontinus_prometheus.routes import Routes
 from frontinus_prometheus.webconfig import NOBODY, Guard
@@ -115,10 +115,46 @@ async def test_passwords(rig: Exporter, tmp_path: Path) -> None:
     file.write_text(f"basic_auth_users:\n  ann: {hashed('changed')}\n")
     touch(file)
     assert (await status(basic("ann", "secret")), await status(basic("ann", "changed"))) == (401, 200)
-    file.write_text("basic_auth_users: [")
-    touch(file)
-    assert await status(basic("ann", "changed")) == 200  # a broken file changes nothing
+    for text in ("basic_auth_users: [", "", "basic_auth_users: {}"):
+        file.write_text(text)
+        touch(file)
+        assert await status(basic("ann", "changed")) == 200  # a broken file, or half of one, changes nothing
+        assert await status({}) == 401
     await server.close()
+
+
+async def test_what_strangers_guess_pushes_out_no_password(
+    rig: Exporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "web.yml"
+    file.write_text(f"basic_auth_users:\n  ann: {hashed('secret')}\n")
+    guard, checked = Guard(file), 0
+    assert await guard.admits(basic("ann", "secret")["Authorization"])
+
+    def check(password: bytes, stored: bytes) -> bool:
+        nonlocal checked
+        checked += 1
+        return False
+
+    monkeypatch.setattr(webconfig, "_matches", check)
+    for number in range(200):
+        assert not await guard.admits(basic("ann", f"guess{number}")["Authorization"])
+    assert await guard.admits(basic("ann", "secret")["Authorization"])
+    assert checked == 200 and len(guard._right) == 1
+
+
+@pytest.mark.needs("openssl")
+async def test_a_change_that_takes_a_restart_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    certificate(tmp_path, "ca")
+    certificate(tmp_path, "server", "ca")
+    files = {"cert_file": "server.pem", "key_file": "server.key"}
+    file = tmp_path / "web.yml"
+    file.write_text(json.dumps({"tls_server_config": files}))
+    guard = Guard(file)
+    file.write_text(json.dumps({"tls_server_config": {**files, "min_version": "TLS13"}}))
+    touch(file)
+    await guard.refresh()
+    assert "takes a restart" in caplog.text
 
 
 async def test_a_password_is_hashed_once(rig: Exporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

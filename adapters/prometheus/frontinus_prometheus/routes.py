@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -75,12 +75,15 @@ class Routes:
         self.link, self.own, self.guard = link, own, guard
         profiles = {**PROFILES, "/metrics": with_labels(link.places)}
         self._renderers = {path: Renderer(profile) for path, profile in profiles.items()}
+        self._pages: Mapping[str, Callable[[Request], Awaitable[Response]]] = {
+            "/": self._index, "/probe": self._probe, "/sd": self._discovery, "/-/healthy": self._healthy, "/-/ready": self._ready,
+        }  # fmt: skip
         self._probes = {profile.name: Renderer(replace(profile, engine=())) for profile in profiles.values()}
 
     async def __call__(self, request: Request) -> Response:
         if self.guard is None:
             return await self._answer(request)
-        self.guard.refresh()
+        await self.guard.refresh()
         if not await self.guard.admits(request.headers.get("authorization", "")):
             self.own.refused.labels("password").inc()
             return replace(failure(HTTPStatus.UNAUTHORIZED), headers={"WWW-Authenticate": 'Basic realm="frontinus"'})
@@ -88,21 +91,17 @@ class Routes:
         return replace(answer, headers={**self.guard.settings.headers, **answer.headers})
 
     async def _answer(self, request: Request) -> Response:
-        path = request.path
-        if path in self._renderers:
-            return await self._metrics(request, self._renderers[path])
-        if path == "/probe":
-            return await self._probe(request)
-        if path == "/sd":
-            return self._discovery()
-        if path == "/":
-            return self._index()
-        if path == "/-/healthy":
-            return Response(b"healthy\n")
-        if path == "/-/ready":
-            ready = self.link.model.generation is not None
-            return Response(b"ready\n") if ready else failure(HTTPStatus.SERVICE_UNAVAILABLE, NO_ENGINE)
-        return failure(HTTPStatus.NOT_FOUND)
+        renderer, page = self._renderers.get(request.path), self._pages.get(request.path)
+        if renderer is not None:
+            return await self._metrics(request, renderer)
+        return await page(request) if page is not None else failure(HTTPStatus.NOT_FOUND)
+
+    async def _healthy(self, request: Request) -> Response:
+        return Response(b"healthy\n")
+
+    async def _ready(self, request: Request) -> Response:
+        ready = self.link.model.generation is not None
+        return Response(b"ready\n") if ready else failure(HTTPStatus.SERVICE_UNAVAILABLE, NO_ENGINE)
 
     async def _metrics(self, request: Request, renderer: Renderer) -> Response:
         openmetrics = renderer.profile.openmetrics and wants_openmetrics(request.headers.get("accept", ""))
@@ -137,7 +136,7 @@ class Routes:
         parts = renderer.render(found, {uuid: entry}, openmetrics=openmetrics, whole=False)
         return self._shown(parts, openmetrics=openmetrics)
 
-    def _discovery(self) -> Response:
+    async def _discovery(self, request: Request) -> Response:
         """The guests as targets for /probe, in the format of Prometheus' HTTP service discovery."""
         groups = [{"targets": [e.view.name], "labels": {f"{META}{name}": text(getattr(e.view, name)) for name in DISCOVERED}}
                   for e in self.link.model.guests.values()]  # fmt: skip
@@ -160,7 +159,7 @@ class Routes:
     def _shown(parts: Sequence[bytes], *, openmetrics: bool) -> Response:
         return Response([*parts, END], kind=OPENMETRICS) if openmetrics else Response(parts, kind=TEXT)
 
-    def _index(self) -> Response:
+    async def _index(self, request: Request) -> Response:
         links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in PROFILES)
         page = f"<!doctype html><title>Frontinus exporter</title><h1>Frontinus exporter</h1><ul>{links}</ul>\n"
         return Response(page.encode(), kind="text/html; charset=utf-8")

@@ -35,8 +35,6 @@ HEADERS = (
     "X-XSS-Protection",
     "Content-Security-Policy",
 )
-KEPT = 128
-"""Passwords whose check is remembered."""
 NOBODY = b"$2b$10$RvHtl1h4.1S1LKatuxYa0eIQwWqhE.PTai/Cinb7YkvPkb3ZH1Ynm"
 """What the password of an unknown user is compared with, so that the answer takes as long."""
 
@@ -130,6 +128,13 @@ def context(tls: Mapping[str, str]) -> ssl.SSLContext:
     return made
 
 
+def rules(settings: Settings) -> Mapping[str, str] | None:
+    """What is fixed when the port opens: all of TLS but the certificate."""
+    if settings.tls is None:
+        return None
+    return {name: value for name, value in settings.tls.items() if name not in ("cert_file", "key_file")}
+
+
 class Guard:
     """The file in force. Passwords and certificates are taken anew when their files change; whether there is TLS is not."""
 
@@ -138,27 +143,37 @@ class Guard:
         self.settings = self._read()
         self.tls = context(self.settings.tls) if self.settings.tls else None
         self._seen = self._stamps()
-        self._checked: dict[bytes, bool] = {}
+        self._right: set[bytes] = set()
+        """Names with passwords that were right, hashed: what strangers guess pushes none of them out."""
         self._salt = secrets.token_bytes(16)
         self._turn = asyncio.Lock()
 
-    def refresh(self) -> None:
+    async def refresh(self) -> None:
         """Look whether the files changed. What cannot be read is logged, and the old stays in force."""
-        seen = self._stamps()
+        seen = await asyncio.to_thread(self._stamps)
         if seen == self._seen:
             return
         self._seen = seen
         try:
-            settings = self._read()
-            if self.tls is not None and settings.tls is not None:
-                context(settings.tls)  # proves the files before the context in use takes them
-                self.tls.load_cert_chain(settings.tls["cert_file"], settings.tls["key_file"])
+            settings = await asyncio.to_thread(self._taken_in)
         except (InvalidValue, OSError) as error:
             log.error("%s keeps its old settings: %s", self.file, error)
             return
+        if rules(settings) != rules(self.settings):
+            log.error("%s: what it says of TLS, beside the certificate, takes a restart", self.file)
         self.settings = settings
-        self._checked.clear()
+        self._right.clear()
         log.info("took in %s", self.file)
+
+    def _taken_in(self) -> Settings:
+        """The new settings, the certificate already in use. Raises InvalidValue, OSError. Blocks."""
+        settings = self._read()
+        if self.settings.users and not settings.users:
+            raise InvalidValue("web configuration: to let everybody in takes a restart", field="basic_auth_users")
+        if self.tls is not None and settings.tls is not None:
+            context(settings.tls)  # proves the files before the context in use takes them
+            self.tls.load_cert_chain(settings.tls["cert_file"], settings.tls["key_file"])
+        return settings
 
     async def admits(self, authorization: str) -> bool:
         """Whether a request with this header may pass. A password is hashed once and then remembered, one at a time."""
@@ -173,13 +188,14 @@ class Guard:
             return False
         stored = self.settings.users.get(name)
         key = hmac.digest(self._salt, b"\0".join([name.encode(), password.encode(), stored or b""]), hashlib.sha256)
-        if key not in self._checked:
-            async with self._turn:
-                right = await asyncio.to_thread(_matches, password.encode(), stored or NOBODY)
-            if len(self._checked) >= KEPT:
-                self._checked.clear()
-            self._checked[key] = right and stored is not None
-        return self._checked[key]
+        if key in self._right:
+            return True
+        async with self._turn:
+            right = key in self._right or await asyncio.to_thread(_matches, password.encode(), stored or NOBODY)
+        if not right or stored is None or self.settings.users.get(name) != stored:
+            return False
+        self._right.add(key)
+        return True
 
     def _read(self) -> Settings:
         try:
