@@ -92,6 +92,8 @@ def test_what_is_left_open_is_filled_in_and_stays() -> None:
         ("<network><name>a</name><portgroup name='p'/><portgroup name='p'/></network>", "same name"),
         ("<network><name>a</name><bandwidth><inbound peak='5'/></bandwidth></network>", "average"),
         ("<network><name>a&#10;b</name></network>", "control"),
+        ("<network><name>a</name><dns><forwarder domain='b&#10;dhcp-script=/c' addr='10.0.0.1'/></dns></network>", "control"),
+        ("<network><name>a</name><dns><txt name='b&#10;dhcp-script=/c' value='d'/></dns></network>", "control"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_in_words(text: str, word: str) -> None:

@@ -45,8 +45,11 @@ def reasons(network: Network) -> Iterator[str]:
 def _names(network: Network) -> Iterator[str]:
     if not network.name or "/" in network.name or len(network.name) > 255:
         yield "<name>: a name has 1 to 255 characters and no '/'"
-    texts = (network.name, network.domain, network.bridge, *network.options, *(t.value for t in network.txts))
-    if any(text and CONTROL.search(text) for text in texts):
+    texts = (
+        network.name, network.domain, network.bridge, *network.options, *(f.domain for f in network.forwarders),
+        *(text for t in network.txts for text in (t.name, t.value)),
+    )  # fmt: skip
+    if any(text and CONTROL.search(text) for text in texts):  # dnsmasq would read another line
         yield "<network>: a name or value has a control character"
 
 
