@@ -258,3 +258,37 @@ def test_every_column_is_of_the_rfcs_number() -> None:
     numbers = {table.name: [column.number for column in table.columns] for table in TABLES}
     assert numbers == {"vmTable": [*range(2, 18)], "vmCpuTable": [2], "vmCpuAffinityTable": [3],
                        "vmStorageTable": [*range(3, 19)], "vmNetworkTable": [*range(2, 6)]}  # fmt: skip
+
+
+def test_a_cell_alone_is_what_its_column_says() -> None:
+    """A GET after new figures makes its own cell; a walk makes them all. They are the same, also for what is not there."""
+    view = View(frozenset({VM_MIB}))
+    walked = tree(*map(guest, range(1, 9)))
+    names = walked.shown(view).names()
+    cells = walked.shown(view).following((), 10**6)
+    assert len(names) == len(cells) > 100
+    fresh = tree(*map(guest, range(1, 9)))
+    for name, cell in zip(names, cells, strict=True):
+        fresh.fill()
+        assert fresh.shown(view).find(name) == cell
+        assert fresh.shown(view).find((*name, 1)) is None
+    narrow = View(frozenset({VM_MIB}), frozenset({names[-1]}))
+    shown = tree(*map(guest, range(1, 9))).shown(narrow)
+    assert shown.find(names[-1]) is None and shown.find(names[-2]) == cells[-2]
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), max_size=20), st.integers(-(2**31), 2**31 - 1))
+def test_names_and_numbers_are_read_as_they_were_written(rest: list[int], number: int) -> None:
+    name = (1, 3, *rest)
+    content = ber.encode_oid(name)
+    assert ber.oid(content, *ber.head(content, 0, len(content))[1:]) == name
+    written = ber.number(ber.INTEGER, number)
+    assert ber.integer(written, 0, len(written)) == (number, len(written))
+    assert written[2:] == number.to_bytes(len(written) - 2, "big", signed=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x2b\x80\x01", b"\x2b\x81", b"\x80\x01", b"\x2b\x90\x80\x80\x80\x00",
+                                     b"\x2b" + b"\x01" * 127, b"\x2b" + b"\x01" * 126 + b"\x81\x01"])  # fmt: skip
+def test_names_that_cannot_be_are_malformed(content: bytes) -> None:
+    with pytest.raises(Malformed):
+        ber.oid(content, 0, len(content))

@@ -6,6 +6,7 @@ Reading never allocates by a length that was not first held against the bytes th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 Oid = tuple[int, ...]
 
@@ -54,6 +55,9 @@ def expect(data: bytes, pos: int, end: int, tag: int) -> tuple[int, int]:
 
 def integer(data: bytes, pos: int, end: int) -> tuple[int, int]:
     """A signed number of at most 32 bits, and where the next value begins."""
+    if pos + 3 <= end and data[pos] == INTEGER and data[pos + 1] == 1:  # nearly all are: without a call
+        value = data[pos + 2]
+        return value - (value >> 7 << 8), pos + 3
     start, stop = expect(data, pos, end, INTEGER)
     if not 0 < stop - start <= 4:
         raise Malformed("integer of more than 32 bits")
@@ -74,10 +78,36 @@ def oid(data: bytes, start: int, stop: int) -> Oid:
         raise Malformed("object identifier cut off")
     if stop - start > MAX_SUB_IDS * 5:
         raise Malformed("object identifier too long")
+    last = stop - 1
+    while last > start and data[last - 1] & 0x80:
+        last -= 1
+    if last == start:
+        return _oid_of(data[start:stop])
+    first = _oid_of(data[start:last])
+    if len(first) == MAX_SUB_IDS:
+        raise Malformed("too many sub-identifiers")
+    return (*first, _sub_id_of(data[last:stop]))
+
+
+def _sub_id_of(content: bytes) -> int:
+    """One sub-identifier's number."""
+    if content[0] == 0x80:
+        raise Malformed("padded sub-identifier")
+    value = 0
+    for byte in content:
+        value = value << 7 | byte & 0x7F
+    if value > MAX_SUB_ID:
+        raise Malformed("sub-identifier of more than 32 bits")
+    return value
+
+
+@lru_cache(maxsize=1024)
+def _oid_of(content: bytes) -> Oid:
+    """All of an identifier's content, kept: most requests differ in their last sub-identifier alone."""
     found: list[int] = []
     value = 0
     fresh = True
-    for byte in data[start:stop]:
+    for byte in content:
         if fresh and byte == 0x80:
             raise Malformed("padded sub-identifier")
         value = value << 7 | byte & 0x7F
@@ -139,6 +169,8 @@ def tlv(tag: int, content: bytes) -> bytes:
 
 def number(tag: int, value: int) -> bytes:
     """A number in the fewest octets; an unsigned one has a zero octet before a high bit."""
+    if 0 <= value < 0x80:
+        return bytes((tag, 1, value))
     size = ((value if value >= 0 else ~value).bit_length() >> 3) + 1
     return bytes((tag, size)) + value.to_bytes(size, "big", signed=True)
 

@@ -6,7 +6,7 @@ read after a change, all from the same frozen figures, so what one request sees 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +73,12 @@ class Part:
 
     def read(self) -> tuple[Sequence[Oid], Sequence[bytes]]:
         raise NotImplementedError
+
+    def find(self, rest: Oid) -> bytes | None:
+        """The binding of one instance."""
+        indexes, cells = self.read()
+        place = bisect_left(indexes, rest)
+        return cells[place] if place < len(indexes) and indexes[place] == rest else None
 
 
 class _Single(Part):
@@ -149,6 +155,20 @@ class _Cells(Part):
         self._fill()
         return self._read
 
+    def find(self, rest: Oid) -> bytes | None:
+        """One cell alone: who asks for some of a column's after each change need not wait until all are encoded."""
+        grid = self.grid
+        if self._figures == grid.tree.figures:
+            return super().find(rest)
+        grid.fresh()
+        place = bisect_left(grid.indexes, rest)
+        if place == len(grid.indexes) or grid.indexes[place] != rest:
+            return None
+        value = self.column.get(grid.rows[place])
+        return (
+            None if value is None else ber.binding(self._start, grid.suffixes[place], encode(self.column.syntax, value))
+        )
+
     def _lay(self, indexes: Sequence[Oid]) -> None:
         """Other rows: keep what was encoded for those that stay."""
         known = {index: n for n, index in enumerate(self._indexes)}
@@ -196,6 +216,9 @@ class _Filtered(Part):
             self._read = ([indexes[n] for n in kept], [cells[n] for n in kept])
         return self._read
 
+    def find(self, rest: Oid) -> bytes | None:
+        return self._part.find(rest) if self._view.allows(self.prefix + rest) else None
+
 
 # --- what is shown
 
@@ -213,10 +236,7 @@ class Shown:
         at = bisect_right(self._prefixes, oid) - 1
         if at < 0 or oid[: len(prefix := self._prefixes[at])] != prefix:
             return None
-        rest = oid[len(prefix) :]
-        indexes, cells = self._parts[at].read()
-        place = bisect_right(indexes, rest) - 1
-        return cells[place] if place >= 0 and indexes[place] == rest else None
+        return self._parts[at].find(oid[len(prefix) :])
 
     def following(self, oid: Oid, count: int) -> Sequence[bytes]:
         """At most so many bindings whose names come after this one, in order."""
