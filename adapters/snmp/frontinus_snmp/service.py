@@ -40,7 +40,6 @@ class Service:
         self._watched: Sequence[Path] = ()
         self._told = False
         self._manage: Path | None = options.socket
-        self._booted: tuple[bytes, int] | None = None
         self._lock: int | None = None
         self._numbers: store.Numbers | None = None
         self._authority: Authority | None = None

@@ -16,7 +16,7 @@ from frontinus_snmp.steer import Wishes, engine_of
 
 POOL_ACTIONS = ("none", "start", "stop", "refresh")
 NETWORK_ACTIONS = ("none", "start", "stop")
-START, STOP, REFRESH = 2, 3, 4
+START, STOP = 2, 3
 
 
 def _found(view: PoolView | NetworkView | None, wishes: Wishes) -> None:

@@ -10,7 +10,6 @@ from frontinus.xml.codecs import CpuSet, Int, Signed, UInt32, YesNo, integer, on
 
 SCHEDULERS = one_of("batch", "idle", "fifo", "rr")
 NUMA_MODES = one_of("strict", "preferred", "interleave", "restrictive")
-PERIOD = integer(1000, 1000000)
 
 
 class VcpuPin(Model, tag="vcpupin"):

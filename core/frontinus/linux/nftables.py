@@ -98,12 +98,6 @@ class Nftables:
         return output.decode(errors="replace")
 
 
-def replaced(family: str, table: str, content: Sequence[Json]) -> list[Json]:
-    """Commands that put `content` in the place of all that a table had, in one transaction."""
-    named = {"table": {"family": family, "name": table}}
-    return [{"add": named}, {"delete": named}, {"add": named}, *content]
-
-
 def removed(family: str, table: str) -> list[Json]:
     """Commands that remove a table, whether it is there or not."""
     named = {"table": {"family": family, "name": table}}

@@ -43,9 +43,6 @@ class MockBlocks:
         tops = {one.new.alias: _top(one.new) for one in disks}
         return _plan("overlay", tops=tops, bitmaps={_top(one.new): one.bitmaps for one in disks})
 
-    def drop_internal(self, disk: Disk, name: str) -> DevicePlan:
-        return _plan("nothing")
-
     def copy(self, job: str, disk: Disk, mirror: Mirror, options: CopyOptions) -> DevicePlan:
         to = mirror.source.index if mirror.source else 0
         return _plan("job", id=job, kind="mirror", alias=disk.alias, to=to, status="ready", speed=options.bandwidth)

@@ -125,9 +125,6 @@ class BlockPlanner(Protocol):
     def overlay(self, disks: Sequence[Overlaid], internal: Sequence[Disk], name: str) -> DevicePlan:
         """At one moment, put new layers on disks, and make snapshots of a name inside the images of others."""
 
-    def drop_internal(self, disk: Disk, name: str) -> DevicePlan:
-        """Delete a snapshot inside an image."""
-
     def copy(self, job: str, disk: Disk, mirror: Mirror, options: CopyOptions) -> DevicePlan: ...
     def commit(self, job: str, disk: Disk, top: BackingStore, base: BackingStore, bandwidth: int,
                backing_name: str | None) -> DevicePlan:  # fmt: skip

@@ -121,10 +121,6 @@ class QemuBlocks:
             actions.append(_action("blockdev-snapshot-internal-sync", device=node, name=name))
         return DevicePlan("", tuple(ctx.resources), (*steps, Step("transaction", {"actions": actions})))
 
-    def drop_internal(self, disk: Disk, name: str) -> DevicePlan:
-        self._need("blockdev-snapshot-delete-internal-sync")
-        return _plan(disk, Step("blockdev-snapshot-delete-internal-sync", {"device": top_node(disk), "name": name}))
-
     def state(self, verb: StateVerb, job: str, name: str, disks: Sequence[Disk]) -> DevicePlan:
         command = f"snapshot-{verb}"
         if not self.caps.has_command(command):

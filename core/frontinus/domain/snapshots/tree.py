@@ -70,11 +70,3 @@ class Tree(Generic[N]):
             child.parent = node.parent
         if self.current == name:
             self.current = node.parent if node.parent in self._nodes else None
-
-    def remove_branch(self, name: str, *, itself: bool) -> None:
-        """Take out what comes of a document, and it too perhaps."""
-        root = self._nodes[name]
-        gone = {one.name for one in self.branch(root)} - (set() if itself else {name})
-        if self.current in gone:
-            self.current = (root.parent if root.parent in self._nodes else None) if itself else name
-        self._nodes = {key: node for key, node in self._nodes.items() if key not in gone}
