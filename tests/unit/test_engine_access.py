@@ -6,13 +6,15 @@ from typing import get_args, get_type_hints
 
 import pytest
 
+from frontinus import xml
 from frontinus.api.engine import Engine
 from frontinus.api.errors import (
     Denied,
     WrongState,
 )
 from frontinus.api.identity import Identity
-from frontinus.api.permissions import MORE, READ_SECURE
+from frontinus.api.permissions import MORE, PERMISSIONS, READ_SECURE, RUN_PROGRAM
+from frontinus.domain.capabilities import Capabilities
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.engine import ROOT
 from frontinus.wire.surface import names
@@ -82,6 +84,42 @@ def test_what_can_be_asked_for_secrets_takes_the_right_to_them() -> None:
         flags = [get_args(part) for hint in hints.values() for part in (hint, *get_args(hint))]
         if "secure" in hints or any("secure" in values for values in flags):
             assert MORE[name].permission == READ_SECURE, name
+
+
+def test_who_has_a_program_run_takes_the_right_to_that() -> None:
+    for name in names():
+        if not PERMISSIONS[name].write and "emulator" in get_type_hints(getattr(Engine, name)):
+            assert MORE[name].permission == RUN_PROGRAM, name
+
+
+async def test_who_only_watches_has_no_program_run(local: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+    real = local.world.hypervisor.capabilities
+
+    async def capabilities(emulator: str | None = None) -> Capabilities:
+        asked.append(emulator)
+        return await real(emulator)
+
+    monkeypatch.setattr(local.world.hypervisor, "capabilities", capabilities)
+    watcher = local.session(Identity(uid=7, gid=7, readonly=True))
+    for ask in (watcher.domain_capabilities("/home/mallory/qemu"), watcher.compare_hypervisor_cpu("<cpu/>", "/home/mallory/qemu"),
+                watcher.baseline_hypervisor_cpu(["<cpu/>"], emulator="/home/mallory/qemu")):  # fmt: skip
+        with pytest.raises(Denied, match="connect.write"):
+            await ask
+    assert asked == []
+    await watcher.domain_capabilities()
+    assert asked == [None]
+
+
+async def test_xml_of_who_may_not_write_is_not_read(local: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(text: object, tag: str = "") -> None:
+        raise AssertionError("it was looked at")
+
+    monkeypatch.setattr(xml, "document", read)
+    watcher = local.session(Identity(uid=7, gid=7, readonly=True))
+    for ask in (watcher.define("<domain/>"), watcher.create("<domain/>"), watcher.define_pool("<pool/>")):
+        with pytest.raises(Denied):
+            await ask
 
 
 async def test_reading_secrets_is_audited(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:

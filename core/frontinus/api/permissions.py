@@ -245,11 +245,14 @@ PERMISSIONS: Mapping[str, Permission] = {
 
 READ_SECURE = _write("domain", "read-secure")
 ASK_AGENT = _write("domain", "write")
+RUN_PROGRAM = _write("connect", "write")
+ANY = object()
+"""Whatever an argument is, if it is given."""
 
 
 @dataclass(frozen=True)
 class More:
-    """A permission that a call needs beside its method's when an argument is this value, or holds it."""
+    """A permission that a call needs beside its method's when an argument is this value, or holds it, or with ANY is given."""
 
     argument: str
     value: object
@@ -258,6 +261,8 @@ class More:
     def needed(self, given: Mapping[str, object]) -> bool:
         """Whether a call with these arguments needs it."""
         found = given.get(self.argument)
+        if self.value is ANY:
+            return found is not None
         return found == self.value or (isinstance(found, (list, tuple)) and self.value in found)
 
 
@@ -267,8 +272,11 @@ MORE: Mapping[str, More] = {
     "saved_definition": More("flags", "secure", READ_SECURE),
     "managed_definition": More("flags", "secure", READ_SECURE),
     "guest_addresses": More("source", "agent", ASK_AGENT),
+    "domain_capabilities": More("emulator", ANY, RUN_PROGRAM),
+    "compare_hypervisor_cpu": More("emulator", ANY, RUN_PROGRAM),
+    "baseline_hypervisor_cpu": More("emulator", ANY, RUN_PROGRAM),
 }
-"""Where it matters what is asked for. A test finds every method that can be asked for secrets."""
+"""Where it matters what is asked for. Tests find every method that can be asked for secrets, or to run a program."""
 
 
 def needed(name: str, given: Mapping[str, object]) -> tuple[Permission, ...]:

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from frontinus.api.engine import Engine
@@ -98,8 +99,9 @@ class Session:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise InvalidValue(f"{name}: {error}", field="arguments") from None
-        details, own = self._about(name, given), needed(name, given)
-        for permission, facts in (*((one, details) for one in own), *self._further(name, given)):
+        own = needed(name, given)
+        details = self._about(name, self._cheap(given) if self._refuses(own) else given)
+        for permission, facts in chain(((one, details) for one in own), self._further(name, given)):
             if not await self._policy.allows(self._who, permission, facts):
                 self._record(name, details, "denied")
                 through = " through the read-only socket" if self._who.readonly else ""
@@ -107,6 +109,14 @@ class Session:
         if any(permission.write for permission in own):
             return functools.partial(self._record, name, details)
         return lambda result: None
+
+    def _refuses(self, own: Iterable[Permission]) -> bool:
+        """Whether no policy admits this caller: then its XML is not worth a look, which might take long."""
+        return self._who.readonly and any(permission.write for permission in own)
+
+    @staticmethod
+    def _cheap(given: Mapping[str, object]) -> Mapping[str, object]:
+        return {argument: value for argument, value in given.items() if argument != "xml"}
 
     def _record(self, name: str, details: Mapping[str, str], result: str) -> None:
         """One line for each call that writes, or is denied: who, what, on which object, how it ended."""
