@@ -211,6 +211,19 @@ async def cim(daemon: Daemon, place: Path, tmp_path: Path) -> AsyncIterator[Prov
         yield made
 
 
+async def test_bounds_are_those_of_this_host_and_its_qemu(cim: Provider, daemon: Daemon) -> None:
+    async with daemon.engine() as engine:
+        host, most = await engine.host(), re.findall(r"maxCpus=['\"](\d+)", await engine.capabilities())
+    found = {
+        one["InstanceID"]: one for one in await cim.ask("EnumerateInstances", "KVM_ProcResourceAllocationSettingData")
+    }
+    assert found["Maximum"]["VirtualQuantity"] == max(map(int, most)) >= 255
+    found = {
+        one["InstanceID"]: one for one in await cim.ask("EnumerateInstances", "KVM_MemResourceAllocationSettingData")
+    }
+    assert found["Maximum"]["VirtualQuantity"] == host.memory // 1024 > 0
+
+
 async def test_three_clients_see_the_same(cim: Provider, daemon: Daemon, place: Path, guest_image: GuestImage) -> None:
     (place / "disk.img").write_bytes(bytes(2**20))
     for name, source in (("kernel", guest_image.kernel), ("initrd", guest_image.initrd)):
