@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.capabilities import Capabilities
@@ -59,6 +60,7 @@ from frontinus.qemu.argv.controllers import controller_props, is_built_in
 from frontinus.qemu.argv.graphics import expiry
 from frontinus.qemu.argv.secrets import Sealer, placeholder
 from frontinus.qemu.limits import dma_limits
+from frontinus.xml.mapping import specs
 
 FIRST_FD = 10_000
 """Above every number that a start uses: they also name sets of descriptors inside QEMU, which must not meet."""
@@ -214,23 +216,21 @@ STEPS: Mapping[str, Callable[[Context, Props], Step]] = {
 def plan_update(guest: Guest, old: Device, new: Device, caps: Capabilities, host: HostFacts,
                 seal: Sealer = placeholder) -> DevicePlan:  # fmt: skip
     """The steps that change a device. Raises Unsupported for what cannot change while the guest runs."""
-    ctx = context(guest, old.alias or old.tag, caps, host, seal)
-    match old, new:
-        case Disk(), Disk():
-            return _change_disk(ctx, old, new)
-        case Interface(), Interface():
-            _only(old, new, "link", "filter", "filter_parameters")
-            up = new.link != "down"
-            return DevicePlan(alias_of(old), (), (Step("set_link", {"name": alias_of(old), "up": up}),))
-        case Graphics(), Graphics():
-            return _change_password(old, new)
-        case MemoryDevice(), MemoryDevice():
-            _only(old, new.clone(current=old.current), "requested")
-            return _set(alias_of(old), "requested-size", new.requested or 0)
-        case Memballoon(), Memballoon():
-            _only(old, new, "period")
-            return _set(alias_of(old), "guest-stats-polling-interval", new.period or 0)
-    raise Unsupported(f"<{old.tag}> cannot change while the guest runs")
+    change = CHANGES.get(type(old))
+    if change is None:
+        raise Unsupported(f"<{old.tag}> cannot change while the guest runs")
+    differs = [name for name in specs(type(old)) if getattr(old, name) != getattr(new, name)]
+    if refused := [spoken(type(old), name) for name in differs if name not in change.fields]:
+        able = ", ".join(spoken(type(old), name) for name in change.fields if name not in change.told)
+        raise Unsupported(
+            f"<{old.tag}>: {', '.join(refused)} cannot change while the guest runs, only {able} can", element=old.tag
+        )
+    return change.plan(context(guest, old.alias or old.tag, caps, host, seal), old, new)
+
+
+def spoken(kind: type[Device], name: str) -> str:
+    """A field as its element or attribute: iotune, link state."""
+    return specs(kind)[name].path.replace("/", " ").replace("@", "").replace("  ", " ")
 
 
 def _set(alias: str, name: str, value: int) -> DevicePlan:
@@ -240,15 +240,21 @@ def _set(alias: str, name: str, value: int) -> DevicePlan:
     ))  # fmt: skip
 
 
-def _only(old: Device, new: Device, *names: str) -> None:
-    """Raises Unsupported unless these fields are all that differs."""
-    if old.clone(**{name: getattr(new, name) for name in names}) != new:
-        raise Unsupported(f"only {', '.join(names).replace('_', ' ')} of <{old.tag}> can change while the guest runs")
+def _change_link(ctx: Context, old: Interface, new: Interface) -> DevicePlan:
+    """The filter is the host's to change."""
+    return DevicePlan(alias_of(old), (), (Step("set_link", {"name": alias_of(old), "up": new.link != "down"}),))
+
+
+def _change_size(ctx: Context, old: MemoryDevice, new: MemoryDevice) -> DevicePlan:
+    return _set(alias_of(old), "requested-size", new.requested or 0)
+
+
+def _change_polling(ctx: Context, old: Memballoon, new: Memballoon) -> DevicePlan:
+    return _set(alias_of(old), "guest-stats-polling-interval", new.period or 0)
 
 
 def _change_disk(ctx: Context, old: Disk, new: Disk) -> DevicePlan:
     steps: list[Step] = []
-    _only(old, new, "type", "source", "format", "backing_store", "iotune", "readonly")
     if old.iotune != new.iotune:
         steps.append(Step("block_set_io_throttle", disks.throttle_arguments(new)))
     if (old.type, old.source) != (new.type, new.source):
@@ -272,12 +278,30 @@ def _change_medium(ctx: Context, old: Disk, new: Disk) -> list[Step]:
     return [*steps, *(Step(*undo) for undo in undone if undo is not None)]
 
 
-def _change_password(old: Graphics, new: Graphics) -> DevicePlan:
+def _change_password(ctx: Context, old: Graphics, new: Graphics) -> DevicePlan:
     """Without a password nobody gets in: an empty one expires at once."""
-    _only(old, new, "password", "password_until", "connected")
     arguments = {"protocol": new.type, "password": new.password or "", "connected": new.connected}
     time = "now" if new.password is None else expiry(new.password_until) if new.password_until else "never"
     return DevicePlan(old.alias or new.type, (), (
         Step("set_password", {key: value for key, value in arguments.items() if value is not None}),
         Step("expire_password", {"protocol": new.type, "time": time}),
     ))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Change:
+    """What may differ in a device of a running guest, and how it is brought about. `told`: what the guest tells anyway."""
+
+    fields: tuple[str, ...]
+    plan: Callable[[Context, Any, Any], DevicePlan]
+    told: tuple[str, ...] = ()
+
+
+CHANGES: Mapping[type[Device], Change] = {
+    Disk: Change(("type", "source", "format", "backing_store", "iotune", "readonly"), _change_disk),
+    Interface: Change(("link", "filter", "filter_parameters"), _change_link),
+    Graphics: Change(("password", "password_until", "connected"), _change_password),
+    MemoryDevice: Change(("requested", "current"), _change_size, told=("current",)),
+    Memballoon: Change(("period",), _change_polling),
+}
+"""What can change while the guest runs, by kind of device. All the rest needs a restart: `--config`."""
