@@ -178,6 +178,16 @@ async def test_what_is_shared_or_read_only_keeps_its_owner(host: LinuxResources,
     assert acl.ATTRIBUTE not in os.listxattr(disk)
 
 
+async def test_a_folder_that_is_shared_can_be_passed(host: LinuxResources, place: Path) -> None:
+    folder = place / "share"
+    folder.mkdir(mode=0o700)
+    (folder / "file").write_bytes(b"data")
+    who, prepared = await start(host, ONE, Label(str(folder), shared=True))
+    assert can_open(folder / "file", who, os.O_RDONLY), "to read a file one passes its folder"
+    await host.tear_down(prepared.undo)
+    assert not can_open(folder / "file", who, os.O_RDONLY)
+
+
 async def test_a_folder_on_the_way_that_is_closed_is_named(host: LinuxResources, place: Path) -> None:
     closed = place / "closed"
     closed.mkdir(mode=0o700)

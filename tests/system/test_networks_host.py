@@ -286,6 +286,8 @@ async def test_a_hook_is_told_and_can_refuse() -> None:
         assert note.read_text() == "a b started begin -\n<network/>"
         with pytest.raises(HostFailed, match="refuses start of 'a b': no"):
             await port.hook("a b", "start", "begin", "<network/>")
+        hook.chmod(0o644)
+        await port.hook("a b", "start", "begin", "<network/>")  # what cannot be run is none
 
 
 @own_network
