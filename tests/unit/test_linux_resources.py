@@ -219,6 +219,17 @@ async def test_a_variable_store_is_copied_once(host: LinuxResources, paths: Path
         await set_up(host, CopyOnce(f"{tmp_path}/nothing.fd", f"{paths.nvram}/b.fd"))
 
 
+async def test_a_copy_that_broke_off_is_taken_back(host: LinuxResources, paths: Paths, tmp_path: Path) -> None:
+    """As a start that was killed leaves it: its journal knows, and a copy that is whole stays."""
+    template, target = tmp_path / "VARS.fd", Path(paths.nvram, "a.fd")
+    template.write_bytes(b"x" * 5000)
+    prepared = await set_up(host, CopyOnce(str(template), str(target)))
+    torn = target.with_name(".a.fd.new")
+    torn.write_bytes(b"x" * 100)
+    await host.tear_down(prepared.undo)
+    assert not torn.exists() and target.read_bytes() == b"x" * 5000
+
+
 @pytest.mark.needs("qemu-img")
 async def test_a_variable_store_of_another_format_is_converted(
     host: LinuxResources, paths: Paths, tmp_path: Path

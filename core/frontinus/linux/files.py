@@ -80,7 +80,12 @@ class SecretFiles(Maker[SecretFile]):
 
 
 class Copies(Maker[CopyOnce]):
-    """Makes a file from a template if it is not there. It stays: a variable store is as lasting as a disk."""
+    """Makes a file from a template if it is not there. It stays: a variable store is as lasting as a disk.
+
+    What is taken back is a copy that broke off.
+    """
+
+    kinds = ("copy",)
 
     def __init__(self, roots: tuple[str, ...]) -> None:
         self._roots = roots
@@ -91,7 +96,8 @@ class Copies(Maker[CopyOnce]):
             raise HostFailed(
                 f"there is no template {resource.source} to make {resource.target} from", what=resource.source
             )
-        return []
+        target = Path(resource.target)
+        return [] if target.exists() else [{"kind": "copy", "path": str(_unfinished(target))}]
 
     def make(self, resource: CopyOnce, records: list[Undo], setup: Setup) -> None:
         target = Path(resource.target)
@@ -105,6 +111,15 @@ class Copies(Maker[CopyOnce]):
                     copy(Path(resource.source), target)
                 else:
                     convert(resource)
+
+    def undo(self, record: Mapping[str, object]) -> None:
+        with self._turn:
+            Path(text(record, "path")).unlink(missing_ok=True)
+
+
+def _unfinished(target: Path) -> Path:
+    """What a copy is called until it is whole."""
+    return target.with_name(f".{target.name}.new")
 
 
 def convert(resource: CopyOnce) -> None:
@@ -134,7 +149,7 @@ def convert(resource: CopyOnce) -> None:
 
 def copy(source: Path, target: Path) -> None:
     """Copy a file durably; it has its name only when it is whole. A target that came meanwhile is kept."""
-    temporary = target.with_name(f".{target.name}.new")
+    temporary = _unfinished(target)
     temporary.unlink(missing_ok=True)  # of a copy that broke off, or another user's
     try:
         with source.open("rb") as template:
