@@ -67,6 +67,7 @@ async def test_pushed_full_and_incremental_under_load(engine: Engine, place: Pat
     await writing(engine, "real", MIB // 2)
     second = await at_a_moment(engine, path, push(one, "c1"), "c2")
     assert await done(engine, "real") == "completed"
+    await writing(engine, "real", MIB // 4)
     size = etree.fromstring(await engine.checkpoint_xml("real", "c2", sizes=True)).find("disks/disk").get("size")
     assert 0 < int(str(size)) <= 8 * MIB
     await engine.create_snapshot("real", "<domainsnapshot><name>s</name></domainsnapshot>", ["disk-only"])
