@@ -40,7 +40,7 @@ GROUPS: Mapping[str, Group] = {
         deadline=600,
     ),
     "hostdevs": Group(
-        least=7,
+        least=8,
         machine=lab.Machine(
             memory=1536, arguments=("-device", "qemu-xhci,id=lab-usb", "-device", "usb-tablet,bus=lab-usb.0")
         ),

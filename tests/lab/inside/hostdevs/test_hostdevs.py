@@ -33,6 +33,7 @@ VSOCK = "<vsock model='virtio'><cid auto='yes'/></vsock>"
 async def engine(daemon: Daemon) -> AsyncIterator[Engine]:
     async with daemon.engine() as engine:
         yield engine
+    async with daemon.engine() as engine:  # the test may have ended the first one's daemon
         for guest in await engine.guests():
             if guest.state != "shutoff":
                 await engine.destroy(guest.uuid)
@@ -135,7 +136,23 @@ async def test_a_scsi_unit_comes_and_goes(engine: Engine, unit: tuple[int, str])
     await start(engine, "one")
     await engine.attach_device("one", SCSI.format(host=host), live=True)
     assert await generic(engine, "one") == [node]
+    await engine.detach_device("one", SCSI.format(host=host), live=True)
+    assert await generic(engine, "one") == [] and Path(node).stat().st_uid == 0
+    await engine.attach_device("one", SCSI.format(host=host), live=True)
     await engine.destroy("one")
+
+
+async def test_an_engine_that_is_killed_finds_the_devices_again(
+    daemon: Daemon, engine: Engine, unit: tuple[int, str]
+) -> None:
+    host, node = unit
+    await start(engine, "one", usb() + SCSI.format(host=host))
+    await daemon.kill()
+    await daemon.start()
+    async with daemon.engine() as again:
+        assert {str(tablet_node()), node} <= opened(daemon, "one")
+        await again.destroy("one")
+    assert tablet_node().stat().st_uid == 0 and Path(node).stat().st_uid == 0
 
 
 async def test_sockets_between_guests_and_host(daemon: Daemon, engine: Engine) -> None:
