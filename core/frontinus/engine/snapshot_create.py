@@ -71,7 +71,7 @@ async def create(world: World, record: Record, wanted: DomainSnapshot, flags: Co
             if running is None:
                 await _offline(world, record, wanted, pending, overlays, flags)
             else:
-                await _online(world, record, running, wanted, pending, overlays, flags)
+                await _online(world, record, running, wanted, overlays, flags)
     except BaseException:
         await undo(world, record, before, pending)
         raise
@@ -169,7 +169,7 @@ async def go_on_recording(world: World, path: str, below: Sequence[BackingStore]
 # --- a guest that runs
 
 
-async def _online(world: World, record: Record, running: Running, wanted: DomainSnapshot, pending: Pending,
+async def _online(world: World, record: Record, running: Running, wanted: DomainSnapshot,
                   overlays: Sequence[Overlaid], flags: Collection[str]) -> None:  # fmt: skip
     if wanted.memory == "internal":
         await _save_inside(world, record, running, wanted)

@@ -47,14 +47,14 @@ def launch_plan(guest: Guest, caps: Capabilities, host: HostFacts, *, incoming: 
     argv = (guest.devices.emulator or caps.emulator, *write(items, json_options(caps)))
     agent = next((c for c in guest.devices.channels if c.is_agent and c.type == "unix"), None)
     return LaunchPlan(
-        argv, environment(guest, folder) | ctx.env | chosen(guest), tuple(ctx.resources), folder,
+        argv, environment(folder) | ctx.env | chosen(guest), tuple(ctx.resources), folder,
         f"{folder}/monitor.sock", agent=agent.end.path if agent else None, agent_device=agent.alias if agent else None,
         log=f"{host.paths.log}/guests/{guest.name}.log", monitor_commands=tuple(ctx.commands),
         limits=limits(guest, ctx.resources),
     )  # fmt: skip
 
 
-def environment(guest: Guest, folder: str) -> dict[str, str]:
+def environment(folder: str) -> dict[str, str]:
     """The whole environment of QEMU: nothing of the engine's own gets through."""
     return {
         "LC_ALL": "C",
