@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from lxml import etree
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Busy, InvalidXML, NoSuchCheckpoint, WrongState
+from frontinus.engine.ending import CLOSING
 from guest_image import GuestImage
 from support.disks import MIB, bare_xml, content, disk, eventually, fill, guest_xml, image, writing, written_out
 from support.ports import free_port
@@ -113,6 +116,38 @@ async def test_checkpoints(engine: Engine, place: Path, guest_image: GuestImage)
 def bitmaps(path: Path) -> set[str]:
     done = subprocess.run(["qemu-img", "info", "-U", "--output=json", str(path)], check=True, capture_output=True)
     return {one["name"] for one in json.loads(done.stdout)["format-specific"]["data"].get("bitmaps", [])}
+
+
+async def test_a_guest_that_does_not_write_its_bitmaps_out_in_time_is_killed(engine: Engine, place: Path) -> None:
+    """QEMU hangs (it is stopped), so that it hears no SIGTERM; the guest beside it, without bitmaps, has no time to wait for."""
+    path, other = image(place / "a.qcow2"), image(place / "b.qcow2")
+    for name, where in (("bare", path), ("plain", other)):
+        await engine.define(bare_xml(disk(where), name))
+        await engine.start(name)
+    await engine.create_checkpoint("bare", checkpoint("c1"))
+    hanging = {name: process_of(where) for name, where in (("bare", path), ("plain", other))}
+    for process in hanging.values():
+        os.kill(process, signal.SIGSTOP)
+    took = {}
+    for name, process in hanging.items():
+        begun = time.monotonic()
+        await engine.destroy(name)
+        took[name] = time.monotonic() - begun
+        assert not Path(f"/proc/{process}").exists() and not (await engine.guest(name)).active
+    assert took["plain"] < CLOSING <= took["bare"]
+    await engine.start("bare")
+    with pytest.raises(WrongState, match="c1"):  # it was killed with its bitmap unwritten
+        await engine.begin_backup("bare", push(place / "x", "c1"))
+
+
+def process_of(path: Path) -> int:
+    """The QEMU whose command line names an image."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if b"qemu-system" in words[0] and any(bytes(path) in word for word in words):
+                return int(folder.name)
+    raise AssertionError(f"no QEMU has {path}")
 
 
 async def test_raw_disks_keep_no_bitmaps(engine: Engine, place: Path) -> None:
