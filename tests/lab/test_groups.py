@@ -49,7 +49,7 @@ GROUPS: Mapping[str, Group] = {
     "logical": Group(least=14, deadline=1200),
     "disk": Group(least=32, deadline=1200),
     "units": Group(least=27, deadline=1200),
-    "shares": Group(least=43, deadline=1200),
+    "shares": Group(least=58, deadline=1200),
 }
 """By folder."""
 

@@ -75,3 +75,20 @@ async def block_rig(
     if build:
         await session.delete_pool("p")
     await engines[0].stop()
+
+
+def glusterfs(folder: Path) -> str:
+    """Share a folder as the Gluster volume `lab`, anew; its path on the server."""
+    run("systemctl", "start", "glusterd")
+    if "lab" in run("gluster", "volume", "list", accept=(0, 1)).split():
+        run("gluster", "--mode=script", "volume", "stop", "lab", "force", accept=(0, 1))
+        run("gluster", "--mode=script", "volume", "delete", "lab")
+    run("gluster", "--mode=script", "volume", "create", "lab", f"lab:{folder}/brick", "force")
+    run("gluster", "--mode=script", "volume", "start", "lab")
+    return "/lab"
+
+
+def mounted(place: Path) -> str:
+    """What the kernel says of a mount, "" for none."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return next((line for line in lines if f" {place} " in line), "")

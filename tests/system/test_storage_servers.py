@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from contract.storage_contract import volume
+from frontinus.api.engine import Engine
 from frontinus.api.errors import StorageFailed, Unsupported, WrongState
 from frontinus.mock.engine import ROOT
 from support.namespaces import own_network
@@ -88,11 +90,32 @@ async def test_a_pool_of_type_iscsi_direct(tmp_path: Path) -> None:
             ("unit:0:0:1", "network", 4 * MIB), ("unit:0:0:2", "network", 8 * MIB)]  # fmt: skip
         facts = engine.world.host.pools["i"]
         assert (facts.device, facts.auth_user, facts.auth_usage) == (TARGET, "user", "chap of disks")
+        await cloned_from_it(session, tmp_path)
         await session.destroy_pool("i")
     with pytest.raises(StorageFailed):  # nobody listens any more
         await session.start_pool("i")
     assert (await session.pool("i")).state == "inactive"
     await engine.stop()
+
+
+async def cloned_from_it(session: Engine, folder: Path) -> None:
+    """A LUN becomes a volume of this host; nothing of the LUN itself is changed from here, and that is said."""
+    content = os.urandom(3 * MIB)
+    with (folder / "lun1").open("r+b") as file:
+        file.write(content)
+    (folder / "files").mkdir()
+    await session.create_pool(f"<pool type='dir'><name>f</name><target><path>{folder}/files</path></target></pool>")
+    for kind in ("raw", "qcow2"):
+        made = await session.clone_volume("f", volume(kind, kind, size=MIB), "i", "unit:0:0:1")
+        assert (made.format, made.capacity) == (kind, 4 * MIB)
+    run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", str(folder / "files/qcow2"), str(folder / "back"))
+    for copy in (folder / "files/raw", folder / "back"):
+        assert copy.read_bytes() == content + bytes(MIB)
+    for change in (session.resize_volume("i", "unit:0:0:1", 8 * MIB), session.delete_volume("i", "unit:0:0:1"),
+                   session.clone_volume("i", volume("new"), "f", "raw")):  # fmt: skip
+        with pytest.raises(Unsupported, match="LUNs of an iSCSI target are made, resized and deleted at the target"):
+            await change
+    assert sorted(one.name for one in (folder / "files").iterdir()) == ["qcow2", "raw"]
 
 
 GANESHA = """

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frontinus.api.errors import StorageFailed, Unsupported
+from contract.storage_contract import put, take, volume
+from frontinus.api.errors import InvalidXML, StorageFailed, Unsupported, WrongState
 from frontinus.engine.local import LocalEngine
 from frontinus.linux.storage.devices import behind
 from frontinus.mock.engine import ROOT, mock_engine
@@ -23,7 +24,8 @@ from frontinus.storage.pools.logical import volumes
 from frontinus.storage.pools.mpath import maps_of
 from frontinus.storage.pools.netfs import exports
 
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
+CEPH = {"pools": [{"name": "rbd", "stats": {"stored": 5, "max_avail": 95}}]}
 
 
 @pytest.fixture
@@ -120,7 +122,17 @@ async def test_a_logical_volume_has_another_name_until_it_is_whole(engine: Local
 
 async def test_what_a_kind_needs_and_is_not_there_is_said_at_the_start(engine: LocalEngine) -> None:
     storage, session = storage_of(engine), engine.session(ROOT)
-    storage.lacking |= {"vgchange", "nfs", "iscsiadm", "dmsetup", "rbd", "zfs", "sfdisk", "vstorage-mount"}
+    storage.lacking |= {
+        "vgchange",
+        "nfs",
+        "iscsiadm",
+        "dmsetup",
+        "rbd",
+        "zfs",
+        "sfdisk",
+        "vstorage-mount",
+        "mount.glusterfs",
+    }
     secret = "<auth type='chap' username='u'><secret usage='s'/></auth>"
     cases = (
         pool("logical", "<name>vg</name>"), pool("netfs", "<host name='h'/><dir path='/e'/><format type='nfs'/>", "/m"),
@@ -247,8 +259,7 @@ async def test_mpath_rbd_and_zfs(engine: LocalEngine) -> None:
     assert [(one.name, one.path) for one in await session.volumes("one")] == [("mpatha", "/dev/mapper/mpatha")]
     await session.destroy_pool("one")
     images = [{"image": "a", "size": GIB, "format": 2}, {"image": "a", "snapshot": "s", "size": GIB}]
-    usage = {"pools": [{"name": "rbd", "stats": {"stored": 5, "max_avail": 95}}]}
-    storage.answers |= {"rbd": json.dumps(images), "ceph": json.dumps(usage)}
+    storage.answers |= {"rbd": json.dumps(images), "ceph": json.dumps(CEPH)}
     view = await session.create_pool(pool("rbd", "<name>rbd</name><host name='::1' port='6789'/>"))
     assert (view.capacity, view.allocation, view.volumes) == (100, 5, 1)
     assert storage.asked[-1][1:3] == ("--mon-host", "[::1]:6789")
@@ -267,6 +278,85 @@ async def test_every_kind_that_is_supported_lists_its_volumes_or_says_why_not() 
     for name, kind in KINDS.items():
         assert kind.name == name
         assert kind.supported is (type(kind).refresh is not type(KINDS["sheepdog"]).refresh)
+
+
+async def test_gluster_is_files_for_this_host_and_addresses_for_guests(engine: LocalEngine) -> None:
+    storage, session = storage_of(engine), engine.session(ROOT)
+    source = "<host name='s1'/><host name='s2'/><dir path='/deep/'/><name>vol</name>"
+    view = await session.define_pool(pool("gluster", source))
+    mount, place = f"/run/mock/gluster-{view.uuid}", f"/run/mock/gluster-{view.uuid}/deep"
+    with pytest.raises(StorageFailed, match="No such file"):
+        await session.start_pool("one")
+    assert storage.mounts == {}
+    storage.add(f"{place}/old", MIB)
+    await session.start_pool("one")
+    assert storage.asked[-1] == ("mount", "-o", "nodev,nosuid,noexec,direct-io-mode=1,backup-volfile-servers=s2", "-t",
+                                 "glusterfs", "s1:/vol", mount)  # fmt: skip
+    assert "<target>" not in await session.pool_xml("one")
+    assert (await session.volume("one", "old")).path == "gluster://s1/vol/deep/old"
+    made = await session.create_volume("one", volume("a.qcow2", "qcow2"))
+    assert (made.kind, made.path, made.format) == ("network", "gluster://s1/vol/deep/a.qcow2", "qcow2")
+    assert f"{place}/a.qcow2" in storage.entries
+    assert (await session.volume_by_path(made.path)).name == "a.qcow2"
+    await session.clone_volume("one", volume("b", "raw"), "one", "a.qcow2")
+    await session.resize_volume("one", "b", 4 * MIB)
+    assert storage.asked[-1][0:2] == ("qemu-img", "resize") and f"{place}/b" in storage.asked[-1]
+    await session.create_volume("one", "<volume type='netdir'><name>d</name><capacity>0</capacity></volume>")
+    assert (await session.volume("one", "d")).kind == "netdir"
+    await put(await session.upload_volume("one", "b"), b"content")
+    assert await take(await session.download_volume("one", "b", 0, 7)) == b"content"
+    for name in ("a.qcow2", "b", "d", "old"):
+        await session.delete_volume("one", name)
+    assert not [path for path in storage.entries if path.startswith(f"{place}/")]
+    storage.entries.pop(place)  # the mock's mount is a folder like others
+    await session.destroy_pool("one")
+    assert storage.mounts == {} and mount not in storage.entries
+
+
+async def test_what_a_guest_has_open_on_a_server_is_left_alone(engine: LocalEngine) -> None:
+    storage, session = storage_of(engine), engine.session(ROOT)
+    storage.answers |= {"rbd": json.dumps([{"image": "a", "size": GIB}]), "ceph": json.dumps(CEPH)}
+    await session.create_pool(pool("rbd", "<name>rbd</name><host name='h'/>"))
+    disk = ("<disk type='network' device='disk'><source protocol='rbd' name='rbd/a'><host name='other'/></source>"
+            "<target dev='vda' bus='virtio'/></disk>")  # fmt: skip
+    await session.define(f"<domain type='qemu'><name>g</name><memory>65536</memory><os><type>hvm</type></os>"
+                         f"<devices>{disk}</devices></domain>")  # fmt: skip
+    await session.start("g")
+    with pytest.raises(WrongState, match="running guest 'g'"):
+        await session.delete_volume("one", "a")
+
+
+async def test_images_of_ceph_are_cloned_by_qemus_own_driver(engine: LocalEngine) -> None:
+    """Tried by hand on Ceph 16.2: these commands, with a user's key and without."""
+    storage, session = storage_of(engine), engine.session(ROOT)
+    images = [{"image": name, "size": GIB} for name in ("a", "b")]
+    storage.answers |= {"rbd": json.dumps(images[:1]), "ceph": json.dumps(CEPH)}
+    secret = await session.define_secret("<secret><usage type='ceph'><name>c</name></usage></secret>")
+    await session.set_secret_value(secret.uuid, b"key")
+    auth = "<auth type='ceph' username='u'><secret usage='c'/></auth>"
+    await session.create_pool(pool("rbd", f"<name>rbd</name><host name='h' port='6789'/>{auth}"))
+    await session.create_pool("<pool type='dir'><name>f</name><target><path>/f</path></target></pool>", build=[])
+    await session.clone_volume("f", volume("local", "qcow2"), "one", "a")
+    ceph = "file.driver=rbd,file.pool=rbd,file.image={},file.server.0.host=h,file.server.0.port=6789,file.user=u,file.key-secret={}"
+    assert storage.asked[-1] == (
+        "qemu-img", "convert", "--image-opts", "--object", "secret,id=from,file={key:from}", "-O", "qcow2", "-o", "compat=0.10",
+        f"driver=raw,{ceph.format('a', 'from')}", storage.asked[-1][-1])  # fmt: skip
+    storage.answers["rbd"] = json.dumps(images)
+    await session.clone_volume("one", volume("b"), "f", "local")
+    filled, named = [argv for argv in storage.asked if argv[0] == "qemu-img" or "rename" in argv][-2:]
+    assert filled == (
+        "qemu-img", "convert", "--image-opts", "-n", "--target-is-zero", "--target-image-opts", "--object",
+        "secret,id=into,file={key:into}", "driver=qcow2,file.filename=/f/local",
+        f"driver=raw,{ceph.format('b.frontinus-new', 'into')}",
+    )  # fmt: skip
+    assert named[-2:] == ("rbd/b.frontinus-new", "rbd/b")
+    with pytest.raises(Unsupported, match="not preallocated"):
+        await session.clone_volume("one", volume("c"), "f", "local", ["prealloc-full"])
+    with pytest.raises(InvalidXML, match="<encryption>"):
+        await session.create_volume("one", volume("c", rest="<encryption format='luks'/>"))
+    assert [path for path in storage.entries if path.endswith(".key")]
+    await session.destroy_pool("one")
+    assert not [path for path in storage.entries if path.endswith(".key")]
 
 
 def test_only_links_in_dev_are_followed(tmp_path: Path) -> None:

@@ -119,8 +119,10 @@ def test_the_commands_of_the_corpus_are_ours() -> None:
 
 @pytest.mark.skipif(not CORPUS.exists(), reason="the corpus is not here")
 def test_pools_of_the_corpus_that_have_no_command_get_none() -> None:
+    """But for Gluster, which we reach by a mount."""
     refused = [not any(argv[0] in ("mount", "vgchange") for argv in started(case["input.xml"]))
-               for case in cases("storagepool-argv") if case["fail"]]  # fmt: skip
+               for case in cases("storagepool-argv")
+               if case["fail"] and parse_pool(case["input.xml"]).type != "gluster"]  # fmt: skip
     assert sum(refused) / len(refused) >= 0.9
 
 

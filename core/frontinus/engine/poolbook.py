@@ -76,6 +76,11 @@ class PoolRecord:
             volume, work = next(iter(self.busy.items()))
             raise WrongState(f"pool '{self.name}': {work} of volume '{volume}' is under way", state=self.state)
 
+    def need_free(self, volume: str) -> None:
+        """Raises WrongState while work is under way on a volume."""
+        if volume in self.busy:
+            raise WrongState(f"volume '{volume}': {self.busy[volume]} is under way", state=self.state)
+
     def volume(self, name: str) -> Volume:
         """A volume by its name, or by its path or key in this pool. Raises NoSuchVolume."""
         self.need_running()

@@ -35,7 +35,8 @@ async def run(world: World, script: Script[T], progress: Progress | None = None)
 def values(world: World, step: Step) -> Mapping[str, bytes]:
     """The secrets that a step needs, by its names for them. Raises NoSuchSecret, WrongState."""
     if isinstance(step, Image):
-        return {name: world.secrets.value(step.usage_type, *which) for name, which in step.keys.items()}
+        wanted = {name: ("volume", *which) for name, which in step.keys.items()} | dict(step.logins)
+        return {name: world.secrets.value(*which) for name, which in wanted.items()}
     if isinstance(step, Login):
         return {"": world.secrets.value(step.usage_type, step.secret_uuid, step.usage)}
     return {}

@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from frontinus.api.errors import Cancelled, FrontinusError, WrongState
+from frontinus.api.errors import Cancelled, FrontinusError, Unsupported, WrongState
 from frontinus.domain.usedplaces import used_places
 from frontinus.engine import imagechain, scripts
 from frontinus.engine.jobs import Job
@@ -71,7 +71,15 @@ def making(record: PoolRecord, volume: Volume, reserved: str) -> Work:
 
 def places_of(record: PoolRecord, volume: Volume) -> set[tuple[str, ...]]:
     """How guests may name a volume."""
-    return {(volume.path,), (record.name, volume.name or "")}
+    return {(volume.path,), (record.name, volume.name or ""), *record.kind.names(record.pool, volume)}
+
+
+async def reached(world: World, record: PoolRecord, volume: Volume, what: str | None = None) -> Volume:
+    """A volume as this host has it. Raises Unsupported where `what` needs its bytes and the host has none."""
+    found = await scripts.run(world, record.kind.reach(record.need_running(), volume))
+    if what is not None and found.type not in ("file", "block"):
+        raise Unsupported(f"volumes of type '{found.type}' cannot {what}: this host has not their bytes")
+    return found
 
 
 def users_of(world: World, record: PoolRecord, volume: Volume) -> list[Record]:
@@ -100,8 +108,7 @@ async def at_work(
         refuse_used(world, record, volume)
     async with record.lock.hold(f"begin {what}"):
         record.need_running()
-        if name in record.busy:
-            raise WrongState(f"volume '{name}': {record.busy[name]} is under way", state=record.state)
+        record.need_free(name)
         record.busy[name] = what
     try:
         yield

@@ -14,12 +14,12 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from frontinus.api.descriptor import Descriptor
-from frontinus.api.errors import FrontinusError, InvalidValue, Unsupported, WrongState
+from frontinus.api.errors import FrontinusError, InvalidValue
 from frontinus.api.events import VolumeEvent
 from frontinus.engine import pools, scripts
 from frontinus.engine.jobs import Job
 from frontinus.engine.poolbook import PoolRecord
-from frontinus.engine.storagework import Work, as_job, journalled, meter, refuse_used
+from frontinus.engine.storagework import Work, as_job, journalled, meter, reached, refuse_used
 from frontinus.engine.world import World
 from frontinus.storage.pools.files import temporary
 from frontinus.storage.steps import Remove, ask
@@ -42,6 +42,8 @@ class Transfers:
                             sparse: bool = False) -> Descriptor:  # fmt: skip
         record, found = self._find(pool, volume, offset, length)
         refuse_used(self.world, record, found)
+        found = await reached(self.world, record, found, "be uploaded to")
+        record.need_free(found.name or "")
         record.busy[found.name or ""] = "upload"
         ours, theirs = socket.socketpair()
 
@@ -53,7 +55,8 @@ class Transfers:
 
     async def download_volume(self, pool: str, volume: str, offset: int = 0, length: int = 0,
                               sparse: bool = False) -> Descriptor:  # fmt: skip
-        _, found = self._find(pool, volume, offset, length)
+        record, found = self._find(pool, volume, offset, length)
+        found = await reached(self.world, record, found, "be downloaded")
         ours, theirs = socket.socketpair()
 
         async def work(job: Job) -> None:
@@ -66,16 +69,12 @@ class Transfers:
         """The volume, if it has these bytes and nobody changes it."""
         record = self.world.pools.find(pool)
         found = record.volume(volume)
-        if found.type not in ("file", "block"):
-            raise Unsupported(f"volumes of type '{found.type}' have no content that this host can reach")
         size = found.physical if found.physical is not None else found.capacity or 0
         if not 0 <= offset <= size or length < 0:
             raise InvalidValue(
                 f"volume '{found.name}' has {size} bytes, not {offset} and {length} more", field="offset"
             )
-        name = found.name or ""
-        if name in record.busy:
-            raise WrongState(f"volume '{name}': {record.busy[name]} is under way", state=record.state)
+        record.need_free(found.name or "")
         return record, found
 
     async def _upload(

@@ -10,12 +10,13 @@ from frontinus.api.storage import ResizeFlag, VolumeFlag, VolumeView, WipeAlgori
 from frontinus.engine import imagechain, pools, scripts
 from frontinus.engine.jobs import Job
 from frontinus.engine.poolbook import PoolRecord
-from frontinus.engine.storagework import Work, as_job, at_work, journalled, making, meter
+from frontinus.engine.storagework import Work, as_job, at_work, journalled, making, meter, reached
 from frontinus.engine.world import World
 from frontinus.storage import imaging, wiping
 from frontinus.storage.definition import format_volume, parse_volume
 from frontinus.storage.pool import Pool
 from frontinus.storage.pools import kind_of
+from frontinus.storage.pools.files import is_folder
 from frontinus.storage.steps import (
     Allocate,
     Declare,
@@ -90,26 +91,34 @@ class Volumes:
         origin = other.volume(source)
         volume = parse_volume(xml, running, validate="validate" in flags, sized=False)
         volume.capacity = max(volume.capacity or 0, origin.capacity or 0)
-        origin = await self._trusted(origin)
+        listed, origin = origin, await self._trusted(other, origin)
+        place = other.kind.remote(other.pool, origin.name or "", "from") if origin.type == "network" else None
 
         preallocate = _preallocation(flags)
 
         def content(path: str) -> list[Step]:
             if "reflink" in flags:
                 return _shared(volume, path, origin)
+            if record.kind.volume_type == "network" and not record.kind.holds_files:
+                return imaging.seeing(_pushed(record, volume, path, origin, place, preallocate), below)
+            if place is not None:
+                return [*imaging.fetch(volume, path, origin, place, preallocate=preallocate)]
             return imaging.seeing(imaging.convert(volume, path, origin, origin.path, preallocate=preallocate), below)
 
-        below = await imagechain.below(self.world, origin.path)
+        below = await imagechain.below(self.world, origin.path) if place is None else ()
         content("/")
-        async with at_work(self.world, other, origin, "cloning", changes=False):
+        async with at_work(self.world, other, listed, "cloning", changes=False):
             return await as_job(self.world, "clone", lambda job: self._make(record, volume, content, job))
 
     async def _below(self, backing: str | None) -> tuple[str, ...]:
         """What lies below the image that a new one is to lie on: that one was chosen, whatever it is."""
         return await imagechain.below(self.world, backing) if backing else ()
 
-    async def _trusted(self, volume: Volume) -> Volume:
+    async def _trusted(self, record: PoolRecord, volume: Volume) -> Volume:
         """The volume as it may be opened: looked at once more, since a guest may have written to it meanwhile."""
+        volume = await reached(self.world, record, volume)
+        if volume.type == "network":
+            return volume
         if volume.type not in ("file", "block"):
             raise Unsupported(f"volumes of type '{volume.type}' cannot be read")
         found: Found = await scripts.run(self.world, ask(Inspect(volume.path)))
@@ -174,8 +183,8 @@ class Volumes:
         self, record: PoolRecord, volume: Volume, size: int, flags: Sequence[ResizeFlag], job: Job
     ) -> None:
         running = record.need_running()
-        if volume.type == "file":
-            trusted = await self._trusted(volume)
+        if record.kind.holds_files:
+            trusted = await self._trusted(record, volume)
             step = imaging.resize(trusted, size, preallocate="allocate" in flags, shrink="shrink" in flags)
             below = await imagechain.below(self.world, trusted.path)
             work = Work(what="resize", pool=record.uuid, xml=format_volume(trusted), path=trusted.path)
@@ -189,12 +198,11 @@ class Volumes:
         record = self.book.find(pool)
         found = record.volume(volume)
         wiping.passes(algorithm)
-        if found.type not in ("file", "block"):
-            raise Unsupported(f"volumes of type '{found.type}' cannot be wiped")
-        work = Work(what="wipe", pool=record.uuid, path=found.path, algorithm=algorithm)
+        path = (await reached(self.world, record, found, "be wiped")).path
+        work = Work(what="wipe", pool=record.uuid, path=path, algorithm=algorithm)
         async with at_work(self.world, record, found, "wiping"), journalled(self.world, work):
             await as_job(self.world, "wipe",
-                         lambda job: scripts.run(self.world, ask(Wipe(found.path, algorithm)), meter(job)))  # fmt: skip
+                         lambda job: scripts.run(self.world, ask(Wipe(path, algorithm)), meter(job)))  # fmt: skip
         await self._look_again(record, found)
         self._tell(record, found, "changed")
 
@@ -227,6 +235,14 @@ def _preallocation(flags: Sequence[VolumeFlag]) -> imaging.Preallocation:
     return chosen[0] if chosen else "none"
 
 
+def _pushed(record: PoolRecord, volume: Volume, name: str, origin: Volume, place: imaging.Remote | None,
+            preallocate: imaging.Preallocation) -> list[Step]:  # fmt: skip
+    """A clone that a server will have. Raises Unsupported."""
+    if preallocate != "none":
+        raise Unsupported(f"volume '{volume.name}': what a server has is not preallocated from here")
+    return [*imaging.push(record.kind.remote(record.need_running(), name, "into"), origin, place)]
+
+
 def _shared(volume: Volume, path: str, origin: Volume) -> list[Step]:
     """A clone that shares its original's blocks, larger if wanted. Raises Unsupported."""
     reasons = imaging.same_bytes(volume, origin)
@@ -239,9 +255,9 @@ def _shared(volume: Volume, path: str, origin: Volume) -> list[Step]:
 
 def _empty(pool: Pool, volume: Volume, path: str, preallocate: imaging.Preallocation) -> list[Step]:
     """What fills a new volume with nothing. Raises Unsupported, InvalidXML."""
-    if volume.type == "dir":
+    if is_folder(volume):
         return [MakeFolder(path, new=True)]
-    if kind_of(pool.type).volume_type != "file":
+    if not kind_of(pool.type).holds_files:
         return [imaging.create(volume, path)] if volume.encryption is not None else []
     plain = volume.backing is None or not volume.backing.path
     if imaging.driver(volume) == "raw" and preallocate == "none" and plain:

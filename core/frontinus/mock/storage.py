@@ -106,6 +106,9 @@ class MemoryStorage:
             raise StorageFailed(f"{path}: No such file or directory", path=path)
         return entry
 
+    def _runplace(self, step: steps.RunPlace) -> str:
+        return f"/run/mock/{step.name}"
+
     def _need(self, step: steps.Need) -> None:
         for name in (*step.programs, *([step.filesystem] if step.filesystem else [])):
             if name in self.lacking:
@@ -122,6 +125,8 @@ class MemoryStorage:
 
     def _login(self, step: steps.Login) -> None:
         self.asked.append(("login", step.pattern))
+        if not step.before:
+            self.add(step.pattern.replace("{run}", "/run/mock"), 0)
 
     def _endstrays(self, step: steps.EndStrays) -> None:
         pass
@@ -129,6 +134,10 @@ class MemoryStorage:
     def _declare(self, step: steps.Declare) -> None:
         entry = self._at(step.path)
         entry.declared = entry.declared or step.format
+
+    def _roundup(self, step: steps.RoundUp) -> None:
+        entry = self._at(step.path)
+        entry.place = structs.replace(entry.place, size=-(-entry.place.size // step.unit) * step.unit)
 
     def _reflink(self, step: steps.Reflink) -> None:
         entry = self._at(step.source)
@@ -246,9 +255,9 @@ class MemoryStorage:
             self._new_image(words[-1], words[words.index("-f") + 1], size, words)
         elif verb == "convert":
             source, target = (re.sub(r"^.*file\.filename=([^,]*).*$", r"\1", word) for word in words[-2:])
-            size = self._capacity(source)
+            size = self._capacity(source) if "file.driver=" not in source else 0
             kind = words[words.index("-O") + 1] if "-O" in words else "raw"
-            if target not in self.entries:
+            if target not in self.entries and "file.driver=" not in target:
                 self._new_image(target, kind, size, words)
         elif verb == "resize":
             path = next(re.sub(r"^.*file\.filename=([^,]*).*$", r"\1", word) for word in words if "/" in word)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from frontinus.api.errors import InvalidXML, Unsupported
@@ -50,6 +50,22 @@ class Key:
     @property
     def file(self) -> str:
         return KEY_FILE.format(self.id)
+
+
+@dataclass(frozen=True)
+class Remote:
+    """An image on a server. `words`: options of QEMU's driver for it; `logins`: secrets by the id that the words name."""
+
+    words: tuple[str, ...]
+    logins: Mapping[str, tuple[str, str | None, str | None]] = field(default_factory=dict)
+
+    def graph(self, kind: str) -> str:
+        """As --image-opts takes it."""
+        return ",".join((f"driver={kind}", *(f"file.{word}" for word in self.words)))
+
+    def objects(self) -> list[str]:
+        """The secrets that it logs in with."""
+        return [word for name in self.logins for word in ("--object", f"secret,id={name},file={KEY_FILE.format(name)}")]
 
 
 def driver(volume: Volume) -> str:
@@ -116,6 +132,43 @@ def convert(
             _graph(from_kind, source_path, source_key), _graph(kind, path, key)]  # fmt: skip
     filling = Image(tuple(argv), _keys(keys), reads=(source_path,), writes=(path,))
     return [create(volume, path, preallocate=preallocate), filling]
+
+
+def fetch(
+    volume: Volume, path: str, source: Volume, place: Remote, *, preallocate: Preallocation = "none"
+) -> list[Image]:
+    """Fill a new image of this host from one of a server. Raises Unsupported, InvalidXML."""
+    kind, key = driver(volume), key_of(volume)
+    seen = ["--image-opts", *place.objects()]
+    if key is None:
+        _check(volume, kind, preallocate)
+        options = _options(volume, kind, None, preallocate=preallocate, backing=None)
+        argv = ["convert", *seen, "-O", kind, *(["-o", ",".join(options)] if options else [])]
+        filling = Image((*argv, place.graph(driver(source)), plain(path)), writes=(path,))
+        return [replace(filling, logins=place.logins, network=True)]
+    words = ["convert", *seen, "-n", "--target-image-opts", *_objects([key])]
+    filling = Image((*words, place.graph(driver(source)), _graph(kind, path, key)), _keys([key]), writes=(path,))
+    return [create(volume, path, preallocate=preallocate), replace(filling, logins=place.logins, network=True)]
+
+
+def push(place: Remote, source: Volume, origin: Remote | None) -> list[Image]:
+    """Fill a new raw image of a server, whose room is there, from a volume of this host, or of `origin`."""
+    key = key_of(source)
+    graph = _graph(driver(source), source.path, key) if origin is None else origin.graph(driver(source))
+    logins = {**(origin.logins if origin else {}), **place.logins}
+    objects = [*_objects([key]), *(origin.objects() if origin else []), *place.objects()]
+    argv = (
+        "convert",
+        "--image-opts",
+        "-n",
+        "--target-is-zero",
+        "--target-image-opts",
+        *objects,
+        graph,
+        place.graph("raw"),
+    )
+    reads = () if origin else (source.path,)
+    return [Image(argv, _keys([key]), logins=logins, network=True, reads=reads)]
 
 
 def seeing(steps: Iterable[Step], below: Sequence[str]) -> list[Step]:

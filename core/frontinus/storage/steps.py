@@ -60,13 +60,14 @@ class Login(Step):
 class Image(Step):
     """Run qemu-img. `keys`: the secret (uuid, usage) whose value stands for each placeholder `{key:NAME}` of a file.
 
-    `network`: it must reach a server. `reads`, `writes`: the files that it may open, and no others; one that is to be
-    written need not be there. Answer: what it printed.
+    `logins`: the same for what a server asks: the secret's type comes first. `network`: it must reach a server.
+    `reads`, `writes`: the files that it may open, and no others; one that is to be written need not be there.
+    Answer: what it printed.
     """
 
     argv: tuple[str, ...]
     keys: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
-    usage_type: str = "volume"
+    logins: Mapping[str, tuple[str, str | None, str | None]] = field(default_factory=dict)
     network: bool = False
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
@@ -147,6 +148,13 @@ class Mounted(Step):
 
 
 @dataclass(frozen=True)
+class RunPlace(Step):
+    """Answer: a path in a folder of the engine's own that is empty at the next boot of the host."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Read(Step):
     """Answer: the bytes at an offset of a file or device, fewer at its end. At most 1 MiB."""
 
@@ -215,6 +223,14 @@ class Allocate(Step):
     size: int
     allocated: int = 0
     new: bool = True
+
+
+@dataclass(frozen=True)
+class RoundUp(Step):
+    """Lengthen a file to a multiple of `unit` bytes."""
+
+    path: str
+    unit: int
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from frontinus.storage.steps import (
     Reflink,
     Remove,
     RemoveFolder,
+    RoundUp,
     Settle,
     Space,
 )
@@ -138,6 +139,12 @@ def allocate(step: Allocate) -> None:
                 os.posix_fallocate(fd, 0, step.allocated)
         finally:
             os.close(fd)
+
+
+def round_up(step: RoundUp) -> None:
+    with telling(step.path):
+        size = os.stat(step.path).st_size  # noqa: PTH116
+        os.truncate(step.path, -(-size // step.unit) * step.unit)
 
 
 def reflink(step: Reflink) -> None:

@@ -28,7 +28,7 @@ QUICK: Mapping[type[Step], Callable[[Any], object]] = {
     steps.Settle: files.settle, steps.Allocate: files.allocate, steps.Scan: images.scan, steps.Inspect: images.inspect,
     steps.Read: kernel.read, steps.Names: kernel.names, steps.Write: kernel.write, steps.Overwrite: content.overwrite,
     steps.Appears: kernel.appears, steps.EndStrays: strays.end,
-    steps.Need: programs.need, steps.Reflink: files.reflink, steps.Declare: files.declare,
+    steps.Need: programs.need, steps.Reflink: files.reflink, steps.Declare: files.declare, steps.RoundUp: files.round_up,
     steps.AttachLoop: loops.attach, steps.DetachLoop: loops.detach,
 }  # fmt: skip
 """What is done in a thread, to its end."""
@@ -45,6 +45,8 @@ class LinuxStorage:
     async def perform(self, step: Step, values: Mapping[str, bytes], progress: Progress | None = None) -> object:
         if isinstance(step, steps.Run):
             return await programs.run(self._placed(step.argv), step.input, step.accept)
+        if isinstance(step, steps.RunPlace):
+            return f"{self._run}/{step.name}"
         if isinstance(step, steps.DevicesNamed):
             return await programs.devices_named()
         if isinstance(step, steps.Image):

@@ -94,7 +94,7 @@ async def _image(step: Image, values: Mapping[str, bytes], progress: Progress | 
     for path in step.writes:
         _be_there(path)
     with contextlib.ExitStack() as stack:
-        fds = {name: stack.enter_context(_pipe(values[name])) for name in step.keys}
+        fds = {name: stack.enter_context(_pipe(values[name])) for name in (*step.keys, *step.logins)}
         words = [KEY.sub(lambda found: f"/dev/fd/{fds[found[1]]}", word) for word in step.argv[1:]]
         told = ["-p"] if verb == "convert" and progress is not None else []
         argv = [*confinement(network=step.network), tool("qemu-img"), verb, *told, *words]

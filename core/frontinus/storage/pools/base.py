@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.source import check_auth, check_encryption
+from frontinus.storage.imaging import Remote
 from frontinus.storage.parts import Permissions
 from frontinus.storage.pool import Pool, PoolTarget, Server
 from frontinus.storage.steps import Found, Script, tell
@@ -77,6 +78,8 @@ class PoolKind:
     programs: ClassVar[tuple[str, ...]] = ()
     """Tools without which such a pool cannot be started."""
     supported: ClassVar[bool] = True
+    holds_files: ClassVar[bool] = False
+    """Its volumes are files and folders for this host, whatever they are for guests."""
 
     # The definition
 
@@ -208,6 +211,19 @@ class PoolKind:
 
     def remove(self, pool: Pool, volume: Volume) -> Script[None]:
         raise self.cannot("have volumes deleted")
+
+    def reach(self, pool: Pool, volume: Volume) -> Script[Volume]:
+        """A volume as this host has it."""
+        yield from ()
+        return volume
+
+    def remote(self, pool: Pool, name: str, login: str) -> Remote:
+        """How QEMU reaches a volume that this host does not. `login`: the id of the secret, where one is needed."""
+        raise self.cannot("have volumes read or written by this host")
+
+    def names(self, pool: Pool, volume: Volume) -> set[tuple[str, ...]]:
+        """How guests name a volume that is not of this host (`domain.usedplaces`)."""
+        return set()
 
     def grow(self, pool: Pool, volume: Volume, size: int) -> Script[None]:
         """Change the size of the room, for kinds where that is not the image's own."""

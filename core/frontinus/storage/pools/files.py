@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import ClassVar
 
 from frontinus.domain.devices.source import Encryption, EncryptionSecret
@@ -39,6 +40,7 @@ class Files(PoolKind):
     volume_formats = FILE_FORMATS
     default_volume_format = "raw"
     needs: ClassVar[tuple[str, ...]] = ("path",)
+    holds_files = True
 
     def complete_volume(self, pool: Pool, volume: Volume) -> None:
         super().complete_volume(pool, volume)
@@ -61,8 +63,15 @@ class Files(PoolKind):
     def refresh_again(self, pool: Pool, listing: Listing) -> Script[Listing]:
         found: Mapping[str, Found] = yield Scan(pool.path, listing.found)
         capacity, available = yield Space(pool.path)
-        volumes = listing.volumes if found is listing.found else FileVolumes(found, listing.volumes)
+        volumes = listing.volumes if found is listing.found else self._volumes(pool, found, listing)
         return Listing(capacity, capacity - available, available, volumes, found=found)
+
+    def _volumes(self, pool: Pool, found: Mapping[str, Found], listing: Listing) -> FileVolumes:
+        return FileVolumes(found, listing.volumes, partial(self.shown, pool))
+
+    def shown(self, pool: Pool, found: Found) -> Volume:
+        """What was found, as a volume of the pool."""
+        return file_volume(found)
 
     def refresh_one(self, pool: Pool, listing: Listing, name: str) -> Script[Listing]:
         found = {key: one for key, one in listing.found.items() if key != name}
@@ -70,7 +79,7 @@ class Files(PoolKind):
         if (yield Look(path)) is not None:
             found[name] = yield Inspect(path)
         capacity, available = yield Space(pool.path)
-        volumes = FileVolumes(found, listing.volumes)
+        volumes = self._volumes(pool, found, listing)
         return Listing(capacity, capacity - available, available, volumes, found=found)
 
     def reserve(self, pool: Pool, volume: Volume) -> Script[str]:
@@ -78,11 +87,11 @@ class Files(PoolKind):
         return temporary(pool.path, volume.name or "")
 
     def make(self, pool: Pool, volume: Volume, reserved: str) -> Script[str]:
-        yield Remove(reserved, tree=volume.type == "dir")
+        yield Remove(reserved, tree=is_folder(volume))
         return reserved
 
     def unmake(self, pool: Pool, volume: Volume, reserved: str) -> Script[None]:
-        return tell(Remove(reserved, tree=volume.type == "dir"))
+        return tell(Remove(reserved, tree=is_folder(volume)))
 
     def settle(self, pool: Pool, volume: Volume, reserved: str) -> Script[None]:
         target = self.volume_path(pool, volume.name or "")
@@ -91,7 +100,7 @@ class Files(PoolKind):
         return tell(Settle(reserved, target, kind, permissions, note_of(volume.encryption)))
 
     def remove(self, pool: Pool, volume: Volume) -> Script[None]:
-        return tell(Remove(volume.path, tree=volume.type == "dir"))
+        return tell(Remove(volume.path, tree=is_folder(volume)))
 
     def grow(self, pool: Pool, volume: Volume, size: int) -> Script[None]:
         return tell()
@@ -100,6 +109,10 @@ class Files(PoolKind):
 def temporary(folder: str, name: str) -> str:
     """Where a volume is while it is made: beside its place, and not too long for any name."""
     return f"{folder}/{TEMPORARY}{hashlib.sha256(name.encode()).hexdigest()[:24]}{ENDING}"
+
+
+def is_folder(volume: Volume) -> bool:
+    return volume.type in ("dir", "netdir")
 
 
 def is_volume(found: Found) -> bool:
@@ -140,7 +153,10 @@ class FileVolumes(Mapping[str, Volume]):
     `before`: those of an earlier listing, of which what was found again as it was is taken over.
     """
 
-    def __init__(self, found: Mapping[str, Found], before: Mapping[str, Volume]) -> None:
+    def __init__(
+        self, found: Mapping[str, Found], before: Mapping[str, Volume], make: Callable[[Found], Volume] = file_volume
+    ) -> None:
+        self._make = make
         self._found = {name: one for name, one in found.items() if is_volume(one)}
         self._made: dict[str, Volume] = {}
         if isinstance(before, FileVolumes):
@@ -149,7 +165,7 @@ class FileVolumes(Mapping[str, Volume]):
 
     def __getitem__(self, name: str) -> Volume:
         if name not in self._made:
-            self._made[name] = file_volume(self._found[name])
+            self._made[name] = self._make(self._found[name])
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:

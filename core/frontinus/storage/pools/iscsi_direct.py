@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 
 from frontinus.api.errors import InvalidXML, StorageFailed, Unsupported
-from frontinus.storage.imaging import escape
+from frontinus.domain.usedplaces import remote_place
+from frontinus.storage.imaging import Remote, escape
 from frontinus.storage.pool import Pool
 from frontinus.storage.pools.base import FoundSource, Listing, PoolKind, SourceSpec, named
 from frontinus.storage.pools.iscsi import address, check_target, targets_of
@@ -16,7 +17,7 @@ from frontinus.storage.volume import Volume, VolumeTarget
 MAX_LUNS = 256
 MISSES = 2
 """LUNs in a row that are not there, after which there are no more: a target may leave out its first."""
-LOGIN = "{key:login}"
+MADE_THERE = "the LUNs of an iSCSI target are made, resized and deleted at the target"
 
 
 class IscsiDirect(PoolKind):
@@ -55,8 +56,9 @@ class IscsiDirect(PoolKind):
         return Listing(total, total, 0, named(volumes))
 
     def _size(self, pool: Pool, unit: int) -> Script[int]:
-        argv, keys = image_options(pool, unit)
-        text: str = yield Image(("info", "--output=json", *argv), keys, usage_type="iscsi", network=True)
+        place = self.remote(pool, f"unit:0:0:{unit}", "login")
+        argv = ("info", "--output=json", *place.objects(), "--image-opts", place.graph("raw"))
+        text: str = yield Image(argv, logins=place.logins, network=True)
         try:
             return int(json.loads(text)["virtual-size"])
         except (ValueError, KeyError, TypeError) as error:
@@ -75,21 +77,28 @@ class IscsiDirect(PoolKind):
         ]
         return [FoundSource(host=spec.hosts[0], devices=[target]) for target in found or targets_of(text)]
 
-    def volume_path(self, pool: Pool, name: str) -> str:
-        raise Unsupported("the LUNs of an iSCSI target are made by the target")
+    def remote(self, pool: Pool, name: str, login: str) -> Remote:
+        source = pool.origin
+        words = ["driver=iscsi", "transport=tcp", f"portal={escape(address(source.hosts[0]))}",
+                 f"target={escape(pool.device_paths[0])}", f"lun={name.rpartition(':')[2]}"]  # fmt: skip
+        words += [f"initiator-name={escape(source.initiator)}"] if source.initiator else []
+        if source.auth is None:
+            return Remote(tuple(words))
+        words += [f"user={escape(source.auth.username or '')}", f"password-secret={login}"]
+        return Remote(tuple(words), {login: ("iscsi", source.auth.secret_uuid, source.auth.secret_usage)})
 
+    def names(self, pool: Pool, volume: Volume) -> set[tuple[str, ...]]:
+        unit = (volume.name or "").rpartition(":")[2]
+        return {remote_place("iscsi", f"{pool.device_paths[0]}/{unit}")}
 
-def image_options(pool: Pool, unit: int) -> tuple[list[str], dict[str, tuple[str | None, str | None]]]:
-    """A LUN as qemu-img's --image-opts take it, and the secrets that it needs."""
-    source = pool.origin
-    words = ["driver=raw", "file.driver=iscsi", "file.transport=tcp", f"file.portal={escape(address(source.hosts[0]))}",
-             f"file.target={escape(pool.device_paths[0])}", f"file.lun={unit}"]  # fmt: skip
-    words += [f"file.initiator-name={escape(source.initiator)}"] if source.initiator else []
-    if source.auth is None:
-        return ["--image-opts", ",".join(words)], {}
-    words += [f"file.user={escape(source.auth.username or '')}", "file.password-secret=login"]
-    keys = {"login": (source.auth.secret_uuid, source.auth.secret_usage)}
-    return ["--object", f"secret,id=login,file={LOGIN}", "--image-opts", ",".join(words)], keys
+    def reserve(self, pool: Pool, volume: Volume) -> Script[str]:
+        raise Unsupported(MADE_THERE)
+
+    def grow(self, pool: Pool, volume: Volume, size: int) -> Script[None]:
+        raise Unsupported(MADE_THERE)
+
+    def remove(self, pool: Pool, volume: Volume) -> Script[None]:
+        raise Unsupported(MADE_THERE)
 
 
 def lun(pool: Pool, unit: int, size: int) -> Volume:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from frontinus.api.errors import StorageFailed
 from frontinus.storage.pool import Pool
@@ -16,7 +17,7 @@ OPTIONS = ("nodev", "nosuid", "noexec")
 class MountedFiles(Files):
     """Base of fs and netfs."""
 
-    programs = ("mount",)
+    programs: ClassVar[tuple[str, ...]] = ("mount",)
 
     def mount_source(self, pool: Pool) -> str:
         """What mount(8) is told to mount."""
@@ -47,6 +48,8 @@ class MountedFiles(Files):
         if (yield Mounted(pool.path)) is None:
             yield self.needed(pool)
             yield Run(self.mount_argv(pool))
+            if (yield Mounted(pool.path)) is None:  # a helper of FUSE may fail and not say so
+                raise StorageFailed(f"pool '{pool.name}': {self.mount_source(pool)} was not mounted", path=pool.path)
 
     def _refuse_other(self, pool: Pool) -> Script[None]:
         """What is mounted there already must be ours."""

@@ -27,8 +27,7 @@ class NetFs(MountedFiles):
         source = pool.origin
         if len(source.hosts) > 1:
             yield "<source> of a pool of type 'netfs': only one <host> is possible"
-        if any(not re.fullmatch(r"[\w.:\[\]-]+", host.name) or host.name.startswith("-") for host in source.hosts):
-            yield "<host>: this is no name of a server"
+        yield from bad_hosts(pool)
         if source.protocol is not None and (
             source.format not in ("nfs", "auto") or not re.fullmatch(r"[0-9.]+", source.protocol)
         ):
@@ -37,7 +36,7 @@ class NetFs(MountedFiles):
     def mount_source(self, pool: Pool) -> str:
         source = pool.origin
         host, folder = source.hosts[0].name, source.dir or ""
-        name = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        name = bracketed(host)
         return f"//{name}/{folder.strip('/')}" if source.format == "cifs" else f"{name}:{folder}"
 
     def mount_options(self, pool: Pool) -> list[str]:
@@ -69,6 +68,18 @@ class NetFs(MountedFiles):
         yield Need(("showmount",))
         text = yield from output("showmount", "--no-headers", "--exports", host)
         return [FoundSource(host=Server(name=host), dir=folder, format="nfs") for folder in exports(text)]
+
+
+def bad_hosts(pool: Pool) -> Iterator[str]:
+    """What cannot be the name of a server in an argument of mount."""
+    for host in pool.origin.hosts:
+        if not re.fullmatch(r"[\w.:\[\]-]+", host.name) or host.name.startswith("-"):
+            yield "<host>: this is no name of a server"
+
+
+def bracketed(name: str) -> str:
+    """An address of IPv6 as it stands before a port or a path."""
+    return f"[{name}]" if ":" in name and not name.startswith("[") else name
 
 
 def exports(text: str) -> list[str]:

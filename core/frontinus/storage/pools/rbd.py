@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from frontinus.api.errors import StorageFailed
+from frontinus.domain.usedplaces import remote_place
+from frontinus.storage.imaging import Remote, escape
 from frontinus.storage.pool import Pool
 from frontinus.storage.pools.base import Listing, PoolKind, named
-from frontinus.storage.steps import Login, Need, Run, Script, output, tell
+from frontinus.storage.pools.netfs import bracketed
+from frontinus.storage.steps import Login, Need, Remove, Run, RunPlace, Script, output, tell
 from frontinus.storage.volume import Volume, VolumeTarget
 
 NEW = ".frontinus-new"
+PORT = 6789
+"""Of a monitor's older protocol, which QEMU is told where nobody chose."""
 
 
 class Rbd(PoolKind):
@@ -36,6 +41,8 @@ class Rbd(PoolKind):
 
     def check_volume(self, pool: Pool, volume: Volume) -> Iterator[str]:
         yield from super().check_volume(pool, volume)
+        if volume.encryption is not None:
+            yield "<encryption>: images of Ceph are made without; a disk of a guest may have it"
         if re.search(r"[@/]|^-", volume.name or ""):
             yield f"<name>: '{volume.name}' is no name of an image of Ceph"
 
@@ -43,7 +50,7 @@ class Rbd(PoolKind):
         """How the tools find the cluster and log in. The key comes from a file that Login fills."""
         source = pool.origin
         hosts = ",".join(
-            f"{_bracketed(host.name)}:{host.port}" if host.port else _bracketed(host.name) for host in source.hosts
+            f"{bracketed(host.name)}:{host.port}" if host.port else bracketed(host.name) for host in source.hosts
         )
         words = ("--mon-host", hosts) if hosts else ()
         login = ("--id", source.auth.username or "", "--keyfile", keyfile(pool)) if source.auth is not None else ()
@@ -56,6 +63,11 @@ class Rbd(PoolKind):
         if auth is not None:
             yield Login(keyfile(pool), "ceph", auth.secret_uuid, auth.secret_usage, base64=True)
         yield from self._listing(pool)
+
+    def stop(self, pool: Pool) -> Script[None]:
+        """The key is not left behind."""
+        path = yield RunPlace(keyfile(pool).removeprefix("{run}/"))
+        yield Remove(path)
 
     def is_active(self, pool: Pool) -> Script[bool]:
         yield from ()
@@ -88,12 +100,26 @@ class Rbd(PoolKind):
     def make(self, pool: Pool, volume: Volume, reserved: str) -> Script[str]:
         size = f"{-(-(volume.capacity or 0) // 2**20)}M"
         yield Run(("rbd", *self.cluster(pool), "create", "--size", size, f"{pool.origin.name}/{reserved}"))
-        return f"rbd:{pool.origin.name}/{reserved}"
+        return reserved
 
     def unmake(self, pool: Pool, volume: Volume, reserved: str) -> Script[None]:
         return tell(
             Run(("rbd", *self.cluster(pool), "rm", "--no-progress", f"{pool.origin.name}/{reserved}"), accept=(0, 2))
         )
+
+    def remote(self, pool: Pool, name: str, login: str) -> Remote:
+        """Options of QEMU's rbd driver (qapi/block-core.json, BlockdevOptionsRbd)."""
+        source, auth = pool.origin, pool.origin.auth
+        words = ["driver=rbd", f"pool={escape(source.name or '')}", f"image={escape(name)}"]
+        for number, host in enumerate(source.hosts):
+            words += [f"server.{number}.host={escape(host.name)}", f"server.{number}.port={host.port or PORT}"]
+        if auth is None:
+            return Remote(tuple(words))
+        words += [f"user={escape(auth.username or '')}", f"key-secret={login}"]
+        return Remote(tuple(words), {login: ("ceph", auth.secret_uuid, auth.secret_usage)})
+
+    def names(self, pool: Pool, volume: Volume) -> set[tuple[str, ...]]:
+        return {remote_place("rbd", volume.path)}
 
     def settle(self, pool: Pool, volume: Volume, reserved: str) -> Script[None]:
         name = f"{pool.origin.name}/{volume.name}"
@@ -129,7 +155,3 @@ def usage_of(text: str, pool: str) -> tuple[int, int, int]:
     except (ValueError, KeyError, TypeError, StopIteration) as error:
         raise StorageFailed(f"the figures of the Ceph pool '{pool}' make no sense: {error!r}") from None
     return used + free, used, free
-
-
-def _bracketed(name: str) -> str:
-    return f"[{name}]" if ":" in name and not name.startswith("[") else name

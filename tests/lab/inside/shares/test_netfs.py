@@ -11,7 +11,7 @@ from contract.storage_contract import StorageContract, volume
 from frontinus.api.errors import StorageFailed
 from frontinus.mock.engine import ROOT
 from frontinus.mock.store import MemoryStore
-from support.lab_disks import run
+from support.lab_disks import glusterfs, mounted, run
 from support.storage import linux_engine
 from system.test_storage_real import LinuxRig
 
@@ -39,16 +39,6 @@ def cifs(folder: Path) -> str:
     return "share"
 
 
-def glusterfs(folder: Path) -> str:
-    run("systemctl", "start", "glusterd")
-    if "lab" in run("gluster", "volume", "list", accept=(0, 1)).split():
-        run("gluster", "--mode=script", "volume", "stop", "lab", "force", accept=(0, 1))
-        run("gluster", "--mode=script", "volume", "delete", "lab")
-    run("gluster", "--mode=script", "volume", "create", "lab", f"lab:{folder}/brick", "force")
-    run("gluster", "--mode=script", "volume", "start", "lab")
-    return "/lab"
-
-
 SERVERS: Mapping[str, Callable[[Path], str]] = {"nfs": nfs, "cifs": cifs, "glusterfs": glusterfs}
 """By the format of the source: sharing a folder; the answer is the source's directory."""
 
@@ -62,12 +52,6 @@ def document(kind: str, source: str, target: Path, name: str = "p") -> str:
     return (f"<pool type='netfs' xmlns:fs='http://libvirt.org/schemas/storagepool/fs/1.0'><name>{name}</name>"
             f"<source><host name='127.0.0.1'/><dir path='{source}'/><format type='{kind}'/></source>"
             f"<target><path>{target}</path></target>{option}</pool>")  # fmt: skip
-
-
-def mounted(place: Path) -> str:
-    """What the kernel says of a mount, "" for none."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return next((line for line in lines if f" {place} " in line), "")
 
 
 @pytest.fixture(scope="module", params=SERVERS)
