@@ -23,6 +23,7 @@ from frontinus.api.errors import (
 from frontinus.api.events import HostJobEvent, PoolEvent, VolumeEvent
 from frontinus.api.views import Snapshot
 from frontinus.engine.local import LocalEngine
+from frontinus.wire.pieces import data_head, hole
 
 MIB = 2**20
 SECONDS = 60.0
@@ -117,6 +118,26 @@ class StorageContract:
             await rig.session.wipe_volume("p", "a", "nonsense")  # type: ignore[arg-type]
         await rig.session.wipe_volume("p", "a", "nnsa")
         assert await take(await rig.session.download_volume("p", "a")) == bytes(8192)
+
+    async def test_holes_are_told_of_and_not_sent(self, rig: Rig) -> None:
+        """Bytes on the socket, both ways; and what comes out is what went in."""
+        size, data = 64 * MIB, bytes(range(1, 256)) * 4096
+        for name in ("a", "b"):
+            await rig.session.create_volume("p", volume(name, size=size))
+        sent = b"".join((hole(MIB), data_head(len(data)), data, hole(size - MIB - len(data))))
+        assert await put(await rig.session.upload_pieces("p", "a"), sent) == b"\0"
+        got = await take(await rig.session.download_pieces("p", "a"))
+        assert len(got) < len(data) + 2 * MIB and max(len(sent), len(got)) < size // 8
+        assert await put(await rig.session.upload_pieces("p", "b"), got) == b"\0"
+        for name in ("a", "b"):
+            assert await take(await rig.session.download_volume("p", name)) == bytes(MIB) + data + bytes(
+                size - MIB - len(data)
+            )
+        assert (await rig.session.volume("p", "b")).allocation <= 4 * MIB
+        for broken in (data_head(4096) + b"short", hole(size + 1), b"head"):
+            assert await put(await rig.session.upload_pieces("p", "b"), broken) == b""
+        assert await put(await rig.session.upload_pieces("p", "b", MIB, 4096), hole(4096)) == b"\0"
+        assert await take(await rig.session.download_volume("p", "b", MIB, 4097)) == bytes(4096) + data[4096:4097]
 
     async def test_a_folder_can_be_a_volume(self, rig: Rig) -> None:
         made = await rig.session.create_volume("p", "<volume type='dir'><name>d</name><capacity>0</capacity></volume>")

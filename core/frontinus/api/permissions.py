@@ -129,6 +129,8 @@ PERMISSIONS: Mapping[str, Permission] = {
     "wipe_volume": _write("storage-vol", "format"),
     "upload_volume": _write("storage-vol", "data-write"),
     "download_volume": _write("storage-vol", "data-read"),
+    "upload_pieces": _write("storage-vol", "data-write"),
+    "download_pieces": _write("storage-vol", "data-read"),
     "set_volume_secret": _write("storage-vol", "format"),
     "delete_volume": _write("storage-vol", "delete"),
     # secrets

@@ -116,6 +116,16 @@ class StorageCalls(Protocol):
                               sparse: bool = False) -> Descriptor:  # fmt: skip
         """A descriptor to read the volume's content from. Bytes; length 0: to the end."""
 
+    async def upload_pieces(self, pool: str, volume: str, offset: int = 0, length: int = 0) -> Descriptor:
+        """`upload_volume` for content whose holes are not sent, and become holes again: a stream of pieces.
+
+        Before each piece stands its length in eight bytes, a signed number, big-endian: so many bytes of data follow; of a
+        hole it is negative, and nothing follows.
+        """
+
+    async def download_pieces(self, pool: str, volume: str, offset: int = 0, length: int = 0) -> Descriptor:
+        """`download_volume` as a stream of pieces, as `upload_pieces` takes them. A device has no holes."""
+
     async def set_volume_secret(self, pool: str, volume: str, secret: str) -> None:
         """Let another secret, by its UUID, open an encrypted volume, and no longer the present one. A job.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,56 +15,98 @@ from typing import BinaryIO
 from frontinus.api.descriptor import Descriptor
 from frontinus.api.engine import Engine
 from frontinus.api.errors import StorageFailed
+from frontinus.sparse import layout
+from frontinus.wire import pieces
 
 PIECE = 1 << 18
-BLOCK = 4096
 DONE = b"\0"
 
 
-async def upload(engine: Engine, descriptor: Descriptor, file: str) -> int:
-    """Send a file (- for standard input) and wait until all is on disk. Raises StorageFailed with the job's reason."""
-    sent, confirmed = await asyncio.to_thread(_upload, descriptor, file)
+async def upload(engine: Engine, descriptor: Descriptor, file: str, *, sparse: bool) -> int:
+    """Send a file (- for standard input) and wait until all is on disk. Raises StorageFailed with the job's reason.
+
+    `sparse`: the descriptor takes pieces, and of holes only the length is sent.
+    """
+    sent, confirmed = await asyncio.to_thread(_upload, descriptor, file, sparse=sparse)
     if not confirmed:
         failed = [job for job in await engine.jobs() if job.kind == "upload" and job.error]
         raise StorageFailed(failed[-1].error if failed and failed[-1].error else "the upload ended early")
     return sent
 
 
-def _upload(descriptor: Descriptor, file: str) -> tuple[int, bool]:
+def _upload(descriptor: Descriptor, file: str, *, sparse: bool) -> tuple[int, bool]:
     with socket.socket(fileno=descriptor) as sock, _opened(file, "rb") as source:
         total = os.fstat(source.fileno()).st_size if file != "-" else 0
         sent = 0
         with bar(f"Uploading {file}", total) as step:
             try:
-                while data := source.read(PIECE):
-                    sock.sendall(data)
-                    sent += len(data)
-                    step(len(data))
+                for piece in _pieces(source, total) if sparse else _blocks(source):
+                    size = piece if isinstance(piece, int) else len(piece)
+                    if sparse:
+                        sock.sendall(pieces.hole(size) if isinstance(piece, int) else pieces.data_head(size))
+                    if not isinstance(piece, int):
+                        sock.sendall(piece)
+                    sent += size
+                    step(size)
                 sock.shutdown(socket.SHUT_WR)
                 return sent, sock.recv(1) == DONE
             except ConnectionError:
                 return sent, False
 
 
+def _blocks(source: BinaryIO, length: int | None = None) -> Iterator[bytes]:
+    """So many bytes, or all that come."""
+    while data := source.read(PIECE if length is None else min(PIECE, length)):
+        length = None if length is None else length - len(data)
+        yield data
+
+
+def _pieces(source: BinaryIO, total: int) -> Iterator[bytes | int]:
+    """Data, and the lengths of holes: those of the file, or blocks of zeros of what is no file."""
+    if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+        for data in _blocks(source):
+            yield data if any(data) else len(data)
+        return
+    for start, end, is_data in layout(source.fileno(), 0, total):
+        if is_data:
+            source.seek(start)
+            yield from _blocks(source, end - start)
+        else:
+            yield end - start
+
+
 async def download(descriptor: Descriptor, file: str, total: int, *, sparse: bool) -> int:
-    """Write a volume's content to a file (- for standard output). `sparse`: zeros become holes."""
+    """Write a volume's content to a file (- for standard output). `sparse`: it comes in pieces; holes stay holes."""
     return await asyncio.to_thread(_download, descriptor, file, total, sparse=sparse)
 
 
 def _download(descriptor: Descriptor, file: str, total: int, *, sparse: bool) -> int:
+    reader = pieces.Reader()
     with socket.socket(fileno=descriptor) as sock, _opened(file, "wb") as target:
         got = 0
         with bar(f"Downloading to {file}", total) as step:
             while data := sock.recv(PIECE):
-                got += len(data)
-                step(len(data))
-                if sparse and file != "-" and not any(data):
-                    target.seek(len(data), os.SEEK_CUR)
-                else:
-                    target.write(data)
+                for piece in reader.feed(data) if sparse else [data]:
+                    size = piece if isinstance(piece, int) else len(piece)
+                    _put(target, piece, seeks=file != "-")
+                    got += size
+                    step(size)
+        if not reader.is_whole:
+            raise StorageFailed("the download ended early")
         if sparse and file != "-":
             target.truncate(got)
         return got
+
+
+def _put(target: BinaryIO, piece: bytes | int, *, seeks: bool) -> None:
+    if not isinstance(piece, int):
+        target.write(piece)
+    elif seeks:
+        target.seek(piece, os.SEEK_CUR)
+    else:
+        while piece > 0:
+            target.write(bytes(min(piece, PIECE)))
+            piece -= PIECE
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from frontinus.engine.jobs import Job
 from frontinus.engine.poolbook import PoolRecord
 from frontinus.engine.storagework import Work, as_job, journalled, meter, reached, refuse_used
 from frontinus.engine.world import World
+from frontinus.ports.storage import Form
 from frontinus.storage.pools.files import temporary
 from frontinus.storage.steps import Remove, ask
 from frontinus.storage.volume import Volume
@@ -40,7 +41,13 @@ class Transfers:
 
     async def upload_volume(self, pool: str, volume: str, offset: int = 0, length: int = 0,
                             sparse: bool = False) -> Descriptor:  # fmt: skip
-        record, found = self._find(pool, volume, offset, length)
+        return await self._into(pool, volume, (offset, length), "sparse" if sparse else "plain")
+
+    async def upload_pieces(self, pool: str, volume: str, offset: int = 0, length: int = 0) -> Descriptor:
+        return await self._into(pool, volume, (offset, length), "pieces")
+
+    async def _into(self, pool: str, volume: str, span: tuple[int, int], form: Form) -> Descriptor:
+        record, found = self._find(pool, volume, *span)
         refuse_used(self.world, record, found)
         found = await reached(self.world, record, found, "be uploaded to")
         record.need_free(found.name or "")
@@ -48,19 +55,25 @@ class Transfers:
         ours, theirs = socket.socketpair()
 
         async def work(job: Job) -> None:
-            await self._receive(record, found, ours, (offset, length), job, sparse=sparse)
+            await self._receive(record, found, ours, span, job, form)
 
         self.world.spawn(self._upload(record, found, ours, work), f"upload to {found.name}")
         return Descriptor(theirs.detach())
 
     async def download_volume(self, pool: str, volume: str, offset: int = 0, length: int = 0,
                               sparse: bool = False) -> Descriptor:  # fmt: skip
-        record, found = self._find(pool, volume, offset, length)
+        return await self._out_of(pool, volume, (offset, length), "plain")
+
+    async def download_pieces(self, pool: str, volume: str, offset: int = 0, length: int = 0) -> Descriptor:
+        return await self._out_of(pool, volume, (offset, length), "pieces")
+
+    async def _out_of(self, pool: str, volume: str, span: tuple[int, int], form: Form) -> Descriptor:
+        record, found = self._find(pool, volume, *span)
         found = await reached(self.world, record, found, "be downloaded")
         ours, theirs = socket.socketpair()
 
         async def work(job: Job) -> None:
-            await self.world.storage.send(ours, found.path, offset, length, meter(job))
+            await self.world.storage.send(ours, found.path, *span, form=form, progress=meter(job))
 
         self.world.spawn(self._download(found, ours, work), f"download of {found.name}")
         return Descriptor(theirs.detach())
@@ -105,17 +118,19 @@ class Transfers:
                 return False
         return True
 
-    async def _receive(self, record: PoolRecord, volume: Volume, ours: socket.socket, span: tuple[int, int], job: Job, *,
-                       sparse: bool) -> None:  # fmt: skip
+    async def _receive(self, record: PoolRecord, volume: Volume, ours: socket.socket, span: tuple[int, int], job: Job,
+                       form: Form) -> None:  # fmt: skip
         world, storage = self.world, self.world.storage
         if volume.type == "block":
-            await storage.receive(ours, volume.path, *span, sparse=False, progress=meter(job))
+            await storage.receive(
+                ours, volume.path, *span, form="plain" if form == "sparse" else form, progress=meter(job)
+            )
         else:
             staged = temporary(os.path.dirname(volume.path), f"upload of {volume.name}")  # noqa: PTH120
             async with journalled(world, Work(what="stage", pool=record.uuid, path=staged)):
                 try:
                     await storage.stage(volume.path, staged, 0)
-                    await storage.receive(ours, staged, *span, sparse=sparse, progress=meter(job))
+                    await storage.receive(ours, staged, *span, form=form, progress=meter(job))
                     await storage.replace(staged, volume.path)
                 except BaseException:
                     await asyncio.shield(scripts.run(world, ask(Remove(staged))))

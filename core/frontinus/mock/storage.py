@@ -12,11 +12,12 @@ from typing import Any
 from msgspec import structs
 
 from frontinus.api.errors import AlreadyExists, StorageFailed, Unsupported
-from frontinus.ports.storage import Progress
+from frontinus.ports.storage import Form, Progress
 from frontinus.storage import steps, wiping
 from frontinus.storage.headers import Header
 from frontinus.storage.parts import Permissions
 from frontinus.storage.steps import Found, Place, Step
+from frontinus.wire import pieces
 
 SPACE = 100 * 2**30
 """Bytes of every file system."""
@@ -56,14 +57,16 @@ class MemoryStorage:
             progress(1, 1)
         return action(step)
 
-    async def receive(
-        self, sock: socket.socket, path: str, offset: int, length: int, *, sparse: bool, progress: Progress
-    ) -> int:
+    async def receive(self, sock: socket.socket, path: str, offset: int, length: int, *, form: Form,
+                      progress: Progress) -> int:  # fmt: skip
         loop, entry = asyncio.get_running_loop(), self._at(path)
         sock.setblocking(False)
-        taken = bytearray()
+        taken, reader = bytearray(), pieces.Reader()
         while data := await loop.sock_recv(sock, 65536):
-            taken += data
+            for piece in reader.feed(data) if form == "pieces" else [data]:
+                taken += bytes(piece) if isinstance(piece, int) else piece
+        if not reader.is_whole:
+            raise StorageFailed("the sender ended within a piece")
         room = entry.place.size - offset
         if len(taken) > (min(room, length) if length else room):
             raise StorageFailed(f"{path}: more was sent than there is room for", path=path)
@@ -72,12 +75,16 @@ class MemoryStorage:
         progress(len(taken), len(taken))
         return len(taken)
 
-    async def send(self, sock: socket.socket, path: str, offset: int, length: int, progress: Progress) -> int:
+    async def send(self, sock: socket.socket, path: str, offset: int, length: int, *, form: Form,
+                   progress: Progress) -> int:  # fmt: skip
+        """As pieces: all up to the last byte that is not zero, and one hole."""
         entry = self._at(path)
         size = min(entry.place.size, offset + length) if length else entry.place.size
         data = entry.content.ljust(size, b"\0")[offset:size]
+        written = data.rstrip(b"\0")
+        stream = pieces.data_head(len(written)) + written + pieces.hole(len(data) - len(written))
         sock.setblocking(False)
-        await asyncio.get_running_loop().sock_sendall(sock, data)
+        await asyncio.get_running_loop().sock_sendall(sock, stream if form == "pieces" else data)
         sock.shutdown(socket.SHUT_WR)
         progress(len(data), len(data))
         return len(data)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from frontinus.storage.steps import Step
 
 Progress = Callable[[int, int], None]
 """Takes what is done and the total, in bytes or parts of one; called from any thread."""
+
+
+Form = Literal["plain", "sparse", "pieces"]
+"""How content crosses a socket: as it is; as it is, and blocks of zeros become holes; as a stream of `wire.pieces`."""
 
 
 class StorageHost(Protocol):
@@ -21,16 +25,16 @@ class StorageHost(Protocol):
     async def perform(self, step: Step, values: Mapping[str, bytes], progress: Progress | None = None) -> object:
         """Take one step; its answer is said with its class. `values`: the secrets that it names, by its names for them."""
 
-    async def receive(
-        self, sock: socket.socket, path: str, offset: int, length: int, *, sparse: bool, progress: Progress
-    ) -> int:
+    async def receive(self, sock: socket.socket, path: str, offset: int, length: int, *, form: Form,
+                      progress: Progress) -> int:  # fmt: skip
         """Write to a file or device what comes from a socket, until its end or `length` bytes (0: no limit). Bytes written.
 
-        `sparse`: blocks of zeros become holes. Durable when it returns.
+        Durable when it returns.
         """
 
-    async def send(self, sock: socket.socket, path: str, offset: int, length: int, progress: Progress) -> int:
-        """Send the content of a file or device. Bytes sent."""
+    async def send(self, sock: socket.socket, path: str, offset: int, length: int, *, form: Form,
+                   progress: Progress) -> int:  # fmt: skip
+        """Send the content of a file or device. Bytes of it that were sent or told of as holes."""
 
     async def stage(self, source: str, target: str, length: int) -> None:
         """Make a copy of a file for an upload to work on: all of it, or without the first `length` bytes' content."""

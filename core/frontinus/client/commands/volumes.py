@@ -165,15 +165,17 @@ async def _upload(engine: Engine, options: argparse.Namespace, out: Output) -> N
     from frontinus.client.transfer import upload
 
     volume = await _find(engine, options)
-    descriptor = await engine.upload_volume(volume.pool, volume.name, options.offset, options.length, options.sparse)
-    out.value({"bytes": await upload(engine, descriptor, options.file)})
+    call = engine.upload_pieces if options.sparse else engine.upload_volume
+    descriptor = await call(volume.pool, volume.name, options.offset, options.length)
+    out.value({"bytes": await upload(engine, descriptor, options.file, sparse=options.sparse)})
 
 
 async def _download(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     from frontinus.client.transfer import download
 
     volume = await _find(engine, options)
-    descriptor = await engine.download_volume(volume.pool, volume.name, options.offset, options.length, options.sparse)
+    call = engine.download_pieces if options.sparse else engine.download_volume
+    descriptor = await call(volume.pool, volume.name, options.offset, options.length)
     total = options.length or volume.physical or volume.capacity
     got = await download(descriptor, options.file, total, sparse=options.sparse)
     if options.file != "-":
@@ -224,7 +226,7 @@ async def _abort(engine: Engine, options: argparse.Namespace, out: Output) -> No
 
 
 SPAN = (arg("--offset", type=size("b"), default=0), arg("--length", type=size("b"), default=0),
-        flag("--sparse", help="zeros become holes"))  # fmt: skip
+        flag("--sparse", help="holes are not sent, and stay holes"))  # fmt: skip
 
 COMMANDS = (
     Command("vol-list", "list the volumes of a pool", (IN_POOL, flag("--details")), _list),

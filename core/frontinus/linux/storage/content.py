@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import select
 import socket
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from frontinus.api.errors import Cancelled, StorageFailed
 from frontinus.linux.storage.devices import behind, discard, size_of
 from frontinus.linux.storage.files import FILE_MODE, telling
 from frontinus.linux.storage.notes import note, noted
-from frontinus.ports.storage import Progress
+from frontinus.ports.storage import Form, Progress
+from frontinus.sparse import layout, spans
 from frontinus.storage import wiping
 from frontinus.storage.steps import Overwrite
+from frontinus.wire import pieces
 
 PIECE = 1 << 20
 WAIT_MS = 500
@@ -63,11 +64,11 @@ def wipe(path: str, algorithm: str, progress: Progress | None, stop: Stop) -> No
             if algorithm == "trim":
                 _trim(fd, size)
                 return
-            spans = [(0, size)] if stat.S_ISBLK(os.fstat(fd).st_mode) else list(data_spans(fd, size))
+            written = [(0, size)] if stat.S_ISBLK(os.fstat(fd).st_mode) else list(spans(fd, 0, size))
             todo = wiping.passes(algorithm)
-            total, done = sum(end - start for start, end in spans) * len(todo), 0
+            total, done = sum(end - start for start, end in written) * len(todo), 0
             for pattern in todo:
-                for start, end in spans:
+                for start, end in written:
                     for at in range(start, end, PIECE):
                         _check(stop)
                         length = min(PIECE, end - at)
@@ -96,22 +97,6 @@ def _trim(fd: int, size: int) -> None:
     os.fsync(fd)
 
 
-def data_spans(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where a file has data; all of it on a file system that does not tell."""
-    at = 0
-    while at < size:
-        try:
-            start = os.lseek(fd, at, os.SEEK_DATA)
-            end = os.lseek(fd, start, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            yield at, size
-            return
-        yield start, min(end, size)
-        at = end
-
-
 def stage(source: str, target: str, length: int, stop: Stop) -> None:
     """A sparse copy that shares its blocks where the file system can, with the format that is noted for the original."""
     with telling(source):
@@ -122,7 +107,7 @@ def stage(source: str, target: str, length: int, stop: Stop) -> None:
             try:
                 size = os.fstat(reading).st_size
                 os.ftruncate(writing, size)
-                for start, end in data_spans(reading, size):
+                for start, end in spans(reading, 0, size):
                     _copy(reading, writing, max(start, length), end, stop)
                 note(writing, **noted(reading))
             finally:
@@ -141,7 +126,7 @@ def _copy(reading: int, writing: int, start: int, end: int, stop: Stop) -> None:
 
 
 def receive(
-    sock: socket.socket, path: str, offset: int, length: int, progress: Progress, stop: Stop, *, sparse: bool
+    sock: socket.socket, path: str, offset: int, length: int, form: Form, progress: Progress, stop: Stop
 ) -> int:
     """Write what comes until the other side shuts down its half. Raises StorageFailed when it goes away instead."""
     with telling(path):
@@ -149,19 +134,39 @@ def receive(
         try:
             end = min(_size(fd), offset + length) if length else _size(fd)
             at = offset
-            for data in _incoming(sock, stop):
-                if at + len(data) > end:
+            stream = _incoming(sock, stop)
+            for piece in _taken_apart(stream) if form == "pieces" else stream:
+                size = piece if isinstance(piece, int) else len(piece)
+                if at + size > end:
                     raise StorageFailed(
                         f"{path}: more was sent than the {end - offset} bytes that there is room for", path=path
                     )
-                if not (sparse and _punched(fd, data, at)):
-                    _write_all(fd, data, at)
-                at += len(data)
+                if isinstance(piece, int):
+                    _clear(fd, at, size, stop)
+                elif form != "sparse" or not _is_zero(piece) or not _punched(fd, at, size):
+                    _write_all(fd, piece, at)
+                at += size
                 progress(at - offset, end - offset)
             os.fsync(fd)
             return at - offset
         finally:
             os.close(fd)
+
+
+def _taken_apart(stream: Iterable[bytes]) -> Iterator[bytes | int]:
+    reader = pieces.Reader()
+    for data in stream:
+        yield from reader.feed(data)
+    if not reader.is_whole:
+        raise StorageFailed("the sender ended within a piece")
+
+
+def _clear(fd: int, at: int, length: int, stop: Stop) -> None:
+    """A hole, or zeros where there can be none."""
+    if not _punched(fd, at, length):
+        for start in range(at, at + length, PIECE):
+            _check(stop)
+            _write_all(fd, ZEROS[: min(PIECE, at + length - start)], start)
 
 
 def _incoming(sock: socket.socket, stop: Stop) -> Iterator[bytes]:
@@ -202,30 +207,60 @@ def _write_all(fd: int, data: bytes, at: int) -> None:
         rest, at = rest[done:], at + done
 
 
-def _punched(fd: int, data: bytes, at: int) -> bool:
-    """Make a hole for zeros, where the file system has holes (fallocate(2))."""
-    return data == ZEROS[: len(data)] and _libc.fallocate(fd, _PUNCH_HOLE | _KEEP_SIZE, at, len(data)) == 0
+def _is_zero(data: bytes) -> bool:
+    return data == ZEROS[: len(data)]
 
 
-def send(sock: socket.socket, path: str, offset: int, length: int, progress: Progress, stop: Stop) -> int:
+def _punched(fd: int, at: int, length: int) -> bool:
+    """Make a hole, where the file system has holes (fallocate(2))."""
+    return bool(_libc.fallocate(fd, _PUNCH_HOLE | _KEEP_SIZE, at, length) == 0)
+
+
+def send(sock: socket.socket, path: str, offset: int, length: int, form: Form, progress: Progress, stop: Stop) -> int:
     """Send content until its end, or until nobody reads any more."""
     with telling(path):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             end = min(_size(fd), offset + length) if length else _size(fd)
+            ready = _ready(sock, select.POLLOUT, stop)
             at = offset
-            for _ in _ready(sock, select.POLLOUT, stop):
-                if at >= end:
+            for start, until, is_data in layout(fd, offset, end) if form == "pieces" else [(offset, end, True)]:
+                if form == "pieces":
+                    _send_all(sock, pieces.data_head(until - start) if is_data else pieces.hole(until - start), ready)
+                at = (
+                    _send_file(sock, fd, start, until, ready, lambda at: progress(at - offset, end - offset))
+                    if is_data
+                    else until
+                )
+                if at < until:
                     break
-                try:
-                    sent = os.sendfile(sock.fileno(), fd, at, min(PIECE, end - at))
-                except BlockingIOError:
-                    continue
-                if sent == 0:
-                    break
-                at += sent
-                progress(at - offset, end - offset)
             sock.shutdown(socket.SHUT_WR)
             return at - offset
         finally:
             os.close(fd)
+
+
+def _send_file(
+    sock: socket.socket, fd: int, at: int, end: int, ready: Iterator[None], done: Callable[[int], None]
+) -> int:
+    """Where it ended: before the end, if the file does by now."""
+    while at < end:
+        next(ready)
+        try:
+            sent = os.sendfile(sock.fileno(), fd, at, min(PIECE, end - at))
+        except BlockingIOError:
+            continue
+        if sent == 0:
+            break
+        at += sent
+        done(at)
+    return at
+
+
+def _send_all(sock: socket.socket, data: bytes, ready: Iterator[None]) -> None:
+    while data:
+        next(ready)
+        try:
+            data = data[sock.send(data) :]
+        except BlockingIOError:
+            continue

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from frontinus.api.errors import Unsupported
 from frontinus.linux.storage import content, files, images, kernel, loops, programs, strays
-from frontinus.ports.storage import Progress
+from frontinus.ports.storage import Form, Progress
 from frontinus.storage import steps
 from frontinus.storage.steps import Step
 
@@ -63,15 +63,13 @@ class LinuxStorage:
             raise Unsupported(f"this host cannot take the step {type(step).__name__}")
         return await self._in_thread(lambda stop: work(step))
 
-    async def receive(
-        self, sock: socket.socket, path: str, offset: int, length: int, *, sparse: bool, progress: Progress
-    ) -> int:
-        return await self._in_thread(
-            lambda stop: content.receive(sock, path, offset, length, progress, stop, sparse=sparse)
-        )
+    async def receive(self, sock: socket.socket, path: str, offset: int, length: int, *, form: Form,
+                      progress: Progress) -> int:  # fmt: skip
+        return await self._in_thread(lambda stop: content.receive(sock, path, offset, length, form, progress, stop))
 
-    async def send(self, sock: socket.socket, path: str, offset: int, length: int, progress: Progress) -> int:
-        return await self._in_thread(lambda stop: content.send(sock, path, offset, length, progress, stop))
+    async def send(self, sock: socket.socket, path: str, offset: int, length: int, *, form: Form,
+                   progress: Progress) -> int:  # fmt: skip
+        return await self._in_thread(lambda stop: content.send(sock, path, offset, length, form, progress, stop))
 
     async def stage(self, source: str, target: str, length: int) -> None:
         await self._in_thread(lambda stop: content.stage(source, target, length, stop))
