@@ -49,7 +49,7 @@ def test_surface_is_the_whole_facade() -> None:
     assert {found.name for found in methods} == set(PERMISSIONS)
     assert [found.name for found in methods if found.stream] == ["watch", "watch_monitor"]
     assert {found.name for found in methods if found.descriptor} == {
-        "open_console", "upload_volume", "download_volume", "open_graphics"}  # fmt: skip
+        "open_console", "upload_volume", "download_volume", "upload_pieces", "download_pieces", "open_graphics"}  # fmt: skip
     assert method("__init__") is None
 
 
