@@ -15,7 +15,9 @@ from pathlib import Path
 TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 """Nanoseconds of a tick of the clock that CPU time is counted in."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
-_STATE, _USER, _SYSTEM, _STARTED = 0, 11, 12, 19
+FIRST = 1
+"""The pid of the first process, to which those are given whose parent is gone."""
+_STATE, _PARENT, _USER, _SYSTEM, _STARTED = 0, 1, 11, 12, 19
 """Places in /proc/PID/stat after the command's name, which is in parentheses and may hold anything."""
 
 
@@ -53,6 +55,23 @@ def open_process(pid: int, started: int) -> int:
 def processes(proc: str = "/proc") -> Iterator[int]:
     """The pids of all processes."""
     return (int(entry.name) for entry in Path(proc).iterdir() if entry.name.isdecimal())
+
+
+def arguments(pid: int, proc: str = "/proc") -> list[bytes]:
+    """The command line of a process; empty if it is gone."""
+    try:
+        return Path(f"{proc}/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
+    except OSError:
+        return []
+
+
+def is_orphan(pid: int, proc: str = "/proc") -> bool:
+    """Whether the process that started this one is gone: it was given to the first process, or to a session's manager."""
+    try:
+        parent = int(_fields(Path(f"{proc}/{pid}/stat").read_bytes())[_PARENT])
+        return parent == FIRST or Path(f"{proc}/{parent}/comm").read_text().strip() == "systemd"
+    except OSError:
+        return False
 
 
 def environment(pid: int, proc: str = "/proc") -> Mapping[str, str]:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import select
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from frontinus.api.errors import FrontinusError
+from frontinus.qemu.caps.probe import end_orphans
 from trial import Daemon
 
 
 def probing(parent: int) -> list[int]:
-    """QEMUs without a machine that are children of a process."""
+    """QEMUs without a machine that are children of a process, and which the kernel knows to be bound to it."""
     children = Path(f"/proc/{parent}/task").glob("*/children")
     pids = [int(pid) for file in children for pid in _read(file).split()]
-    return [pid for pid in pids if b"none,accel=" in _read(Path(f"/proc/{pid}/cmdline"))]
+    return [
+        pid for pid in pids if re.match(rb"[^\0]*qemu.*\0none,accel=", _read(Path(f"/proc/{pid}/cmdline")), re.DOTALL)
+    ]
 
 
 def _read(file: Path) -> bytes:
@@ -44,3 +50,18 @@ async def test_a_probe_dies_with_its_engine(daemon: Daemon) -> None:
             assert select.select([watch], [], [], 60)[0], "a probed QEMU outlived the engine"
         finally:
             os.close(watch)
+
+
+def test_a_probe_that_was_not_yet_bound_to_its_engine_is_ended_by_the_next() -> None:
+    words = ("-no-user-config", "-machine", "none,accel=tcg")
+    script = "import os, signal, sys; print(os.getpid(), flush=True); signal.pause()"
+    with subprocess.Popen(
+        ["/usr/bin/setsid", "--fork", sys.executable, "-c", script, *words], stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdout is not None
+        watch = os.pidfd_open(int(first.stdout.readline()))
+    try:
+        end_orphans()
+        assert select.select([watch], [], [], 60)[0], "an orphan lives on"
+    finally:
+        os.close(watch)

@@ -7,14 +7,12 @@ import os
 import select
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
+from frontinus import procfs
 from frontinus.storage.steps import EndStrays
 
 PROGRAMS = frozenset({b"qemu-img", b"setpriv", b"unshare", b"prlimit"})
 """What stands first in the command line of qemu-img, and of what becomes it."""
-ORPHAN = 1
-"""Whoever's parent is gone is a child of the first process, or of a session's manager."""
 SECONDS = 10
 
 
@@ -33,16 +31,12 @@ def end(step: EndStrays) -> None:
 
 
 def _strays(path: bytes) -> Iterator[int]:
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            if words[0].rpartition(b"/")[2] in PROGRAMS and any(path in word for word in words) and _is_orphan(folder):
-                yield int(folder.name)
-
-
-def _is_orphan(folder: Path) -> bool:
-    fields = (folder / "stat").read_text().rpartition(")")[2].split()
-    parent = int(fields[1])
-    return parent == ORPHAN or Path(f"/proc/{parent}/comm").read_text().strip() == "systemd"
+    for pid in procfs.processes():
+        words = procfs.arguments(pid)
+        if (
+            words
+            and words[0].rpartition(b"/")[2] in PROGRAMS
+            and any(path in word for word in words)
+            and procfs.is_orphan(pid)
+        ):
+            yield pid

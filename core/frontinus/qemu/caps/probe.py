@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from frontinus import procfs
 from frontinus.api.errors import HypervisorFailed, InvalidValue
 from frontinus.ports.resources import Credentials
 from frontinus.qemu import process
@@ -23,6 +24,9 @@ from frontinus.qemu.caps.user import KVM
 
 DEADLINE = 20.0
 """Seconds for the whole probe; it takes a quarter of one on an idle machine."""
+
+WITHOUT_MACHINE = b"none,accel="
+"""How the machine of a probe begins, and of nothing else that we start."""
 
 DEVICES = (
     "ICH9-LPC", "PIIX4_PM", "VGA", "amd-iommu", "bochs-display", "e1000", "e1000e", "ide-cd", "ide-hd", "intel-iommu", "isa-serial",
@@ -72,6 +76,7 @@ def probe(emulator: str, who: Credentials | None) -> bytes:
     """Record a probe of a binary. Blocks; call it from a thread. Raises HypervisorFailed, HostFailed, InvalidValue."""
     if not os.access(emulator, os.X_OK):
         raise InvalidValue(f"the emulator {emulator} does not exist or is not executable", field="emulator")
+    end_orphans()
     deadline = time.monotonic() + DEADLINE
     probes = [_Probe(emulator, "kvm:tcg", who, full=True)]
     try:
@@ -82,6 +87,19 @@ def probe(emulator: str, who: Credentials | None) -> bytes:
         for p in probes:
             p.close()
     return b"".join(texts if probes[0].kvm else texts[:1])
+
+
+def end_orphans() -> None:
+    """End what engines left that were killed before the kernel knew of a probe that it dies with them. Blocks."""
+    for pid in procfs.processes():
+        words = procfs.arguments(pid)
+        if (
+            b"-no-user-config" in words
+            and any(word.startswith(WITHOUT_MACHINE) for word in words)
+            and procfs.is_orphan(pid)
+        ):
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it is gone, or another user's
+                os.kill(pid, signal.SIGKILL)
 
 
 class _Enabled(msgspec.Struct):
@@ -113,7 +131,7 @@ class _Probe:
         self._socket, child = socket.socketpair()
         self._log = os.memfd_create("probe")
         argv = [self.emulator, "-S", "-no-user-config", "-nodefaults", "-nographic",
-                "-machine", f"none,accel={self.accelerators}", "-chardev", "socket,id=mon,fd=3",
+                "-machine", f"{WITHOUT_MACHINE.decode()}{self.accelerators}", "-chardev", "socket,id=mon,fd=3",
                 "-mon", "chardev=mon,mode=control"]  # fmt: skip
         with child:
             command = process.as_user(argv, self.who, dies_with_us=True)
