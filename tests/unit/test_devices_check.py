@@ -72,6 +72,7 @@ REFUSED: dict[str, tuple[str, str, dict[str, str]]] = {
     "spapr tpm": (f"<tpm model='tpm-spapr'>{EXTERNAL}</tpm>", "POWER", {}),
     "banks of 1.2": ("<tpm><backend type='emulator'><active_pcr_banks><sha1/></active_pcr_banks></backend></tpm>",
                      "of version 2.0", {}),
+    "comma": ("<tpm><backend type='emulator'><source type='file' path='/tpm,mode=0666'/></backend></tpm>", "with a comma", {}),
     "unknown bank": ("<tpm><backend type='emulator' version='2.0'><active_pcr_banks><md5/></active_pcr_banks>"
                      "</backend></tpm>", "unknown PCR bank 'md5'", {}),
     "external without path": ("<tpm><backend type='external'/></tpm>", "needs a <source>", {}),

@@ -105,6 +105,8 @@ class EmulatorBackend(Backend, tag="backend"):
                 yield f"<tpm>: unknown PCR bank '{unknown.name}'"
         if bool(self.source_type) != bool(self.source_path):
             yield "<tpm>: <source> of an emulator needs type and path"
+        if "," in (self.source_path or ""):
+            yield f"<tpm>: '{self.source_path}': swtpm takes no path with a comma"
 
 
 class ExternalBackend(Backend, tag="backend"):
