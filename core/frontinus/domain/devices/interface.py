@@ -207,8 +207,6 @@ class Interface(Device, VirtioOptions, tag="interface"):
     def _complete_source(self, source: InterfaceSource) -> None:
         if source.host_device is not None:
             source.host_device.fill()
-        if self.type == "network":
-            source.port_id = None  # a card that has its port is of the kind that the network made it
         if self.type == "direct" and source.mode is None:
             source.mode = "vepa"
         for ip in source.ips:
