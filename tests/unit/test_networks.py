@@ -171,6 +171,17 @@ async def test_a_card_comes_and_goes_with_its_port(engine: Engine) -> None:
     assert await engine.network_ports("n2") == []
 
 
+async def test_a_card_of_the_definition_goes_with_its_port_from_both(engine: Engine) -> None:
+    await engine.create_network(nat())
+    await engine.define(guest())
+    await engine.start("g")
+    card = CARD.format(network="n1", mac=MAC)
+    await engine.update_device("g", card.replace("<model", "<link state='down'/><model"), live=True, config=True)
+    assert len(await engine.network_ports("n1")) == 1
+    await engine.detach_device("g", card, live=True, config=True)
+    assert await engine.network_ports("n1") == [] and "<interface" not in await engine.guest_xml("g", ["inactive"])
+
+
 async def test_a_guest_does_not_start_without_its_network_nor_beyond_its_promises(engine: Engine) -> None:
     await engine.define(guest())
     with pytest.raises(NoSuchNetwork):
