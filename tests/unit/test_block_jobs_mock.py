@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +12,12 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import Busy, HypervisorFailed, InvalidXML, WrongState
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.devices.disk import Disk
-from frontinus.domain.host import Paths
 from frontinus.domain.snapshots.chain import Chain, carried, find, layer_name, overlay, place_of
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.recovery import recover
 from frontinus.engine.registry import Registry
 from frontinus.engine.world import World
-from frontinus.mock.engine import ROOT, mock_engine
+from frontinus.mock.engine import ROOT
 from frontinus.mock.hypervisor import MockGuest
 from support.guests import document
 
@@ -28,14 +26,6 @@ DISK = """<disk type='file'><driver name='qemu' type='qcow2'/><source file='/top
 BELOW = """<backingStore type='file'><format type='qcow2'/><source file='/middle'/>
 <backingStore type='file'><format type='raw'/><source file='/base'/><backingStore/></backingStore></backingStore>"""
 COPY = "<disk type='file'><driver type='raw'/><source file='/copy'/></disk>"
-
-
-@pytest.fixture
-async def local(tmp_path: Path) -> AsyncIterator[LocalEngine]:
-    paths = Paths(*(str(tmp_path / name) for name in ("config", "state", "run", "log", "cache")))
-    engine = await mock_engine(paths, fixture=False)
-    yield engine
-    await engine.stop()
 
 
 @pytest.fixture

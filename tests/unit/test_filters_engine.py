@@ -55,11 +55,6 @@ async def local(tmp_path: Path) -> AsyncIterator[LocalEngine]:
     await engine.stop()
 
 
-@pytest.fixture
-async def engine(local: LocalEngine) -> Engine:
-    return local.session(ROOT)
-
-
 def firewall(local: LocalEngine) -> MemoryFirewall:
     return cast("MemoryFirewall", local.world.firewall)
 

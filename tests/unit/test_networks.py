@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -30,7 +28,7 @@ from frontinus.engine.netrecord import NetworkState, decode_state
 from frontinus.engine.netrecovery import recover_networks, start_networks
 from frontinus.engine.recovery import recover
 from frontinus.engine.world import World
-from frontinus.mock.engine import ROOT, mock_engine
+from frontinus.mock.engine import ROOT
 from frontinus.mock.networks import MemoryNetworks
 from frontinus.ports.networks import HostRoute, Lease, NetworkNews, PoolDevice
 from support.waiting import until
@@ -43,19 +41,6 @@ GUEST = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory>
 <os><type arch='x86_64' machine='q35'>hvm</type></os><devices>{devices}</devices></domain>"""
 CARD = "<interface type='network'><mac address='{mac}'/><source network='{network}'/><model type='virtio'/></interface>"
 MAC = "52:54:00:00:00:0a"
-
-
-@pytest.fixture
-async def local(tmp_path: Path) -> AsyncIterator[LocalEngine]:
-    paths = Paths(*(str(tmp_path / name) for name in ("config", "state", "run", "log", "cache")))
-    engine = await mock_engine(paths, fixture=False)
-    yield engine
-    await engine.stop()
-
-
-@pytest.fixture
-async def engine(local: LocalEngine) -> Engine:
-    return local.session(ROOT)
 
 
 def host(local: LocalEngine) -> MemoryNetworks:

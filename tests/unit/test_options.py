@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,12 @@ from frontinus.api.tuning import IothreadParameters
 from frontinus.client.remote import connect
 from frontinus.daemon.server import Server
 from frontinus.domain.guest import Guest
-from frontinus.domain.host import Paths
 from frontinus.domain.vcpus import each, set_count, set_maximum, switch
 from frontinus.engine import directio
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.recovery import recover
 from frontinus.linux.node import LinuxNode
-from frontinus.mock.engine import ROOT, mock_engine
+from frontinus.mock.engine import ROOT
 from frontinus.mock.hypervisor import MockGuest
 from support.waiting import until
 from unit.test_linux_host import server as machine
@@ -34,14 +32,6 @@ XML = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory><v
 <iothreads>1</iothreads><os><type arch='x86_64' machine='q35'>hvm</type></os>
 <devices><graphics type='vnc' passwd='geheim'/></devices></domain>"""
 SECONDS = 20
-
-
-@pytest.fixture
-async def local(tmp_path: Path) -> AsyncIterator[LocalEngine]:
-    paths = Paths(*(str(tmp_path / name) for name in ("config", "state", "run", "log", "cache")))
-    engine = await mock_engine(paths, fixture=False)
-    yield engine
-    await engine.stop()
 
 
 @pytest.fixture
