@@ -14,12 +14,13 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from frontinus import procfs
 from frontinus.api.errors import HostFailed, HypervisorFailed, NoSuchProcess
 from frontinus.ports.resources import Credentials
 
 TOOLS = ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin")
 CAP_SYS_RESOURCE = 24
-OUR_MARK = b"\0-no-user-config\0"
+OUR_MARK = b"-no-user-config"
 """A word that each of our command lines has."""
 LIMITS: Mapping[str, int] = {
     "core": resource.RLIMIT_CORE,
@@ -165,14 +166,12 @@ def start_time(pid: int) -> int | None:
 
 def strays(folder: str) -> list[int]:
     """Processes of QEMU whose command line names a guest's private folder: left by an engine that died starting it."""
-    found: list[int] = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):  # it has ended meanwhile
-                line = (entry / "cmdline").read_bytes()
-                if OUR_MARK in line and os.fsencode(folder + "/") in line:
-                    found.append(int(entry.name))
-    return found
+    below = os.fsencode(folder + "/")
+    return [pid for pid in procfs.processes() if _is_of(procfs.arguments(pid), below)]
+
+
+def _is_of(words: Sequence[bytes], below: bytes) -> bool:
+    return OUR_MARK in words and any(below in word for word in words)
 
 
 class Process:
