@@ -1,15 +1,16 @@
-"""The stream of events as `event`, `net-event`, `pool-event` and `secret-event` print it."""
+"""Streams of events as `event`, `net-event`, `pool-event`, `secret-event` and `qemu-monitor-event` print them."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from frontinus.api.engine import Engine
 from frontinus.api.events import Event
+from frontinus.api.options import MonitorEvent
 from frontinus.api.views import Snapshot
 from frontinus.client.commands.base import Argument, Output, arg, flag
 
@@ -29,26 +30,39 @@ HOW: tuple[Argument, ...] = (
 )  # fmt: skip
 
 
-def stamp(when: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S: ", time.gmtime(when))
+Line = tuple[Event | MonitorEvent, str]
+"""An event, and what is printed of it."""
 
 
 async def follow(engine: Engine, options: argparse.Namespace, out: Output, tell: Callable[[Event], Told | None],
                  about: str | None = None, kind: str | None = None) -> None:  # fmt: skip
-    """Print events that `tell` has words for: of one object, of one kind, or all; the first, or (--loop) every one."""
+    """Print events that `tell` has words for: of one object, of one kind, or all."""
+
+    async def lines() -> AsyncIterator[Line]:
+        async for event in engine.watch():
+            told = None if isinstance(event, Snapshot) else tell(event)
+            if told is not None and about in (None, told.about) and kind in (None, told.kind):
+                assert isinstance(event, Event)
+                yield event, told.line
+
+    await show(lines(), options, out)
+
+
+async def show(lines: AsyncIterator[Line], options: argparse.Namespace, out: Output) -> None:
+    """Print what comes: the first, or (--loop) every one."""
     seen = 0
     try:
         async with asyncio.timeout(options.timeout):
-            async for event in engine.watch():
-                told = None if isinstance(event, Snapshot) else tell(event)
-                if told is None or about not in (None, told.about) or kind not in (None, told.kind):
-                    continue
-                assert isinstance(event, Event)
+            async for event, line in lines:
                 out.value(event)
-                out.line((stamp(event.time) if options.timestamp else "") + told.line)
+                out.line((_stamp(event.time) if options.timestamp else "") + line)
                 seen += 1
                 if not options.loop:
                     break
     except TimeoutError:
         out.line("event loop timed out")
     out.line(f"events received: {seen}")
+
+
+def _stamp(when: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S: ", time.gmtime(when))

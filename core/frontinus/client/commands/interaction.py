@@ -7,6 +7,7 @@ import asyncio
 import re
 import time
 import typing
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from frontinus.api.events import AnyEvent, Event, GuestEvent, LifecycleEvent
 from frontinus.api.views import JobView
 from frontinus.client.commands.base import GUEST, Command, Output, arg, flag
 from frontinus.client.commands.units import pretty
-from frontinus.client.following import HOW, Told, follow, stamp
+from frontinus.client.following import HOW, Line, Told, follow, show
 
 BLOCKED = 24 * 3600.0
 """Seconds that --block waits for an agent."""
@@ -109,22 +110,14 @@ def _told(event: Event) -> Told | None:
 
 async def _monitor_event(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     wanted = _pattern(options)
-    seen = 0
-    try:
-        async with asyncio.timeout(options.timeout):
-            async for event in engine.watch_monitor(options.domain):
-                if wanted is not None and not wanted.fullmatch(event.event):
-                    continue
+
+    async def lines() -> AsyncIterator[Line]:
+        async for event in engine.watch_monitor(options.domain):
+            if wanted is None or wanted.fullmatch(event.event):
                 data = msgspec.json.format(event.data.encode()).decode() if options.pretty else event.data
-                out.value(event)
-                when = stamp(event.time) if options.timestamp else ""
-                out.line(f"{when}event {event.event} for domain '{event.name}': {data}")
-                seen += 1
-                if not options.loop:
-                    break
-    except TimeoutError:
-        out.line("event loop timed out")
-    out.line(f"events received: {seen}")
+                yield event, f"event {event.event} for domain '{event.name}': {data}"
+
+    await show(lines(), options, out)
 
 
 def _pattern(options: argparse.Namespace) -> re.Pattern[str] | None:
