@@ -1,14 +1,15 @@
-"""Which snapshots or checkpoints a list shows, and how a tree of them is drawn. Pure."""
+"""Which snapshots or checkpoints a list shows, and how: as a table, as names, or as a tree."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from frontinus.api.errors import InvalidValue
 from frontinus.api.snapshots import CheckpointView, SnapshotView
-from frontinus.client.commands.base import Argument, arg, flag
+from frontinus.client.commands.base import Argument, Output, arg, flag
 
 View = TypeVar("View", SnapshotView, CheckpointView)
 
@@ -59,6 +60,28 @@ def below(views: Sequence[View], start: str, *, deep: bool) -> list[View]:
             found.append(view)
             above |= {view.name} if deep else set()
     return found
+
+
+def show(views: Sequence[View], options: argparse.Namespace, start: str | None, out: Output,
+         columns: Mapping[str, Callable[[View], str]]) -> None:  # fmt: skip
+    """Print them as the options want it. `columns`: of the table, behind name and time."""
+    out.value(views)
+    if options.tree:
+        for line in tree(views, start):
+            out.line(line)
+    elif options.name:
+        for view in views:
+            out.line(view.name)
+    else:
+        shown: dict[str, Callable[[View], str]] = {
+            "Name": lambda view: view.name, "Creation Time": lambda view: moment(view.created), **columns,
+            **({"Parent": lambda view: view.parent or ""} if options.parent else {}),
+        }  # fmt: skip
+        out.table(list(shown), [[cell(view) for cell in shown.values()] for view in views])
+
+
+def moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
 
 
 def tree(views: Sequence[View], start: str | None = None) -> Iterator[str]:

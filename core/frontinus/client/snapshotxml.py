@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from datetime import datetime
 from xml.sax.saxutils import escape, quoteattr
 
 from lxml import etree
 
 from frontinus.api.errors import InvalidValue, InvalidXML
 from frontinus.api.snapshots import CheckpointView, SnapshotView
-from frontinus.client.commands.base import Output, arg, flag
+from frontinus.client.commands.base import Output, arg, flag, switches
 
 NAMING = (arg("name", nargs="?"), arg("description", nargs="?"), flag("--print-xml", help="show the document, do nothing"),
           arg("--diskspec", action="append", help="TARGET,word=value..."))  # fmt: skip
 DELETING = (flag("--children"), flag("--children-only"), flag("--metadata", help="only what is known of it"))
 
 
-def flags_of(options: argparse.Namespace, *names: str) -> list[str]:
-    """Those of the switches that were given."""
-    return [name for name in names if getattr(options, name.replace("-", "_"), False)]
-
-
 def deleting(options: argparse.Namespace) -> list[str]:
-    return [*flags_of(options, "children", "children-only"), *(["metadata-only"] if options.metadata else [])]
-
-
-def moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    return [*switches(options, "children", "children-only"), *(["metadata-only"] if options.metadata else [])]
 
 
 def say_parent(out: Output, view: SnapshotView | CheckpointView) -> int:

@@ -117,7 +117,12 @@ def chosen(options: argparse.Namespace, kind: object) -> list[Any]:
     """The flags of a kind (a Literal of the facade's) that were given as switches of the same names."""
     from typing import get_args
 
-    return [name for name in get_args(kind) if getattr(options, name.replace("-", "_"), False)]
+    return switches(options, *get_args(kind))
+
+
+def switches(options: argparse.Namespace, *names: str) -> list[Any]:
+    """Those of the switches that were given."""
+    return [name for name in names if getattr(options, name.replace("-", "_"), False)]
 
 
 def read(file: str) -> str:

@@ -7,13 +7,13 @@ import argparse
 from frontinus.api.engine import Engine
 from frontinus.api.errors import InvalidValue
 from frontinus.client import lineage, snapshotxml
-from frontinus.client.commands.base import GUEST, XPATH, Command, Output, arg, edit, flag, read
+from frontinus.client.commands.base import GUEST, XPATH, Command, Output, arg, edit, flag, read, switches
 
 
 async def _create(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     xml = read(options.file) if options.file else "<domaincheckpoint/>"
-    flags = snapshotxml.flags_of(options, "redefine", "quiesce", "validate")
-    view = await engine.create_checkpoint(options.guest, xml, flags)  # type: ignore[arg-type]
+    flags = switches(options, "redefine", "quiesce", "validate")
+    view = await engine.create_checkpoint(options.guest, xml, flags)
     out.value(view)
     out.done(f"Domain checkpoint {view.name} created" + (f" from '{options.file}'" if options.file else ""))
 
@@ -23,24 +23,14 @@ async def _create_as(engine: Engine, options: argparse.Namespace, out: Output) -
     if options.print_xml:
         out.text(xml)
         return
-    view = await engine.create_checkpoint(options.guest, xml, snapshotxml.flags_of(options, "quiesce"))  # type: ignore[arg-type]
+    view = await engine.create_checkpoint(options.guest, xml, switches(options, "quiesce"))
     out.value(view)
     out.done(f"Domain checkpoint {view.name} created")
 
 
 async def _list(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     views = lineage.chosen(await engine.checkpoints(options.guest), options, options.start)
-    out.value(views)
-    if options.tree:
-        for line in lineage.tree(views, options.start):
-            out.line(line)
-    elif options.name:
-        for view in views:
-            out.line(view.name)
-    else:
-        header = ("Name", "Creation Time", *(("Parent",) if options.parent else ()))
-        out.table(header, [(v.name, snapshotxml.moment(v.created), *((v.parent or "",) if options.parent else ()))
-                           for v in views])  # fmt: skip
+    lineage.show(views, options, options.start, out, {})
 
 
 async def _info(engine: Engine, options: argparse.Namespace, out: Output) -> None:

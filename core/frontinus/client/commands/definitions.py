@@ -6,7 +6,19 @@ import argparse
 
 from frontinus.api.engine import Engine, MetadataKind
 from frontinus.api.errors import NoSuchMetadata
-from frontinus.client.commands.base import FILE, GUEST, SCOPE, Command, Output, arg, edit, flag, in_editor, read
+from frontinus.client.commands.base import (
+    FILE,
+    GUEST,
+    SCOPE,
+    Command,
+    Output,
+    arg,
+    autostart,
+    edit,
+    flag,
+    in_editor,
+    read,
+)
 
 
 async def _define(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -39,8 +51,7 @@ async def _edit(engine: Engine, options: argparse.Namespace, out: Output) -> Non
 
 
 async def _autostart(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    await engine.set_autostart(options.guest, not options.disable)
-    out.done(f"Guest '{options.guest}' {'unmarked' if options.disable else 'marked'} as autostarted")
+    await autostart(f"Guest '{options.guest}'", options, lambda on: engine.set_autostart(options.guest, on), out)
 
 
 async def _rename(engine: Engine, options: argparse.Namespace, out: Output) -> None:

@@ -8,7 +8,7 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import InvalidValue
 from frontinus.api.snapshots import SnapshotView
 from frontinus.client import lineage, snapshotxml
-from frontinus.client.commands.base import GUEST, XPATH, Command, Output, arg, flag, in_editor, read
+from frontinus.client.commands.base import GUEST, XPATH, Command, Output, arg, flag, in_editor, read, switches
 from frontinus.client.progress import watched
 
 MAKING = (
@@ -26,7 +26,7 @@ MAKING = (
 
 
 async def _made(engine: Engine, options: argparse.Namespace, xml: str) -> SnapshotView:
-    call = engine.create_snapshot(options.guest, xml, snapshotxml.flags_of(options, *MAKING))  # type: ignore[arg-type]
+    call = engine.create_snapshot(options.guest, xml, switches(options, *MAKING))
     return await watched(engine, "snapshot", "Domain snapshot", call)
 
 
@@ -50,22 +50,7 @@ async def _create_as(engine: Engine, options: argparse.Namespace, out: Output) -
 async def _list(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     start = (await engine.current_snapshot(options.guest)).name if options.current else options.start
     views = lineage.of_kind(lineage.chosen(await engine.snapshots(options.guest), options, start), options)
-    out.value(views)
-    if options.tree:
-        for line in lineage.tree(views, start):
-            out.line(line)
-    elif options.name:
-        for view in views:
-            out.line(view.name)
-    else:
-        header = ("Name", "Creation Time", "State", *(("Parent",) if options.parent else ()))
-        out.table(
-            header,
-            [
-                (v.name, snapshotxml.moment(v.created), v.state, *((v.parent or "",) if options.parent else ()))
-                for v in views
-            ],
-        )
+    lineage.show(views, options, start, out, {"State": lambda view: view.state})
 
 
 async def _name(engine: Engine, options: argparse.Namespace) -> str:
@@ -109,8 +94,8 @@ async def _parent(engine: Engine, options: argparse.Namespace, out: Output) -> i
 
 async def _revert(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     name = await _name(engine, options)
-    flags = snapshotxml.flags_of(options, "running", "paused", "force", "reset-nvram")
-    call = engine.revert_snapshot(options.guest, name, flags)  # type: ignore[arg-type]
+    flags = switches(options, "running", "paused", "force", "reset-nvram")
+    call = engine.revert_snapshot(options.guest, name, flags)
     await watched(engine, "snapshot-revert", "Going back", call)
     out.done(f"Domain snapshot {name} reverted")
 
