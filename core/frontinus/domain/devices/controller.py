@@ -9,6 +9,7 @@ from frontinus.domain.devices.base import Device, PciAddress, VirtioOptions
 from frontinus.domain.devices.controller_check import (
     EXPANDERS,
     MODEL_NAMES,
+    NVME_SERIAL,
     PORTS,
     ROOTS,
     USB_DEFAULT,
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 TYPES = ("ide", "fdc", "scsi", "sata", "virtio-serial", "ccid", "usb", "pci", "xenbus", "isa", "nvme")
 BYTE = integer(0, 255)
 KIB = 1024
-SERIAL = 20
-"""Characters of an NVMe controller's serial number, as its standard has it."""
 COMPANIONS = {"ich9-uhci1": 0, "ich9-uhci2": 2, "ich9-uhci3": 4}
 """USB 1 companions of ich9-ehci1: the first port of the master that each serves."""
 USB2 = frozenset({"ich9-ehci1", *COMPANIONS})
@@ -88,7 +87,7 @@ class Controller(Device, VirtioOptions, tag="controller"):
         elif self.type == "pci":
             self._complete_pci(guest, caps)
         elif self.type == "nvme" and not self.serial and guest.uuid:
-            self.serial = f"{guest.uuid.replace('-', '')[: SERIAL - 4]}{self.index or 0:04d}"
+            self.serial = f"{guest.uuid.replace('-', '')[: NVME_SERIAL - 4]}{self.index or 0:04d}"
 
     def _complete_usb(self, guest: Guest, caps: Capabilities) -> None:
         """A model that is not named means the PIIX3's controller, whatever QEMU may come."""

@@ -28,6 +28,8 @@ REFUSED = frozenset({"internal", "null", "vds"})
 TAPS = frozenset({"network", "bridge", "ethernet", "direct"})
 """Kinds whose traffic passes through a tap or macvtap device of the host."""
 QUEUED = TAPS | {"vhostuser", "vdpa"}
+PASST = frozenset({"user", "vhostuser"})
+"""Kinds whose other end can be passt."""
 VIRTIO_MODELS = frozenset({"virtio", "virtio-transitional", "virtio-non-transitional"})
 GENERATED = ("vnet", "vif", "macvtap", "macvlan")
 """Prefixes of device names that are chosen at each start."""
@@ -156,7 +158,7 @@ class Interface(Device, VirtioOptions, tag="interface"):
     @property
     def by_passt(self) -> bool:
         """Whether passt is the card's other end."""
-        return self.backend == "passt" and self.type in ("user", "vhostuser")
+        return self.backend == "passt" and self.type in PASST
 
     @property
     def queue_count(self) -> int:

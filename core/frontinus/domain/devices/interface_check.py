@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import no_virtio_options
-from frontinus.domain.devices.interface import REFUSED, SOURCES, TAPS, Interface, PortForward, is_model_name
+from frontinus.domain.devices.interface import PASST, REFUSED, SOURCES, TAPS, Interface, PortForward, is_model_name
 from frontinus.domain.devices.netparts import family
 from frontinus.domain.devices.rules import placed
 from frontinus.domain.reasons import Lacking
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
     from frontinus.domain.guest import Guest
 
-PASST = frozenset({"user", "vhostuser"})
-"""Kinds whose other end can be passt."""
 ONLY: tuple[tuple[str, str, frozenset[str]], ...] = (
     ("filter", "<filterref>", frozenset({"network", "bridge", "ethernet"})),
     ("mtu", "<mtu>", frozenset({"network", "bridge", "ethernet", "vhostuser"})),
