@@ -6,21 +6,19 @@ import contextlib
 import os
 import secrets
 import stat
-import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from frontinus.api.errors import HostFailed
+from frontinus.api.errors import HostFailed, StorageFailed
 from frontinus.domain.plan import CopyOnce, OpenFile, SecretFile
 from frontinus.durable import sync_folder
+from frontinus.linux import images
 from frontinus.linux.failing import failing
 from frontinus.linux.folders import make_way
 from frontinus.linux.setup import Maker, Setup, Undo, is_below, text
 
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-SECONDS = 60
 KEY_BYTES = 32
 CHUNK = 1 << 30
 
@@ -126,24 +124,13 @@ def convert(resource: CopyOnce) -> None:
     """Make an image of another format than its template's, first where nobody else can reach. Raises HostFailed."""
     with tempfile.TemporaryDirectory(prefix="frontinus-") as folder:
         made = Path(folder, "image")
-        command = [
-            "qemu-img",
-            "convert",
-            "-q",
-            "-f",
-            resource.source_format,
-            "-O",
-            resource.format,
-            resource.source,
-            str(made),
-        ]
+        made.touch()
+        source = images.plain(resource.source)
         try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=ENVIRONMENT,
-                                  timeout=SECONDS, check=False)  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise HostFailed(f"qemu-img did not make {resource.target} in {SECONDS} s", what=resource.target) from None
-        if done.returncode != 0:
-            raise HostFailed(f"cannot make {resource.target}: {done.stderr.strip()[-300:]}", what=resource.target)
+            images.run(["convert", "-q", "-f", resource.source_format, "-O", resource.format, "--", source, str(made)],
+                       str(made), [resource.source])  # fmt: skip
+        except StorageFailed as error:
+            raise HostFailed(f"cannot make {resource.target}: {error.message}", what=resource.target) from None
         copy(made, Path(resource.target))
 
 
