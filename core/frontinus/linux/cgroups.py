@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -123,24 +123,11 @@ class Cgroups:
         here = set(cpus) & set(self.cpus())
         if not here:
             raise InvalidValue("none of these CPUs is one of the host's", field="cpus")
-        for thread in threads:
-            try:
-                os.sched_setaffinity(thread, here)
-            except ProcessLookupError:
-                continue
-            except OSError as error:
-                raise HostFailed(f"a thread cannot be placed on CPUs: {error.strerror}", what=str(thread)) from None
+        _each(threads, "placed on CPUs", lambda thread: os.sched_setaffinity(thread, here))
 
     async def schedule(self, threads: Sequence[int], policy: str, priority: int) -> None:
-        for thread in threads:
-            try:
-                os.sched_setscheduler(thread, POLICIES[policy], os.sched_param(priority))
-            except ProcessLookupError:
-                continue
-            except OSError as error:
-                raise HostFailed(
-                    f"a thread cannot be scheduled as {policy}: {error.strerror}", what=str(thread)
-                ) from None
+        scheduler, parameter = POLICIES[policy], os.sched_param(priority)
+        _each(threads, f"scheduled as {policy}", lambda thread: os.sched_setscheduler(thread, scheduler, parameter))
 
     async def emulator(self, threads: Threads) -> Sequence[int]:
         own = {*threads.vcpus.values(), *threads.iothreads.values()}
@@ -238,6 +225,17 @@ def _of_part(part: str, threads: Threads) -> Iterable[int]:
         return [numbered[int(found.group(2))]]
     own = {*threads.vcpus.values(), *threads.iothreads.values()}
     return [thread for thread in _tasks(threads.process) if thread not in own]
+
+
+def _each(threads: Iterable[int], doing: str, act: Callable[[int], None]) -> None:
+    """Change threads, but for those that have ended. Raises HostFailed."""
+    for thread in threads:
+        try:
+            act(thread)
+        except ProcessLookupError:
+            continue
+        except OSError as error:
+            raise HostFailed(f"a thread cannot be {doing}: {error.strerror}", what=str(thread)) from None
 
 
 def _tasks(pid: int) -> list[int]:
