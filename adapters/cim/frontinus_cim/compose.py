@@ -9,9 +9,8 @@ from lxml import etree
 
 from frontinus_cim import ethernet, fields
 from frontinus_cim.bounds import USUAL_MEMORY
-from frontinus_cim.errors import invalid as invalid
-from frontinus_cim.fields import Element as Element
-from frontinus_cim.fields import put as put
+from frontinus_cim.errors import invalid
+from frontinus_cim.fields import Element, put
 from frontinus_cim.model import Embedded
 from frontinus_cim.settings import BY_CLASS, DRIVES, FAMILIES, KINDS_OF_GUESTS, SYSTEM_FIELDS, Family
 

@@ -11,8 +11,8 @@ from frontinus.api.engine import Engine
 from frontinus.client.details import parse
 from frontinus_cim import filters, method_define
 from frontinus_cim.call import Call
-from frontinus_cim.compose import Element, invalid, put
-from frontinus_cim.errors import CimError, Status
+from frontinus_cim.errors import CimError, Status, invalid
+from frontinus_cim.fields import Element, put
 from frontinus_cim.filters import ENTRY, ETHERNET, ETHERNETS, IP, IP_PROTOCOLS, LINKS, LISTS, RULES, Listed, Rule
 from frontinus_cim.guest import Part
 from frontinus_cim.kinds import Found, Node, Pair

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from frontinus_cim import devices, pools, services, switch_settings, switches, systems
 from frontinus_cim.guest import Part
 from frontinus_cim.kinds import Link, Node
-from frontinus_cim.links_guests import NO, YES, guest_node
+from frontinus_cim.links_guests import NO, YES, Follow, guest_node
 from frontinus_cim.model import Value
 from frontinus_cim.pools import Pool
 from frontinus_cim.switch_settings import PORT_SETTINGS, VSSD, Configuration
@@ -15,7 +15,6 @@ from frontinus_cim.switches import FORWARDING, GUEST_END, PORT, SWITCH, SWITCH_E
 from frontinus_cim.systems import GUEST, HOST
 from frontinus_cim.world import World
 
-Follow = Callable[[World, Node], Iterable[Node]]
 NIC, POOL = "KVM_NetworkPort", pools.KINDS["net"].cls
 MANAGES = {"ElementEffects": [5]}
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
+from typing import TypeVar
 
 from frontinus.api.engine import Engine, XmlFlag
 from frontinus.api.errors import AlreadyExists
 from frontinus.client.details import Device, facts, of_root, parse
 from frontinus_cim import compose, ethernet, links_guests
-from frontinus_cim.compose import Element, family_of, invalid
-from frontinus_cim.errors import CimError, Status
-from frontinus_cim.fields import text
+from frontinus_cim.compose import family_of
+from frontinus_cim.errors import CimError, Status, invalid
+from frontinus_cim.fields import Element, text
 from frontinus_cim.guest import FAMILIES, Guest, named
 from frontinus_cim.methods import MethodCall, Result, method
 from frontinus_cim.model import Embedded, Path, Value
@@ -19,6 +21,7 @@ from frontinus_cim.services import MANAGEMENT, SWITCHES
 from frontinus_cim.settings import guest_of_id, guest_of_system_id
 
 MOST_RESOURCES = 256
+T = TypeVar("T")
 
 
 def guest_at(call: MethodCall, path: Path | None, what: str) -> Guest:
@@ -60,10 +63,10 @@ async def define_system(call: MethodCall) -> Result:
     return await call.long(_define(call, engine, xml, whole), name)
 
 
-def checked(make: object) -> str:
+def checked(make: Callable[[], T]) -> T:
     """What composes XML, with what XML cannot hold told as the client's mistake."""
     try:
-        return str(make()) if callable(make) else ""
+        return make()
     except ValueError as error:
         raise invalid(str(error)) from None
 
@@ -159,12 +162,17 @@ async def _add(call: MethodCall, engine: Engine, guest: Guest, given: list[Embed
                 await _amount(engine, guest, name, settings)
                 touched.append(name)
             else:
-                xml = checked(lambda name=name, settings=settings: text(compose.device(name, settings)))
+                xml = checked(partial(device_xml, name, settings))
                 await engine.attach_device(guest.view.uuid, xml, **where(guest))
     finally:
         await call.world.caught_up(engine, guest.view.uuid)
     new = [name for name in guest.parts if name not in before] + touched
     return Result(0, {"ResultingResourceSettings": _paths(call, guest, new)})
+
+
+def device_xml(name: str, settings: Embedded) -> str:
+    """A new device by its settings. Raises CimError."""
+    return text(compose.device(name, settings))
 
 
 def where(guest: Guest) -> Mapping[str, bool]:

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from frontinus.api.engine import Engine
 from frontinus.api.errors import AlreadyExists, WrongState
 from frontinus.client.details import parse
-from frontinus_cim import compose, compose_switch, switch_settings, switches
-from frontinus_cim.compose import invalid
-from frontinus_cim.errors import CimError, Status
+from frontinus_cim import compose_switch, switch_settings, switches
+from frontinus_cim.errors import CimError, Status, invalid
 from frontinus_cim.fields import text
 from frontinus_cim.guest import Guest
 from frontinus_cim.kinds import Node
-from frontinus_cim.method_define import MOST_RESOURCES, checked, modify_part, remove_parts, starts, where
+from frontinus_cim.method_define import MOST_RESOURCES, checked, device_xml, modify_part, remove_parts, starts, where
 from frontinus_cim.method_state import INVALID_TRANSITION, wanted_state
 from frontinus_cim.methods import MethodCall, Refused, Result, method
 from frontinus_cim.model import Embedded, Path, Value
@@ -103,17 +102,10 @@ async def define_switch(call: MethodCall) -> Result:
     if (like := call.path("ReferenceConfiguration")) is not None:
         model = network_of(_switch(call, like, "ReferenceConfiguration"))
         reference = parse(await engine.network_xml(model.view.uuid, inactive=model.view.persistent))
-    name, xml = _composed(whole, reference)
+    name, xml = checked(lambda: compose_switch.definition(whole, reference))
     if switches.find_switch(call.world, name) is not None:
         raise AlreadyExists(f"there is a switch '{name}' already")
     return await call.long(_define(call, engine, xml, whole, wanted))
-
-
-def _composed(whole: Embedded, reference: compose.Element | None) -> tuple[str, str]:
-    try:
-        return compose_switch.definition(whole, reference)
-    except ValueError as error:
-        raise invalid(str(error)) from None
 
 
 async def _define(call: MethodCall, engine: Engine, xml: str, whole: Embedded,
@@ -230,7 +222,7 @@ async def _plug_in(call: MethodCall, engine: Engine, switch: Pool, guest: Guest,
     plug, before = Embedded(GUESTS["net"].cls, _without(values)), set(guest.parts)
     try:
         if name is None:
-            nic = checked(lambda: text(compose.device("net", plug)))
+            nic = checked(lambda: device_xml("net", plug))
             await engine.attach_device(guest.view.uuid, nic, **where(guest))
         else:
             name = await modify_part(engine, guest, name, plug)

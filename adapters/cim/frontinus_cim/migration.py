@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from frontinus_cim.compose import invalid
+from frontinus_cim.errors import invalid
 from frontinus_cim.guest import Guest
 from frontinus_cim.method_define import guest_at
 from frontinus_cim.methods import NOT_SUPPORTED, MethodCall, Result, method

@@ -12,7 +12,7 @@ from lxml import etree
 from frontinus.api.engine import Engine
 from frontinus.api.snapshots import SnapshotFlag, SnapshotView
 from frontinus_cim import services, settings, systems, values
-from frontinus_cim.compose import invalid
+from frontinus_cim.errors import invalid
 from frontinus_cim.guest import Guest
 from frontinus_cim.kinds import Kind, Link, Node
 from frontinus_cim.method_define import guest_at
