@@ -77,7 +77,7 @@ async def test_networks_and_their_leases(agent: Rig) -> None:
     host = agent.local.world.host_networks
     assert isinstance(host, MemoryNetworks)
     host.given["lan"] = [Lease("10.7.1.5", 2_000_000_000, "52:54:00:00:00:05", "web")]
-    from frontinus.engine.netports import refresh_leases
+    from frontinus.engine.network.netports import refresh_leases
 
     await refresh_leases(agent.local.world, agent.local.world.networks.find("lan"))
     place = f"{index}.4.10.7.1.5"

@@ -16,7 +16,7 @@ from lxml import etree
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Busy, InvalidXML, NoSuchCheckpoint, WrongState
-from frontinus.engine.ending import CLOSING
+from frontinus.engine.guest.ending import CLOSING
 from guest_image import GuestImage
 from support.disks import MIB, bare_xml, content, disk, eventually, fill, guest_xml, image, writing, written_out
 from support.ports import free_port

@@ -23,10 +23,10 @@ from frontinus.domain.definition import parse_guest
 from frontinus.domain.devices.disk import number_layers
 from frontinus.domain.host import Paths
 from frontinus.domain.snapshots.backup import parse_backup
-from frontinus.engine.backups import saved
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.recovery import recover
 from frontinus.engine.registry import Registry
+from frontinus.engine.snapshot.backups import saved
 from frontinus.mock.engine import ROOT, mock_engine
 from frontinus.mock.hypervisor import MockGuest
 from frontinus.ports.blocks import Marks, Service

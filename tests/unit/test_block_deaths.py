@@ -81,7 +81,7 @@ CASES: Mapping[str, Case] = {
 
 @pytest.mark.parametrize("name", CASES)
 async def test_a_death_at_every_moment(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("frontinus.engine.aftermath.ENDING", 0.02)
+    monkeypatch.setattr("frontinus.engine.snapshot.aftermath.ENDING", 0.02)
     case = CASES[name]
     folders = Paths(*(str(tmp_path / n) for n in ("config", "state", "run", "log", "cache")))
 

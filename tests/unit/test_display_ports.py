@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from frontinus.domain.guest import Guest
-from frontinus.engine import displays
-from frontinus.engine.displays import DisplayPorts
+from frontinus.engine.guest import displays
+from frontinus.engine.guest.displays import DisplayPorts
 from support.attachments import definition
 from support.ports import free_port
 

@@ -19,7 +19,7 @@ from frontinus.api.errors import (
 )
 from frontinus.api.events import LifecycleEvent
 from frontinus.api.views import Snapshot
-from frontinus.engine.launch import PORT_TRIES
+from frontinus.engine.guest.launch import PORT_TRIES
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.hypervisor import MockHypervisor
 from support.mocked import XML, watch

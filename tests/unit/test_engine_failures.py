@@ -9,9 +9,9 @@ import pytest
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import HypervisorFailed, NoSuchGuest, StorageFailed
-from frontinus.engine import launch
+from frontinus.engine.guest import launch
+from frontinus.engine.guest.stats import Statistics
 from frontinus.engine.local import LocalEngine
-from frontinus.engine.stats import Statistics
 from frontinus.mock.hypervisor import MockGuest
 from support.mocked import XML
 

@@ -52,7 +52,7 @@ async def test_the_dirty_rate_is_measured_on_request(engine: Engine) -> None:
 async def test_stats_share_a_round_and_go_stale(
     local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("frontinus.engine.stats.DEADLINE", 0.05)
+    monkeypatch.setattr("frontinus.engine.guest.stats.DEADLINE", 0.05)
     await engine.define(XML.format(name="a"))
     await engine.start("a")
     hypervisor = local.world.hypervisor

@@ -13,8 +13,8 @@ import pytest
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import HostFailed, StorageFailed
-from frontinus.engine import interaction, savefile
-from frontinus.engine.interaction import Interaction
+from frontinus.engine.guest import interaction, savefile
+from frontinus.engine.guest.interaction import Interaction
 from frontinus.engine.local import LocalEngine
 from support.mocked import XML
 

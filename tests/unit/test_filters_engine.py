@@ -24,7 +24,7 @@ from frontinus.api.events import FilterEvent
 from frontinus.api.identity import Identity
 from frontinus.api.views import Snapshot
 from frontinus.domain.host import Paths
-from frontinus.engine.filtering import LEASES, load_filters, restore_filters
+from frontinus.engine.filter.filtering import LEASES, load_filters, restore_filters
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.recovery import recover
 from frontinus.mock.engine import ROOT, mock_engine

@@ -24,8 +24,8 @@ from frontinus.api.events import LeaseEvent, NetworkEvent
 from frontinus.api.views import Snapshot
 from frontinus.domain.host import Paths
 from frontinus.engine.local import LocalEngine
-from frontinus.engine.netrecord import NetworkState, decode_state
-from frontinus.engine.netrecovery import recover_networks, start_networks
+from frontinus.engine.network.netrecord import NetworkState, decode_state
+from frontinus.engine.network.netrecovery import recover_networks, start_networks
 from frontinus.engine.recovery import recover
 from frontinus.engine.world import World
 from frontinus.mock.engine import ROOT

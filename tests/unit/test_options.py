@@ -19,7 +19,7 @@ from frontinus.client.remote import connect
 from frontinus.daemon.server import Server
 from frontinus.domain.guest import Guest
 from frontinus.domain.vcpus import each, set_count, set_maximum, switch
-from frontinus.engine import directio
+from frontinus.engine.guest import directio
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.recovery import recover
 from frontinus.linux.node import LinuxNode

@@ -47,7 +47,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 async def test_a_death_at_every_moment(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("frontinus.engine.aftermath.ENDING", 0.02)  # the mock's guests end at once
+    monkeypatch.setattr("frontinus.engine.snapshot.aftermath.ENDING", 0.02)  # the mock's guests end at once
     case, number = CASES[name], iter(range(1000))
 
     async def prepare() -> World:

@@ -213,7 +213,7 @@ def die_at(local: LocalEngine, thing: object, method: str, monkeypatch: pytest.M
         return None
 
     monkeypatch.setattr(thing, method, dies)
-    monkeypatch.setattr("frontinus.engine.snapshot_create.undo", nothing)
+    monkeypatch.setattr("frontinus.engine.snapshot.snapshot_create.undo", nothing)
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -260,7 +260,7 @@ async def test_cut_off_deleting(local: LocalEngine, engine: Engine, monkeypatch:
         async def stuck(*_: object) -> None:
             raise asyncio.CancelledError
 
-        patch.setattr("frontinus.engine.snapshot_delete._forget", stuck)
+        patch.setattr("frontinus.engine.snapshot.snapshot_delete._forget", stuck)
         call = asyncio.ensure_future(engine.delete_snapshot("test", "s"))
         with pytest.raises(asyncio.CancelledError):
             await call

@@ -10,41 +10,41 @@ from frontinus.api.errors import NoSuchFilter, NoSuchGuest, NoSuchNetwork
 from frontinus.api.identity import Identity
 from frontinus.api.permissions import PERMISSIONS
 from frontinus.api.views import JobView
-from frontinus.engine import pools
 from frontinus.engine.access import ByRole, Details, Policy, Sight, described, guest_details
-from frontinus.engine.addresses import Addresses
-from frontinus.engine.agent import AgentDesk
-from frontinus.engine.backups import Backups
-from frontinus.engine.blockjobs import BlockJobs
-from frontinus.engine.checkpoints import Checkpoints
-from frontinus.engine.definitions import Definitions
-from frontinus.engine.filtering import load_filters
-from frontinus.engine.filters import Filters
-from frontinus.engine.hotplug import Hotplug
-from frontinus.engine.inspection import Inspection
-from frontinus.engine.interaction import Interaction
+from frontinus.engine.block.blockjobs import BlockJobs
+from frontinus.engine.filter.filtering import load_filters
+from frontinus.engine.filter.filters import Filters
+from frontinus.engine.guest.addresses import Addresses
+from frontinus.engine.guest.agent import AgentDesk
+from frontinus.engine.guest.definitions import Definitions
+from frontinus.engine.guest.hotplug import Hotplug
+from frontinus.engine.guest.inspection import Inspection
+from frontinus.engine.guest.interaction import Interaction
+from frontinus.engine.guest.power import Power
+from frontinus.engine.guest.saving import Saving
+from frontinus.engine.guest.stats import Statistics
 from frontinus.engine.inventory import Inventory
-from frontinus.engine.limits import Limiting
-from frontinus.engine.netrecovery import recover_networks, start_networks
-from frontinus.engine.networks import Networks
+from frontinus.engine.network.netrecovery import recover_networks, start_networks
+from frontinus.engine.network.networks import Networks
 from frontinus.engine.node import NodeDesk
-from frontinus.engine.placement import Placement
-from frontinus.engine.pools import Pools, load_pools
-from frontinus.engine.power import Power
 from frontinus.engine.recovery import recover
-from frontinus.engine.rekeying import Rekeying
-from frontinus.engine.rekeying import recover as recover_secrets
-from frontinus.engine.saving import Saving
-from frontinus.engine.secretrights import secret_rights
-from frontinus.engine.secrets import Secrets, load_secrets
+from frontinus.engine.secret.secretrights import secret_rights
+from frontinus.engine.secret.secrets import Secrets, load_secrets
 from frontinus.engine.session import Session, as_engine
-from frontinus.engine.snapshots import Snapshots
-from frontinus.engine.stats import Statistics
+from frontinus.engine.snapshot.backups import Backups
+from frontinus.engine.snapshot.checkpoints import Checkpoints
+from frontinus.engine.snapshot.snapshots import Snapshots
+from frontinus.engine.storage import pools
+from frontinus.engine.storage.pools import Pools, load_pools
+from frontinus.engine.storage.rekeying import Rekeying
+from frontinus.engine.storage.rekeying import recover as recover_secrets
+from frontinus.engine.storage.transfers import Transfers
+from frontinus.engine.storage.volumes import Volumes
 from frontinus.engine.storagedetails import stored_details
-from frontinus.engine.throttling import Throttling
-from frontinus.engine.transfers import Transfers
-from frontinus.engine.tuning import Tuning
-from frontinus.engine.volumes import Volumes
+from frontinus.engine.tuning.limits import Limiting
+from frontinus.engine.tuning.placement import Placement
+from frontinus.engine.tuning.throttling import Throttling
+from frontinus.engine.tuning.tuning import Tuning
 from frontinus.engine.world import World
 
 

@@ -12,9 +12,9 @@ from frontinus.api.errors import Busy, Unresponsive, WrongState
 from frontinus.api.views import REASONS, GuestView, State
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.guest import Guest
-from frontinus.engine.books import Books
+from frontinus.engine.block.works import BackupState, Works
 from frontinus.engine.jobs import JobLock
-from frontinus.engine.works import BackupState, Works
+from frontinus.engine.snapshot.books import Books
 from frontinus.ports import RunningGuest
 
 

@@ -9,15 +9,17 @@ from frontinus.api.errors import FrontinusError, InvalidXML, NoSuchProcess
 from frontinus.api.views import REASONS, State
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.guest import Guest
-from frontinus.engine import books as bookkeeping
-from frontinus.engine import ending, netports, runstate, saving
-from frontinus.engine.aftermath import settle
-from frontinus.engine.filtering import leave, restore_filters
+from frontinus.engine import runstate
+from frontinus.engine.block.works import Works
+from frontinus.engine.filter.filtering import leave, restore_filters
+from frontinus.engine.guest import ending, saving
+from frontinus.engine.guest.news import follow
 from frontinus.engine.halves import KIND
-from frontinus.engine.news import follow
+from frontinus.engine.network import netports
 from frontinus.engine.record import Record, Running
 from frontinus.engine.runstate import RunState
-from frontinus.engine.works import Works
+from frontinus.engine.snapshot import books as bookkeeping
+from frontinus.engine.snapshot.aftermath import settle
 from frontinus.engine.world import World
 from frontinus.ports import Stored
 

@@ -9,8 +9,8 @@ import msgspec
 from frontinus.api.views import State
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.guest import Guest
+from frontinus.engine.block.works import BackupState, Work
 from frontinus.engine.record import Record
-from frontinus.engine.works import BackupState, Work
 from frontinus.ports import RunRecord, StateStore
 
 

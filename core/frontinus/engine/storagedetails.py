@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from frontinus.api.errors import FrontinusError
-from frontinus.engine.poolbook import PoolRecord
+from frontinus.engine.storage.poolbook import PoolRecord
 from frontinus.engine.world import World
 from frontinus.storage.secret import Secret
 from frontinus.storage.volume import Volume

@@ -11,19 +11,19 @@ from frontinus.api.events import ChangedEvent, HostJobEvent, JobEvent, Lifecycle
 from frontinus.api.node import SecurityModel
 from frontinus.api.views import HostView, Snapshot
 from frontinus.domain.host import HostFacts
-from frontinus.engine.books import Books
 from frontinus.engine.bus import EventBus
-from frontinus.engine.displays import DisplayPorts
-from frontinus.engine.filterbook import FilterBook
+from frontinus.engine.filter.filterbook import FilterBook
+from frontinus.engine.filter.unfiltered import Unfiltered
+from frontinus.engine.guest.displays import DisplayPorts
+from frontinus.engine.guest.overhearing import Overhearing
 from frontinus.engine.jobs import Job, Jobs
-from frontinus.engine.netrecord import NetworkRegistry
-from frontinus.engine.overhearing import Overhearing
-from frontinus.engine.poolbook import PoolBook
+from frontinus.engine.network.netrecord import NetworkRegistry
 from frontinus.engine.record import Record
 from frontinus.engine.registry import Registry
-from frontinus.engine.secretbook import SecretBook
-from frontinus.engine.unfiltered import Unfiltered
-from frontinus.engine.unlimited import Unlimited
+from frontinus.engine.secret.secretbook import SecretBook
+from frontinus.engine.snapshot.books import Books
+from frontinus.engine.storage.poolbook import PoolBook
+from frontinus.engine.tuning.unlimited import Unlimited
 from frontinus.ports import AuditTrail, Firewall, Hypervisor, Images, Keeper, Resources, StateStore, StorageHost
 from frontinus.ports.limits import Limits
 from frontinus.ports.networks import HostNetworks

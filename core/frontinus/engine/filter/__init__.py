@@ -1,0 +1,1 @@
+"""Network filters, and the NICs that one is in force on."""

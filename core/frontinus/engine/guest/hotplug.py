@@ -1,0 +1,172 @@
+"""Hotplug: devices attached, detached and changed, the running guest and its definition kept in step.
+
+Both halves are worked out before either is touched: what the definition refuses is never plugged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from frontinus.api.errors import NoSuchDevice, Unresponsive, WrongState
+from frontinus.api.events import DeviceAddedEvent, DiskChangeEvent
+from frontinus.domain.devices.base import Device
+from frontinus.domain.devices.disk import Disk, last_layer, number_layers
+from frontinus.domain.devices.graphics import Graphics
+from frontinus.domain.devices.interface import Interface
+from frontinus.domain.guest import Guest
+from frontinus.domain.plugging import (
+    add_device,
+    changed_device,
+    find_device,
+    parse_device,
+    plugged,
+    remove_device,
+    replace_device,
+    user_of,
+)
+from frontinus.engine import trail
+from frontinus.engine.block.chains import disk_with_layers
+from frontinus.engine.filter import filtering
+from frontinus.engine.guest import unplugging
+from frontinus.engine.guest.preparing import carry_out, prepared
+from frontinus.engine.halves import Halves
+from frontinus.engine.network import netports
+from frontinus.engine.record import Record, Running
+from frontinus.engine.world import World
+
+Find = Callable[[Guest], Device]
+
+UNPLUG_DEADLINE = 5.0
+"""Seconds for the guest to give a device up; virsh users know this as the time after which detach says so."""
+
+
+class Hotplug:
+    """The use cases on single devices."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def attach_device(self, guest: str, xml: str, live: bool = False, config: bool = False) -> None:
+        record = self.world.guests.find(guest)
+        device = parse_device(xml)
+        async with record.lock.hold("attach a device"):
+            halves = Halves.of(record, live=live, config=config)
+            if halves.definition is not None:
+                halves.definition = await self._with(halves.definition, device)
+            if halves.live is not None:
+                halves.live = await self._plug(record, record.need_running(), device)
+            await halves.commit(self.world)
+
+    async def _plug(self, record: Record, running: Running, device: Device) -> Guest:
+        """Plug a device and what it needs; the running guest with them."""
+        if isinstance(device, Disk):
+            device = await disk_with_layers(self.world, device)
+        after, added = plugged(running.guest, device, running.capabilities, self.world.host)
+        for new in added:
+            await self._plug_one(record, running, after, new)
+            trail.plugged(self.world, record, new, "attach")
+            self.world.bus.publish(DeviceAddedEvent(uuid=record.uuid, name=record.name, device=new.alias or ""))
+        return after
+
+    async def _plug_one(self, record: Record, running: Running, after: Guest, device: Device) -> None:
+        """Set up what the device needs on the host, then plug; walk back if QEMU refuses."""
+        if isinstance(device, Interface):
+            await netports.plug_card(self.world, record, device)
+        try:
+            await self._plug_planned(record, running, after, device)
+        except BaseException:
+            if isinstance(device, Interface):
+                await netports.release_card(self.world, device)
+            raise
+
+    async def _plug_planned(self, record: Record, running: Running, after: Guest, device: Device) -> None:
+        plan = self.world.hypervisor.plan_device(after, device, running.capabilities, self.world.host,
+                                                self.world.secrets.value)  # fmt: skip
+        edition = self.world.filters.edition
+        async with prepared(self.world, record, running, plan, after) as made:
+            if isinstance(device, Interface) and device.alias in made.names:
+                device.target = made.names[device.alias]
+            async with filtering.joined(self.world, record, device, edition):
+                await running.process.plug(plan, made.fds)
+
+    async def _with(self, definition: Guest, device: Device) -> Guest:
+        caps = await self.world.hypervisor.capabilities(definition.devices.emulator)
+        return add_device(definition, device, caps, self.world.host)
+
+    async def detach_device(self, guest: str, xml: str, live: bool = False, config: bool = False) -> None:
+        device = parse_device(xml)
+        await self._detach(guest, lambda half: find_device(half, device), live, config)
+
+    async def detach_alias(self, guest: str, alias: str, live: bool = False, config: bool = False) -> None:
+        def named(half: Guest) -> Device:
+            for device in half.devices.all():
+                if device.alias == alias:
+                    return device
+            raise NoSuchDevice(f"guest '{half.name}' has no device with alias '{alias}'")
+
+        await self._detach(guest, named, live, config)
+
+    async def _detach(self, guest: str, find: Find, live: bool, config: bool) -> None:
+        record = self.world.guests.find(guest)
+        async with record.lock.hold("detach a device"):
+            halves = Halves.of(record, live=live, config=config)
+            for half in halves:
+                _refuse_used(half, find(half))
+            if halves.definition is not None:
+                remove_device(halves.definition, find(halves.definition))
+            if halves.live is not None:
+                await self._unplug(record, record.need_running(), find)
+                halves.live = None
+            await halves.commit(self.world)
+
+    async def _unplug(self, record: Record, running: Running, find: Find) -> None:
+        device = find(running.guest)
+        if isinstance(device, Disk):
+            record.refuse_with_jobs(device.target)
+        plan = self.world.hypervisor.plan_device(running.guest, device, running.capabilities, self.world.host)
+        if not await running.process.unplug(plan, UNPLUG_DEADLINE):
+            raise Unresponsive(
+                f"the guest did not give up '{device.alias}' within {UNPLUG_DEADLINE:g} s; it may still do so"
+            )
+        await unplugging.gone(self.world, record, running, device)
+
+    async def update_device(self, guest: str, xml: str, live: bool = False, config: bool = False) -> None:
+        record = self.world.guests.find(guest)
+        device = parse_device(xml)
+        async with record.lock.hold("update a device"):
+            halves = Halves.of(record, live=live, config=config)
+            if halves.definition is not None:
+                caps = await self.world.hypervisor.capabilities(halves.definition.devices.emulator)
+                halves.definition = changed_device(halves.definition, device, caps, self.world.host)
+            if halves.live is not None:
+                await self._change(record, record.need_running(), device)
+                halves.live = None
+            await halves.commit(self.world)
+
+    async def _change(self, record: Record, running: Running, device: Device) -> None:
+        old = find_device(running.guest, device)
+        new = device.clone(alias=old.alias, address=old.address)
+        if isinstance(old, Interface) and isinstance(new, Interface):
+            netports.stay(old, new)
+            new.target = new.target or old.target
+        new.complete(running.guest, running.capabilities, self.world.host)
+        if isinstance(old, Graphics) and isinstance(new, Graphics):
+            new = new.over(old)
+        if isinstance(new, Disk):
+            new = await disk_with_layers(self.world, new)
+            number_layers([new], last_layer(running.guest.devices.disks))
+        plan = self.world.hypervisor.plan_update(running.guest, old, new, running.capabilities, self.world.host,
+                                                self.world.secrets.value)  # fmt: skip
+        async with filtering.changed(self.world, record, running, old, new):
+            await carry_out(self.world, record, running, plan)
+        replace_device(running.guest, old, new)
+        if isinstance(old, Disk) and isinstance(new, Disk) and old.source_path != new.source_path:
+            self.world.bus.publish(DiskChangeEvent(uuid=record.uuid, name=record.name, old=old.source_path,
+                                                   new=new.source_path, device=new.alias or "", reason="changed"))  # fmt: skip
+
+
+def _refuse_used(half: Guest, device: Device) -> None:
+    user = user_of(half, device)
+    if user is not None:
+        name = user.alias or getattr(user, "target", None) or ""
+        raise WrongState(f"<{device.tag}> is in use: <{user.tag}> {name} hangs on it")

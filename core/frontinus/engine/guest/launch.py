@@ -1,0 +1,140 @@
+"""Starting a guest: plan, then act, and walk back on any failure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from frontinus.api.errors import HypervisorFailed, Unsupported
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.cpu_names import qemu_feature, user_feature
+from frontinus.domain.firmware import with_firmware
+from frontinus.domain.guest import Guest
+from frontinus.domain.host_cpu import misfits
+from frontinus.domain.prepare import prepare
+from frontinus.engine import runstate, trail
+from frontinus.engine.block.chains import with_layers
+from frontinus.engine.filter import filtering
+from frontinus.engine.guest import ending
+from frontinus.engine.guest.displays import is_busy
+from frontinus.engine.guest.news import follow
+from frontinus.engine.network import netports
+from frontinus.engine.record import Record, Running
+from frontinus.engine.tuning.enforcing import enforce
+from frontinus.engine.world import World
+from frontinus.ports import Journal, Prepared, RunningGuest
+
+PORT_TRIES = 5
+"""Starts of one guest that are tried with ports that looked free."""
+
+
+async def launch(world: World, record: Record, definition: Guest, *, soon: runstate.Soon,
+                 incoming: int | None = None, hidden: bool = False) -> Running:  # fmt: skip
+    """Bring a guest to life with its CPUs stopped. On failure nothing is left and the error says why.
+
+    `soon`: the state that the caller brings it to then, which the run state says already: it is written once.
+    """
+    caps = await world.hypervisor.capabilities(definition.devices.emulator)
+    firm = await with_layers(world, with_firmware(definition, caps, world.host))
+    guest_id = world.guests.new_id()
+    for last in (*[False] * (PORT_TRIES - 1), True):
+        live = prepare(firm, caps, world.host, guest_id=guest_id, free_port=world.ports.take)
+        try:
+            running = await _start(world, record, live, caps, soon=soon, incoming=incoming, hidden=hidden)
+            break
+        except BaseException as error:
+            if last or not isinstance(error, HypervisorFailed) or not is_busy(error, live):
+                trail.refused(world, record, type(error).__name__)
+                raise
+            world.ports.avoid(live)
+    running.news = world.spawn(follow(world, record, running), f"news of {record.name}")
+    return running
+
+
+async def _start(world: World, record: Record, live: Guest, caps: Capabilities, *, soon: runstate.Soon,
+                 incoming: int | None, hidden: bool) -> Running:  # fmt: skip
+    prepared = Prepared()
+    process: RunningGuest | None = None
+    folder = world.host.paths.guest(live.id or 0, live.name)
+    try:
+        if reasons := list(misfits(live, caps)):
+            raise Unsupported("; ".join(reasons), element="cpu")
+        await netports.plug(world, record, live)
+        plan = world.hypervisor.plan(live, caps, world.host, incoming=incoming is not None,
+                                      secrets=world.secrets.value)  # fmt: skip
+        edition = world.filters.edition
+        resources = await filtering.with_filters(world, record, netports.with_floors(world, live, plan.resources))
+        who = await world.resources.credentials(record.uuid)
+        prepared = await world.resources.set_up(resources, who, _journal(world, record, plan.folder))
+        process = await world.hypervisor.launch(
+            plan, prepared.fds, who, incoming, born=lambda pid: world.limits.enter(plan.folder, pid)
+        )
+        await _verify_cpu(live, process)
+        running = Running(live, process, caps, prepared.undo, hidden=hidden)
+        await _learn(running, prepared)
+        await filtering.join(world, record, live.devices.interfaces, edition)
+        await enforce(world, running)
+        record.running = running
+        await runstate.save_running(world.store, record, soon=soon)
+    except BaseException:
+        record.running = None
+        world.ports.release(live)
+        if process is not None:
+            await process.quit(graceful=False, deadline=5.0)
+        await world.limits.remove(folder)
+        await filtering.leave(world, record.uuid)
+        await world.resources.tear_down(prepared.undo)
+        await world.store.delete(runstate.KIND, record.uuid)
+        await netports.release(world, record.uuid)
+        raise
+    finally:
+        for fd in prepared.fds.values():
+            os.close(fd)
+    return running
+
+
+async def set_going(record: Record, running: Running) -> None:
+    """Let the CPUs of a guest that was brought to life run. If they cannot, it is ended: it has not started.
+
+    Another may hold an image, which QEMU finds out only now. Raises what the hypervisor says.
+    """
+    try:
+        with running.hushed():
+            await running.process.resume()
+    except BaseException:
+        running.ending = "failed"
+        await ending.kill(record, graceful=False)
+        raise
+
+
+def _journal(world: World, record: Record, folder: str) -> Journal:
+    """Writes the undo records of a start under way into the guest's run state."""
+
+    async def journal(undo: Sequence[dict[str, object]]) -> None:
+        state = runstate.RunState(uuid=record.uuid, name=record.name, folder=folder, undo=list(undo))
+        await runstate.write(world.store, state)
+
+    return journal
+
+
+async def _verify_cpu(live: Guest, process: RunningGuest) -> None:
+    """A CPU that is to be checked in full has all that it asks for, or the guest does not start. Raises Unsupported."""
+    cpu = live.cpu
+    if cpu is None or cpu.check != "full" or cpu.mode != "custom":
+        return
+    forced = {qemu_feature(feature.name) for feature in cpu.features if feature.policy == "force"}
+    if lacking := [user_feature(name) for name in await process.lacking_features() if name not in forced]:
+        raise Unsupported(f"<cpu check='full'>: the guest's CPU lacks the features {', '.join(lacking)}", element="cpu")
+
+
+async def _learn(running: Running, prepared: Prepared) -> None:
+    """Take over what the host and the hypervisor chose: tap names, pty paths."""
+    for interface in running.guest.devices.interfaces:
+        if interface.alias in prepared.names:
+            interface.target = prepared.names[interface.alias]
+    paths = await running.process.device_info("chardev")
+    devices = running.guest.devices
+    for device in (*devices.serials, *devices.consoles, *devices.channels, *devices.parallels):
+        path = paths.get(f"char{device.alias}")
+        if device.type == "pty" and isinstance(path, str):
+            device.source_path = path.removeprefix("pty:")

@@ -1,0 +1,1 @@
+"""Virtual networks, and the guests' NICs on them."""

@@ -1,0 +1,1 @@
+"""Secrets: who may have them, and who names them."""

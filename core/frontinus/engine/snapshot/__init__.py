@@ -1,0 +1,1 @@
+"""Snapshots, checkpoints and backups of a guest."""

@@ -1,0 +1,1 @@
+"""What a guest may take and where it runs, and how that changes while it does."""
