@@ -58,6 +58,17 @@ async def test_a_guest_that_comes_and_goes_is_told(cim: Rig, listener: Listener)
     assert (await listener.next("KVM_ComputerSystemDeletedIndication"))["SourceInstance"]["Name"] == "brief"
 
 
+async def test_a_guest_of_another_name_is_another_instance(cim: Rig, listener: Listener) -> None:
+    """Its name is a key, and a key does not change."""
+    await cim.engine.destroy("test")
+    await cim.settled()
+    await subscribe(cim, listener.url, "SELECT * FROM CIM_InstIndication WHERE SourceInstance ISA CIM_ComputerSystem")
+    await cim.engine.rename("test", "other")
+    told = [await listener.any() for _ in range(2)]
+    assert [(one.classname, one["SourceInstance"]["Name"]) for one in told] == [
+        ("KVM_ComputerSystemDeletedIndication", "test"), ("KVM_ComputerSystemCreatedIndication", "other")]  # fmt: skip
+
+
 async def test_resources_that_come_change_and_go_are_told(cim: Rig, listener: Listener) -> None:
     await subscribe(
         cim, listener.url, "SELECT * FROM CIM_InstIndication WHERE SourceInstance ISA CIM_ResourceAllocationSettingData"

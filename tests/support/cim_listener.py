@@ -33,10 +33,13 @@ class Listener:
     async def next(self, cls: str) -> CIMInstance:
         """The next indication of a class."""
         async with asyncio.timeout(60):
-            while True:
-                found = await self._heard.get()
-                if found.classname == cls:
-                    return found
+            while (found := await self._heard.get()).classname != cls:
+                pass
+            return found
+
+    async def any(self) -> CIMInstance:
+        """The next indication."""
+        return await asyncio.wait_for(self._heard.get(), 60)
 
     def stop(self) -> None:
         self._listener.stop()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from frontinus.api.events import AnyEvent, GuestEvent, PoolEvent
+from frontinus.api.events import AnyEvent, ChangedEvent, GuestEvent, LifecycleEvent, NetworkEvent, PoolEvent
 from frontinus.api.views import GuestView, Snapshot
 from frontinus_cim import alerts, jobkinds, pools, settings, systems, values
 from frontinus_cim.alerts import Alert
@@ -21,8 +21,10 @@ from frontinus_cim.jobs import Job
 from frontinus_cim.kinds import Node, Registry
 from frontinus_cim.mirror import Documented
 from frontinus_cim.model import VIRT, Embedded, Value
+from frontinus_cim.resources import Network
 from frontinus_cim.schema import Class
 from frontinus_cim.subscriptions import DISABLE, DISABLED, IGNORE, REMOVE, SUBSCRIPTION, Subscriptions
+from frontinus_cim.switchboard import Change, Switchboard
 from frontinus_cim.world import World
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class Indications:
         self._full: set[str] = set()
         self._last: dict[str, Guest] = {}
         self._new: set[str] = set()
+        self._board = Switchboard(world, lambda node: (self._path(node), self.embedded(node)))
         self._failing: dict[tuple[str, str], float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         delivery.ended = self._ended
@@ -60,6 +63,9 @@ class Indications:
     def _event(self, item: Snapshot | AnyEvent, guest: Guest | None, before: GuestView | None) -> None:
         if isinstance(item, Snapshot):
             self._last = {uuid: last for uuid, last in self._last.items() if uuid in self._world.guests}
+            self._board.began(item)
+        if isinstance(item, NetworkEvent):
+            self._switches(self._board.happened(item.uuid))
         if isinstance(item, PoolEvent) and self._kept.subscriptions:
             self._pool(item)
         if isinstance(item, GuestEvent) and guest is not None:
@@ -69,6 +75,8 @@ class Indications:
                     self._alert(alert, item, Node(systems.GUESTS, guest))
                 self._guest(guest, before)
                 self._resources(last, None)
+            if isinstance(item, LifecycleEvent | ChangedEvent):
+                self._switches(self._board.happened(guest))
 
     def _guest(self, guest: Guest, before: GuestView | None) -> None:
         """A guest came, went, or looks different."""
@@ -81,12 +89,27 @@ class Indications:
             self._instance("system", CREATED, node)
         elif before != guest.view:
             old = dataclasses.replace(guest, view=before, _parts=None)
-            self._instance("system", MODIFIED, node, Node(systems.GUESTS, old))
-            for name in AMOUNTS if before.name == guest.name else ():  # else they are other settings
+            was = Node(systems.GUESTS, old)
+            if before.name != guest.name:  # the name is a key: what bears another is another instance (DSP0004)
+                self._instance("system", DELETED, was)
+                self._instance("system", CREATED, node)
+                return
+            self._instance("system", MODIFIED, node, was)
+            for name in AMOUNTS:
                 self._instance("resource", MODIFIED, _resource(guest.parts[name]), _resource(old.parts[name]))
+
+    def _switches(self, changes: Iterable[Change]) -> None:
+        """Tell what became of switches and their ports."""
+        for path, old, now in changes:
+            cls = BASES[CREATED if old is None else DELETED if now is None else MODIFIED]
+            shown = now or old
+            if shown is not None and self._wanted(cls):
+                self._tell(cls, path, shown, old if now is not None else None)
 
     def _read(self, one: Documented) -> None:
         """A guest's definitions were read anew: which resources are new, others, gone, now and at the next start?"""
+        if isinstance(one, Guest | Network):
+            self._switches(self._board.read(one))
         if not isinstance(one, Guest) or (uuid := one.view.uuid) not in self._world.guests:
             return
         was, now = self._last.get(uuid), _as_it_is(one)
@@ -133,13 +156,16 @@ class Indications:
 
     def _instance(self, about: str, what: str, node: Node, before: Node | None = None) -> None:
         cls = f"{OWN[about]}{what}Indication" if about else BASES[what]
-        if not self._wanted(cls):
-            return
-        now = self.embedded(node)
+        if self._wanted(cls):
+            self._tell(
+                cls, self._path(node), self.embedded(node), self.embedded(before) if before is not None else None
+            )
+
+    def _tell(self, cls: str, path: str, now: Embedded, old: Embedded | None) -> None:
+        """Tell of an instance; of one that changed, with what it was before."""
         found: dict[str, Value] = {"SourceInstance": now, "SourceInstanceHost": self._world.hostname,
-                                   "SourceInstanceModelPath": self._path(node)}  # fmt: skip
-        if before is not None:
-            old = self.embedded(before)
+                                   "SourceInstanceModelPath": path}  # fmt: skip
+        if old is not None:
             changed = sorted(
                 name for name in now.values.keys() | old.values.keys() if now.values.get(name) != old.values.get(name)
             )

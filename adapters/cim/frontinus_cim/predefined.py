@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 OWNER = "Frontinus:"
 """What the names of all of them begin with, and no name of a client's."""
+LIFE = {"Created": "CIM_InstCreation", "Modified": "CIM_InstModification", "Deleted": "CIM_InstDeletion"}
+"""Indications of what comes, changes and goes, where there is no class of our own."""
 
 
 def _changes(cls: str, kinds: Sequence[str] = ("Created", "Modified", "Deleted")) -> dict[str, str]:
@@ -20,6 +22,11 @@ QUERIES: Mapping[str, str] = {
     **{f"{OWNER}Migration{kind}": text for kind, text in _changes("KVM_ComputerSystemMigrationJob").items()},
     f"{OWNER}JobCreated": "SELECT * FROM CIM_InstCreation WHERE SourceInstance ISA CIM_ConcreteJob",
     f"{OWNER}JobModified": "SELECT * FROM CIM_InstModification WHERE SourceInstance ISA CIM_ConcreteJob",
+    **{
+        f"{OWNER}{name}{kind}": f"SELECT * FROM {cls} WHERE SourceInstance ISA {source}"
+        for name, source in (("Switch", "KVM_VirtualEthernetSwitch"), ("Port", "KVM_EthernetSwitchPort"))
+        for kind, cls in LIFE.items()
+    },
     f"{OWNER}Alert": "SELECT * FROM CIM_AlertIndication",
 }
 """By name: what passes the filter, in WQL."""
@@ -34,7 +41,8 @@ COLLECTIONS: Mapping[str, Sequence[str]] = {
     f"{OWNER}Resources": _all("Resource"),
     f"{OWNER}Jobs": _all("Job"),
     f"{OWNER}Migrations": _all("Migration"),
+    f"{OWNER}Switches": _all("Switch", "Port"),
     f"{OWNER}Alerts": _all("Alert"),
-    f"{OWNER}All": [f"{OWNER}{name}" for name in ("Guests", "Resources", "Jobs", "Migrations", "Alerts")],
+    f"{OWNER}All": [f"{OWNER}{name}" for name in ("Guests", "Resources", "Switches", "Jobs", "Migrations", "Alerts")],
 }
 """By name: the filters and the collections in it."""
