@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from frontinus.api.errors import InvalidXML
+from frontinus.domain.cpu import Cpu
 from frontinus.domain.guest import Guest
 from frontinus.xml import DocumentError, MappingError, View, format_document, parse_document
 
@@ -26,3 +27,18 @@ def parse_guest(text: str | bytes, *, validate: bool = False) -> Guest:
 def format_guest(guest: Guest, *, active: bool = False, secrets: bool = False) -> str:
     """Canonical domain XML of one view."""
     return format_document(guest, View.ACTIVE if active else View.INACTIVE, secrets=secrets)
+
+
+def parse_cpu(text: str) -> Cpu | None:
+    """A <cpu> by itself; None for no text. Raises InvalidXML."""
+    if not text:
+        return None
+    try:
+        return parse_document(Cpu, text)
+    except (MappingError, DocumentError) as error:
+        raise InvalidXML(str(error), element="cpu") from None
+
+
+def format_cpu(cpu: Cpu | None) -> str:
+    """A <cpu> by itself; no text for None."""
+    return format_document(cpu) if cpu is not None else ""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from frontinus.api.errors import Busy, Unresponsive, WrongState
 from frontinus.api.views import REASONS, GuestView, State
 from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.cpu import Cpu
 from frontinus.domain.guest import Guest
 from frontinus.engine.block.works import BackupState, Works
 from frontinus.engine.jobs import JobLock
@@ -42,10 +43,17 @@ class Running:
     """Seconds that its agent has for an answer, where somebody chose them."""
     redefined: bool = False
     """The definition changed since the start."""
+    asked_cpu: Cpu | None = None
+    """The CPU that was asked for, where the one that the guest got is another."""
     hidden: bool = False
     """It is there only for work on the images of a guest that is off: nobody is told of it."""
     works: Works = field(default_factory=Works)
     backup: BackupState | None = None
+
+    @property
+    def as_asked(self) -> Guest:
+        """The guest with the CPU that was asked for: to be compared with definitions, and to be shown as one."""
+        return self.guest.clone(cpu=self.asked_cpu.clone()) if self.asked_cpu is not None else self.guest
 
     @property
     def quiet(self) -> bool:

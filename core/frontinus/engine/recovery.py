@@ -107,7 +107,7 @@ async def _attach(world: World, state: RunState, guest: Guest) -> None:
     caps = await world.hypervisor.capabilities(guest.devices.emulator)
     running = Running(guest, process, caps, undo=state.undo, tainted=state.tainted, redefined=state.redefined,
                       hidden=state.hidden, held=state.held, agent_timeout=state.agent_timeout,
-                      works=Works(state.works), backup=state.backup)  # fmt: skip
+                      asked_cpu=state.cpu(), works=Works(state.works), backup=state.backup)  # fmt: skip
     record.running, record.unreachable = running, None
     world.guests.add(record)
     world.guests.taken_id(guest.id or 0)

@@ -7,7 +7,8 @@ import time
 import msgspec
 
 from frontinus.api.views import State
-from frontinus.domain.definition import format_guest, parse_guest
+from frontinus.domain.cpu import Cpu
+from frontinus.domain.definition import format_cpu, format_guest, parse_cpu, parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.engine.block.works import BackupState, Work
 from frontinus.engine.record import Record
@@ -33,11 +34,16 @@ class RunState(msgspec.Struct, kw_only=True):
     held: bool = False
     autodestroy: bool = False
     agent_timeout: float | None = None
+    asked_cpu: str = ""
+    """The <cpu> that was asked for, where the running guest has another."""
     works: list[Work] = []
     backup: BackupState | None = None
 
     def guest(self) -> Guest:
         return parse_guest(self.xml)
+
+    def cpu(self) -> Cpu | None:
+        return parse_cpu(self.asked_cpu)
 
 
 KIND = "running"
@@ -60,7 +66,7 @@ async def save_running(store: StateStore, record: Record, *, soon: Soon | None =
         since=time.time() if soon else record.since, process=running.process.record, undo=running.undo, tainted=running.tainted,
         redefined=running.redefined, hidden=running.hidden, held=running.held,
         autodestroy=record.ends_with_caller, agent_timeout=running.agent_timeout,
-        works=running.works.to_keep(), backup=running.backup,
+        asked_cpu=format_cpu(running.asked_cpu), works=running.works.to_keep(), backup=running.backup,
     )  # fmt: skip
     await write(store, state)
 

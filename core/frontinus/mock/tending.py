@@ -6,8 +6,12 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.cpu import Cpu
 from frontinus.domain.guest import Guest
+from frontinus.domain.made_cpu import MadeCpu
 from frontinus.ports.hypervisor import RunRecord
 from frontinus.ports.limits import Threads
 from frontinus.ports.tending import Progress
@@ -23,6 +27,8 @@ class MockTending:
 
     record: RunRecord
     guest: Guest
+    dropped: ClassVar[frozenset[str]] = frozenset()
+    """Features that no CPU of the mock has, whatever is asked for."""
 
     def __init__(self) -> None:
         self.faults: dict[str, str] = {}
@@ -31,8 +37,8 @@ class MockTending:
         self.vcpus = self.guest.vcpu_current or self.guest.vcpus or 1
         self.iothreads = {thread.id or 0 for thread in self.guest.all_iothreads()}
 
-    async def lacking_features(self) -> Sequence[str]:
-        return ()
+    async def made_cpu(self, cpu: Cpu, caps: Capabilities) -> MadeCpu:
+        return MadeCpu(self.dropped)
 
     async def threads(self) -> Threads:
         first = FIRST_THREAD + self.record.pid * 1000

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.cpu import Cpu
+from frontinus.domain.made_cpu import MadeCpu
 from frontinus.ports.limits import Threads
 
 Progress = Callable[[int, int], None]
@@ -15,8 +18,8 @@ class Tending(Protocol):
     """Methods raise HypervisorFailed with the hypervisor's own words, Unresponsive past a deadline."""
 
     async def threads(self) -> Threads: ...
-    async def lacking_features(self) -> Sequence[str]:
-        """Features that the guest's CPU was to have and has not, by the hypervisor's names."""
+    async def made_cpu(self, cpu: Cpu, caps: Capabilities) -> MadeCpu:
+        """What CPU the guest has that was started with this one."""
 
     async def dump(self, fd: int, format: str, progress: Progress) -> None:
         """Write the guest's memory as a core: raw (ELF), kdump-zlib, kdump-lzo, kdump-snappy, win-dmp.

@@ -10,11 +10,16 @@ from pathlib import Path
 import msgspec
 
 from frontinus.api.errors import HypervisorFailed, Unsupported
+from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.cpu import Cpu
+from frontinus.domain.made_cpu import MadeCpu
 from frontinus.ports.hypervisor import RunRecord
 from frontinus.ports.limits import Threads
 from frontinus.ports.tending import Progress
-from frontinus.qemu.figures import Cpu
-from frontinus.qemu.monitor.client import Event, Monitor
+from frontinus.qemu.argv.cpu import model_props
+from frontinus.qemu.caps.replies import Expansion
+from frontinus.qemu.figures import Cpu as Cpus
+from frontinus.qemu.monitor.client import Command, Event, Monitor
 from frontinus.qemu.news import device_of
 
 DUMP = "core-dump"
@@ -58,15 +63,25 @@ class QemuTending:
         raise NotImplementedError
 
     async def threads(self) -> Threads:
-        cpus = await self.monitor.ask(list[Cpu], "query-cpus-fast")
+        cpus = await self.monitor.ask(list[Cpus], "query-cpus-fast")
         found = await self.monitor.ask(list[_Iothread], "query-iothreads")
         numbers = {int(m.group(1)): t.thread_id for t in found if (m := re.fullmatch(r"iothread(\d+)", t.id))}
         return Threads(self.record.pid, {cpu.cpu_index: cpu.thread_id for cpu in cpus}, numbers)
 
-    async def lacking_features(self) -> Sequence[str]:
-        cpus = await self.monitor.ask(list[Cpu], "query-cpus-fast")
-        where = {"path": cpus[0].qom_path, "property": "unavailable-features"} if cpus else {}
-        return await self.monitor.ask(list[str], "qom-get", where) if where else ()
+    async def made_cpu(self, cpu: Cpu, caps: Capabilities) -> MadeCpu:
+        """QEMU tells quickly what it dropped, and what it makes of a model before that; one feature at a time, slowly."""
+        cpus = await self.monitor.ask(list[Cpus], "query-cpus-fast")
+        props = model_props(cpu, caps)
+        model = {"name": props.pop("model"), "props": props}
+        dropped, made = await self.monitor.execute_many([
+            Command("qom-get", {"path": cpus[0].qom_path if cpus else "", "property": "unavailable-features"}),
+            Command("query-cpu-model-expansion", {"type": "full", "model": model}),
+        ])  # fmt: skip
+        lost = frozenset(() if dropped.error else dropped.value(list[str]))
+        if made.error is not None:
+            return MadeCpu(lost)
+        said = made.value(Expansion).model.props
+        return MadeCpu(lost, frozenset(name for name, value in said.items() if value is True) - lost)
 
     async def dump(self, fd: int, format: str, progress: Progress) -> None:
         name = DUMP_FORMATS.get(format, format)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from frontinus.api.errors import InvalidXML
+from frontinus.domain.cpu import Cpu
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.devices.source import TYPES, Source
 from frontinus.domain.guest import Guest
@@ -15,7 +16,7 @@ from frontinus.domain.snapshots.document import (
     refuse_doubles,
     refuse_unknown,
 )
-from frontinus.xml import Model, Raw, Size, many, one, xml
+from frontinus.xml import Model, Size, many, one, xml
 from frontinus.xml.codecs import Int, one_of
 
 STATES = ("running", "blocked", "paused", "shutdown", "shutoff", "crashed", "disk-snapshot")
@@ -51,7 +52,8 @@ class SnapshotDisk(Model, tag="disk"):
 
 
 class DomainSnapshot(Model, tag="domainsnapshot"):
-    """One snapshot. `domain` is the guest at its moment, `inactive` the definition it had beside, where that differed."""
+    """One snapshot. `domain` is the guest at its moment, `inactive` the definition it had beside, where that differed,
+    `cpu` the one that was asked for, where the guest had another."""
 
     name: str | None = xml("name", Name)
     description: str | None = xml("description")
@@ -63,7 +65,7 @@ class DomainSnapshot(Model, tag="domainsnapshot"):
     disks: list[SnapshotDisk] = many("disks/disk", SnapshotDisk)
     domain: Guest | GuestReference | None = one("domain", GUEST)
     inactive: Guest | None = one("inactiveDomain", Guest)
-    cookie: str | None = xml("cookie", Raw)
+    cpu: Cpu | None = one("cookie/cpu", Cpu)
     active: int | None = xml("active", Int)
 
     @property

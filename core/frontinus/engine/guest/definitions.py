@@ -38,15 +38,15 @@ class Definitions:
 
     async def guest_xml(self, guest: str, flags: Sequence[XmlFlag] = ()) -> str:
         record = self.world.guests.find(guest)
-        inactive = record.running is None or "inactive" in flags or "migratable" in flags
-        shown = self._definition(record) if inactive else record.guest
-        return format_guest(shown, active=not inactive, secrets="secure" in flags)
+        active = record.running is not None and not {"inactive", "migratable"} & {*flags}
+        shown = record.guest if active else self._definition(record, running="inactive" not in flags)
+        return format_guest(shown, active=active, secrets="secure" in flags)
 
-    def _definition(self, record: Record) -> Guest:
-        """What would be started; of a transient guest, the running one without what only its run has."""
-        if record.definition is not None:
-            return record.definition
-        shown = record.guest.clone()
+    def _definition(self, record: Record, *, running: bool) -> Guest:
+        """What would be started; of a transient guest, and of one that runs if wanted, without what only its run has."""
+        if record.running is None or (record.definition is not None and not running):
+            return record.definition or record.guest
+        shown = record.running.as_asked.clone()
         for device in shown.devices.all():
             device.forget(self.world.host)
         return shown

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from frontinus.api.errors import HypervisorFailed, Unsupported
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.cpu_names import qemu_feature, user_feature
+from frontinus.domain.cpu import Cpu
+from frontinus.domain.defaults import says_model
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.host_cpu import misfits
+from frontinus.domain.made_cpu import as_made, deviation
 from frontinus.domain.prepare import prepare
 from frontinus.engine import runstate, trail
 from frontinus.engine.block.chains import with_layers
@@ -29,10 +31,11 @@ PORT_TRIES = 5
 
 
 async def launch(world: World, record: Record, definition: Guest, *, soon: runstate.Soon,
-                 incoming: int | None = None, hidden: bool = False) -> Running:  # fmt: skip
+                 incoming: int | None = None, hidden: bool = False, asked_cpu: Cpu | None = None) -> Running:  # fmt: skip
     """Bring a guest to life with its CPUs stopped. On failure nothing is left and the error says why.
 
     `soon`: the state that the caller brings it to then, which the run state says already: it is written once.
+    `asked_cpu`: of a guest that comes back with the CPU that it had, the one that was asked for at first.
     """
     caps = await world.hypervisor.capabilities(definition.devices.emulator)
     firm = await with_layers(world, with_firmware(definition, caps, world.host))
@@ -40,7 +43,8 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
     for last in (*[False] * (PORT_TRIES - 1), True):
         live = prepare(firm, caps, world.host, guest_id=guest_id, free_port=world.ports.take)
         try:
-            running = await _start(world, record, live, caps, soon=soon, incoming=incoming, hidden=hidden)
+            running = await _start(world, record, live, caps, soon=soon, incoming=incoming, hidden=hidden,
+                                   asked_cpu=asked_cpu)  # fmt: skip
             break
         except BaseException as error:
             if last or not isinstance(error, HypervisorFailed) or not is_busy(error, live):
@@ -52,7 +56,7 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
 
 
 async def _start(world: World, record: Record, live: Guest, caps: Capabilities, *, soon: runstate.Soon,
-                 incoming: int | None, hidden: bool) -> Running:  # fmt: skip
+                 incoming: int | None, hidden: bool, asked_cpu: Cpu | None) -> Running:  # fmt: skip
     prepared = Prepared()
     process: RunningGuest | None = None
     folder = world.host.paths.guest(live.id or 0, live.name)
@@ -69,8 +73,8 @@ async def _start(world: World, record: Record, live: Guest, caps: Capabilities, 
         process = await world.hypervisor.launch(
             plan, prepared.fds, who, incoming, born=lambda pid: world.limits.enter(plan.folder, pid)
         )
-        await _verify_cpu(live, process)
-        running = Running(live, process, caps, prepared.undo, hidden=hidden)
+        running = Running(live, process, caps, prepared.undo, asked_cpu=asked_cpu, hidden=hidden)
+        await _learn_cpu(running)
         await _learn(running, prepared)
         await filtering.join(world, record, live.devices.interfaces, edition)
         await enforce(world, running)
@@ -117,14 +121,19 @@ def _journal(world: World, record: Record, folder: str) -> Journal:
     return journal
 
 
-async def _verify_cpu(live: Guest, process: RunningGuest) -> None:
-    """A CPU that is to be checked in full has all that it asks for, or the guest does not start. Raises Unsupported."""
-    cpu = live.cpu
-    if cpu is None or cpu.check != "full" or cpu.mode != "custom":
+async def _learn_cpu(running: Running) -> None:
+    """Let the document say what CPU the guest has. One that is checked in full is the one asked for. Raises Unsupported."""
+    cpu = running.guest.cpu
+    if cpu is None or not says_model(cpu):
         return
-    forced = {qemu_feature(feature.name) for feature in cpu.features if feature.policy == "force"}
-    if lacking := [user_feature(name) for name in await process.lacking_features() if name not in forced]:
-        raise Unsupported(f"<cpu check='full'>: the guest's CPU lacks the features {', '.join(lacking)}", element="cpu")
+    found = deviation(cpu, await running.process.made_cpu(cpu, running.capabilities), running.capabilities)
+    reasons = list(found.reasons())
+    if reasons and cpu.check == "full" and cpu.mode == "custom":
+        raise Unsupported(f"<cpu check='full'>: {'; '.join(reasons)}", element="cpu")
+    changed = as_made(cpu, found)
+    if running.asked_cpu is None and changed != cpu:
+        running.asked_cpu = cpu
+    running.guest.cpu = changed
 
 
 async def _learn(running: Running, prepared: Prepared) -> None:

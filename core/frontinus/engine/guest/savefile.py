@@ -22,12 +22,13 @@ MAX_HEADER = 16 * 2**20
 
 
 class Header(msgspec.Struct, kw_only=True):
-    """`xml` is the running guest's; `definition` the persistent one's where there is one."""
+    """`xml` is the running guest's; `cpu` the <cpu> that was asked for, where the guest has another."""
 
     xml: str
     running: bool
     uuid: str
     name: str
+    cpu: str = ""
 
 
 def create(path: Path, header: Header) -> int:

@@ -13,7 +13,8 @@ from frontinus.api.errors import InvalidXML, StorageFailed, WrongState
 from frontinus.api.options import RestoreFlag, SavedXmlFlag, SaveFlag
 from frontinus.api.views import GuestView
 from frontinus.domain.abi import as_started, differences
-from frontinus.domain.definition import format_guest, parse_guest
+from frontinus.domain.cpu import Cpu
+from frontinus.domain.definition import format_cpu, format_guest, parse_cpu, parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.engine import runstate, trail
 from frontinus.engine.flags import paused_of
@@ -70,10 +71,10 @@ class Saving:
             raise WrongState(f"guest '{record.name}' is {record.state}", state=record.state)
         record.refuse_with_jobs()  # they would end with the process, and nobody know how far they got
         was_running = record.state == "running"
-        guest = await _compatible(self.world, running.guest, xml) if xml else running.guest
+        guest = await _compatible(self.world, running.guest, running.asked_cpu, xml) if xml else running.guest
         document = format_guest(guest, active=True, secrets=True)
         header = savefile.Header(xml=document, running=was_running if paused is None else not paused,
-                                 uuid=record.uuid, name=record.name)  # fmt: skip
+                                 uuid=record.uuid, name=record.name, cpu=format_cpu(running.asked_cpu))  # fmt: skip
         async with self.world.jobs.run("save", record.uuid) as job:
             job.measure = written(running)
             fd = await asyncio.to_thread(savefile.create, path, header)
@@ -114,7 +115,7 @@ class Saving:
         try:
             guest = parse_guest(header.xml)
             if xml:
-                guest = await _compatible(self.world, guest, xml)
+                guest = await _compatible(self.world, guest, parse_cpu(header.cpu), xml)
             known = self.world.guests.claim(header.uuid, guest.name)
             record = known or Record(header.uuid, guest.name, starting=guest)
             async with record.lock.hold("restore"):
@@ -141,9 +142,9 @@ class Saving:
         place = _absolute(path)
         fd, header = await asyncio.to_thread(savefile.open_saved, place)
         os.close(fd)
-        guest = await _compatible(self.world, parse_guest(header.xml), xml)
+        guest = await _compatible(self.world, parse_guest(header.xml), parse_cpu(header.cpu), xml)
         changed = savefile.Header(xml=format_guest(guest, active=True, secrets=True), uuid=header.uuid, name=header.name,
-                                  running=header.running if paused is None else not paused)  # fmt: skip
+                                  running=header.running if paused is None else not paused, cpu=header.cpu)  # fmt: skip
         await asyncio.to_thread(savefile.rewrite, place, changed)
 
     async def redefine_managed(self, guest: str, xml: str, paused: bool | None = None) -> None:
@@ -208,7 +209,7 @@ async def _bring_back(world: World, record: Record, header: savefile.Header, fd:
                       paused: bool | None) -> None:  # fmt: skip
     stay = not header.running if paused is None else paused
     soon: runstate.Soon = ("paused", "user") if stay else ("running", "restored")
-    running = await launch.launch(world, record, guest, soon=soon, incoming=fd)
+    running = await launch.launch(world, record, guest, soon=soon, incoming=fd, asked_cpu=parse_cpu(header.cpu))
     record.become("paused", "starting up")
     if not stay:
         await launch.set_going(record, running)
@@ -219,16 +220,24 @@ async def _bring_back(world: World, record: Record, header: savefile.Header, fd:
         world.lifecycle(record, "suspended", "restored")
 
 
-async def _compatible(world: World, guest: Guest, xml: str) -> Guest:
-    """The guest as a user's XML has it. Raises InvalidXML where the guest would notice."""
+async def _compatible(world: World, guest: Guest, asked: Cpu | None, xml: str) -> Guest:
+    """The guest as a user's XML has it, with the CPU that it has. Raises InvalidXML where the guest would notice.
+
+    The XML may have the CPU of the running guest, or the one that was `asked` for.
+    """
     parsed = parse_guest(xml)
     if parsed.uuid != guest.uuid:
         raise InvalidXML(f"the guest has UUID {guest.uuid}, the XML has {parsed.uuid}", element="uuid")
     caps = await world.hypervisor.capabilities(parsed.devices.emulator)
     changed = as_started(parsed, caps, world.host)
-    if found := differences(guest, changed):
+    found = differences(guest, changed)
+    if found and asked is not None:
+        found = min(found, differences(guest.clone(cpu=asked), changed), key=len)
+    if found:
         what = "; ".join(map(str, found[:TOLD])) + ("; ..." if len(found) > TOLD else "")
         raise InvalidXML(f"the XML gives the guest other hardware than it has: {what}", element=found[0].element)
+    if guest.cpu is not None and changed.cpu is not None:
+        changed.cpu = guest.cpu.clone(numa=changed.cpu.numa)
     return changed
 
 

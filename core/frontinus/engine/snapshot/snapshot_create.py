@@ -18,7 +18,7 @@ from pathlib import Path
 
 from frontinus.api.errors import Busy, FrontinusError, StorageFailed, WrongState
 from frontinus.api.events import DiskChangeEvent
-from frontinus.domain.definition import format_guest, parse_guest
+from frontinus.domain.definition import format_cpu, format_guest, parse_guest
 from frontinus.domain.devices.disk import BackingStore, Disk, last_layer
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.chain import Chain, path_of
@@ -54,6 +54,7 @@ async def create(world: World, record: Record, wanted: DomainSnapshot, flags: Co
     wanted.parent = record.books.snapshots.current
     wanted.domain = guest.clone()
     wanted.inactive = record.definition.clone() if record.running and record.definition else None
+    wanted.cpu = record.running.asked_cpu if record.running else None
     before = record.definition
     running = record.running
     first = (last_layer(guest.devices.disks) if running else 0) + 1
@@ -251,7 +252,7 @@ async def _ask_agent(running: Running, command: str) -> None:
 async def _save_memory(record: Record, running: Running, path: str, *, live: bool) -> None:
     """The guest's state into a new file. It is stopped afterwards, until the disks are done too."""
     header = savefile.Header(xml=format_guest(running.guest, active=True, secrets=True), running=record.state == "running",
-                             uuid=record.uuid, name=record.name)  # fmt: skip
+                             uuid=record.uuid, name=record.name, cpu=format_cpu(running.asked_cpu))  # fmt: skip
     running.quiet = True
     fd = await asyncio.to_thread(savefile.create, Path(path), header)
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from frontinus.api.errors import Busy, InvalidXML, StorageFailed, WrongState
+from frontinus.domain.cpu import Cpu
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.guest import Guest
@@ -241,7 +242,7 @@ async def _start(world: World, record: Record, snapshot: DomainSnapshot, *, runs
         running = await _launch_with_memory(world, record, snapshot, runs=runs)
     elif snapshot.memory == "internal":
         assert snapshot.guest is not None
-        running = running or await _launch(world, record, snapshot.guest, runs=runs)
+        running = running or await _launch(world, record, snapshot.guest, runs=runs, asked_cpu=snapshot.cpu)
         await _load(world, record, running, snapshot)
     elif running is None:
         await _launch(world, record, record.need_definition(), runs=runs)
@@ -252,7 +253,8 @@ async def _launch_with_memory(world: World, record: Record, snapshot: DomainSnap
     assert snapshot.guest is not None and snapshot.memory_file is not None
     fd, _ = await asyncio.to_thread(savefile.open_saved, Path(snapshot.memory_file))
     try:
-        return await _launch(world, record, _with_images_of(record, snapshot.guest), runs=runs, incoming=fd)
+        return await _launch(world, record, _with_images_of(record, snapshot.guest), runs=runs, incoming=fd,
+                             asked_cpu=snapshot.cpu)  # fmt: skip
     finally:
         os.close(fd)
 
@@ -267,9 +269,10 @@ def _with_images_of(record: Record, guest: Guest) -> Guest:
     return found
 
 
-async def _launch(world: World, record: Record, guest: Guest, *, runs: bool, incoming: int | None = None) -> Running:
+async def _launch(world: World, record: Record, guest: Guest, *, runs: bool, incoming: int | None = None,
+                  asked_cpu: Cpu | None = None) -> Running:  # fmt: skip
     state: runstate.Soon = ("running", "from snapshot") if runs else ("paused", "from snapshot")
-    return await launch(world, record, guest, soon=state, incoming=incoming)
+    return await launch(world, record, guest, soon=state, incoming=incoming, asked_cpu=asked_cpu)
 
 
 async def _load(world: World, record: Record, running: Running, snapshot: DomainSnapshot) -> None:

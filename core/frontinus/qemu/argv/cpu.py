@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.check_cpu import known_features
 from frontinus.domain.cpu import Cpu
 from frontinus.domain.cpu_names import qemu_feature
@@ -33,15 +34,19 @@ def _model(ctx: Context) -> Props | None:
         cpu = default_cpu(ctx.guest, ctx.caps)
     if cpu is None:
         return {"model": "qemu32"} if ctx.guest.arch == "i686" and "x86_64" in ctx.caps.emulator else None
-    cpu = concrete_cpu(ctx.guest, ctx.caps, cpu)
+    return model_props(concrete_cpu(ctx.guest, ctx.caps, cpu), ctx.caps)
+
+
+def model_props(cpu: Cpu, caps: Capabilities) -> Props:
+    """The model and the features of a concrete CPU."""
     props: Props = {"model": {"host-passthrough": "host", "maximum": "max"}.get(cpu.mode or "") or
                     (cpu.model.name if cpu.model else None)}  # fmt: skip
     said = cpu.migratable is not None and cpu.mode == "maximum"
-    if (said or cpu.mode == "host-passthrough") and ctx.caps.has_property(f"max-{ctx.caps.arch}-cpu", "migratable"):
+    if (said or cpu.mode == "host-passthrough") and caps.has_property(f"max-{caps.arch}-cpu", "migratable"):
         props["migratable"] = cpu.migratable is not False
     if cpu.model and cpu.model.vendor_id:
         props["vendor"] = cpu.model.vendor_id
-    known = known_features(ctx.caps)
+    known = known_features(caps)
     for feature in cpu.features:
         name = qemu_feature(feature.name)
         if feature.policy in ("force", "require", None):

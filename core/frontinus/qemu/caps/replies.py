@@ -83,7 +83,9 @@ class _Model(msgspec.Struct):
     props: dict[str, object] = {}
 
 
-class _Expansion(msgspec.Struct):
+class Expansion(msgspec.Struct):
+    """The answer to query-cpu-model-expansion."""
+
     model: _Model
 
 
@@ -195,7 +197,7 @@ def _host_cpu(accel: str, session: Session) -> list[tuple[str, Mapping[str, obje
             continue
         props = model.get("props", {})
         kind = ".hyperv" if props.get("hv-passthrough") else "" if props.get("migratable", True) else ".all"
-        found.append((accel + kind, msgspec.json.decode(result, type=_Expansion).model.props))
+        found.append((accel + kind, msgspec.json.decode(result, type=Expansion).model.props))
     return found
 
 
