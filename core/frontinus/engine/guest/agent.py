@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -31,6 +31,8 @@ DEADLINE = 5.0
 SLOW = 60.0
 """Seconds for what waits for the guest's disks."""
 BILLION = 1_000_000_000
+Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A number that the facade can carry. A guest can claim any, and would spoil an answer that tells of others too."""
 
 
 class Answer(msgspec.Struct, rename="kebab"):
@@ -42,22 +44,22 @@ class _HostName(Answer):
 
 
 class _Zone(Answer):
-    offset: int
+    offset: Whole
     zone: str = ""
 
 
 class _Pci(Answer):
-    domain: int = 0
-    bus: int = 0
-    slot: int = 0
-    function: int = 0
+    domain: Whole = 0
+    bus: Whole = 0
+    slot: Whole = 0
+    function: Whole = 0
 
 
 class _Disk(Answer):
     pci_controller: _Pci
-    bus: int = 0
-    target: int = 0
-    unit: int = 0
+    bus: Whole = 0
+    target: Whole = 0
+    unit: Whole = 0
     bus_type: str = ""
 
 
@@ -66,12 +68,12 @@ class _Filesystem(Answer):
     mountpoint: str
     type: str
     disk: list[_Disk] = []
-    used_bytes: int | None = None
-    total_bytes: int | None = None
+    used_bytes: Whole | None = None
+    total_bytes: Whole | None = None
 
 
 class _Vcpu(Answer):
-    logical_id: int
+    logical_id: Whole
     online: bool
     can_offline: bool = False
 
@@ -220,7 +222,7 @@ class AgentDesk:
                 raise Unsupported(f"this guest's agent cannot do {command}: {error.message}") from None
             raise
         try:
-            return msgspec.json.decode(text, type=dict[str, kind])["return"]  # type: ignore[valid-type]
+            return msgspec.json.decode(text, type=dict[str, Whole if kind is int else kind])["return"]  # type: ignore
         except (msgspec.MsgspecError, KeyError) as error:
             raise HypervisorFailed(f"the guest agent's answer to {command} is not understood: {error}") from None
 

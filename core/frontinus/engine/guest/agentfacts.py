@@ -8,17 +8,25 @@ import time
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
+import msgspec
+
+from frontinus.api.agent import GuestFilesystem, GuestOs
 from frontinus.api.errors import FrontinusError
 from frontinus.api.views import AgentStats
 from frontinus.engine.guest.agent import AgentDesk
 from frontinus.engine.record import Record
 
 T = TypeVar("T")
+V = TypeVar("V", GuestFilesystem, GuestOs)
 log = logging.getLogger(__name__)
 AGE = 30.0
 """Seconds before a guest is asked again."""
 FIRST = 0.5
 """Seconds that the first who asks waits for guests that were never asked."""
+
+
+MOST, LONGEST = 256, 512
+"""File systems and characters of a text that are kept of a guest, which could tell of millions."""
 
 
 class AgentFacts:
@@ -58,12 +66,18 @@ class AgentFacts:
     async def _take(self, uuid: str) -> None:
         """Whatever of it the agent can tell."""
         desk, now = self._desk, time.time()
-        users = await _told(desk.guest_users(uuid))
+        users, hostname = await _told(desk.guest_users(uuid)), await _told(desk.guest_hostname(uuid))
+        os, filesystems = await _told(desk.guest_os(uuid)), await _told(desk.guest_filesystems(uuid)) or []
         self.known[uuid] = AgentStats(
-            taken=now, hostname=await _told(desk.guest_hostname(uuid)), os=await _told(desk.guest_os(uuid)),
-            users=None if users is None else len(users),
-            filesystems=tuple(await _told(desk.guest_filesystems(uuid)) or ()),
+            taken=now, hostname=hostname and hostname[:LONGEST], os=os and _short(os),
+            users=None if users is None else len(users), filesystems=tuple(map(_short, filesystems[:MOST])),
         )  # fmt: skip
+
+
+def _short(view: V) -> V:
+    """The same with its texts cut."""
+    texts = {name: value for name, value in msgspec.structs.asdict(view).items() if isinstance(value, str)}
+    return msgspec.structs.replace(view, **{name: value[:LONGEST] for name, value in texts.items()})
 
 
 async def _told(asked: Awaitable[T]) -> T | None:
