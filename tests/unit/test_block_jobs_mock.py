@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from frontinus.engine.registry import Registry
 from frontinus.engine.world import World
 from frontinus.mock.engine import ROOT
 from frontinus.mock.hypervisor import MockGuest
+from frontinus.ports.blocks import JobFacts
 from support.guests import document
 
 DISK = """<disk type='file'><driver name='qemu' type='qcow2'/><source file='/top'/>{below}
@@ -72,6 +74,37 @@ async def test_copy(local: LocalEngine, engine: Engine) -> None:
     await engine.abort_block_job("test", "vda", ["pivot"])
     assert files(local) == files(local, live=False) == ["/copy"]
     assert (await engine.guest("test")).state == "running" and mock(local).state == "running"
+
+
+async def test_figures_tell_how_far_it_is_and_wait_for_no_hypervisor(
+    local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.time()
+    await engine.block_copy("test", "vda", COPY)
+    await ready(engine)
+    answers = asyncio.Event()
+    guest = mock(local)
+    (facts,) = await guest.block_jobs()
+
+    async def slow() -> list[JobFacts]:
+        await answers.wait()
+        return [replace(facts, current=25, total=100)]
+
+    monkeypatch.setattr(guest, "block_jobs", slow)
+    for _ in range(2):
+        async with asyncio.timeout(60):
+            ((job,),) = [stats.jobs for stats in await engine.stats(["test"])]
+        assert (job.id, job.kind, job.state, job.progress, job.total) == ("copy-vda", "copy", "running", None, None)
+    answers.set()
+    async with asyncio.timeout(60):
+        while job.progress is None:
+            ((job,),) = [stats.jobs for stats in await engine.stats(["test"])]
+    assert (job.progress, job.processed, job.total) == (0.25, 25, 100) and began <= job.started <= time.time()
+    assert (await engine.stats(["test"], groups=["cpu"]))[0].jobs == ()
+    monkeypatch.undo()
+    await engine.abort_block_job("test", "vda")
+    await settled(local)
+    assert (await engine.stats(["test"]))[0].jobs == ()
 
 
 async def test_a_disk_at_work_stays(engine: Engine, tmp_path: Path) -> None:

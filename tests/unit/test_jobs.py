@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from frontinus.api.errors import Busy, InvalidValue, WrongState
-from frontinus.engine.jobs import KEPT, JobLock, Jobs
+from frontinus.engine.jobs import KEPT, Job, JobLock, Jobs
 
 
 async def test_a_change_that_keeps_the_guest_too_long_is_named_to_the_next() -> None:
@@ -58,3 +58,26 @@ async def test_a_jobs_end_is_its_state() -> None:
         jobs.abort(view.id)
     with pytest.raises(InvalidValue, match="no job '77'"):
         jobs.abort("77")
+
+
+async def test_measuring_is_shared_and_waits_no_longer_than_is_asked() -> None:
+    jobs, answer, asked = Jobs(lambda job: None), asyncio.Event(), 0
+
+    async def measure(job: Job) -> None:
+        nonlocal asked
+        asked += 1
+        await answer.wait()
+        job.processed, job.total = 5, 10
+
+    async with asyncio.timeout(60), jobs.run("save", "guest") as job:
+        job.measure = measure
+        await jobs.measure(None, within=0.01)
+        await jobs.measure("guest", within=0.01)
+        assert asked == 1 and jobs.of("guest")[0].progress is None
+        waiting = asyncio.create_task(jobs.measure(None))
+        await asyncio.sleep(0)
+        answer.set()
+        await waiting
+        assert asked == 1 and jobs.under_way()["guest"][0].progress == 0.5
+        await jobs.measure("another")
+        assert asked == 1

@@ -63,6 +63,7 @@ class Job:
     """How to abort it, where cancelling the worker is not the way."""
     measure: Measure | None = None
     """Asks how far it is, where the worker does not say so by itself."""
+    measuring: asyncio.Task[None] | None = None
 
     def view(self) -> JobView:
         progress = self.processed / self.total if self.total and self.processed is not None else None
@@ -72,6 +73,11 @@ class Job:
 
 
 Measure = Callable[[Job], Awaitable[None]]
+
+
+async def _measure(job: Job, measure: Measure) -> None:
+    with suppress(FrontinusError):
+        await measure(job)
 
 
 class Jobs:
@@ -108,12 +114,17 @@ class Jobs:
         """Views of the running and lately ended jobs, of one guest or all."""
         return [job.view() for job in (*self._ended, *self._running.values()) if guest in (None, job.guest)]
 
-    async def measure(self, guest: str | None) -> None:
-        """Have running jobs say how far they are; one that cannot stays as it was."""
-        for job in list(self._running.values()):
-            if job.measure is not None and guest in (None, job.guest):
-                with suppress(FrontinusError):
-                    await job.measure(job)
+    async def measure(self, guest: str | None, within: float | None = None) -> None:
+        """Have running jobs say how far they are; one that cannot, or not `within` so many seconds, stays as it was."""
+        asked = [self._measured(job) for job in self._running.values() if guest in (None, job.guest)]
+        if measures := [task for task in asked if task is not None]:
+            await asyncio.wait(measures, timeout=within)
+
+    def _measured(self, job: Job) -> asyncio.Task[None] | None:
+        """The measuring of a job that is under way, or begins now."""
+        if job.measure is not None and (job.measuring is None or job.measuring.done()):
+            job.measuring = asyncio.get_running_loop().create_task(_measure(job, job.measure))
+        return job.measuring
 
     @property
     def running(self) -> int:

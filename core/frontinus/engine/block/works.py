@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -30,6 +31,8 @@ class Work(msgspec.Struct, kw_only=True):
     base: int | None = None
     delete: bool = False
     made: list[str] = []
+    began: float = msgspec.field(default_factory=time.time)
+    """Unix time."""
 
 
 class BackupState(msgspec.Struct, kw_only=True):

@@ -36,6 +36,7 @@ from frontinus.api.views import (
 )
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.guest import Guest
+from frontinus.engine.block.progress import Progress
 from frontinus.engine.guest.agent import AgentDesk
 from frontinus.engine.guest.agentfacts import AgentFacts
 from frontinus.engine.record import Record, current_vcpus
@@ -86,6 +87,7 @@ class Statistics:
         self._rounds: dict[str, Sample] = {}
         self._last: dict[str, tuple[frozenset[str], GuestFigures]] = {}
         self._agents = AgentFacts(AgentDesk(world))
+        self._progress = Progress(world)
         self._sampled = self._shared = 0
 
     async def stats(self, guests: Sequence[str] | None = None, groups: Sequence[StatsGroup] | None = None,
@@ -115,7 +117,7 @@ class Statistics:
         await self._wait(asked)
         if "agent" in wanted:
             await self._agents.refresh(records)
-        jobs = self.world.jobs.under_way() if "job" in wanted else {}
+        jobs = await self._progress.under_way(records) if "job" in wanted else {}
         return [
             _stats(record, self._figures(record, round), wanted, Others(
                 jobs.get(record.uuid, ()), group, self._agents.of(record) if "agent" in wanted else None))
@@ -231,13 +233,14 @@ def _stats(record: Record, figures: GuestFigures | None, groups: Sequence[str], 
         blocks=_blocks(guest, shown) if "block" in groups else (),
         iothreads=tuple(IothreadStats(id=n, **v) for n, v in shown.iothreads.items()) if "iothread" in groups else (),
         jobs=others.jobs, group=others.group, agent=others.agent, dirty_rate=_dirty_rate(shown) if "dirtyrate" in groups else None,
+        started=record.running.started if record.running else None,
     )  # fmt: skip
 
 
 def _vcpus(figures: GuestFigures) -> tuple[VcpuStats, ...]:
     return tuple(
         VcpuStats(index=index, time=values.get("time"), wait=values.get("wait"), delay=values.get("delay"),
-                  halted=bool(values["halted"]) if "halted" in values else None)
+                  halted=bool(values["halted"]) if "halted" in values else None, cpu=values.get("cpu"))
         for index, values in figures.vcpus.items()
     )  # fmt: skip
 
