@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,8 +18,15 @@ TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 FIRST = 1
 """The pid of the first process, to which those are given whose parent is gone."""
-_STATE, _PARENT, _USER, _SYSTEM, _STARTED = 0, 1, 11, 12, 19
+_STATE, _PARENT, _USER, _SYSTEM, _STARTED, _CPU = 0, 1, 11, 12, 19, 36
 """Places in /proc/PID/stat after the command's name, which is in parentheses and may hold anything."""
+
+
+SCHEDSTATS = "/proc/sys/kernel/sched_schedstats"
+"""Says whether the kernel counts how long threads wait; not every kernel can."""
+COUNTS_WAITS = Path(SCHEDSTATS).exists()
+_WAITED = re.compile(rb"\bwait_sum\s*:\s*(\d+)\.(\d{6})")
+"""In /proc/PID/sched, in ms to the nanosecond; before Linux 5.16 the name has a prefix."""
 
 
 def start_time(pid: int, proc: str = "/proc", *, ended: bool = False) -> int | None:
@@ -31,6 +39,12 @@ def start_time(pid: int, proc: str = "/proc", *, ended: bool = False) -> int | N
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[_STATE] in (b"Z", b"X") and not ended else int(fields[_STARTED])
+
+
+def unix_time(started: int) -> float:
+    """A start time as Unix time, to a hundredth of a second: what a tick is."""
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return round(booted + started * TICK / 1e9, 2)
 
 
 def is_alive(pid: int, started: int, proc: str = "/proc") -> bool:
@@ -110,9 +124,20 @@ class ProcessFigures:
         return int(fields[1]) * PAGE if fields else None
 
     def thread(self, thread: int) -> dict[str, int]:
-        """A thread's time on a CPU, and its time ready but waiting for one (`delay`), in ns."""
-        fields = self._read(f"task/{thread}/schedstat").split()
-        return {"time": int(fields[0]), "delay": int(fields[1])} if fields else {}
+        """A thread's time on a CPU, its time ready but waiting for one (`delay`), in ns, and the CPU that it was on last.
+
+        `wait` is its time kept waiting by others as the scheduler counts it, where it does.
+        """
+        fields, stat = self._read(f"task/{thread}/schedstat").split(), self._read(f"task/{thread}/stat")
+        if not fields or not stat:
+            return {}
+        found = {"time": int(fields[0]), "delay": int(fields[1]), "cpu": int(_fields(stat)[_CPU])}
+        if self._counts_waits() and (waited := _WAITED.search(self._read(f"task/{thread}/sched"))):
+            found["wait"] = int(waited[1] + waited[2])
+        return found
+
+    def _counts_waits(self) -> bool:
+        return COUNTS_WAITS and self._read(SCHEDSTATS).strip() == b"1"
 
     def forget_threads(self) -> None:
         """Close what belongs to threads: CPUs were plugged or unplugged."""
@@ -129,7 +154,9 @@ class ProcessFigures:
         fd = self._files.get(name)
         try:
             if fd is None:
-                fd = self._files[name] = os.open(f"/proc/{self._pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+                fd = self._files[name] = os.open(
+                    f"/proc/{self._pid}/{name}" if name[0] != "/" else name, os.O_RDONLY | os.O_CLOEXEC
+                )
             return os.pread(fd, 4096, 0)
         except OSError:
             return b""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 import msgspec
 import pytest
 
+from frontinus import procfs
 from frontinus.procfs import ProcessFigures, tap_name
 from frontinus.qemu.figures import SLOW_AGE, UNKNOWN, Sampler
 from frontinus.qemu.links import LinkCounters
@@ -169,6 +172,33 @@ def test_process_figures_grow() -> None:
     taken.forget_threads()
     assert taken.thread(os.getpid())["time"] > 0
     taken.close()
+
+
+def test_a_thread_is_on_a_cpu_and_may_be_kept_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    taken = ProcessFigures(os.getpid())
+    assert taken.thread(os.getpid())["cpu"] in range(os.cpu_count() or 1)
+    switch = tmp_path / "sched_schedstats"
+    monkeypatch.setattr(procfs, "SCHEDSTATS", str(switch))
+    monkeypatch.setattr(procfs, "COUNTS_WAITS", True)
+    real = ProcessFigures._read
+
+    def read(self: ProcessFigures, name: str) -> bytes:
+        return b"x (1, #threads: 1)\nwait_max : 9.000000\nwait_sum   :      12.003400\n" if name.endswith("/sched") else real(
+            self, name)  # fmt: skip
+
+    monkeypatch.setattr(ProcessFigures, "_read", read)
+    for said, waited in (("0\n", None), ("1\n", 12_003_400)):
+        switch.write_text(said)
+        assert taken.thread(os.getpid()).get("wait") == waited
+    taken.close()
+
+
+def test_when_a_process_started() -> None:
+    before = time.time()
+    with subprocess.Popen(["sleep", "60"]) as child:
+        began = procfs.unix_time(procfs.start_time(child.pid) or 0)
+        assert before - 0.1 <= began <= time.time() + 0.1
+        child.kill()
 
 
 def test_process_that_is_gone() -> None:

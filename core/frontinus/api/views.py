@@ -91,7 +91,10 @@ class GuestView(View, frozen=True, kw_only=True):
 
 
 class VcpuStats(View, frozen=True, kw_only=True):
-    """One virtual CPU. `state`: running, blocked or offline; times in ns; delays from the kernel's schedstat."""
+    """One virtual CPU. `state`: running, blocked or offline; times in ns; delays from the kernel's schedstat.
+
+    `wait` is counted while the host's kernel.sched_schedstats is 1; `cpu` is the host's CPU that it was last on.
+    """
 
     index: int
     state: str = "running"
@@ -99,6 +102,7 @@ class VcpuStats(View, frozen=True, kw_only=True):
     wait: int | None = None
     delay: int | None = None
     halted: bool | None = None
+    cpu: int | None = None
 
 
 class InterfaceStats(View, frozen=True, kw_only=True):
@@ -245,6 +249,8 @@ class GuestStats(View, frozen=True, kw_only=True):
     dirty_rate: DirtyRate | None = None
     group: GroupStats | None = None
     agent: AgentStats | None = None
+    started: float | None = None
+    """When its process started (Unix time): its counters are from then."""
 
 
 StatsGroup = Literal[

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from frontinus import procfs
 from frontinus.api.errors import Busy, Unresponsive, WrongState
 from frontinus.api.views import REASONS, GuestView, State
 from frontinus.domain.capabilities import Capabilities
@@ -49,6 +50,12 @@ class Running:
     """It is there only for work on the images of a guest that is off: nobody is told of it."""
     works: Works = field(default_factory=Works)
     backup: BackupState | None = None
+    started: float = 0.0
+    """When its process started, Unix time."""
+
+    def __post_init__(self) -> None:
+        ticks = self.process.record.started
+        self.started = procfs.unix_time(ticks) if ticks else time.time()
 
     @property
     def as_asked(self) -> Guest:
