@@ -56,7 +56,7 @@ NOVA = "domain instanceName instanceId flavorName userName userId projectName pr
 EXPECTED: dict[str, dict[str, str]] = {
     "inovex": {
         "!{up,domains}": "",
-        "!storage_pool_{state,capacity_bytes,allocation_bytes,available_bytes}": "storage_pool",
+        "!storage_pool_{state,capacity_bytes,allocation_bytes,available_bytes,timed_out}": "storage_pool",
         "info": "domain os_type os_type_arch os_type_machine",
         "openstack_info": "domain instance_name instance_id flavor_name user_name user_id project_name project_id",
         "info_state": "domain state_desc",
@@ -75,7 +75,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     },
     "tinkoff": {
         "!up": "",
-        "!versions_info": "hypervisor_running",
+        "!versions_info": "hypervisor_running libvirtd_running libvirt_library",
         "!pool_info_{capacity_bytes,allocation_bytes,available_bytes}": "pool",
         "info_meta": "domain uuid instance_name flavor user_name user_uuid project_name project_uuid root_type root_uuid",
         "info_{maximum_memory_bytes,memory_usage_bytes,virtual_cpus,cpu_time_seconds_total,vstate}": "domain",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -78,7 +78,7 @@ def full(kind: type, **given: object) -> object:
 
 def stats(uuid: str = UUID, **changes: object) -> GuestStats:
     given: dict[str, object] = {
-        "taken": time.time(), "id": 3, "state": "running", "cpu": full(CpuStats), "memory": full(MemoryStats),
+        "taken": time.time(), "started": 900.25, "id": 3, "state": "running", "cpu": full(CpuStats), "memory": full(MemoryStats),
         "vcpus": (full(VcpuStats, index=0, state="running", halted=True),),
         "blocks": (full(BlockStats, name="vda", alias="virtio-disk0", path="/a b", read_latency=KEPT, write_latency=KEPT,
                         flush_latency=KEPT),),
@@ -103,11 +103,11 @@ def model(*guests: GuestView) -> Model:
 def render(model: Model, figures: Iterable[GuestStats], *, openmetrics: bool = False, profile: Profile = NATIVE) -> str:
     found = facts(model, list(figures), fresh=True, version=VERSION, host=HOST, host_figures=HOST_FIGURES,
                   engine_figures=ENGINE_FIGURES)  # fmt: skip
-    return text(Renderer(profile).render(found, model.guests, openmetrics=openmetrics))
+    return text(Renderer(profile, openmetrics=openmetrics).render(found, model.guests))
 
 
-def text(parts: Iterable[bytes]) -> str:
-    return b"".join(parts).decode()
+def text(families: Mapping[str, bytes]) -> str:
+    return b"".join(families.values()).decode()
 
 
 def samples(text: str) -> Samples:

@@ -242,7 +242,7 @@ def test_a_new_name_renames_every_series() -> None:
 
     def show() -> str:
         found = facts(known, [stats()], fresh=True, version=None, host=None)
-        return text(renderer.render(found, known.guests, openmetrics=False))
+        return text(renderer.render(found, known.guests))
 
     before = show()
     known.take(ChangedEvent(uuid=UUID, name="mail", guest=view("mail")))
@@ -257,7 +257,7 @@ def test_kept_layouts_follow_devices_that_come_and_go() -> None:
     for names in (["vda"], ["vda", "vdb"], ["vdb"], ["vdc", "vdb"], ["vda"]):
         blocks = tuple(BlockStats(index=n, name=name, read_bytes=n) for n, name in enumerate(names))
         figures = facts(known, [stats(blocks=blocks)], fresh=True, version=None, host=None)
-        found = samples(text(renderer.render(figures, known.guests, openmetrics=False)))
+        found = samples(text(renderer.render(figures, known.guests)))
         shown = {dict(labels)["device"]: v for (name, labels), v in found.items()
                  if name == "frontinus_guest_block_read_bytes_total"}  # fmt: skip
         assert shown == {name: n for n, name in enumerate(names)}
@@ -269,7 +269,7 @@ def test_kept_layouts_follow_the_bounds_of_histograms() -> None:
         kept = LatencyHistogram(bounds=bounds, counts=tuple(range(len(bounds) + 1)))
         blocks = (BlockStats(index=0, name="vda", read_latency=kept), BlockStats(index=1, name="vdb"))
         figures = facts(known, [stats(blocks=blocks)], fresh=True, version=None, host=None)
-        found = samples(text(renderer.render(figures, known.guests, openmetrics=False)))
+        found = samples(text(renderer.render(figures, known.guests)))
         shown = {dict(labels)["le"]: v for (name, labels), v in found.items()
                  if name == "frontinus_guest_block_read_latency_seconds_bucket"}  # fmt: skip
         assert list(shown) == [*(str(bound / 1e9) for bound in bounds), "+Inf"]

@@ -147,7 +147,7 @@ CARD = tuple(
 
 VCPU = (
     counter("libvirt_domain_vcpu_time_seconds_total", "Time that a virtual CPU ran.", "time", NANO),
-    counter("libvirt_domain_vcpu_wait_seconds_total", "Time that a virtual CPU waited for I/O.", "wait", NANO),
+    counter("libvirt_domain_vcpu_wait_seconds_total", "Time that other tasks kept a virtual CPU waiting.", "wait", NANO),
     counter("libvirt_domain_vcpu_delay_seconds_total", "Time that a virtual CPU waited for a CPU of the host.", "delay", NANO),
     gauge("libvirt_domain_vcpu_state", "0 offline, 1 running, 2 blocked.",
           lambda vcpu: ("offline", "running", "blocked").index(vcpu.state)),
@@ -158,19 +158,38 @@ def left(job: JobView) -> Value:
     return None if job.total is None or job.processed is None else job.total - job.processed
 
 
-def since(job: JobView) -> Value:
+def since(job: JobView) -> float:
     return max(0.0, round(time.time() - job.started, 3))
+
+
+def to_go(job: JobView) -> Value:
+    """Seconds until the end, if it goes on as fast as so far."""
+    rest = left(job)
+    return None if rest is None or not job.processed else round(since(job) * max(0, rest) / job.processed, 3)
+
+
+def part(source: str | Callable[[JobView], Value], kinds: frozenset[str]) -> Callable[[JobView], Value]:
+    """A figure of the jobs of some kinds."""
+    return lambda job: (source(job) if callable(source) else getattr(job, source)) if job.kind in kinds else None
 
 
 JOB = "libvirt_domain_job_info_"
 BOUNDED, UNBOUNDED = 1, 2
 """Numbers of jobs whose end is known and is not."""
+MOVED: Mapping[str, frozenset[str]] = {
+    "memory": frozenset({"save", "dump", "snapshot"}),
+    "file": frozenset({"backup", "copy", "commit", "active-commit", "pull", "snapshot-delete"}),
+}
+"""What the data of a job is, by its kind."""
 JOBS = Scope(jobs, (
     gauge(f"{JOB}type", "Number of the kind of job.", lambda job: UNBOUNDED if job.total is None else BOUNDED),
     gauge(f"{JOB}time_elapsed_seconds", "Time since the job began.", since),
+    gauge(f"{JOB}time_remaining_seconds", "Time until its end, at the speed so far.", to_go),
     gauge(f"{JOB}data_total_bytes", "All that the job has to do.", "total"),
     gauge(f"{JOB}data_processed_bytes", "What the job has done.", "processed"),
     gauge(f"{JOB}data_remaining_bytes", "What the job has before it.", left),
+    *(gauge(f"{JOB}{what}_{name}_bytes", f"The same of {what} alone.", part(source, kinds)) for what, kinds in MOVED.items()
+      for name, source in (("total", "total"), ("processed", "processed"), ("remaining", left))),
 ), {})  # fmt: skip
 
 
@@ -185,6 +204,11 @@ def pools(prefix: str, label: str, *more: Metric[Any]) -> Scope[Any]:
 
 POOL_STATE = gauge("libvirt_storage_pool_state", "Number of the pool's state.",
                    lambda pool: POOL_STATES.index(pool.state))  # fmt: skip
+
+
+POOLS_LATE = Scope(lambda facts: [(pool.name, not facts.fresh) for pool in active_pools(facts)], (
+    flag("libvirt_storage_pool_timed_out", "Whether the pool's figures are old.", lambda pair: pair[1]),
+), {"storage_pool": lambda pair: pair[0]})  # fmt: skip
 
 
 def vcpus(*more: Metric[Any]) -> Scope[Any]:
@@ -222,6 +246,7 @@ INOVEX = Profile(
     engine=(
         Scope(facts_of, (UP, gauge("libvirt_domains", "Guests.", domains)), {}),
         pools("libvirt_storage_pool_", "storage_pool", POOL_STATE),
+        POOLS_LATE,
     ),
     guests=(
         Scope(each, (gauge("libvirt_domain_info", "What a guest boots, always 1.", lambda _: 1),), {
@@ -285,7 +310,8 @@ TINKOFF = Profile(
     engine=(
         Scope(facts_of, (UP,), {}),
         Scope(one(lambda facts: facts.version), (gauge("libvirt_versions_info", "Versions, always 1.", lambda _: 1),), {
-            "hypervisor_running": lambda version: ".".join(map(str, version.hypervisor_version))}),
+            "hypervisor_running": lambda version: ".".join(map(str, version.hypervisor_version)),
+            "libvirtd_running": "frontinus", "libvirt_library": "frontinus"}),
         pools("libvirt_pool_info_", "pool"),
     ),
     guests=(
@@ -297,7 +323,7 @@ TINKOFF = Profile(
     ),
     figures=(
         CPU,
-        vcpus(),
+        vcpus(gauge("libvirt_domain_vcpu_cpu", "CPU of the host that a virtual CPU was last on.", "cpu")),
         Scope(blocks(old_cdrom), (gauge("libvirt_domain_block_meta", "What a disk is, always 1.", lambda _: 1),), {
             "target_device": "stats.name", "source_file": "disk.path", "serial": "disk.serial", "bus": "disk.bus",
             "disk_type": "disk.type", "driver_type": lambda b: b.disk.driver.get("type"),

@@ -48,9 +48,18 @@ class Metric(Generic[T]):
     verb: str = "%s"
     """How a number is written; flags are written as numbers."""
 
-    def template(self, labels: Mapping[str, object]) -> str:
-        """The lines of one item: a format that takes the item's share of `numbers`."""
-        return f"{self.name}{label_text(labels)} ".replace("%", "%%") + f"{self.verb}\n"
+    def template(self, labels: Mapping[str, object], since: float | None = None) -> str:
+        """The lines of one item: a format that takes the item's share of `numbers`.
+
+        `since`: when what is counted began to be (Unix time), which OpenMetrics wants to know of what is counted.
+        """
+        shown = label_text(labels).replace("%", "%%")
+        return f"{self.name}{shown} {self.verb}\n{self.created(shown, since)}"
+
+    def created(self, labels: str, since: float | None) -> str:
+        """The line that says when it began."""
+        counted = since is not None and self.kind in ("counter", "histogram")
+        return f"{self.family}_created{labels} {since}\n" if counted else ""
 
     def numbers(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """What stands in the lines of items with these values, of which none is None."""
@@ -97,10 +106,12 @@ def info(name: str, help: str) -> Metric[Any]:
 class Histogram(Metric[T]):
     """A family whose value is the count of each bucket, and has a line for each."""
 
-    def template(self, labels: Mapping[str, object]) -> str:
+    def template(self, labels: Mapping[str, object], since: float | None = None) -> str:
         bounds: Any = labels[LE]
         shown = [label_text({**labels, LE: bound}) for bound in (*(repr(bound / NANO) for bound in bounds), "+Inf")]
-        return "".join([f"{self.name}_bucket{text} ".replace("%", "%%") + "%d\n" for text in shown])
+        lines = [f"{self.name}_bucket{text} ".replace("%", "%%") + "%d\n" for text in shown]
+        whole = label_text({**labels, LE: None}).replace("%", "%%")
+        return "".join([*lines, self.created(whole, since)])
 
     def numbers(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """As Prometheus counts: each bucket holds those before it."""
@@ -124,6 +135,8 @@ class Scope(Generic[T]):
     items: Callable[[Any], Iterable[T]]
     metrics: tuple[Metric[T], ...]
     labels: Mapping[str, Label[T]]
+    since: Callable[[Any], float | None] | None = None
+    """When the counting began (Unix time), of what the items are from; None where nobody knows."""
 
 
 class Sample(NamedTuple):

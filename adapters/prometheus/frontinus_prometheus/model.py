@@ -31,6 +31,8 @@ class Entry:
     view: GuestView
     events: Counter[str] = field(default_factory=Counter)
     version: int = 0
+    since: float = field(default_factory=lambda: round(time.time(), 3))
+    """When we came to know it, Unix time."""
     details: Details | None = None
     """What the guest's XML says; None until it is asked for, and after every event that may have changed it."""
 
@@ -129,7 +131,7 @@ class Model:
         self.guests = {view.uuid: Entry(view) for view in sorted(snapshot.guests, key=lambda view: view.name)}
         for uuid, entry in self.guests.items():
             if uuid in old:
-                entry.events, entry.version = old[uuid].events, old[uuid].version + 1
+                entry.events, entry.since, entry.version = old[uuid].events, old[uuid].since, old[uuid].version + 1
 
 
 def _put(known: dict[str, T], uuid: str, view: T | None) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from frontinus.api.agent import GuestFilesystem
 from frontinus.api.views import STATES, GuestStats, JobView
 from frontinus_prometheus.metric import (
     LE,
@@ -42,6 +43,12 @@ def _stalls(sample: Sample) -> Iterable[tuple[str, int, int]]:
     """What the guest's control group waited for, by resource."""
     group = sample.stats.group
     return [(name, some, full) for name, (some, full) in group.waited.items()] if group else []
+
+
+def _filesystems(sample: Sample) -> Iterable[GuestFilesystem]:
+    """Each once: a guest that tells one twice would spoil the whole scrape."""
+    told = sample.stats.agent.filesystems if sample.stats.agent else ()
+    return {(one.mountpoint, one.type, one.name, one.disks): one for one in told}.values()
 
 
 def _states(entry: Entry) -> Iterable[tuple[str, int]]:
@@ -86,7 +93,7 @@ GUESTS = (
     ), {"kind": "job"}),
     Scope(lambda entry: sorted(entry.events.items()), (
         counter("frontinus_guest_events_total", "Events of the guest since the exporter knows it.", lambda pair: pair[1]),
-    ), {"event": lambda pair: pair[0]}),
+    ), {"event": lambda pair: pair[0]}, since=lambda entry: entry.since),
 )  # fmt: skip
 
 FIGURES = (
@@ -102,11 +109,14 @@ FIGURES = (
     ), {}),
     Scope(lambda sample: sample.stats.vcpus, (
         counter("frontinus_guest_vcpu_seconds_total", "Time that a virtual CPU ran.", "time", NANO),
-        counter("frontinus_guest_vcpu_wait_seconds_total", "Time that a virtual CPU waited for I/O.", "wait", NANO),
+        counter("frontinus_guest_vcpu_wait_seconds_total",
+                "Time that other tasks kept a virtual CPU waiting; counted while the host's kernel.sched_schedstats is 1.",
+                "wait", NANO),
         counter("frontinus_guest_vcpu_delay_seconds_total",
                 "Time that a virtual CPU was ready but waited for a CPU of the host: what the guest sees as stolen.",
                 "delay", NANO),
         flag("frontinus_guest_vcpu_halted", "Whether a virtual CPU is halted.", "halted"),
+        gauge("frontinus_guest_vcpu_host_cpu", "CPU of the host that a virtual CPU was last on.", "cpu"),
     ), {"vcpu": "index"}),
     Scope(one(lambda sample: sample.stats.memory), (
         gauge("frontinus_guest_memory_balloon_bytes", "Memory that the balloon leaves to the guest.", "current"),
@@ -197,7 +207,7 @@ FIGURES = (
         gauge("frontinus_guest_agent_users", "Users that are logged in.", "users"),
         gauge("frontinus_guest_agent_timestamp_seconds", "When the agent told that.", "taken"),
     ), {}),
-    Scope(lambda sample: sample.stats.agent.filesystems if sample.stats.agent else (), (
+    Scope(_filesystems, (
         gauge("frontinus_guest_filesystem_size_bytes", "Size of a file system that the guest has mounted.", "total"),
         gauge("frontinus_guest_filesystem_used_bytes", "What is in use of it.", "used"),
     ), {"mountpoint": "mountpoint", "fstype": "type", "device": "name", "disks": lambda one: ",".join(one.disks)}),
@@ -208,7 +218,8 @@ FIGURES = (
     ), {}),
 )  # fmt: skip
 
-NATIVE = Profile("native", _identity, ENGINE, GUESTS, FIGURES)
+NATIVE = Profile("native", _identity, ENGINE, GUESTS,
+                 tuple(replace(scope, since=lambda sample: sample.stats.started) for scope in FIGURES))  # fmt: skip
 
 
 def with_labels(names: Iterable[str]) -> Profile:

@@ -43,6 +43,10 @@ def _modes(facts: Facts) -> list[tuple[str, int]]:
     return [("user", told.cpu_user), ("system", told.cpu_system), ("idle", told.cpu_idle), ("iowait", told.cpu_iowait)]
 
 
+def _started(facts: Facts) -> float | None:
+    return facts.engine_figures.started if facts.engine_figures else None
+
+
 def _restarts(facts: Facts) -> list[tuple[str, int]]:
     return sorted(facts.engine_figures.restarts.items()) if facts.engine_figures else []
 
@@ -80,12 +84,12 @@ ENGINE = (
                 lambda told: told.monitor.late),
         gauge("frontinus_engine_monitor_waiting", "Batches of commands that wait for their answers.",
               lambda told: told.monitor.waiting),
-    ), {}),
+    ), {}, since=_started),
     Scope(one(lambda facts: facts.engine_figures and facts.engine_figures.monitor.latency), (
         histogram("frontinus_engine_monitor_seconds", "How long batches of commands took to be answered.", "counts"),
-    ), {LE: "bounds"}),
+    ), {LE: "bounds"}, since=_started),
     Scope(_restarts, (counter("frontinus_engine_adapter_restarts_total", "Times that an adapter ended and was started anew.",
-                              lambda pair: pair[1]),), {"adapter": lambda pair: pair[0]}),
+                              lambda pair: pair[1]),), {"adapter": lambda pair: pair[0]}, since=_started),
     Scope(one(lambda facts: facts.host), (info("frontinus_host_info", "The machine that the engine runs on."),), {
         "hostname": "hostname", "uuid": "uuid", "arch": "arch", "cpu_model": "cpu_model"}),
     Scope(one(lambda facts: facts.host), (

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Collection
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    enable_created_metrics,
+)
 from prometheus_client import generate_latest as text
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_text
 
@@ -17,8 +26,9 @@ END = b"# EOF\n"
 class Own:
     """The exporter's own families."""
 
-    def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
+    def __init__(self, *, created: bool = True) -> None:
+        (enable_created_metrics if created else disable_created_metrics)()  # type: ignore[no-untyped-call]  # all registries of the process
+        registry = self.registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=registry)
         build = Gauge(
             "frontinus_exporter_build_info", "The exporter, always 1.", ["version", "pythonversion"], registry=registry
@@ -41,9 +51,10 @@ class Own:
         self.refused = Counter("frontinus_exporter_http_refused", "Connections and requests refused, by reason.", ["reason"],
                                registry=registry)  # fmt: skip
 
-    def render(self, *, openmetrics: bool) -> bytes:
-        """The text, without OpenMetrics' end."""
+    def render(self, *, openmetrics: bool, names: Collection[str] = ()) -> bytes:
+        """The text of all families or of these, without OpenMetrics' end."""
+        chosen = self.registry.restricted_registry(names) if names else self.registry
         if openmetrics:
-            shown: bytes = openmetrics_text(self.registry)  # type: ignore[no-untyped-call]
+            shown: bytes = openmetrics_text(chosen)  # type: ignore[no-untyped-call]
             return shown.removesuffix(END)
-        return text(self.registry)
+        return text(chosen)

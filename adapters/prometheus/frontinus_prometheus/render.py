@@ -6,7 +6,7 @@ series are those of the last scrape, a column is one format string, which takes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from operator import attrgetter
 from typing import Any
@@ -29,10 +29,11 @@ def _getter(source: Label[Any]) -> Any:
 
 
 class Rows:
-    """A scope made ready."""
+    """A scope made ready. `created`: the lines say when the counting began."""
 
-    def __init__(self, scope: Scope[Any]) -> None:
+    def __init__(self, scope: Scope[Any], *, created: bool = False) -> None:
         self.metrics: Sequence[Metric[Any]] = scope.metrics
+        self.since = scope.since if created else None
         self.items = scope.items
         self.labels = [_getter(label) for label in scope.labels.values()]
         self.values = [_getter(metric.value) for metric in scope.metrics]
@@ -40,8 +41,9 @@ class Rows:
 
     def templates(self, identity: Mapping[str, object], key: Key) -> Templates:
         """The lines of the item with these labels."""
-        named = {**identity, **dict(zip(self._names, key, strict=True))}
-        return tuple([metric.template(named) for metric in self.metrics])
+        since: Any = key[-1] if self.since else None
+        named = {**identity, **dict(zip(self._names, key, strict=False))}
+        return tuple([metric.template(named, since) for metric in self.metrics])
 
 
 class Known:
@@ -76,9 +78,12 @@ class Sheet:
     def texts(self, sources: Sequence[tuple[object, Known]]) -> list[str]:
         """The lines of every family, of all items of these guests; a value that is not known has none."""
         rows = self._rows
-        pairs = [(item, owner) for source, owner in sources for item in rows.items(source)]
-        items = [item for item, _ in pairs]
-        self._fit([owner for _, owner in pairs], list(zip(*[map(label, items) for label in rows.labels], strict=True)))
+        lines = [(item, owner, source) for source, owner in sources for item in rows.items(source)]
+        items = [item for item, _, _ in lines]
+        names: list[Iterable[object]] = [map(label, items) for label in rows.labels]
+        if rows.since is not None:
+            names.append([rows.since(source) for _, _, source in lines])
+        self._fit([owner for _, owner, _ in lines], list(zip(*names, strict=True)))
         columns = [list(map(value, items)) for value in rows.values]
         return [self._text(index, metric, columns[index]) for index, metric in enumerate(rows.metrics)]
 
@@ -105,24 +110,24 @@ class Sheet:
 
 
 class Renderer:
-    """Renders one profile."""
+    """Renders one profile in one of the two formats. `created`: OpenMetrics' lines of when the counting began."""
 
-    def __init__(self, profile: Profile) -> None:
-        self.profile = profile
+    def __init__(self, profile: Profile, *, openmetrics: bool = False, created: bool = True) -> None:
+        self.profile, self._openmetrics = profile, openmetrics
         self._engine, self._guests, self._figures = (
-            [Rows(scope) for scope in scopes] for scopes in (profile.engine, profile.guests, profile.figures)
+            [Rows(scope, created=openmetrics and created) for scope in scopes]
+            for scopes in (profile.engine, profile.guests, profile.figures)
         )
-        self._metrics = list(profile.metrics())
+        self._headers = [(metric.name, metric.header(openmetrics=openmetrics)) for metric in profile.metrics()]
         self._itself = Known({})
         self._known: WeakKeyDictionary[Entry, Known] = WeakKeyDictionary()
         self._sheets = self._new_sheets()
         self._shown: tuple[list[Known], list[str]] = [], []
         """The guests of the last scrape, and what their events made of them."""
 
-    def render(
-        self, facts: Facts, entries: Mapping[str, Entry], *, openmetrics: bool, whole: bool = True
-    ) -> list[bytes]:
-        """The text of a scrape by families, without OpenMetrics' end. Figures of guests that are no active entries are left out.
+    def render(self, facts: Facts, entries: Mapping[str, Entry], *, whole: bool = True) -> dict[str, bytes]:
+        """The text of a scrape by the names of its families, without OpenMetrics' end. Figures of guests that are no active
+        entries are left out.
 
         `whole`: these are all guests, so their layout is worth keeping for the next scrape.
         """
@@ -133,8 +138,8 @@ class Renderer:
         texts = [text for sheet in engine for text in sheet.texts([(facts, self._itself)])]
         texts += self._guest_texts(list(known.values()))
         texts += [text for sheet in figures for text in sheet.texts(active)]
-        families = zip(self._metrics, texts, strict=True)
-        return [(metric.header(openmetrics=openmetrics) + text).encode() for metric, text in families if text]
+        families = zip(self._headers, texts, strict=True)
+        return {name: (header + text).encode() for (name, header), text in families if text}
 
     def _new_sheets(self) -> tuple[list[Sheet], list[Sheet]]:
         return [Sheet(rows) for rows in self._engine], [Sheet(rows) for rows in self._figures]
