@@ -272,13 +272,27 @@ async def test_an_unhurried_reader_gets_all_before_the_end(tmp_path: Path) -> No
     await server.close()
 
 
-async def test_connections_are_limited(rig: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_owes_a_request_for_longest_makes_room(rig: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(httpd, "MAX_CONNECTIONS", 2)
     held = [await asyncio.open_connection("127.0.0.1", rig.port) for _ in range(2)]
-    await until(lambda: len(rig.server._open) == 2)
-    assert await send(rig.port, b"GET /-/healthy HTTP/1.1\r\n\r\n") == b""
+    await until(lambda: len(rig.server._waiting) == 2)
+    assert (await rig.get("/-/healthy")).status == 200
+    async with asyncio.timeout(60):
+        assert await held[0][0].read() == b""
+    held[1][1].write(b"GET /-/healthy HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert (await held[1][0].read()).startswith(b"HTTP/1.1 200 ")
     for _, writer in held:
         writer.close()
+
+
+async def test_connections_are_limited(rig: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpd, "MAX_CONNECTIONS", 2)
+    engine = slow(rig)
+    scrapes = [asyncio.create_task(rig.get()) for _ in range(2)]
+    await until(lambda: len(rig.server._open) == 2 and not rig.server._waiting)
+    assert await send(rig.port, b"GET /-/healthy HTTP/1.1\r\n\r\n") == b""
+    engine.go.set()
+    assert [(await scrape).status for scrape in scrapes] == [200, 200]
     await until(lambda: not rig.server._open)
     assert (await rig.get("/-/healthy")).status == 200
 

@@ -18,11 +18,12 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from frontinus.api.errors import InvalidValue
-from frontinus_prometheus import main, webconfig
+from frontinus_prometheus import httpd, main, webconfig
 from frontinus_prometheus.httpd import Server
 from frontinus_prometheus.routes import Routes
 from frontinus_prometheus.webconfig import NOBODY, Guard
 from support.exporter import Answer, Exporter, exporter, get
+from support.waiting import until
 
 
 @pytest.fixture
@@ -241,6 +242,30 @@ async def test_tls_and_client_certificates(rig: Exporter, tmp_path: Path) -> Non
         with pytest.raises((ssl.SSLError, ConnectionError, IndexError)):
             await over_tls(port, tmp_path, client)
     await server.close()
+
+
+@pytest.mark.needs("openssl")
+async def test_who_says_nothing_over_tls_makes_room(
+    rig: Exporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(httpd, "MAX_CONNECTIONS", 2)
+    certificate(tmp_path, "ca")
+    certificate(tmp_path, "server", "ca")
+    file = tmp_path / "web.yml"
+    file.write_text(json.dumps({"tls_server_config": {"cert_file": "server.pem", "key_file": "server.key"}}))
+    server, _, port = await guarded(rig, file)
+    silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
+    await until(lambda: len(server._open) == 2)
+    assert (await over_tls(port, tmp_path)).status == 200
+    plain = await asyncio.open_connection("127.0.0.1", port)
+    plain[1].write(b"GET /metrics HTTP/1.1\r\n\r\n")
+    async with asyncio.timeout(60):
+        assert not (await plain[0].read()).startswith(b"HTTP")
+    await until(lambda: rig.own.refused.labels("tls")._value.get() == 1)
+    for _, writer in (*silent, plain):
+        writer.close()
+    await server.close()
+    assert not server._open
 
 
 @pytest.mark.needs("openssl")

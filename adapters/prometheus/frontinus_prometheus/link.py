@@ -40,7 +40,7 @@ class Round:
     fresh: bool = False
     host: HostFigures | None = None
     engine: EngineFigures | None = None
-    rendered: dict[object, Sequence[bytes]] = field(default_factory=dict, compare=False)
+    rendered: dict[object, Mapping[str, bytes]] = field(default_factory=dict, compare=False)
 
 
 class Link:
@@ -65,12 +65,13 @@ class Link:
         """Stay connected until cancelled."""
         await stay_connected(self.path, self._follow)
 
-    async def round(self, guests: Sequence[str] | None = None) -> Round:
+    async def round(self, guests: Sequence[str] | None = None, *, end: float | None = None) -> Round:
         """Figures of all guests in a round that all who ask at once share, or of some guests.
 
-        Past the deadline they are the last round's, not `fresh`; without an engine there are none.
+        Past `end` (the loop's time; default: `deadline` from now) they are the last round's, not `fresh`; without an engine
+        there are none.
         """
-        engine = self._engine
+        engine, loop = self._engine, asyncio.get_running_loop()
         if engine is None:
             return Round()
         if guests is not None:
@@ -79,23 +80,31 @@ class Link:
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.ensure_future(self._ask(engine, None))
             task = self._asking
-        done, _ = await asyncio.wait([task], timeout=self.deadline)
+        left = self.deadline if end is None else max(0.0, end - loop.time())
+        done, _ = await asyncio.wait([task], timeout=left)
         if done:
             return task.result()
+        if task is not self._asking:
+            task.cancel()  # nobody else waits for it
         self._own.late.inc()
         return Round(self._last.stats, fresh=False)
 
-    async def describe(self, guests: Sequence[str] | None = None) -> None:
-        """Read the XML of all or some guests whose details are not known, within the deadline; the rest stay without for now."""
-        async with self._describing:
-            known = self.model.guests
-            wanted = [(uuid, known[uuid]) for uuid in guests or known if uuid in known and known[uuid].details is None]
-            engine, few = self._engine, asyncio.Semaphore(READERS)
-            if engine is None or not wanted:
-                return
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.deadline):
-                    await asyncio.gather(*[self._read(engine, few, uuid, entry) for uuid, entry in wanted])
+    async def describe(self, guests: Sequence[str] | None = None, *, end: float | None = None) -> None:
+        """Read the XML of all or some guests whose details are not known, until `end`; the rest stay without for now."""
+        loop = asyncio.get_running_loop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(loop.time() + self.deadline if end is None else end), self._describing:
+                await self._describe(guests)
+
+    async def _describe(self, guests: Sequence[str] | None) -> None:
+        known = self.model.guests
+        wanted = [(uuid, known[uuid]) for uuid in guests or known if uuid in known and known[uuid].details is None]
+        engine, few = self._engine, asyncio.Semaphore(READERS)
+        if engine is None or not wanted:
+            return
+        try:
+            await asyncio.gather(*[self._read(engine, few, uuid, entry) for uuid, entry in wanted])
+        finally:
             self.model.version += 1
 
     async def _read(self, engine: Engine, few: asyncio.Semaphore, uuid: str, entry: Entry) -> None:

@@ -31,7 +31,7 @@ FILE = Path("/etc/frontinus-prometheus.toml")
 """Not beside the engine's own configuration, which only the engine may read."""
 
 DEFAULTS: Mapping[str, object] = {"listen": ["127.0.0.1:9177"], "web_config": None, "max_age": 1.0, "deadline": 3.0,
-                                 "agent": True, "labels": {}}  # fmt: skip
+                                 "agent": True, "compress": False, "created": True, "labels": {}}  # fmt: skip
 """What the file and the command line can set. The port is the one of Debian's exporter for libvirt: scrapers stay as they are."""
 
 KINDS: Mapping[str, tuple[type, ...]] = {
@@ -40,6 +40,8 @@ KINDS: Mapping[str, tuple[type, ...]] = {
     "max_age": (float, int),
     "deadline": (float, int),
     "agent": (bool,),
+    "compress": (bool,),
+    "created": (bool,),
     "labels": (dict,),
 }
 
@@ -89,6 +91,10 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
                         help="how long a scrape waits before it shows the last figures (default: 3)")  # fmt: skip
     parser.add_argument("--no-agent", dest="agent", action="store_false", default=None,
                         help="do not ask guests' agents for file systems, users and system")  # fmt: skip
+    parser.add_argument("--compress", action="store_true", default=None,
+                        help="pack answers for scrapers that take gzip, which costs CPU")  # fmt: skip
+    parser.add_argument("--no-created", dest="created", action="store_false", default=None,
+                        help="do not tell in OpenMetrics since when counters count, which takes a series each")  # fmt: skip
     parser.set_defaults(labels=None)
     parser.add_argument("--version", action="version", version=__version__)
     options = parser.parse_args(given)
@@ -114,11 +120,15 @@ async def serve(options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    own = Own()
+    own = Own(created=options.created)
     link = Link(options.monitor_socket, own, max_age=options.max_age, deadline=options.deadline, agent=options.agent,
                 places=options.places)  # fmt: skip
     guard = guarded(options.web_config)
-    server = Server(Routes(link, own, guard), lambda reason: own.refused.labels(reason).inc())
+    server = Server(
+        Routes(link, own, guard, created=options.created),
+        lambda reason: own.refused.labels(reason).inc(),
+        compress=options.compress,
+    )
     for host, port in options.addresses:
         for taken in await server.listen(host, port, guard.tls if guard else None):
             log.info(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
+from math import inf
 from typing import TYPE_CHECKING
 
 from frontinus_prometheus.compat import COMPAT
-from frontinus_prometheus.httpd import Request, Response, failure
+from frontinus_prometheus.httpd import Request, Response, failure, qualities
 from frontinus_prometheus.link import Link, Round
 from frontinus_prometheus.metric import Profile
 from frontinus_prometheus.model import Entry, facts
@@ -54,13 +56,7 @@ def text(value: object) -> str:
 def wants_openmetrics(accept: str) -> bool:
     """Whether the scraper's header prefers OpenMetrics 1.0 to the text format."""
     best = {"text": 0.0, "openmetrics": 0.0}
-    for offer in accept.split(","):
-        kind, *parameters = (part.strip() for part in offer.split(";"))
-        given = dict(p.partition("=")[::2] for p in parameters)
-        try:
-            quality = float(given.get("q", "1"))
-        except ValueError:
-            continue
+    for kind, given, quality in qualities(accept):
         if kind == "application/openmetrics-text" and given.get("version", "1.0.0") in ("1.0.0", "0.0.1"):
             best["openmetrics"] = max(best["openmetrics"], quality)
         elif kind in ("text/plain", "text/*", "*/*"):
@@ -68,17 +64,36 @@ def wants_openmetrics(accept: str) -> bool:
     return best["openmetrics"] > 0 and best["openmetrics"] >= best["text"]
 
 
+SHARE = 0.8
+"""Of the scraper's own timeout that the engine gets; the rest is for the way back."""
+
+
+def patience(header: str, usual: float) -> float:
+    """Seconds that a scrape may wait for the engine, by the scraper's header and our setting."""
+    try:
+        given = float(header)
+    except ValueError:
+        return usual
+    return min(usual, given * SHARE) if 0 < given < inf else usual
+
+
 class Routes:
     """Answers requests from the link's model and figures."""
 
-    def __init__(self, link: Link, own: Own, guard: Guard | None = None) -> None:
-        self.link, self.own, self.guard = link, own, guard
+    def __init__(self, link: Link, own: Own, guard: Guard | None = None, *, created: bool = True) -> None:
+        self.link, self.own, self.guard, self._created = link, own, guard, created
         profiles = {**PROFILES, "/metrics": with_labels(link.places)}
-        self._renderers = {path: Renderer(profile) for path, profile in profiles.items()}
+        self._renderers = {path: self._both(profile) for path, profile in profiles.items()}
         self._pages: Mapping[str, Callable[[Request], Awaitable[Response]]] = {
             "/": self._index, "/probe": self._probe, "/sd": self._discovery, "/-/healthy": self._healthy, "/-/ready": self._ready,
         }  # fmt: skip
-        self._probes = {profile.name: Renderer(replace(profile, engine=())) for profile in profiles.values()}
+        self._probes = {profile.name: self._both(replace(profile, engine=())) for profile in profiles.values()}
+
+    def _both(self, profile: Profile) -> Mapping[bool, Renderer]:
+        """The renderers of a profile: of the text format (False), and of OpenMetrics (True) if it has that."""
+        return {
+            kind: Renderer(profile, openmetrics=kind, created=self._created) for kind in {False, profile.openmetrics}
+        }
 
     async def __call__(self, request: Request) -> Response:
         if self.guard is None:
@@ -91,9 +106,9 @@ class Routes:
         return replace(answer, headers={**self.guard.settings.headers, **answer.headers})
 
     async def _answer(self, request: Request) -> Response:
-        renderer, page = self._renderers.get(request.path), self._pages.get(request.path)
-        if renderer is not None:
-            return await self._metrics(request, renderer)
+        renderers, page = self._renderers.get(request.path), self._pages.get(request.path)
+        if renderers is not None:
+            return await self._metrics(request, renderers)
         return await page(request) if page is not None else failure(HTTPStatus.NOT_FOUND)
 
     async def _healthy(self, request: Request) -> Response:
@@ -103,16 +118,26 @@ class Routes:
         ready = self.link.model.generation is not None
         return Response(b"ready\n") if ready else failure(HTTPStatus.SERVICE_UNAVAILABLE, NO_ENGINE)
 
-    async def _metrics(self, request: Request, renderer: Renderer) -> Response:
-        openmetrics = renderer.profile.openmetrics and wants_openmetrics(request.headers.get("accept", ""))
+    async def _metrics(self, request: Request, renderers: Mapping[bool, Renderer]) -> Response:
+        openmetrics, end = self._wishes(request, renderers)
+        renderer = renderers[openmetrics]
         if renderer.profile.details:
-            await self.link.describe()
-        round = await self.link.round()
-        parts = self._parts(renderer, round, self.link.model.guests, openmetrics=openmetrics)
+            await self.link.describe(end=end)
+        round = await self.link.round(end=end)
+        names = frozenset(request.query.get("name[]", ()))
+        families = {name.removesuffix("_bucket") for name in names} | names
+        parts = self._parts(renderer, round, self.link.model.guests)
+        shown = [text for name, text in parts.items() if not names or name in families]
         if renderer.profile.name == NATIVE.name:
-            parts = [*parts, self.own.render(openmetrics=openmetrics)]
+            shown.append(self.own.render(openmetrics=openmetrics, names=names))
         self.own.scrapes.labels(renderer.profile.name).inc()
-        return self._shown(parts, openmetrics=openmetrics)
+        return self._shown(shown, openmetrics=openmetrics)
+
+    def _wishes(self, request: Request, renderers: Mapping[bool, Renderer]) -> tuple[bool, float]:
+        """Whether the scraper wants OpenMetrics, and until when (by the loop's clock) it can wait for the engine."""
+        wait = patience(request.headers.get("x-prometheus-scrape-timeout-seconds", ""), self.link.deadline)
+        openmetrics = True in renderers and wants_openmetrics(request.headers.get("accept", ""))
+        return openmetrics, asyncio.get_running_loop().time() + wait
 
     async def _probe(self, request: Request) -> Response:
         """One guest by name, UUID or id, with nothing of the engine's."""
@@ -126,15 +151,16 @@ class Routes:
         entry = self.link.model.find(target)
         if entry is None:
             return failure(HTTPStatus.NOT_FOUND, "no such guest")
-        renderer, uuid = self._probes[name], entry.view.uuid
-        openmetrics = renderer.profile.openmetrics and wants_openmetrics(request.headers.get("accept", ""))
+        uuid = entry.view.uuid
+        openmetrics, end = self._wishes(request, self._probes[name])
+        renderer = self._probes[name][openmetrics]
         if renderer.profile.details:
-            await self.link.describe([uuid])
-        round = await self.link.round([uuid])
+            await self.link.describe([uuid], end=end)
+        round = await self.link.round([uuid], end=end)
         found = facts(self.link.model, round.stats, fresh=round.fresh, version=self.link.version, host=self.link.host)
         self.own.scrapes.labels("probe").inc()
-        parts = renderer.render(found, {uuid: entry}, openmetrics=openmetrics, whole=False)
-        return self._shown(parts, openmetrics=openmetrics)
+        parts = renderer.render(found, {uuid: entry}, whole=False)
+        return self._shown(list(parts.values()), openmetrics=openmetrics)
 
     async def _discovery(self, request: Request) -> Response:
         """The guests as targets for /probe, in the format of Prometheus' HTTP service discovery."""
@@ -142,17 +168,15 @@ class Routes:
                   for e in self.link.model.guests.values()]  # fmt: skip
         return Response(json.dumps(groups).encode(), kind="application/json; charset=utf-8")
 
-    def _parts(
-        self, renderer: Renderer, round: Round, guests: Mapping[str, Entry], *, openmetrics: bool
-    ) -> Sequence[bytes]:
-        """The guests' text; those who scrape at once share it."""
+    def _parts(self, renderer: Renderer, round: Round, guests: Mapping[str, Entry]) -> Mapping[str, bytes]:
+        """The families' texts by name; those who scrape at once share them."""
         model = self.link.model
-        key = (renderer.profile.name, openmetrics, model.version)
+        key = (renderer, model.version)
         if key not in round.rendered:
             with self.own.rendering.time():
                 found = facts(model, round.stats, fresh=round.fresh, version=self.link.version, host=self.link.host,
                               host_figures=round.host, engine_figures=round.engine)  # fmt: skip
-                round.rendered[key] = renderer.render(found, guests, openmetrics=openmetrics)
+                round.rendered[key] = renderer.render(found, guests)
         return round.rendered[key]
 
     @staticmethod

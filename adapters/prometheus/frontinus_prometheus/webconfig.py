@@ -207,7 +207,15 @@ class Guard:
     def _stamps(self) -> list[int]:
         tls = self.settings.tls or {}
         files = [self.file, *(Path(tls[name]) for name in ("cert_file", "key_file") if name in tls)]
-        return [file.stat().st_mtime_ns if file.exists() else 0 for file in files]
+        return [_stamp(file) for file in files]
+
+
+def _stamp(file: Path) -> int:
+    """When a file was written, in ns; 0 for one that is not to be seen, as while it is replaced."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _matches(password: bytes, stored: bytes) -> bool:
