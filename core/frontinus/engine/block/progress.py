@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from frontinus.api.errors import FrontinusError
 from frontinus.api.views import JobView
-from frontinus.engine.record import Record, Running
 from frontinus.engine.block.works import Work
+from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
 from frontinus.ports.blocks import JobFacts
 
