@@ -15,6 +15,7 @@ from frontinus.api.blockjobs import BlockJobCalls
 from frontinus.api.descriptor import Descriptor as Descriptor
 from frontinus.api.events import AnyEvent
 from frontinus.api.figures import FigureCalls
+from frontinus.api.files import FileCalls
 from frontinus.api.filters import FilterCalls
 from frontinus.api.inspection import InspectionCalls
 from frontinus.api.networks import NetworkCalls
@@ -42,7 +43,7 @@ MetadataKind = Literal["description", "title", "element"]
 
 
 class Engine(NetworkCalls, FilterCalls, StorageCalls, SecretCalls, SnapshotCalls, BlockJobCalls, TuningCalls,
-             InspectionCalls, AgentCalls, NodeCalls, FigureCalls, OptionCalls, Protocol):  # fmt: skip
+             InspectionCalls, AgentCalls, NodeCalls, FigureCalls, OptionCalls, FileCalls, Protocol):  # fmt: skip
     """One engine, in process or at the end of a socket; the caller cannot tell which. Guests here, the rest a file a concern."""
 
     # The engine and its host

@@ -242,6 +242,11 @@ PERMISSIONS: Mapping[str, Permission] = {
     "redefine_managed": _write("domain", "write"),
     "set_lifecycle_action": _write("domain", "write"),
     "watch_monitor": _write("domain", "write"),
+    # with descriptors
+    "associate_descriptors": _write("domain", "write"),
+    "start_with_files": _write("domain", "start"),
+    "create_with_files": _write("domain", "start"),
+    "monitor_command_with_files": _write("domain", "write"),
 }
 """Every method of Engine; a test compares both ways. Who asks a guest's agent makes the guest work: that is a write."""
 

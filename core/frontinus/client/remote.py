@@ -102,9 +102,10 @@ class RemoteEngine:
             arguments = method.bind(args, kwargs)
         except TypeError as error:
             raise InvalidValue(str(error), field="arguments") from None
+        arguments, fds = method.part(arguments)
         number = next(self._ids)
         raw = msgspec.Raw(encode(cast("Call", arguments)))
-        self._channel.send(frame(Call(number, method.name, raw, who or self._who)))
+        self._channel.send(frame(Call(number, method.name, raw, who or self._who, len(fds))), fds)
         return number
 
     def _received(self, data: bytes) -> None:
@@ -118,7 +119,7 @@ class RemoteEngine:
         if answer.id in self._streams:
             self._take_item(answer, *self._streams[answer.id])
             return
-        fds = [self._channel.fds.popleft() for _ in range(answer.fds)] if isinstance(answer, Result) else []
+        fds = self._channel.take(answer.fds) if isinstance(answer, Result) else []
         method, future = self._calls.get(answer.id, (None, None))
         if method is None or future is None or future.done():
             for fd in fds:

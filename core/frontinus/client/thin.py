@@ -23,11 +23,11 @@ import msgspec
 from frontinus.api.engine import Descriptor, Engine
 from frontinus.api.errors import Disconnected, FrontinusError, InternalError, InvalidValue, Unresponsive, Unsupported
 from frontinus.wire.frames import MAX_ANSWER, Answer, Call, Failure, Result, Unframer, decode_answer, encode, frame
+from frontinus.wire.passing import receive
 from frontinus.wire.surface import Method
 from frontinus.wire.surface import method as find_method
 
 CHUNK = 256 * 1024
-MAX_FDS = 16
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -93,11 +93,13 @@ class ThinEngine:
             raise InvalidValue(str(error), field="arguments") from None
         deadline = time.monotonic() + self.timeout
         number = next(self._ids)
-        request = frame(Call(number, method.name, msgspec.Raw(encode(cast("Call", arguments)))))
+        arguments, fds = method.part(arguments)
+        request = frame(Call(number, method.name, msgspec.Raw(encode(cast("Call", arguments))), fds=len(fds)))
         try:
             sock = self._open(deadline)
             sock.settimeout(_left(deadline))
-            sock.sendall(request)
+            sent = socket.send_fds(sock, [request], fds) if fds else 0
+            sock.sendall(request[sent:])
             return self._result(method, self._answer(sock, number, deadline))
         except TimeoutError:
             self.close()
@@ -105,6 +107,9 @@ class ThinEngine:
         except OSError as error:
             self.close()
             raise Disconnected(f"the connection to the engine broke: {error.strerror}") from None
+        finally:
+            for fd in fds:
+                os.close(fd)
 
     def _open(self, deadline: float) -> socket.socket:
         if self._sock is None:
@@ -125,9 +130,7 @@ class ThinEngine:
         """The answer to a call. Every call before it has been answered, or its connection was closed."""
         while not self._frames:
             sock.settimeout(_left(deadline))
-            data, fds, _, _ = socket.recv_fds(sock, CHUNK, MAX_FDS)
-            for fd in fds:
-                os.set_inheritable(fd, False)
+            data, fds, _ = receive(sock, CHUNK)
             self._fds.extend(fds)
             if not data:
                 self.close()

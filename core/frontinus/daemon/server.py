@@ -6,19 +6,21 @@ import asyncio
 import contextvars
 import logging
 import os
+import resource
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 import msgspec
 
-from frontinus.api.engine import Engine
+from frontinus.api.engine import Descriptor, Engine
 from frontinus.api.errors import Busy, Denied, Disconnected, FrontinusError, InternalError, InvalidValue
 from frontinus.api.identity import Identity
 from frontinus.api.permissions import PERMISSIONS
+from frontinus.engine.allowance import Allowance, Allowances
 from frontinus.engine.lifetime import CALLER, Lifetime
 from frontinus.wire.channel import Channel
 from frontinus.wire.frames import MAX_REQUEST, Call, Cancel, End, Failure, Item, Result, decode_request, encode, frame
@@ -31,6 +33,8 @@ MAX_CONNECTIONS, MAX_OF_A_USER = 1024, 128
 """Connections to a socket, and those of one user who may not speak for others: nobody keeps out the rest."""
 MAX_CALLS = 256
 """Calls and streams that one connection may have under way."""
+MAX_FDS_KEPT = 2048
+"""Descriptors of all clients that are open here; each user may have a quarter of them."""
 
 SO_PEERGROUPS = 59
 PAUSE = 1.0
@@ -50,21 +54,28 @@ class Connection:
     """One client."""
 
     def __init__(self, sock: socket.socket, who: Identity, sessions: Sessions, trusted: frozenset[int],
-                 serving: set[asyncio.Task[None]], gone: Callable[[Connection], None]) -> None:  # fmt: skip
-        """`serving`: calls of all connections; one that was cancelled is there until it has cleaned up."""
+                 serving: set[asyncio.Task[None]], gone: Callable[[Connection], None],
+                 allowance: Allowance | None = None) -> None:  # fmt: skip
+        """`serving`: calls of all connections; one that was cancelled is there until it has cleaned up.
+
+        `allowance`: what this client's descriptors are counted by; without it none are taken.
+        """
         self.who = who
         self._sessions, self._trusted, self._serving, self._gone = sessions, trusted, serving, gone
         self._engine = sessions(who)
-        self._lifetime = Lifetime()
+        self._allowance = allowance
+        self._lifetime = Lifetime(allowance)
         self._context = contextvars.copy_context()
         self._context.run(CALLER.set, self._lifetime)
         self._calls: dict[int, asyncio.Task[None]] = {}
-        self.channel = Channel(sock, MAX_REQUEST, self._received, self._closed, serving=True)
+        self.channel = Channel(sock, MAX_REQUEST, self._received, self._closed, serving=True,
+                               allowance=allowance)  # fmt: skip
 
     def _received(self, data: bytes) -> None:
         try:
             request = decode_request(data)
-        except msgspec.MsgspecError as error:
+            files = self._files(request)
+        except (msgspec.MsgspecError, InvalidValue) as error:
             log.warning("uid %d sent what is no request: %s", self.who.uid, error)
             self.channel.close()
             return
@@ -72,21 +83,33 @@ class Connection:
             if (task := self._calls.get(request.id)) is not None:
                 task.cancel()
         elif request.id in self._calls or len(self._calls) >= MAX_CALLS:
+            self._close(files)
             self._fail(request.id, Busy(f"{len(self._calls)} calls are under way on this connection"))
         else:
-            task = asyncio.get_running_loop().create_task(self._serve(request), context=self._context)
+            task = asyncio.get_running_loop().create_task(self._serve(request, files), context=self._context)
             self._calls[request.id] = task
             self._serving.add(task)
             task.add_done_callback(self._serving.discard)
             task.add_done_callback(lambda _: self._calls.pop(request.id, None))
+            task.add_done_callback(lambda _: self._close(files))  # also of a call that was cancelled before it began
 
-    async def _serve(self, call: Call) -> None:
+    def _files(self, request: Call | Cancel) -> list[int]:
+        """The descriptors that came with a request. Raises InvalidValue where it says that there are more."""
+        if isinstance(request, Cancel) or self._allowance is None:
+            return []
+        return self.channel.take(request.fds)
+
+    def _close(self, files: Sequence[int]) -> None:
+        if self._allowance is not None and files:
+            self._allowance.close(files)
+
+    async def _serve(self, call: Call, files: Sequence[int]) -> None:
         try:
             method = find_method(call.method)
             if method is None:
                 raise InvalidValue(f"no method '{call.method[:60]}'", field="method")
             engine = self._engine if call.who is None else self._sessions(self._behalf(call.who))
-            arguments = self._arguments(method, call)
+            arguments = self._arguments(method, call, files)
             target = getattr(engine, method.name)(**arguments)
             if method.stream:
                 await self._stream(call.id, target)
@@ -101,12 +124,18 @@ class Connection:
             log.exception("%s failed unexpectedly", call.method)
             self._fail(call.id, InternalError(f"{call.method} failed unexpectedly; the log has more"))
 
-    def _arguments(self, method: Method, call: Call) -> dict[str, object]:
+    def _arguments(self, method: Method, call: Call, files: Sequence[int]) -> dict[str, object]:
+        """What the method is called with. The descriptors stay the call's: whoever wants to keep one copies it."""
         try:
             given = method.decode_arguments.decode(call.arguments)
         except msgspec.MsgspecError as error:
             raise InvalidValue(f"{method.name}: {error}", field="arguments") from None
-        return {name: getattr(given, name) for name in method.parameters}
+        arguments = {name: getattr(given, name) for name in method.parameters}
+        if method.files is not None:
+            arguments[method.files] = [Descriptor(fd) for fd in files]
+        elif files:
+            raise InvalidValue(f"{method.name} takes no descriptors", field="fds")
+        return arguments
 
     def _behalf(self, who: Identity) -> Identity:
         """An adapter's caller: never more than the adapter's own socket allows."""
@@ -145,6 +174,7 @@ class Server:
         self.path, self.readonly = path, readonly
         self._sessions = sessions
         self._trusted = trusted | {0, os.getuid()}
+        self._allowances = None if readonly else Allowances(*_most_descriptors())
         self._connections: set[Connection] = set()
         self._calls: set[asyncio.Task[None]] = set()
         self._sock = _listen(path, mode, group)
@@ -168,8 +198,9 @@ class Server:
             log.warning("a connection to %s was refused: %s", self.path, error)
             sock.close()
             return
+        allowance = self._allowances.of(who.uid) if self._allowances is not None else None
         self._connections.add(
-            Connection(sock, who, self._sessions, self._trusted, self._calls, self._connections.discard)
+            Connection(sock, who, self._sessions, self._trusted, self._calls, self._connections.discard, allowance)
         )
 
     def _listen_again(self) -> None:
@@ -196,6 +227,12 @@ class Server:
         """After `close`: wait until every call that was under way has cleaned up."""
         if self._calls:
             await asyncio.wait(self._calls)
+
+
+def _most_descriptors() -> tuple[int, int]:
+    """Descriptors of clients that are kept, and those of one user: never so many that guests could not be started."""
+    most = min(MAX_FDS_KEPT, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+    return most, most // 4
 
 
 def _listen(path: Path, mode: int, group: int | None) -> socket.socket:

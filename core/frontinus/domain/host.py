@@ -169,6 +169,9 @@ class HostFacts:
     """Block devices that are CD-ROM drives."""
     users: Mapping[str, int] = field(default_factory=dict)
     groups: Mapping[str, int] = field(default_factory=dict)
+    fdgroups: Mapping[str, int] | None = None
+    """How many descriptors callers gave the guest that is planned for, by the name of their group. None: for a plan that
+    nobody carries out, every group has one."""
     gluster_debug: int = 4
     """Debug level of gluster's client, 0 to 9."""
     rig: Mapping[str, object] = field(default_factory=dict)

@@ -44,6 +44,14 @@ class OpenFile:
 
 
 @dataclass(frozen=True)
+class Handed:
+    """Descriptors that a caller gave the guest under a name, passed as descriptors of these numbers."""
+
+    group: str
+    fds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Floor:
     """What a port of a bridge always gets, and what it may get at most, in kilobytes a second. `class_id` names it there."""
 
@@ -166,7 +174,7 @@ class Label:
     """What is not there is passed over."""
 
 
-Resource = Folder | Listener | OpenFile | Tap | SecretFile | CopyOnce | Overlay | Helper | Vfio | Label
+Resource = Folder | Listener | OpenFile | Handed | Tap | SecretFile | CopyOnce | Overlay | Helper | Vfio | Label
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from frontinus.engine.filter.filters import Filters
 from frontinus.engine.guest.addresses import Addresses
 from frontinus.engine.guest.agent import AgentDesk
 from frontinus.engine.guest.definitions import Definitions
+from frontinus.engine.guest.handing import Handing
 from frontinus.engine.guest.hotplug import Hotplug
 from frontinus.engine.guest.inspection import Inspection
 from frontinus.engine.guest.interaction import Interaction
@@ -74,7 +75,7 @@ class LocalEngine:
                     Statistics(world), Inventory(world, self.policy.name), JobDesk(world), Placement(world), Limiting(world),
                     Throttling(world), Inspection(world), AgentDesk(world), NodeDesk(world), Pools(world), Volumes(world),
                     Transfers(world), Secrets(world), Networks(world), Addresses(world), BlockJobs(world),
-                    Filters(world), Rekeying(world), Snapshots(world),
+                    Filters(world), Rekeying(world), Snapshots(world), Handing(world),
                     Checkpoints(world), Backups(world))  # fmt: skip
         self._use_cases: dict[str, Callable[..., object]] = {
             name: getattr(service, name) for service in services for name in PERMISSIONS if hasattr(service, name)
@@ -106,6 +107,7 @@ class LocalEngine:
         self.world.bus.close()
         self.world.overhearing.close()
         for record in self.world.guests:
+            record.fdgroups.clear()
             if record.running is not None:
                 if record.running.news is not None:
                     record.running.news.cancel()

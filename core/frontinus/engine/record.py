@@ -15,6 +15,7 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.cpu import Cpu
 from frontinus.domain.guest import Guest
 from frontinus.engine.block.works import BackupState, Works
+from frontinus.engine.guest.fdgroups import FdGroups
 from frontinus.engine.jobs import JobLock
 from frontinus.engine.snapshot.books import Books
 from frontinus.ports import RunningGuest
@@ -109,6 +110,7 @@ class Record:
     lock: JobLock = field(default_factory=JobLock)
     job: str | None = None
     books: Books = field(default_factory=Books)
+    fdgroups: FdGroups = field(default_factory=FdGroups)
 
     def become(self, state: State, reason: str) -> None:
         """Enter a state; the reason must be one of those that the state has."""

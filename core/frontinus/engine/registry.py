@@ -52,6 +52,7 @@ class Registry:
     def remove(self, record: Record) -> None:
         self._by_uuid.pop(record.uuid, None)
         self._by_name.pop(record.name, None)
+        record.fdgroups.clear()
 
     def rename(self, record: Record, name: str) -> None:
         """Move a record to a new name. Raises AlreadyExists."""

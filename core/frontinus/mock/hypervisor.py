@@ -261,6 +261,7 @@ class MockHypervisor:
     """Launches mock guests; `guests` are the living by their monitor's name, as a new engine finds them."""
 
     name = "Test"
+    takes_files = True
 
     def __init__(self) -> None:
         self.guests: dict[str, MockGuest] = {}

@@ -193,9 +193,10 @@ class RunningGuest(Tending, Protocol):
 
 
 class Hypervisor(Protocol):
-    """One kind of virtual machine monitor."""
+    """One kind of virtual machine monitor. `takes_files`: a start can be given descriptors for the first process inside."""
 
     name: str
+    takes_files: bool
 
     async def capabilities(self, emulator: str | None = None) -> Capabilities:
         """Probe (or take from the cache) the default or a named emulator. Raises HypervisorFailed, InvalidValue."""

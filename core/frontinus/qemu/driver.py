@@ -41,6 +41,7 @@ class QemuHypervisor:
     """Hypervisor on QEMU. `emulator` is the default binary, None for the distribution's."""
 
     name = "QEMU"
+    takes_files = False
 
     def __init__(self, emulator: str | None = None, paths: Paths | None = None) -> None:
         self._emulator = emulator or replies.DEFAULT_EMULATOR

@@ -9,27 +9,27 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from frontinus.api.errors import Disconnected, FrontinusError
+from frontinus.api.errors import Disconnected, FrontinusError, InvalidValue
 from frontinus.wire.frames import Unframer
+from frontinus.wire.passing import MAX_FDS, Allowance, receive
 
 CHUNK = 256 * 1024
 HIGH_WATER = 1024 * 1024
 """Bytes waiting to be sent above which `drained` waits."""
-MAX_FDS = 16
 
 
 class Channel:
     """Sends in order and calls `received` with each frame, `closed` once at the end.
 
-    `serving`: the peer is a client, which may be hostile. No descriptors are taken from it, and none of its requests
-    while it leaves the answers to earlier ones lying.
+    `serving`: the peer is a client, which may be hostile. None of its requests are taken while it leaves the answers to
+    earlier ones lying, and its descriptors only within an `allowance`, never more than one frame has.
     """
 
-    def __init__(self, sock: socket.socket, limit: int, received: Callable[[bytes], None],
-                 closed: Callable[[], None], *, serving: bool = False) -> None:  # fmt: skip
+    def __init__(self, sock: socket.socket, limit: int, received: Callable[[bytes], None], closed: Callable[[], None],
+                 *, serving: bool = False, allowance: Allowance | None = None) -> None:  # fmt: skip
         sock.setblocking(False)
         self.sock = sock
-        self._serving = serving
+        self._serving, self._allowance = serving, allowance
         self.fds: deque[int] = deque()
         self._received, self._closed = received, closed
         self._unframer = Unframer(limit)
@@ -69,35 +69,52 @@ class Channel:
         self.open = False
         self._loop.remove_reader(self.sock.fileno())
         self._loop.remove_writer(self.sock.fileno())
-        _close((*self.fds, *(fd for _, fds in self._queue for fd in fds)))
+        _close(fd for _, fds in self._queue for fd in fds)
         self._queue.clear()
-        self.fds.clear()
+        came, self.fds = tuple(self.fds), deque()
+        if self._allowance is None:
+            _close(came)
+        elif came:
+            self._allowance.close(came)
         self.sock.close()
         self._room.set()
         self._closed()
 
+    def take(self, count: int) -> list[int]:
+        """The descriptors of the frame that was just received; whoever takes them closes them. Raises InvalidValue."""
+        if not 0 <= count <= len(self.fds):
+            raise InvalidValue(f"{count} descriptors were to come with a frame, {len(self.fds)} did", field="fds")
+        return [self.fds.popleft() for _ in range(count)]
+
     def _readable(self) -> None:
-        fds: list[int] = []
         try:
-            if self._serving:
-                data = self.sock.recv(CHUNK)  # the kernel drops descriptors that have no room in a message
-            else:
-                data, fds, _, _ = socket.recv_fds(self.sock, CHUNK, MAX_FDS)
+            data = self._receive()
         except BlockingIOError:
             return
-        except OSError:
+        except (OSError, FrontinusError):
             data = b""
-        self.fds.extend(fds)
-        for fd in fds:
-            os.set_inheritable(fd, False)
         if not data:
             self.close()
             return
         try:
             for one in self._unframer.feed(data):
                 self._received(one)
+                if not self.open:
+                    return
         except FrontinusError:
             self.close()
+
+    def _receive(self) -> bytes:
+        """What there is, its descriptors kept. Raises FrontinusError for a client that gives too many."""
+        if self._serving and self._allowance is None:
+            return self.sock.recv(CHUNK)  # the kernel drops descriptors that have no room in a message
+        data, fds, cut = receive(self.sock, CHUNK)
+        self.fds.extend(fds)
+        if self._allowance is not None and fds:
+            self._allowance.take(len(fds))
+            if cut or len(self.fds) > MAX_FDS:
+                raise InvalidValue("a frame has too many descriptors", field="fds")
+        return data
 
     def _write(self) -> None:
         try:

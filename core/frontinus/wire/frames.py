@@ -15,12 +15,13 @@ MAX_ANSWER = 256 * 2**20
 
 
 class Call(msgspec.Struct, tag="call", array_like=True):
-    """Start a method or a stream. `who`: the caller that a trusted adapter speaks for."""
+    """Start a method or a stream. `who`: the caller that a trusted adapter speaks for; `fds` descriptors come with it."""
 
     id: int
     method: str
     arguments: msgspec.Raw
     who: Identity | None = None
+    fds: int = 0
 
 
 class Cancel(msgspec.Struct, tag="cancel", array_like=True):

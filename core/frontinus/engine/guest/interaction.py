@@ -91,10 +91,16 @@ class Interaction:
             yield event
 
     async def monitor_command(self, guest: str, command: str, hmp: bool = False) -> str:
+        return await self.monitor_command_with_files(guest, command, (), hmp)
+
+    async def monitor_command_with_files(self, guest: str, command: str, files: Sequence[Descriptor],
+                                         hmp: bool = False) -> str:  # fmt: skip
         record = self.world.guests.find(guest)
         running = record.need_running()
+        if hmp and files:
+            raise InvalidValue("the human monitor takes no descriptors", field="files")
         await self._taint(record, running, "custom-monitor")
-        return await running.process.monitor_command(command, hmp=hmp)
+        return await running.process.monitor_command(command, hmp=hmp, fds=files)
 
     async def _taint(self, record: Record, running: Running, why: str) -> None:
         if why not in running.tainted:

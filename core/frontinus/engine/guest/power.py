@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Collection, Sequence
 
-from frontinus.api.engine import ShutdownMode, SleepTarget
+from frontinus.api.engine import Descriptor, ShutdownMode, SleepTarget
 from frontinus.api.errors import AgentUnavailable, AlreadyExists, FrontinusError, InvalidValue, Unsupported, WrongState
 from frontinus.api.options import CreateFlag, StartFlag
 from frontinus.api.views import GuestView
@@ -93,6 +93,23 @@ class Power:
         if record.managed_save:
             await saving.forget_managed(self.world, record)
         await self._boot(record, definition, paused="paused" in flags)
+
+    async def start_with_files(self, guest: str, files: Sequence[Descriptor],
+                               flags: Sequence[StartFlag] = ()) -> GuestView:  # fmt: skip
+        self._need_containers()
+        return await self.start_with(guest, flags)
+
+    async def create_with_files(self, xml: str, files: Sequence[Descriptor],
+                                flags: Sequence[CreateFlag] = ()) -> GuestView:  # fmt: skip
+        self._need_containers()
+        return await self.create_with(xml, flags)
+
+    def _need_containers(self) -> None:
+        """Raises Unsupported where guests have no first process that could be given files."""
+        if not self.world.hypervisor.takes_files:
+            raise Unsupported(
+                f"descriptors at a start are for containers: guests of {self.world.hypervisor.name} take none"
+            )
 
     def _bind(self, record: Record, lifetime: Lifetime | None) -> None:
         """The guest ends with this connection."""

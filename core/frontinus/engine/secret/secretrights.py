@@ -30,9 +30,9 @@ def secret_rights(
 
 def _part(world: World, call: str, given: Mapping[str, object]) -> Model | None:
     """What would be started or plugged."""
-    if call in ("start", "start_with"):
+    if call in ("start", "start_with", "start_with_files"):
         return world.guests.find(str(given.get("guest"))).definition
-    if call in ("create", "create_with"):
+    if call in ("create", "create_with", "create_with_files"):
         return parse_guest(str(given.get("xml")))
     if call == "attach_device":
         return parse_device(str(given.get("xml")))
