@@ -7,15 +7,16 @@ from collections.abc import Mapping
 
 import pytest
 
-from frontinus.api.errors import InvalidXML, Unsupported
+from frontinus.api.errors import InvalidXML, Unsupported, WrongState
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.host import Pool
-from frontinus.domain.plan import Helper, Label, Overlay, Vfio
+from frontinus.domain.plan import Handed, Helper, Label, Overlay, Vfio
 from frontinus.domain.prepare import prepare
 from frontinus.qemu.argv import disks
 from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.fdgroups import FIRST_SET
 from support.disk_argv import STORAGE, UUID, Props, anything, built, context, file, network
 from support.guests import document, host, qemu72
 
@@ -319,8 +320,47 @@ def test_what_only_the_plan_can_see_is_refused() -> None:
             "<disk type='volume' device='lun'><source pool='p' volume='v'/><target dev='sda' bus='scsi'/></disk>",
             facts=facts,
         )
-    with pytest.raises(Unsupported, match="fdgroup"):
-        built("<disk type='file'><source file='/a' fdgroup='g'/><target dev='vda'/></disk>")
+
+
+BY_FDS = """<disk type='file'><driver type='qcow2'/><source file='/a' fdgroup='g'><dataStore type='file'><format type='raw'/>
+<source file='/d' fdgroup='both'/></dataStore></source><backingStore type='file'><format type='qcow2'/>
+<source file='/b' fdgroup='one'/><backingStore type='file'><format type='raw'/><source file='/c'/></backingStore>
+</backingStore><target dev='vda' bus='virtio'/></disk>"""
+
+
+def test_descriptors_of_callers_are_sets_that_images_are_opened_from() -> None:
+    facts = dataclasses.replace(host(), fdgroups={"g": 2, "one": 1, "both": 2, "of no disk": 3})
+    ctx, found = built(BY_FDS, facts=facts)
+    top, data, below = FIRST_SET + 2, FIRST_SET + 3, FIRST_SET + 4
+    assert [(one["set"], one["opaque"]) for one in found["add-fd"]] == [
+        (below, "frontinus-2-storage0"), (top, "frontinus-1-storage0"), (top, "frontinus-1-storage1"),
+        (data, "frontinus-1-data-storage0"), (data, "frontinus-1-data-storage1")]  # fmt: skip
+    numbers = [one["fd"] for one in found["add-fd"]]
+    assert [one for one in ctx.resources if isinstance(one, Handed)] == [
+        Handed("one", (numbers[0],)), Handed("g", tuple(numbers[1:3])), Handed("both", tuple(numbers[3:]))]  # fmt: skip
+    assert [one for one in ctx.resources if isinstance(one, Label)] == [Label("/c", readonly=True, shared=True)]
+    nodes = {node["node-name"]: node for node in found["blockdev"]}
+    assert nodes["frontinus-1-storage"]["filename"] == f"/dev/fdset/{top}"
+    assert nodes["frontinus-1-data-storage"]["filename"] == f"/dev/fdset/{data}"
+    assert nodes["frontinus-1-storage"]["auto-read-only"] is True and "read-only" not in nodes["frontinus-1-storage"]
+    single = nodes["frontinus-2-storage"]  # there is no other to exchange it for
+    assert (single["filename"], single["read-only"]) == (f"/dev/fdset/{below}", True) and "auto-read-only" not in single
+    assert nodes["frontinus-3-storage"]["filename"] == "/c"
+
+
+def test_a_group_that_nobody_gave_is_refused_by_name() -> None:
+    with pytest.raises(WrongState, match="fdgroup='one'.*no descriptors are associated"):
+        built(BY_FDS, facts=dataclasses.replace(host(), fdgroups={"g": 2, "both": 2}))
+    assert len(built(BY_FDS)[1]["add-fd"]) == 3  # a plan that is only shown
+    transient = "<disk type='file'><source file='/a' fdgroup='g'/><target dev='vda'/><transient/></disk>"
+    with pytest.raises(Unsupported, match="transient.*fdgroup"):
+        built(transient, facts=dataclasses.replace(host(), fdgroups={"g": 2}))
+
+
+def test_an_sd_card_by_descriptors() -> None:
+    disk = "<disk type='file'><source fdgroup='g'/><target dev='sda' bus='sd'/></disk>"
+    _, found = built(disk, facts=dataclasses.replace(host(), fdgroups={"g": 1}))
+    assert found["drive"][0]["file"] == f"/dev/fdset/{found['add-fd'][0]['set']}"
 
 
 def test_limits_name_every_field() -> None:

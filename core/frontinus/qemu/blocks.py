@@ -16,6 +16,7 @@ from frontinus.domain.snapshots.variables import keeps_inside
 from frontinus.ports.blocks import CopyOptions, KeyChange, Mark, Marks, Overlaid, Saved, Service, StateVerb
 from frontinus.qemu import hotplug
 from frontinus.qemu.argv import disks as disk_family
+from frontinus.qemu.argv import fdgroups
 from frontinus.qemu.argv.blockdev import Access, below, emit_image, encryption_secret, format_node, storage_node
 from frontinus.qemu.argv.context import Context
 from frontinus.qemu.argv.firmware import STORE
@@ -96,7 +97,8 @@ class QemuBlocks:
     @staticmethod
     def _writable(layer: BackingStore | None) -> tuple[Resource, ...]:
         """The guest's user must be able to write what was only read until now."""
-        path = layer.source.local_path if layer is not None and layer.source is not None else None
+        source = layer.source if layer is not None else None
+        path = source.local_path if source is not None and source.fdgroup is None else None
         return (Label(path),) if path else ()
 
     def _variables(self) -> list[str]:
@@ -293,6 +295,8 @@ class QemuBlocks:
             ):
                 if node is not None:
                     plans.append(DevicePlan("", (), (Step("blockdev-del", {"node-name": node}),)))
+            if image.source.fdgroup is not None:
+                plans.append(DevicePlan("", (), (Step("remove-fd", {"fdset-id": fdgroups.number_of(image)}),)))
         return plans
 
 

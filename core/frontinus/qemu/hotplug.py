@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from frontinus.api.errors import Unsupported
@@ -267,7 +267,7 @@ def _change_disk(ctx: Context, old: Disk, new: Disk) -> DevicePlan:
 def _change_medium(ctx: Context, old: Disk, new: Disk) -> list[Step]:
     """The new medium's nodes come first, so that a bad one leaves the old medium where it is."""
     drive = {"id": alias_of(old)}
-    leaving, _ = disks.medium_items(ctx, old)
+    leaving, _ = disks.medium_items(replace(ctx, host=replace(ctx.host, fdgroups=None)), old)
     ctx.resources.clear()
     coming, node = disks.medium_items(ctx, new)
     steps = [step(ctx, item) for item in coming]

@@ -55,8 +55,11 @@ async def _give(monitor: Monitor, step: Step, name: str, fd: int) -> None:
 
 
 async def _take_back(monitor: Monitor, steps: Iterable[Step]) -> None:
+    """What several steps share, the set of several descriptors, is taken back once."""
+    done: list[tuple[str, Mapping[str, object]]] = []
     for step in steps:
-        if step.undo is not None:
+        if step.undo is not None and step.undo not in done:
+            done.append(step.undo)
             try:
                 await monitor.execute(*step.undo)
             except FrontinusError as error:

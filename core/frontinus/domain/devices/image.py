@@ -11,6 +11,8 @@ from frontinus.domain.host import Pool
 
 BY_PATH = frozenset({"dir", "fs", "netfs", "logical", "disk", "scsi", "zfs", "vstorage", "iscsi"})
 """Pools whose volumes are files, folders or block devices of this host."""
+DATA = "-data"
+"""What the name of an image's own data ends in."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Image:
         store = self.source.data_store
         if store is None or store.source is None:
             return None
-        return Image(f"{self.name}-data", store.type, store.format or "raw", store.source, self.read_only,
+        return Image(f"{self.name}{DATA}", store.type, store.format or "raw", store.source, self.read_only,
                      auth=store.source.auth)  # fmt: skip
 
     @property

@@ -70,14 +70,17 @@ class Chain:
 
 
 def path_of(layer: BackingStore) -> str | None:
-    """The file or device of a layer on this host."""
-    return layer.source.local_path if layer.source is not None else None
+    """The file or device of a layer on this host; None for one that callers' descriptors lead to, whatever it is named."""
+    source = layer.source
+    return source.local_path if source is not None and source.fdgroup is None else None
 
 
 def place_of(layer: BackingStore) -> str | None:
     """What tells two layers apart: the path, or the name at a server."""
     source = layer.source
-    return None if source is None else source.local_path or source.path or source.name or source.volume
+    if source is None:
+        return None
+    return source.local_path or source.path or source.name or source.volume or source.fdgroup
 
 
 def paths(disk: Disk) -> list[str]:
@@ -178,7 +181,7 @@ def relative(path: str, above: str) -> str:
 
 def reference(layer: BackingStore) -> str | None:
     """How the header of a layer above names this one; None for what is no file of this host."""
-    return path_of(layer)
+    return layer.source.local_path if layer.source is not None else None
 
 
 def in_use(guests: Sequence[Guest]) -> set[str]:

@@ -52,6 +52,9 @@ def _check(snapshot: DomainSnapshot, guest: Guest, mine: SnapshotDisk) -> None:
         raise InvalidXML(f"{what} is transient: it has no snapshots", element="disk")
     if disk.type == "vhostuser" or disk.device == "lun":
         raise InvalidXML(f"{what}: what is not ours to write has no snapshots", element="disk")
+    if mine.snapshot == "internal" and disk.source is not None and disk.source.fdgroup is not None:
+        raise InvalidXML(f"{what} is reached by descriptors (fdgroup), which a guest that is off has not: ask for an external"
+                         " snapshot", element="disk")  # fmt: skip
     if mine.snapshot == "internal" and disk.format not in INSIDE:
         raise InvalidXML(f"{what}: format '{disk.format}' has no snapshots inside; ask for an external one",
                          element="disk")  # fmt: skip

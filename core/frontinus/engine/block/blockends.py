@@ -20,6 +20,7 @@ from frontinus.domain.snapshots.backup import parse_backup
 from frontinus.domain.snapshots.chain import Chain, carried, path_of, paths
 from frontinus.engine import runstate
 from frontinus.engine.block.works import Work
+from frontinus.engine.guest import handing
 from frontinus.engine.halves import Halves
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
@@ -32,9 +33,10 @@ ENDED: Collection[str] = ("concluded",)
 FOREVER = 10**9
 
 
-def planner(world: World, running: Running) -> BlockPlanner:
-    """Who plans work on the graph of a running guest."""
-    return world.hypervisor.blocks(running.guest, running.capabilities, world.host, world.secrets.value)
+def planner(world: World, running: Running, record: Record | None = None) -> BlockPlanner:
+    """Who plans work on the graph of a running guest. `record`: the guest's, where images are opened that callers gave it."""
+    host = handing.host_for(world, record) if record is not None else world.host
+    return world.hypervisor.blocks(running.guest, running.capabilities, host, world.secrets.value)
 
 
 def indexes(running: Running) -> set[int]:

@@ -56,14 +56,14 @@ class BlockJobs:
             if "reuse-external" not in flags:
                 work.made = await self._make_copy(running, found, mirror)
             found.mirror = mirror
-            plan = blockends.planner(self.world, running).copy(work.job, found, mirror, options)
+            plan = blockends.planner(self.world, running, record).copy(work.job, found, mirror, options)
             await start(self.world, record, running, work, plan)
             aim = mirror.source.local_path if mirror.source is not None else None
             trail.disk_changed(self.world, record, "mirror", found.source_path, aim)
 
     async def _make_copy(self, running: Running, disk: Disk, mirror: Mirror) -> list[str]:
         """The image of a copy, of the disk's size; returns its path if it is a new file."""
-        path = mirror.source.local_path if mirror.source is not None else None
+        path = mirror.source.local_path if mirror.source is not None and mirror.source.fdgroup is None else None
         if path is None:
             raise InvalidXML("<source>: only a file or a block device can be made; else make it, and say reuse-external",
                              element="source")  # fmt: skip
@@ -173,7 +173,7 @@ def _mirror_of(xml: str, disk: Disk, *, shallow: bool, index: int) -> Mirror:
     if shallow and (len(chain.layers) < 2 or format not in BACKED):
         raise InvalidXML(f"disk '{disk.target}': a shallow copy needs a layer below, and a format that lies on one",
                          element="driver")  # fmt: skip
-    if wanted.source.local_path in {path_of(layer) for layer in chain.layers}:
+    if wanted.source.local_path is not None and wanted.source.local_path in map(reference, chain.layers):
         raise InvalidXML(f"disk '{disk.target}': the copy would go to one of its own images", element="source")
     store = Chain(chain.layers[1:], chain.ends).store() if shallow else BackingStore() if format in BACKED else None
     mirror = Mirror(type=wanted.type, job="copy", format=format, source=wanted.source, backing_store=store)

@@ -27,7 +27,7 @@ from frontinus.domain.plugging import (
 from frontinus.engine import trail
 from frontinus.engine.block.chains import disk_with_layers
 from frontinus.engine.filter import filtering
-from frontinus.engine.guest import unplugging
+from frontinus.engine.guest import handing, unplugging
 from frontinus.engine.guest.preparing import carry_out, prepared
 from frontinus.engine.halves import Halves
 from frontinus.engine.network import netports
@@ -80,8 +80,8 @@ class Hotplug:
             raise
 
     async def _plug_planned(self, record: Record, running: Running, after: Guest, device: Device) -> None:
-        plan = self.world.hypervisor.plan_device(after, device, running.capabilities, self.world.host,
-                                                self.world.secrets.value)  # fmt: skip
+        plan = self.world.hypervisor.plan_device(after, device, running.capabilities,
+                                                 handing.host_for(self.world, record), self.world.secrets.value)  # fmt: skip
         edition = self.world.filters.edition
         async with prepared(self.world, record, running, plan, after) as made:
             if isinstance(device, Interface) and device.alias in made.names:
@@ -155,8 +155,8 @@ class Hotplug:
         if isinstance(new, Disk):
             new = await disk_with_layers(self.world, new)
             number_layers([new], last_layer(running.guest.devices.disks))
-        plan = self.world.hypervisor.plan_update(running.guest, old, new, running.capabilities, self.world.host,
-                                                self.world.secrets.value)  # fmt: skip
+        plan = self.world.hypervisor.plan_update(running.guest, old, new, running.capabilities,
+                                                 handing.host_for(self.world, record), self.world.secrets.value)  # fmt: skip
         async with filtering.changed(self.world, record, running, old, new):
             await carry_out(self.world, record, running, plan)
         replace_device(running.guest, old, new)

@@ -96,6 +96,8 @@ class Inspection:
         chosen = find_disk(self.world.guests.find(guest).guest, disk)
         if not chosen.source_path:
             raise NoSuchDevice(f"disk '{disk}' has no medium")
+        if chosen.source is not None and chosen.source.fdgroup is not None:
+            raise Unsupported(f"disk '{disk}' is reached by descriptors (fdgroup), which the guest alone has")
         if chosen.type not in ("file", "block") or (chosen.format or "raw") != "raw":
             raise Unsupported(f"disk '{disk}' is not raw: its bytes are not those that the guest sees")
         return await asyncio.to_thread(_read_at, Path(chosen.source_path), offset, size)

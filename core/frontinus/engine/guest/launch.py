@@ -17,7 +17,7 @@ from frontinus.domain.prepare import prepare
 from frontinus.engine import runstate, trail
 from frontinus.engine.block.chains import with_layers
 from frontinus.engine.filter import filtering
-from frontinus.engine.guest import ending
+from frontinus.engine.guest import ending, handing
 from frontinus.engine.guest.displays import is_busy
 from frontinus.engine.guest.news import follow
 from frontinus.engine.network import netports
@@ -64,12 +64,12 @@ async def _start(world: World, record: Record, live: Guest, caps: Capabilities, 
         if reasons := list(misfits(live, caps)):
             raise Unsupported("; ".join(reasons), element="cpu")
         await netports.plug(world, record, live)
-        plan = world.hypervisor.plan(live, caps, world.host, incoming=incoming is not None,
+        plan = world.hypervisor.plan(live, caps, handing.host_for(world, record), incoming=incoming is not None,
                                       secrets=world.secrets.value)  # fmt: skip
         edition = world.filters.edition
         resources = await filtering.with_filters(world, record, netports.with_floors(world, live, plan.resources))
         who = await world.resources.credentials(record.uuid)
-        prepared = await world.resources.set_up(resources, who, _journal(world, record, plan.folder))
+        prepared = await handing.set_up(world, record, resources, who, _journal(world, record, plan.folder))
         process = await world.hypervisor.launch(
             plan, prepared.fds, who, incoming, born=lambda pid: world.limits.enter(plan.folder, pid)
         )

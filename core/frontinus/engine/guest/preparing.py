@@ -10,6 +10,7 @@ from frontinus.domain.guest import Guest
 from frontinus.domain.plan import DevicePlan, Folder, Label
 from frontinus.engine import runstate
 from frontinus.engine.filter import filtering
+from frontinus.engine.guest import handing
 from frontinus.engine.network import netports
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
@@ -30,7 +31,7 @@ async def prepare(world: World, record: Record, running: Running, plan: DevicePl
         running.undo[known:] = [{**one, "alias": plan.alias} for one in undo]
         await runstate.save_running(world.store, record)
 
-    prepared = await world.resources.set_up(wanted, who, journal)
+    prepared = await handing.set_up(world, record, wanted, who, journal)
     prepared.undo = [{**one, "alias": plan.alias} for one in prepared.undo]
     running.undo[known:] = prepared.undo
     return prepared

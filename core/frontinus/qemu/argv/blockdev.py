@@ -12,7 +12,7 @@ from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.image import Image
 from frontinus.domain.devices.source import Encryption
 from frontinus.domain.plan import Label, Vfio
-from frontinus.qemu.argv import nbdkit
+from frontinus.qemu.argv import fdgroups, nbdkit
 from frontinus.qemu.argv.chardev import fd_set
 from frontinus.qemu.argv.context import Context, Item
 from frontinus.qemu.argv.protocols import Objects, Props, cookie_header, protocol_props
@@ -115,8 +115,14 @@ def emit_objects(ctx: Context, image: Image, storage: str, above: str) -> Object
         cookies = emit_secret(ctx, f"{storage}-httpcookie-secret0", SecretUse("cookie", value=cookie_header(source)))
     if image.type == "network" and source.protocol in ("nbd", "vxhs") and _wants_tls(ctx, source.protocol, source.tls):
         tls = tls_credentials(ctx, source.protocol, f"obj{storage}_tls0", server=False)
-    device = fd_set(ctx, source.dev or "", f"{storage}-vdpa", device=True) if image.type == "vhostvdpa" else None
-    return Objects(login, key, cookies, tls, reservations, device)
+    return Objects(login, key, cookies, tls, reservations, _opened(ctx, image, storage))
+
+
+def _opened(ctx: Context, image: Image, storage: str) -> str | None:
+    """What is opened for QEMU, or was by a caller."""
+    if image.type == "vhostvdpa":
+        return fd_set(ctx, image.source.dev or "", f"{storage}-vdpa", device=True)
+    return fdgroups.emit_set(ctx, image, storage) if image.source.fdgroup is not None else None
 
 
 def _wants_tls(ctx: Context, protocol: str, said: bool | None) -> bool:
@@ -152,6 +158,7 @@ def _reach(ctx: Context, image: Image, access: Access) -> None:
     if image.type == "nvme" and function is not None:
         ctx.need(Vfio(f"/sys/bus/pci/devices/{function.name}", bool(image.source.managed)))
     left_alone = any(label.relabel is False and label.model in (None, "dac") for label in image.source.seclabels)
+    left_alone |= image.source.fdgroup is not None
     if path is not None and image.type in ("file", "block", "dir") and not left_alone:
         ctx.need(Label(path, readonly=image.read_only, shared=image.read_only or access.shared))
 
@@ -181,9 +188,14 @@ def storage_props(ctx: Context, image: Image, access: Access, objects: Objects) 
         ),
         "node-name": storage_node(image),
         "cache": cache_props(access.cache),
-        "auto-read-only": True,
+        **_mode(ctx, image),
         "discard": "unmap",
     }
+
+
+def _mode(ctx: Context, image: Image) -> Props:
+    """Opened for writing only while something above writes, unless there is but one descriptor to open."""
+    return {"read-only": image.read_only} if fdgroups.is_single(ctx, image) else {"auto-read-only": True}
 
 
 def needs_slice_node(image: Image) -> bool:

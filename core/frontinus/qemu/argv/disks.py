@@ -165,6 +165,10 @@ def emit_transient(ctx: Context, disk: Disk, image: Image) -> None:
 
     An image that others may use meanwhile is never opened for writing: then the device comes by QMP too.
     """
+    if image.source.fdgroup is not None:
+        raise Unsupported(
+            f"disk '{disk.target}': <transient> makes an overlay on an image, which takes its path: not its fdgroup"
+        )
     path, use = image.source.local_path or "", access(disk)
     shared = bool(disk.transient and disk.transient.share_backing)
     base = replace(image, read_only=True) if shared else image

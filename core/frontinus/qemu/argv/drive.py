@@ -38,7 +38,7 @@ def emit_drive(ctx: Context, disk: Disk, image: Image | None, access: Access) ->
 
 def _file(ctx: Context, image: Image, access: Access, objects: Objects) -> Props:
     if image.type in ("file", "block"):
-        return {"file": image.source.local_path, "file.pr-manager": objects.reservations}
+        return {"file": objects.opened or image.source.local_path, "file.pr-manager": objects.reservations}
     place = protocol_props(ctx.host, image, objects, floppy=access.floppy)
     return {f"file.{key}": value for key, value in place.items() if value is not None}
 

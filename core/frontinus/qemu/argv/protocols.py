@@ -23,8 +23,8 @@ class Objects:
     cookies: str | None = None
     tls: str | None = None
     reservations: str | None = None
-    device: str | None = None
-    """The name by which QEMU finds a device that was opened for it."""
+    opened: str | None = None
+    """The name by which QEMU finds a file or device that was opened for it."""
 
 
 def protocol_props(host: HostFacts, image: Image, objects: Objects, *, floppy: bool = False,
@@ -46,15 +46,18 @@ def protocol_props(host: HostFacts, image: Image, objects: Objects, *, floppy: b
             raise InvalidXML("<source> of an nvme disk: <address> is missing", element="source")
         return {"driver": "nvme", "device": source.address.name, "namespace": source.namespace}
     if image.type == "vhostvdpa":
-        return {"driver": "virtio-blk-vhost-vdpa", "path": objects.device}
+        return {"driver": "virtio-blk-vhost-vdpa", "path": objects.opened}
     if image.type not in ("file", "block"):
         raise Unsupported(f"<source>: storage of type '{image.type}' is not a file, device or server")
-    if source.fdgroup is not None:
-        raise Unsupported(f"<source>: nobody gave descriptors for fdgroup '{source.fdgroup}'")
     driver = "file"
     if image.type == "block":
         driver = "host_cdrom" if removable and source.dev in host.cdroms else "host_device"
-    return {"driver": driver, "filename": source.local_path, "aio": aio, "pr-manager": objects.reservations}
+    return {
+        "driver": driver,
+        "filename": objects.opened or source.local_path,
+        "aio": aio,
+        "pr-manager": objects.reservations,
+    }
 
 
 def _socket(host: Host) -> Props:
