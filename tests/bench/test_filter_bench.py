@@ -18,7 +18,7 @@ from frontinus.domain.host import Paths
 from frontinus.domain.plan import Tap
 from frontinus.filter.instance import Filtered, FilterUse, instantiate
 from frontinus.filter.standard import standard_filters
-from frontinus.linux.filters import BridgeFilters
+from frontinus.linux.network.filters import BridgeFilters
 from frontinus.linux.resources import LinuxResources
 from support.namespaces import own_network
 from support.packets import ip_tool

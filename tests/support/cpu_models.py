@@ -1,6 +1,6 @@
 """Ask QEMU what its CPU models are made of, and write the table that the domain carries.
 
-    python -m support.cpu_models /usr/bin/qemu-system-x86_64... > core/frontinus/domain/cpu_models.json
+    python -m support.cpu_models /usr/bin/qemu-system-x86_64... > core/frontinus/domain/cpu/named.json
 
 Several releases can be asked; the first that knows a model tells it. Needs /dev/kvm: TCG hides vme, KVM hides svm.
 """

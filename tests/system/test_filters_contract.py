@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from contract.firewall_contract import CONTRACT, Rig
-from frontinus.linux.filters import BridgeFilters
+from frontinus.linux.network.filters import BridgeFilters
 from support.namespaces import own_network
 from support.packets import arp, ip_tool, open_tap
 

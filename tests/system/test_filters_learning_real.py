@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from frontinus.linux.filters import BridgeFilters
+from frontinus.linux.network.filters import BridgeFilters
 from support.filtered import TABLE, filtered, on_wire, tables
 from support.namespaces import own_network
 from support.packets import (

@@ -13,7 +13,7 @@ import pytest
 from frontinus.domain.host import Paths
 from frontinus.domain.plan import Tap
 from frontinus.filter.instance import FilterUse
-from frontinus.linux.filters import BridgeFilters
+from frontinus.linux.network.filters import BridgeFilters
 from frontinus.linux.resources import LinuxResources
 from support.filtered import TABLE, filtered, on_wire, tables
 from support.namespaces import own_network

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frontinus.linux.filters import BridgeFilters
+from frontinus.linux.network.filters import BridgeFilters
 from support.filtered import TABLE, filtered, on_wire
 from support.namespaces import own_network
 from support.packets import (

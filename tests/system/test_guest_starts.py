@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from frontinus.domain.complete import complete
-from frontinus.domain.cpu_models import OF_GUESTS, named_models
+from frontinus.domain.cpu.named import OF_GUESTS, named_models
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.host import HostFacts, Paths
 from frontinus.domain.prepare import prepare

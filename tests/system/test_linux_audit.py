@@ -15,7 +15,7 @@ import pytest
 
 from frontinus.linux import audit
 from frontinus.linux.audit import NETLINK_AUDIT, LinuxAudit
-from frontinus.linux.netlink import HEADER, Netlink
+from frontinus.linux.network.netlink import HEADER, Netlink
 from frontinus.ports.audit import Audited
 
 AUDIT_GET, AUDIT_SET = 1000, 1001

@@ -18,9 +18,9 @@ import pytest
 from frontinus.api.errors import HostFailed
 from frontinus.domain.host import Paths
 from frontinus.domain.plan import Tap
-from frontinus.linux.links import Links
+from frontinus.linux.network.links import Links
+from frontinus.linux.network.taps import host_mac
 from frontinus.linux.resources import LinuxResources
-from frontinus.linux.taps import host_mac
 from frontinus.ports.resources import Prepared
 from frontinus.qemu.links import LinkCounters
 from support.namespaces import in_own_network

@@ -18,9 +18,9 @@ from contract.networks_contract import CASES, Case
 from frontinus.api.errors import HostFailed
 from frontinus.domain.host import HostFacts, Paths
 from frontinus.domain.plan import Floor, Tap
-from frontinus.linux import dnsmasq
-from frontinus.linux.forwarding import SWITCHES
-from frontinus.linux.networks import LinuxNetworks
+from frontinus.linux.network import dnsmasq
+from frontinus.linux.network.forwarding import SWITCHES
+from frontinus.linux.network.networks import LinuxNetworks
 from frontinus.linux.resources import LinuxResources
 from frontinus.network.definition import complete, parse_network
 from frontinus.network.firewall import firewall, table_name

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from frontinus.api.errors import HostFailed
-from frontinus.linux.nftables import Json, Nftables, Watch, removed
+from frontinus.linux.network.nftables import Json, Nftables, Watch, removed
 from support.namespaces import own_network
 
 pytestmark = pytest.mark.needs("nft")

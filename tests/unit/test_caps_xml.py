@@ -10,7 +10,7 @@ import pytest
 
 from frontinus.api.errors import InvalidValue, Unsupported
 from frontinus.domain.capabilities import Capabilities, CpuModel
-from frontinus.domain.cpu_models import named_models
+from frontinus.domain.cpu.named import named_models
 from frontinus.domain.host import Firmware, HostFacts, NumaNode
 from frontinus.qemu.caps import transcript, xml_capabilities, xml_domain
 from frontinus.qemu.caps.replies import from_sessions

@@ -8,12 +8,12 @@ import pytest
 
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.capabilities import Capabilities, CpuModel
-from frontinus.domain.cpu_compare import baseline, compare, described, for_guests, parse_cpu, physical
-from frontinus.domain.cpu_models import Processor, named_models
-from frontinus.domain.cpu_names import kernel_features
+from frontinus.domain.cpu.compare import baseline, compare, described, for_guests, parse_cpu, physical
+from frontinus.domain.cpu.host import misfits
+from frontinus.domain.cpu.named import Processor, named_models
+from frontinus.domain.cpu.names import kernel_features
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.host import HostFacts
-from frontinus.domain.host_cpu import misfits
 from frontinus.domain.prepare import prepare
 from support.guests import host, qemu72
 from support.whole_guest import text

@@ -17,12 +17,12 @@ import pytest
 
 from frontinus.api.errors import FrontinusError, InvalidXML
 from frontinus.domain.capabilities import Capabilities, CpuModel
-from frontinus.domain.cpu import Cpu
-from frontinus.domain.cpu_compare import VENDORS, baseline, compare, described, parse_cpu
-from frontinus.domain.cpu_models import Processor, named_models, nearest, processor
-from frontinus.domain.cpu_names import HOSTS_ONLY, qemu_feature
+from frontinus.domain.cpu.compare import VENDORS, baseline, compare, described, parse_cpu
+from frontinus.domain.cpu.host import concrete_cpu
+from frontinus.domain.cpu.model import Cpu
+from frontinus.domain.cpu.named import Processor, named_models, nearest, processor
+from frontinus.domain.cpu.names import HOSTS_ONLY, qemu_feature
 from frontinus.domain.definition import format_guest, parse_guest
-from frontinus.domain.host_cpu import concrete_cpu
 from frontinus.qemu.figures import Cpu as Cpus
 from frontinus.qemu.vcpus import Slot
 from frontinus.xml import format_document

@@ -8,10 +8,10 @@ import pytest
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.capabilities import Capabilities, CpuModel
-from frontinus.domain.cpu_models import UNSURE, Processor, named_models, nearest, processor
-from frontinus.domain.cpu_names import qemu_feature
+from frontinus.domain.cpu.host import concrete_cpu
+from frontinus.domain.cpu.named import UNSURE, Processor, named_models, nearest, processor
+from frontinus.domain.cpu.names import qemu_feature
 from frontinus.domain.definition import parse_guest
-from frontinus.domain.host_cpu import concrete_cpu
 from support.guests import qemu72
 from support.whole_guest import options, plan, text
 

@@ -14,7 +14,7 @@ from frontinus.daemon.server import Server
 from frontinus.domain.host import Paths
 from frontinus.engine.local import LocalEngine
 from frontinus.linux.audit import LinuxAudit
-from frontinus.linux.networks import LinuxNetworks
+from frontinus.linux.network.networks import LinuxNetworks
 from frontinus.linux.resources import LinuxResources
 from frontinus.linux.storage.host import LinuxStorage
 from frontinus.mock.engine import FIRST, POOL, ROOT, mock_engine

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frontinus.filter.instance import Learning
-from frontinus.linux.learning import MOST_ADDRESSES, Lessons
+from frontinus.linux.network.learning import MOST_ADDRESSES, Lessons
 from support.packets import BROADCAST, GUEST, OTHER, PEER, arp, dhcp, ipv4, mac, tcp, udp
 
 NOW = 1000.0

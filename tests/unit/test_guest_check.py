@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from frontinus.api.errors import Unsupported
-from frontinus.domain.check_guest import check_guest, check_start
+from frontinus.domain.check.guest import check_guest, check_start
 from frontinus.domain.defaults import complete_guest
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.host import HostFacts

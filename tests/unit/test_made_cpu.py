@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frontinus.api.engine import Engine
-from frontinus.domain.cpu import Cpu, CpuFeature, CpuModelName
-from frontinus.domain.cpu_models import named_models
-from frontinus.domain.made_cpu import MadeCpu, as_made, deviation, features
+from frontinus.domain.cpu.made import MadeCpu, as_made, deviation, features
+from frontinus.domain.cpu.model import Cpu, CpuFeature, CpuModelName
+from frontinus.domain.cpu.named import named_models
 from frontinus.mock.tending import MockTending
 from support.guests import document, qemu72
 

@@ -12,11 +12,11 @@ from frontinus.engine.local import LocalEngine
 from frontinus.engine.world import World
 from frontinus.linux.audit import LinuxAudit
 from frontinus.linux.cgroups import Cgroups
-from frontinus.linux.filters import BridgeFilters
 from frontinus.linux.host import probe_facts, probe_view
 from frontinus.linux.imagefiles import LinuxImages
 from frontinus.linux.keeper import HostKeeper
-from frontinus.linux.networks import LinuxNetworks
+from frontinus.linux.network.filters import BridgeFilters
+from frontinus.linux.network.networks import LinuxNetworks
 from frontinus.linux.node import LinuxNode
 from frontinus.linux.resources import LinuxResources
 from frontinus.linux.storage.host import LinuxStorage

@@ -14,7 +14,8 @@ from typing import Any
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.clock import Timer
 from frontinus.domain.complete import complete
-from frontinus.domain.cpu import Cpu, CpuFeature, CpuModelName
+from frontinus.domain.cpu.host import concrete_cpu, host_processor
+from frontinus.domain.cpu.model import Cpu, CpuFeature, CpuModelName
 from frontinus.domain.defaults import says_model
 from frontinus.domain.devices import Devices
 from frontinus.domain.devices.base import Address, Device, PciAddress, Rom, VirtioOptions
@@ -46,7 +47,6 @@ from frontinus.domain.features import Features, KvmFeatures
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
-from frontinus.domain.host_cpu import concrete_cpu, host_processor
 from frontinus.domain.launch_security import LaunchSecurity
 from frontinus.domain.numa import Cell
 from frontinus.domain.osboot import Loader, Os

@@ -6,7 +6,7 @@ import uuid
 
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.clock import Clock
-from frontinus.domain.cpu import Cpu, CpuModelName
+from frontinus.domain.cpu.model import Cpu, CpuModelName
 from frontinus.domain.features import HyperV
 from frontinus.domain.firmware import store_path
 from frontinus.domain.guest import Guest

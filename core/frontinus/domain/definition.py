@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from frontinus.api.errors import InvalidXML
-from frontinus.domain.cpu import Cpu
+from frontinus.domain.cpu.model import Cpu
 from frontinus.domain.guest import Guest
 from frontinus.xml import DocumentError, MappingError, View, format_document, parse_document
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from frontinus.domain.clock import Clock
-from frontinus.domain.cpu import Cpu
+from frontinus.domain.cpu.model import Cpu
 from frontinus.domain.devices import Devices
 from frontinus.domain.devices.base import SecurityLabel
 from frontinus.domain.devices.iotune import ThrottleGroup

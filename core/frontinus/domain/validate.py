@@ -10,7 +10,7 @@ from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.addresses.connections import placed_devices
 from frontinus.domain.aliases import is_user_alias
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.check_guest import check_guest
+from frontinus.domain.check.guest import check_guest
 from frontinus.domain.devices.base import Device, ForeignAddress, PciAddress
 from frontinus.domain.devices.rules import acpi_index, rom
 from frontinus.domain.guest import Guest

@@ -17,9 +17,9 @@ from frontinus.api.node import (
     NodeMemoryStats,
     SecurityModel,
 )
-from frontinus.domain import cpu_compare
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.check_cpu import known_features
+from frontinus.domain.check.cpu import known_features
+from frontinus.domain.cpu import compare as cpu_compare
 from frontinus.engine.world import World
 from frontinus.xml import format_document
 

@@ -12,7 +12,7 @@ from frontinus import procfs
 from frontinus.api.errors import Busy, Unresponsive, WrongState
 from frontinus.api.views import REASONS, GuestView, State
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.cpu import Cpu
+from frontinus.domain.cpu.model import Cpu
 from frontinus.domain.guest import Guest
 from frontinus.engine.block.works import BackupState, Works
 from frontinus.engine.guest.fdgroups import FdGroups

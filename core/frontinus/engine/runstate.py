@@ -7,7 +7,7 @@ import time
 import msgspec
 
 from frontinus.api.views import State
-from frontinus.domain.cpu import Cpu
+from frontinus.domain.cpu.model import Cpu
 from frontinus.domain.definition import format_cpu, format_guest, parse_cpu, parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.engine.block.works import BackupState, Work

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from frontinus.linux.netlink import Netlink
+from frontinus.linux.network.netlink import Netlink
 from frontinus.ports.audit import Audited
 
 log = logging.getLogger(__name__)

@@ -134,7 +134,7 @@ class Cgroups:
         return [thread for thread in _tasks(threads.process) if thread not in own]
 
     async def shape(self, link: str, inbound: Shape | None, outbound: Shape | None) -> None:
-        from frontinus.linux.shaping import shape  # it brings all of netlink, which few guests need
+        from frontinus.linux.network.shaping import shape  # it brings all of netlink, which few guests need
 
         await asyncio.to_thread(shape, link, inbound, outbound)
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from frontinus.api.views import HostView
-from frontinus.domain.cpu_names import kernel_features
+from frontinus.domain.cpu.names import kernel_features
 from frontinus.domain.host import HostFacts, Moment, Paths
 from frontinus.linux import devices, tools, topology
 from frontinus.linux.dmi import read_sysinfo, read_uuid

@@ -27,14 +27,14 @@ from frontinus.domain.plan import (
     Vfio,
 )
 from frontinus.linux.files import Copies, OpenFiles, SecretFiles
-from frontinus.linux.filters import BridgeFilters
 from frontinus.linux.folders import Folders
 from frontinus.linux.helpers import END_SECONDS, Helpers, end
 from frontinus.linux.labels import Labels
 from frontinus.linux.listeners import Listeners
+from frontinus.linux.network.filters import BridgeFilters
+from frontinus.linux.network.taps import Taps
 from frontinus.linux.overlays import Overlays
 from frontinus.linux.setup import Maker, Setup, Undo
-from frontinus.linux.taps import Taps
 from frontinus.linux.users import Users
 from frontinus.linux.vfio import Passed
 from frontinus.ports.resources import Credentials, Journal, Prepared

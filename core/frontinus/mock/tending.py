@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.cpu import Cpu
+from frontinus.domain.cpu.made import MadeCpu
+from frontinus.domain.cpu.model import Cpu
 from frontinus.domain.guest import Guest
-from frontinus.domain.made_cpu import MadeCpu
 from frontinus.ports.hypervisor import RunRecord
 from frontinus.ports.limits import Threads
 from frontinus.ports.tending import Progress

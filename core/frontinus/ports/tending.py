@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.cpu import Cpu
-from frontinus.domain.made_cpu import MadeCpu
+from frontinus.domain.cpu.made import MadeCpu
+from frontinus.domain.cpu.model import Cpu
 from frontinus.ports.limits import Threads
 
 Progress = Callable[[int, int], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.check_guest import check_start
+from frontinus.domain.check.guest import check_start
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts

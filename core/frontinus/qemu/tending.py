@@ -11,8 +11,8 @@ import msgspec
 
 from frontinus.api.errors import HypervisorFailed, Unsupported
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.cpu import Cpu
-from frontinus.domain.made_cpu import MadeCpu
+from frontinus.domain.cpu.made import MadeCpu
+from frontinus.domain.cpu.model import Cpu
 from frontinus.ports.hypervisor import RunRecord
 from frontinus.ports.limits import Threads
 from frontinus.ports.tending import Progress

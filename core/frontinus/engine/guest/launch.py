@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from frontinus.api.errors import HypervisorFailed, Unsupported
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.cpu import Cpu
+from frontinus.domain.cpu.host import misfits
+from frontinus.domain.cpu.made import as_made, deviation
+from frontinus.domain.cpu.model import Cpu
 from frontinus.domain.defaults import says_model
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
-from frontinus.domain.host_cpu import misfits
-from frontinus.domain.made_cpu import as_made, deviation
 from frontinus.domain.prepare import prepare
 from frontinus.engine import runstate, trail
 from frontinus.engine.block.chains import with_layers

@@ -13,7 +13,7 @@ from frontinus.api.errors import InvalidXML, StorageFailed, WrongState
 from frontinus.api.options import RestoreFlag, SavedXmlFlag, SaveFlag
 from frontinus.api.views import GuestView
 from frontinus.domain.abi import as_started, differences
-from frontinus.domain.cpu import Cpu
+from frontinus.domain.cpu.model import Cpu
 from frontinus.domain.definition import format_cpu, format_guest, parse_cpu, parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.engine import runstate, trail

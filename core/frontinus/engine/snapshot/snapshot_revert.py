@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from frontinus.api.errors import Busy, InvalidXML, StorageFailed, WrongState
-from frontinus.domain.cpu import Cpu
+from frontinus.domain.cpu.model import Cpu
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.guest import Guest

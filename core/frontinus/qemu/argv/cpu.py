@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.check_cpu import known_features
-from frontinus.domain.cpu import Cpu
-from frontinus.domain.cpu_names import qemu_feature
+from frontinus.domain.check.cpu import known_features
+from frontinus.domain.cpu.host import concrete_cpu
+from frontinus.domain.cpu.model import Cpu
+from frontinus.domain.cpu.names import qemu_feature
 from frontinus.domain.defaults import default_cpu, says_model
 from frontinus.domain.guest import Guest
-from frontinus.domain.host_cpu import concrete_cpu
 from frontinus.qemu.argv.context import Context
 
 Props = dict[str, object]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from lxml import etree
 
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.cpu_compare import described, physical
+from frontinus.domain.cpu.compare import described, physical
 from frontinus.domain.host import HostFacts, NumaNode
 from frontinus.qemu.caps.tree import VENDOR_NAMES, Element, child, write
 

@@ -13,8 +13,8 @@ from lxml import etree
 
 from frontinus.api.errors import InvalidValue, Unsupported
 from frontinus.domain.capabilities import Capabilities, MachineType
-from frontinus.domain.cpu_models import nearest, processor
-from frontinus.domain.cpu_names import user_feature
+from frontinus.domain.cpu.named import nearest, processor
+from frontinus.domain.cpu.names import user_feature
 from frontinus.domain.host import Firmware, HostFacts
 from frontinus.qemu.caps.tree import VENDOR_NAMES, Element, child, enum, supported, write
 

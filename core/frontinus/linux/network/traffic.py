@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from frontinus.domain.plan import Floor
-from frontinus.linux.netlink import CREATE, EXCLUSIVE, Netlink, attribute
+from frontinus.linux.network.netlink import CREATE, EXCLUSIVE, Netlink, attribute
 from frontinus.network.plan import Speed
 
 KILO, KIB = 1000, 1024

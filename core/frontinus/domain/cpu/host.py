@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.cpu import Cpu, CpuFeature, CpuModelName
-from frontinus.domain.cpu_models import UNSURE, Match, Processor, named_models, nearest, processor
-from frontinus.domain.cpu_names import qemu_feature, user_feature
+from frontinus.domain.cpu.model import Cpu, CpuFeature, CpuModelName
+from frontinus.domain.cpu.named import UNSURE, Match, Processor, named_models, nearest, processor
+from frontinus.domain.cpu.names import qemu_feature, user_feature
 from frontinus.domain.guest import Guest
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.cpu import Cpu, Topology
-from frontinus.domain.cpu_models import named_models
-from frontinus.domain.cpu_names import qemu_feature
+from frontinus.domain.cpu.host import known_models
+from frontinus.domain.cpu.model import Cpu, Topology
+from frontinus.domain.cpu.named import named_models
+from frontinus.domain.cpu.names import qemu_feature
 from frontinus.domain.guest import Guest
-from frontinus.domain.host_cpu import known_models
 from frontinus.domain.reasons import Lacking
 
 WIDTHS = range(32, 53)

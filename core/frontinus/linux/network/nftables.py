@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from frontinus.api.errors import HostFailed
-from frontinus.linux.netlink import BUFFER, HEADER, attributes
+from frontinus.linux.network.netlink import BUFFER, HEADER, attributes
 
 Json = Mapping[str, Any]
 """One command or one object of a listing: {"add": {"rule": {...}}}, {"chain": {...}}."""

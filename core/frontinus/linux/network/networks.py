@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 from frontinus.api.errors import FrontinusError, HostFailed
 from frontinus.domain.host import Paths
-from frontinus.linux import bridges, dnsmasq, hooks
-from frontinus.linux.forwarding import Forwarding
-from frontinus.linux.nftables import Nftables, Watch
+from frontinus.linux import hooks
+from frontinus.linux.network import bridges, dnsmasq
+from frontinus.linux.network.forwarding import Forwarding
+from frontinus.linux.network.nftables import Nftables, Watch
 from frontinus.network.dnsmasq import file_name
 from frontinus.network.firewall import table_name
 from frontinus.network.plan import NetworkPlan

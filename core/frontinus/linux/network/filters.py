@@ -19,8 +19,8 @@ from frontinus.filter.commands import FAMILY, Objects
 from frontinus.filter.instance import BLOCKED, Filtered
 from frontinus.filter.matches import Json
 from frontinus.filter.ruleset import Abilities, Ruleset, compile_rules
-from frontinus.linux.learning import Ear, Lessons
-from frontinus.linux.nftables import Nftables, Watch, removed
+from frontinus.linux.network.learning import Ear, Lessons
+from frontinus.linux.network.nftables import Nftables, Watch, removed
 from frontinus.ports.firewall import Heard
 
 log = logging.getLogger(__name__)

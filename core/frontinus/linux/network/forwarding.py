@@ -8,7 +8,7 @@ from pathlib import Path
 
 from frontinus.api.errors import HostFailed
 from frontinus.linux.failing import failing
-from frontinus.linux.iproute import iproute
+from frontinus.linux.network.iproute import iproute
 
 SWITCHES: Mapping[str, str] = {"ipv4": "ipv4/ip_forward", "ipv6": "ipv6/conf/all/forwarding"}
 """By family: a change of one changes all devices of the host (Documentation/networking/ip-sysctl)."""

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.check_cpu import check_cpu
-from frontinus.domain.check_features import check_clock, check_events, check_features
-from frontinus.domain.check_memory import check_memory, check_numa
-from frontinus.domain.check_os import check_os, check_sysinfo
-from frontinus.domain.check_tuning import check_iothreads, check_tuning, check_vcpus
+from frontinus.domain.check.cpu import check_cpu
+from frontinus.domain.check.features import check_clock, check_events, check_features
+from frontinus.domain.check.memory import check_memory, check_numa
+from frontinus.domain.check.os import check_os, check_sysinfo
+from frontinus.domain.check.tuning import check_iothreads, check_tuning, check_vcpus
 from frontinus.domain.devices.base import SecurityLabel
 from frontinus.domain.devices.iotune import check_groups
 from frontinus.domain.guest import Guest

@@ -14,8 +14,8 @@ from typing import Any
 
 from frontinus.api.errors import HostFailed
 from frontinus.linux.failing import failing
-from frontinus.linux.iproute import iproute
-from frontinus.linux.traffic import limit_bridge
+from frontinus.linux.network.iproute import iproute
+from frontinus.linux.network.traffic import limit_bridge
 from frontinus.network.plan import Bridge
 from frontinus.ports.networks import HostRoute, PoolDevice
 

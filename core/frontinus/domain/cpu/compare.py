@@ -10,10 +10,10 @@ from lxml import etree
 
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.check_cpu import known_features
-from frontinus.domain.cpu import Cpu, CpuFeature, CpuModelName
-from frontinus.domain.cpu_models import Processor, contained, named_models, nearest, processor
-from frontinus.domain.cpu_names import HOSTS_ONLY, NOT_MIGRATABLE, qemu_feature, user_feature
+from frontinus.domain.check.cpu import known_features
+from frontinus.domain.cpu.model import Cpu, CpuFeature, CpuModelName
+from frontinus.domain.cpu.named import Processor, contained, named_models, nearest, processor
+from frontinus.domain.cpu.names import HOSTS_ONLY, NOT_MIGRATABLE, qemu_feature, user_feature
 from frontinus.domain.host import HostFacts
 from frontinus.xml import DocumentError, document
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
-from frontinus.domain.cpu_generations import generation
+from frontinus.domain.cpu.generations import generation
 
 FOREIGN = ("kvm", "vmx-", "hv-")
 """Beginnings of properties that belong to the hypervisor, or follow from another feature."""
@@ -69,7 +69,7 @@ class Match:
 @cache
 def named_models() -> Mapping[str, NamedModel]:
     """The table by name."""
-    text = files("frontinus.domain").joinpath("cpu_models.json").read_text()
+    text = files("frontinus.domain.cpu.model").joinpath("named.json").read_text()
     return {name: NamedModel(name, row["vendor"], row["family"], row["model"], frozenset(row["features"].split()) - OF_GUESTS)
             for name, row in json.loads(text).items()}  # fmt: skip
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from frontinus.domain.plan import Tap
-from frontinus.linux import traffic
-from frontinus.linux.iproute import iproute
+from frontinus.linux.network import traffic
+from frontinus.linux.network.iproute import iproute
 from frontinus.linux.setup import Undo, number, text
 
 KIND = "floor"

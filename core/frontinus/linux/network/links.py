@@ -7,7 +7,7 @@ import ipaddress
 import socket
 import struct
 
-from frontinus.linux.netlink import CREATE, EXCLUSIVE, NESTED, Netlink, attribute, attributes
+from frontinus.linux.network.netlink import CREATE, EXCLUSIVE, NESTED, Netlink, attribute, attributes
 
 NEWLINK, DELLINK, GETLINK, SETLINK, NEWADDR, NEWROUTE = 16, 17, 18, 19, 20, 24
 _ADDRESS, _IFNAME, _MTU, _LINK, _MASTER, _PROTINFO, _LINKINFO = 1, 3, 4, 5, 10, 12, 18

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from frontinus.api.errors import HostFailed
 from frontinus.domain.plan import Tap
-from frontinus.linux import floors
 from frontinus.linux.failing import failing
-from frontinus.linux.filters import BridgeFilters
-from frontinus.linux.links import Links
+from frontinus.linux.network import floors
+from frontinus.linux.network.filters import BridgeFilters
+from frontinus.linux.network.links import Links
 from frontinus.linux.setup import Maker, Setup, Undo, text
 
 TUNSETIFF = 0x400454CA

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.cpu import Cpu, CpuFeature, CpuModelName
-from frontinus.domain.cpu_models import FOREIGN, NOT_FEATURES, OF_GUESTS, SAID_ALOUD, UNSURE, named_models
-from frontinus.domain.cpu_names import qemu_feature, user_feature
+from frontinus.domain.cpu.model import Cpu, CpuFeature, CpuModelName
+from frontinus.domain.cpu.named import FOREIGN, NOT_FEATURES, OF_GUESTS, SAID_ALOUD, UNSURE, named_models
+from frontinus.domain.cpu.names import qemu_feature, user_feature
 
 
 @dataclass(frozen=True)

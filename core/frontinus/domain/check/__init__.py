@@ -1,0 +1,1 @@
+"""Why a guest cannot be, outside its devices."""
