@@ -69,7 +69,7 @@ class Match:
 @cache
 def named_models() -> Mapping[str, NamedModel]:
     """The table by name."""
-    text = files("frontinus.domain.cpu.model").joinpath("named.json").read_text()
+    text = files("frontinus.domain.cpu").joinpath("named.json").read_text()
     return {name: NamedModel(name, row["vendor"], row["family"], row["model"], frozenset(row["features"].split()) - OF_GUESTS)
             for name, row in json.loads(text).items()}  # fmt: skip
 
