@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from lxml import etree
 
@@ -11,12 +12,15 @@ from frontinus_cim import ethernet, fields
 from frontinus_cim.bounds import USUAL_MEMORY
 from frontinus_cim.errors import invalid
 from frontinus_cim.fields import Element, put
-from frontinus_cim.model import Embedded
+from frontinus_cim.guest import KIB
+from frontinus_cim.model import Embedded, Value
+from frontinus_cim.pools import PRIMORDIAL
 from frontinus_cim.settings import BY_CLASS, DRIVES, FAMILIES, KINDS_OF_GUESTS, SYSTEM_FIELDS, Family
 
 UNITS = {"byte": 1, "bytes": 1, "kilobytes": 2**10, "megabytes": 2**20, "gigabytes": 2**30, "kib": 2**10, "mib": 2**20,
          "gib": 2**30}  # fmt: skip
 POWER = re.compile(r"byte\s*\*\s*(2|10)\s*\^\s*(\d{1,2})", re.ASCII)
+MEMORY_AMOUNTS = ("VirtualQuantity", "Reservation", "Limit")
 BY_TYPE = {family.type: name for name, family in FAMILIES.items() if family.other is None}
 BY_TYPE |= {15: "disk", 16: "disk", 14: "disk", 31: "disk"}
 
@@ -35,13 +39,42 @@ def family_of(settings: Embedded) -> tuple[str, Family]:
 def quantity(settings: Embedded, name: str) -> int | None:
     """An amount of memory in bytes, by AllocationUnits. Raises CimError."""
     amount = settings.values.get(name)
-    if not isinstance(amount, int):
-        return None
-    unit = str(settings.values.get("AllocationUnits") or "byte*2^10").strip().lower()
+    return amount * _unit(settings.values.get("AllocationUnits")) if isinstance(amount, int) else None
+
+
+def _unit(given: Value) -> int:
+    """Bytes in a unit."""
+    unit = str(given or "byte*2^10").strip().lower()
     power = POWER.fullmatch(unit)
     if power is None and unit not in UNITS:
         raise invalid(f"AllocationUnits '{unit[:40]}' is not known; byte*2^10 and the like are")
-    return amount * (int(power[1]) ** int(power[2]) if power else UNITS[unit])
+    return int(power[1]) ** int(power[2]) if power else UNITS[unit]
+
+
+def in_kibibytes(settings: Embedded) -> Embedded:
+    """Settings with their amounts of memory in KiB, whatever AllocationUnits they came in. Raises CimError."""
+    values = dict(settings.values)
+    if not any(values.get(name) for name in MEMORY_AMOUNTS):
+        return settings
+    unit = _unit(values.pop("AllocationUnits", None))
+    return replace(settings, values={
+        name: value * unit // KIB if name in MEMORY_AMOUNTS and isinstance(value, int) else value
+        for name, value in values.items()
+    })  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The properties of a resource that are to be others; None takes one away."""
+
+    family: str
+    values: Mapping[str, Value]
+
+    def __str__(self) -> str:
+        return ", ".join(self.values)
+
+    def get(self, name: str) -> Value:
+        return self.values.get(name)
 
 
 # --- elements
@@ -51,9 +84,24 @@ def update(element: Element, name: str, settings: Embedded) -> None:
     """Change a device's element by the properties that settings have. Raises CimError."""
     if name == "net":
         settings = ethernet.in_kilobytes(settings)
+        if settings.values.get("NetworkType") not in (None, element.get("type")):
+            put(element, "source", None)
     fields.update(element, FAMILIES[name].fields, settings.values)
     if (special := SPECIAL.get(name)) is not None:
         special(element, settings)
+
+
+REPLACES = frozenset({"BusType"})
+"""Properties with which a device gets another place in the guest."""
+
+
+def change(element: Element, wanted: Wanted) -> None:
+    """Make a device what is wanted. Raises CimError."""
+    family = FAMILIES[wanted.family]
+    fields.clear(element, family.fields, [name for name, value in wanted.values.items() if value is None])
+    update(element, wanted.family, Embedded(family.cls, wanted.values))
+    if REPLACES & wanted.values.keys():
+        put(element, "address", None)
 
 
 def device(name: str, settings: Embedded) -> Element:
@@ -88,25 +136,48 @@ def _disk(disk: Element, settings: Embedded) -> None:
         disk.set("device", "cdrom")
     elif values.get("ResourceType") == 14:
         disk.set("device", "floppy")
-    if values.get("AccessMode") == "read" and disk.find("readonly") is None:
-        etree.SubElement(disk, "readonly")
+    for prop, means in ACCESS.items():
+        if (only := means.get(values.get(prop))) is not None:
+            put(disk, "readonly", "" if only or values.get("readonly") else None)
     if disk.find("target") is None:
         raise invalid("a disk needs VirtualDevice, its name in the guest")
 
 
+ACCESS: Mapping[str, Mapping[object, bool]] = {
+    "AccessMode": {"read": True, "write": False},
+    "Access": {1: True, 3: False},
+}
+"""Whether a disk is only read, by properties that say it in other words than `readonly`."""
+
+
+def place(values: Mapping[str, Value]) -> str | None:
+    """The network or bridge that an interface is to be on."""
+    connection, pool = values.get("Connection"), str(values.get("PoolID") or "").partition("/")[2]
+    first = connection[0] if isinstance(connection, list) and connection else None
+    name = values.get("NetworkName") or first or (pool if pool != PRIMORDIAL else None)
+    return str(name) if name else None
+
+
 def _interface(nic: Element, settings: Embedded) -> None:
     values = settings.values
-    pool = str(values.get("PoolID") or "").partition("/")[2]
-    name = values.get("NetworkName") or (pool if pool not in ("", "0") else None)
+    name = place(values)
     if nic.get("type") is None:
         nic.set("type", "network" if name else "user")
     kind = "network" if nic.find("source[@network]") is not None else nic.get("type", "")
-    if isinstance(name, str) and kind in ("network", "bridge"):
-        put(nic, f"source/@{kind}", name)
-    if kind == "network" and nic.find("source") is None:
-        raise invalid("a network interface of type network needs NetworkName or PoolID")
+    if kind in ("network", "bridge"):
+        _move(nic, kind, name)
+    for nothing in [one for one in nic.findall("filterref") if one.get("filter") is None]:
+        nic.remove(nothing)
     ethernet.write_vlans(nic, values)
-    ethernet.tidy(nic)
+
+
+def _move(nic: Element, kind: str, name: str | None) -> None:
+    """Put an interface on a network or bridge; what was said of where it was goes."""
+    if name is not None and name not in [source.get(kind) for source in nic.findall("source")]:
+        put(nic, "source", None)
+        put(nic, f"source/@{kind}", name)
+    if nic.find(f"source[@{kind}]") is None:
+        raise invalid(f"a network interface of type {kind} needs NetworkName or PoolID")
 
 
 def _graphics(display: Element, settings: Embedded) -> None:
@@ -114,10 +185,9 @@ def _graphics(display: Element, settings: Embedded) -> None:
     if display.get("type") is None:
         display.set("type", "vnc")
     if isinstance(address := values.get("Address"), str) and address:
-        host, _, port = address.rpartition(":")
-        if not port.removeprefix("-").isdecimal():
+        if (found := listening(address)) is None:
             raise invalid(f"Address '{address[:60]}' is no host and port")
-        host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+        host, port = found
         display.set("autoport", "yes" if int(port) < 0 else "no")
         display.set("port", port)
         display.set("listen", host)
@@ -129,14 +199,27 @@ def _graphics(display: Element, settings: Embedded) -> None:
         display.set("listen", "::1")
 
 
+def listening(address: Value) -> tuple[str, str] | None:
+    """Host and port where a display is, however they are written; None for what is no address."""
+    host, _, port = str(address or "").rpartition(":")
+    plain = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+    return (plain, port) if port.removeprefix("-").isdecimal() else None
+
+
 def _input(device: Element, settings: Embedded) -> None:
     if device.get("type") is None:
         raise invalid("an input device needs ResourceSubType: mouse, tablet or keyboard")
 
 
+WITH_PATH = ("dev", "file", "pipe", "unix")
+"""Types of consoles that have a place on the host."""
+
+
 def _console(console: Element, settings: Embedded) -> None:
     if console.get("type") is None:
         console.set("type", "pty")
+    if settings.values.get("SourcePath") and console.get("type") not in WITH_PATH:
+        raise invalid(f"SourcePath: a console of type {console.get('type')} has none")
     target = settings.values.get("TargetType")
     if isinstance(target, str) and target not in ("serial", "", "isa-serial", "usb-serial", "pci-serial"):
         console.tag = "console"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 
 from lxml import etree
@@ -145,11 +146,12 @@ def put_tags(
 
 def in_kilobytes(settings: Embedded) -> Embedded:
     """Settings with their rates in UNIT, whatever AllocationUnits they came in. Raises CimError."""
-    if not any(settings.values.get(name) for name in RATES):
+    values = dict(settings.values)
+    if not any(values.get(name) for name in RATES):
         return settings
-    factor = _bytes(str(settings.values.get("AllocationUnits") or UNIT))
-    rates = {name: _rate(value, factor) for name in RATES if isinstance(value := settings.values.get(name), int)}
-    return replace(settings, values={**settings.values, **rates})
+    factor = _bytes(str(values.pop("AllocationUnits", None) or UNIT))
+    rates = {name: _rate(value, factor) for name in RATES if isinstance(value := values.get(name), int)}
+    return replace(settings, values={**values, **rates})
 
 
 def _rate(value: int, factor: float) -> int:
@@ -181,14 +183,13 @@ def _direction(found: Facts, way: str) -> Rate:
     return Rate(**{name: int(text) for name, text in read.items() if text.isdecimal()})
 
 
-def tidy(nic: Element) -> None:
-    """Leave no part of <bandwidth> that says nothing."""
-    for path in ("bandwidth/inbound", "bandwidth/outbound", "bandwidth"):
-        found = nic.find(path)
-        if found is not None and not found.attrib and not len(found):
-            parent = found.getparent()
-            assert parent is not None
-            parent.remove(found)
+def with_rates_of(nic: Element, other: Element) -> Element:
+    """An interface with the <bandwidth> of another."""
+    made = deepcopy(nic)
+    for rates in made.findall("bandwidth"):
+        made.remove(rates)
+    made.extend(deepcopy(rates) for rates in other.findall("bandwidth"))
+    return made
 
 
 READ: Mapping[str, Callable[[Facts], Value]] = {name: field.read for name, field in FIELDS.items()} | dict(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lxml import etree
@@ -48,7 +48,7 @@ class Field:
         elif self.none is not None and value == self.none:
             put(element, self.path, None)
         else:
-            put(element, self.path, str(value))
+            put(element, self.path, str(value) or None)
 
 
 def update(element: Element, fields: Mapping[str, Field], values: Mapping[str, Value]) -> None:
@@ -60,32 +60,46 @@ def update(element: Element, fields: Mapping[str, Field], values: Mapping[str, V
             field.write(element, value)
 
 
+def clear(element: Element, fields: Mapping[str, Field], names: Iterable[str]) -> None:
+    """Take properties away."""
+    for name in names:
+        if name in fields:
+            put(element, fields[name].path, None)
+
+
 def text(element: Element) -> str:
     """An element as XML."""
     return etree.tostring(element, encoding="unicode")
 
 
 def put(element: Element, path: str, value: str | None) -> None:
-    """Set what a path names, making the elements on the way; None takes it away."""
+    """Set what a path names, making the elements on the way. None takes it away, and the elements that then say nothing."""
     *way, last = path.split("/")
-    at: Element | None = element
+    at, above = element, list[Element]()
     for tag in way if last.startswith("@") else (*way, last):
-        assert at is not None
         found = at.find(tag)
         if found is None:
             if value is None:
                 return
             found = etree.SubElement(at, tag)
+        above.append(at)
         at = found
-    assert at is not None
-    if last.startswith("@"):
-        if value is None:
-            at.attrib.pop(last[1:], "")
-        else:
-            at.set(last[1:], value)
-    elif value is None:
-        parent = at.getparent()
-        assert parent is not None
-        parent.remove(at)
+    if value is None:
+        _take_away(at, last, above)
+    elif last.startswith("@"):
+        at.set(last[1:], value)
     else:
         at.text = value or None
+
+
+def _take_away(at: Element, last: str, above: list[Element]) -> None:
+    if last.startswith("@"):
+        at.attrib.pop(last[1:], "")
+    elif above:
+        above[-1].remove(at)
+        return
+    for parent in reversed(above):
+        if at.attrib or len(at) or (at.text or "").strip():
+            return
+        parent.remove(at)
+        at = parent

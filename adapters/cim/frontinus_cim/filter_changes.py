@@ -9,13 +9,15 @@ from lxml import etree
 
 from frontinus.api.engine import Engine
 from frontinus.client.details import parse
-from frontinus_cim import filters, method_define
+from frontinus_cim import filters
 from frontinus_cim.call import Call
 from frontinus_cim.errors import CimError, Status, invalid
 from frontinus_cim.fields import Element, put
 from frontinus_cim.filters import ENTRY, ETHERNET, ETHERNETS, IP, IP_PROTOCOLS, LINKS, LISTS, RULES, Listed, Rule
-from frontinus_cim.guest import Part
+from frontinus_cim.guest import Part, where
 from frontinus_cim.kinds import Found, Node, Pair
+from frontinus_cim.method_define import checked
+from frontinus_cim.method_resources import elements
 from frontinus_cim.mirror import by_name
 from frontinus_cim.model import Embedded, Path, Value
 from frontinus_cim.resources import Filter
@@ -112,7 +114,7 @@ async def create_list(call: Call, given: Embedded) -> Found:
     root = etree.Element("filter", name=name)
     if isinstance(uuid, str) and uuid:
         put(root, "uuid", uuid)
-    view = await _engine(call).define_filter(method_define.checked(lambda: etree.tostring(root, encoding="unicode")))
+    view = await _engine(call).define_filter(checked(lambda: etree.tostring(root, encoding="unicode")))
     await call.world.shows(lambda: view.uuid in call.world.filters)
     return Node(LISTS, Listed(call.world, _named(call, name)))
 
@@ -134,7 +136,7 @@ async def create_entry(call: Call, given: Embedded) -> Found:
         etree.SubElement(rule, name)
         write(rule, name, given.values)
 
-    method_define.checked(fill)
+    checked(fill)
     number = len(_entries(root)) - 1
     await _store(call, root, owner)
     made = next((one for one in filters.rules(call.world, owner) if one.number == number), None)
@@ -154,7 +156,7 @@ async def modify_entry(call: Call, found: Found, changes: Mapping[str, Value]) -
     if fixed := sorted(changes.keys() - WHERE.keys() - {"Action", "Direction", "Priority"}):
         raise CimError(Status.NOT_SUPPORTED, f"{fixed[0]} of a filter's entry stays: make a new one")
     root = await _document(call, rule.owner)
-    method_define.checked(lambda: write(_entries(root)[rule.number], rule.protocol, changes))
+    checked(lambda: write(_entries(root)[rule.number], rule.protocol, changes))
     await _store(call, root, rule.owner)
 
 
@@ -220,15 +222,13 @@ async def delete_applied(call: Call, found: Found) -> None:
 async def _apply(call: Call, part: Part, name: str | None) -> None:
     engine, guest = _engine(call), part.guest
     domain = parse(await engine.guest_xml(guest.view.uuid, ["secure"]))
-    nic = dict(method_define.elements(domain))[part.name]
+    nic = dict(elements(domain))[part.name]
     for old in nic.findall("filterref"):
         nic.remove(old)
     if name is not None:
         etree.SubElement(nic, "filterref", filter=name)
     try:
-        await engine.update_device(
-            guest.view.uuid, etree.tostring(nic, encoding="unicode"), **method_define.where(guest)
-        )
+        await engine.update_device(guest.view.uuid, etree.tostring(nic, encoding="unicode"), **where(guest))
     finally:
         await call.world.caught_up(engine, guest.view.uuid)
 

@@ -99,6 +99,11 @@ class Guest:
         self.next.describe(found)
 
 
+def where(guest: Guest) -> Mapping[str, bool]:
+    """A change holds now and later, as far as the guest has a now and a later; of settings of the next start, later only."""
+    return {"live": guest.view.active, "config": guest.view.persistent}
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of a guest: `name` within the guest, `family` of FAMILIES, and what its element says."""

@@ -11,21 +11,24 @@ from collections.abc import Mapping
 from frontinus.api.engine import Engine
 from frontinus.api.errors import AlreadyExists, WrongState
 from frontinus.client.details import parse
-from frontinus_cim import compose_switch, switch_settings, switches
+from frontinus_cim import changes, compose_switch, switch_settings, switches
+from frontinus_cim.compose import Wanted
 from frontinus_cim.errors import CimError, Status, invalid
 from frontinus_cim.fields import text
-from frontinus_cim.guest import Guest
+from frontinus_cim.guest import Guest, where
 from frontinus_cim.kinds import Node
-from frontinus_cim.method_define import MOST_RESOURCES, checked, device_xml, modify_part, remove_parts, starts, where
+from frontinus_cim.links_guests import resource_node
+from frontinus_cim.method_define import MOST_RESOURCES, checked, starts
+from frontinus_cim.method_resources import device_xml, modify_part, remove_parts
 from frontinus_cim.method_state import INVALID_TRANSITION, wanted_state
 from frontinus_cim.methods import MethodCall, Refused, Result, method
 from frontinus_cim.model import Embedded, Path, Value
 from frontinus_cim.pools import Pool
 from frontinus_cim.resources import Network
 from frontinus_cim.services import SWITCHES
-from frontinus_cim.settings import PREFIX
+from frontinus_cim.settings import PORT, PREFIX
 from frontinus_cim.settings import RESOURCES as GUESTS
-from frontinus_cim.switch_settings import Configuration, port_of_id
+from frontinus_cim.switch_settings import SWITCH_PORT, Configuration, port_of_id
 from frontinus_cim.switches import DISABLED, ENABLED, SWITCH, Port, interface, switch_node
 
 QUOTED = re.compile(r'\.InstanceID="([^"]+)"$', re.IGNORECASE)
@@ -225,7 +228,8 @@ async def _plug_in(call: MethodCall, engine: Engine, switch: Pool, guest: Guest,
             nic = checked(lambda: device_xml("net", plug))
             await engine.attach_device(guest.view.uuid, nic, **where(guest))
         else:
-            name = await modify_part(engine, guest, name, plug)
+            change = changes.wanted(resource_node(guest.parts[name]), "net", plug)
+            name = await modify_part(engine, guest, name, change)
     finally:
         await call.world.caught_up(engine, guest.view.uuid)
     names = [name] if name else [one for one in guest.parts if one not in before]
@@ -233,8 +237,11 @@ async def _plug_in(call: MethodCall, engine: Engine, switch: Pool, guest: Guest,
 
 
 def _without(values: Mapping[str, Value]) -> Mapping[str, Value]:
-    """Of a port's settings, what is the interface's."""
-    return {name: value for name, value in values.items() if name not in ("PoolID", "InstanceID", "Connection")}
+    """Of a new port's settings, what is the interface's."""
+    known = {"PoolID", "InstanceID", "Connection"} | (
+        {"ResourceType"} if values.get("ResourceType") == SWITCH_PORT else set()
+    )
+    return {name: value for name, value in values.items() if name not in known}
 
 
 def _path(call: MethodCall, port: Port) -> Value:
@@ -246,7 +253,11 @@ async def modify_ports(call: MethodCall) -> Result:
     given = _given(call)
     if not given:
         raise invalid("ResourceSettings is missing")
-    wanted = [(_port(call, settings.values.get("InstanceID")), settings) for settings in given]
+    ports = [_port(call, settings.values.get("InstanceID")) for settings in given]
+    wanted = [
+        (port, changes.wanted(Node(switch_settings.PORTS, port), "net", settings))
+        for port, settings in zip(ports, given, strict=True)
+    ]
     return await call.long(_modify(call, call.engine, wanted))
 
 
@@ -257,19 +268,27 @@ def _port(call: MethodCall, given: Value) -> Port:
     return found
 
 
-async def _modify(call: MethodCall, engine: Engine, wanted: list[tuple[Port, Embedded]]) -> Result:
-    made = [_path(call, port) for old, settings in wanted if (port := await change_port(call, engine, old, settings))]
+async def _modify(call: MethodCall, engine: Engine, wanted: list[tuple[Port, Wanted]]) -> Result:
+    made = [_path(call, port) for old, change in wanted if (port := await change_port(call, engine, old, change))]
     return Result(0, {"ResultingResourceSettings": made})
 
 
-async def change_port(call: MethodCall, engine: Engine, port: Port, settings: Embedded) -> Port | None:
-    """Change the interface that is plugged into a port."""
+async def change_port(call: MethodCall, engine: Engine, port: Port, change: Wanted) -> Port | None:
+    """Change the interface that is plugged into a port. Raises CimError."""
+    if others := sorted(change.values.keys() - OF_INTERFACE):
+        raise CimError(Status.NOT_SUPPORTED, f"{', '.join(others)}: this cannot be changed of a port")
     guest = port.nic.guest
     try:
-        name = await modify_part(engine, guest, port.nic.name, Embedded(settings.cls, _without(settings.values)))
+        name = await modify_part(engine, guest, port.nic.name, change)
     finally:
         await call.world.caught_up(engine, guest.view.uuid)
-    return Port(port.switch, guest.parts[name]) if name in guest.parts else None
+    part = guest.parts.get(name)
+    switch = switches.switch_of(call.world, part) if part is not None else None
+    return Port(switch, part) if switch is not None else None
+
+
+OF_INTERFACE = frozenset({*PORT, "Address", "PoolID"})
+"""What of a port's settings is the interface's to say."""
 
 
 @method(SWITCHES, "RemoveResourceSettings")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from frontinus_cim import (
+    changes,
     filter_changes,
     jobkinds,
     method_define,
+    method_resources,
     method_switches,
     settings,
     switch_settings,
@@ -17,6 +19,7 @@ from frontinus_cim import (
 from frontinus_cim import subscription_kinds as kept
 from frontinus_cim.bounds import Bound
 from frontinus_cim.call import Call
+from frontinus_cim.compose import Wanted
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.kinds import Found, Node, Pair
 from frontinus_cim.methods import MethodCall
@@ -137,45 +140,52 @@ async def delete_instance(call: Call) -> None:
 # --- changing
 
 
-async def _modify_subscription(call: Call, found: Found, changes: Mapping[str, Value]) -> None:
+async def _modify_subscription(call: Call, found: Found, given: Mapping[str, Value]) -> None:
     assert isinstance(found, Pair)
     table = call.world.subscriptions
     subscription: Subscription = table.subscriptions[kept.name_of(found.first), found.second.subject.name]
-    await table.change_subscription(subscription, changes)
+    await table.change_subscription(subscription, given)
 
 
 def _method_call(call: Call, node: Node, name: str) -> MethodCall:
     return MethodCall(call.service, call.who, node, name, {}, call.namespace)
 
 
-async def _modify_system(call: Call, found: Found, changes: Mapping[str, Value]) -> None:
+async def _modify_system(call: Call, found: Found, given: Mapping[str, Value]) -> None:
     assert isinstance(found, Node)
     method = _method_call(call, found, "ModifyInstance")
-    await method_define.modify_system(method, method.engine, found.subject, Embedded(found.kind.cls, changes))
+    await method_define.modify_system(method, method.engine, found.subject, Embedded(found.kind.cls, given))
 
 
-async def _modify_resource(call: Call, found: Found, changes: Mapping[str, Value]) -> None:
+def _wanted(found: Node, family: str, given: Mapping[str, Value]) -> Wanted:
+    """What of a resource is to be another; NULL takes a property away (DSP0200, ModifyInstance)."""
+    change = changes.wanted(found, family, Embedded(found.kind.cls, given))
+    return Wanted(family, {**change.values, **{name: None for name, value in given.items() if value is None}})
+
+
+async def _modify_resource(call: Call, found: Found, given: Mapping[str, Value]) -> None:
     assert isinstance(found, Node)
     method, part = _method_call(call, found, "ModifyInstance"), found.subject
     if isinstance(part, Bound):
         raise CimError(Status.NOT_SUPPORTED, f"{part.name} is of no guest, and stays")
+    change = _wanted(found, part.family, given)
     try:
-        await method_define.modify_part(method.engine, part.guest, part.name, Embedded(found.kind.cls, changes))
+        await method_resources.modify_part(method.engine, part.guest, part.name, change)
     finally:
         await call.world.caught_up(method.engine, part.guest.view.uuid)
 
 
-async def _modify_switch(call: Call, found: Found, changes: Mapping[str, Value]) -> None:
+async def _modify_switch(call: Call, found: Found, given: Mapping[str, Value]) -> None:
     assert isinstance(found, Node)
     method, one = _method_call(call, found, "ModifyInstance"), found.subject
     network = method_switches.network_of(one.switch)
-    await method_switches.change(method, method.engine, network, Embedded(found.kind.cls, changes))
+    await method_switches.change(method, method.engine, network, Embedded(found.kind.cls, given))
 
 
-async def _modify_port(call: Call, found: Found, changes: Mapping[str, Value]) -> None:
+async def _modify_port(call: Call, found: Found, given: Mapping[str, Value]) -> None:
     assert isinstance(found, Node)
     method = _method_call(call, found, "ModifyInstance")
-    await method_switches.change_port(method, method.engine, found.subject, Embedded(found.kind.cls, changes))
+    await method_switches.change_port(method, method.engine, found.subject, _wanted(found, "net", given))
 
 
 MODIFY: Mapping[str, Callable[[Call, Found, Mapping[str, Value]], Awaitable[None]]] = {
@@ -211,11 +221,11 @@ async def _change(call: Call, path: Path, given: Mapping[str, Value]) -> None:
     found = await call.find(path)
     keys = {key.name for key in call.schema[path.cls].keys}
     now = {name: call.registry.value(call.world, found, name) for name in given}
-    changes = {name: value for name, value in given.items() if value != now[name]}
-    if touched := sorted(changes.keys() & keys):
+    others = {name: value for name, value in given.items() if value != now[name]}
+    if touched := sorted(others.keys() & keys):
         raise CimError(Status.INVALID_PARAMETER, f"{touched[0]} is a key and stays")
     body = MODIFY.get(path.cls)
     if body is None:
         raise CimError(Status.NOT_SUPPORTED, f"instances of {path.cls} cannot be changed")
-    if changes:
-        await body(call, found, changes)
+    if others:
+        await body(call, found, others)

@@ -16,6 +16,8 @@ KILO, KIB = 1000, 1024
 ROOT, CLASS, INGRESS = 0x10000, 0x10001, 0xFFFF0000
 BURST = 32 * KIB
 """What a policer lets through at once where nothing is said: more than one packet, or nothing gets through."""
+LONGEST = 64 * KIB
+"""Bytes of the longest packet: one that a guest leaves to the host to cut up. Longer ones would be dropped."""
 ABSENT = (2, 22, 95)
 """errno of taking away what is not there, and of a kind that this kernel was built without."""
 
@@ -44,9 +46,8 @@ def _queue(netlink: Any, index: int, rate: Shape) -> None:
 
 def _police(netlink: Any, index: int, rate: Shape) -> None:
     netlink.tc("add", "ingress", index, INGRESS)
-    action = {"kind": "police", "rate": (rate.average or 0) * KILO, "burst": (rate.burst or 0) * KIB or BURST,
-              "conform": "pipe", "exceed": "drop"}  # fmt: skip
-    netlink.tc("add-filter", "u32", index, parent=INGRESS, protocol=3, keys=["0x0/0x0+0"], action=[action])
+    netlink.tc("add-filter", "u32", index, parent=INGRESS, protocol=3, target=1, keys=["0x0/0x0+0"],
+               rate=(rate.average or 0) * KILO, burst=(rate.burst or 0) * KIB or BURST, mtu=LONGEST, action="drop")  # fmt: skip
 
 
 def _forget(netlink: Any, index: int, kind: str) -> None:
