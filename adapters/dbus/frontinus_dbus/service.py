@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import logging
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
@@ -113,9 +113,12 @@ class Service:
         for fd in message.unix_fds or ():  # nothing here takes descriptors, and the sender decides that they come
             os.close(fd)
         assert self.audiences is not None, "whoever serves says to whom"
-        picture = self.audiences.picture(message.sender or "")
-        if picture is None:
-            self._spawn(message, self._join(message))
+        client = message.sender or ""
+        picture = self.audiences.picture(client)
+        if self._under_way.full(client):  # asked first: what is made for a call that may not begin would be lost
+            self._fail(message, Fault(faults.LIMITS_EXCEEDED, "too many calls of this client are under way"))
+        elif picture is None:
+            self._under_way.begin(client, self._join(message))
         else:
             self._dispatch(message, picture)
         return True
@@ -150,10 +153,6 @@ class Service:
             self._call(message, picture)
         except Fault as fault:
             self._fail(message, fault)
-
-    def _spawn(self, message: Message, work: Coroutine[object, object, None]) -> None:
-        if not self._under_way.begin(message.sender or "", work):
-            self._fail(message, Fault(faults.LIMITS_EXCEEDED, "too many calls of this client are under way"))
 
     # Finding
 
@@ -239,7 +238,7 @@ class Service:
         except FrontinusError as error:
             raise told(error) from None
         if inspect.isawaitable(result):
-            self._spawn(message, self._later(message, method, told, result))
+            self._under_way.begin(message.sender or "", self._later(message, method, told, result))
         else:
             self._reply(message, method, result)
 

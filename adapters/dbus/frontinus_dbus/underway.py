@@ -20,16 +20,16 @@ class UnderWay:
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: Counter[str] = Counter()
 
-    def begin(self, client: str, work: Coroutine[object, object, None]) -> bool:
-        """Run it in the background; False, with nothing begun, when the client has too many calls under way."""
-        if self._clients[client] >= OF_A_CLIENT:
-            work.close()
-            return False
+    def full(self, client: str) -> bool:
+        """Whether the client has too many calls under way to begin another."""
+        return self._clients[client] >= OF_A_CLIENT
+
+    def begin(self, client: str, work: Coroutine[object, object, None]) -> None:
+        """Run it in the background."""
         self._clients[client] += 1
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._ended(client, done))
-        return True
 
     def _ended(self, client: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
