@@ -81,16 +81,16 @@ class HypervisorContract:
         guest = await rig.launch()
         news = News(guest)
         await guest.resume()
-        await guest.quit(graceful=False, deadline=10)
+        await guest.quit(graceful=False, deadline=SECONDS)
         closed = await news.until("closed")
         assert "status" in closed.data
         with pytest.raises(StopAsyncIteration):
             await anext(news._stream)
-        await guest.quit(graceful=False, deadline=10)  # once more is no harm
+        await guest.quit(graceful=False, deadline=SECONDS)  # once more is no harm
 
     async def test_graceful_quit(self, rig: Rig) -> None:
         guest = await rig.launch()
-        await guest.quit(graceful=True, deadline=10)
+        await guest.quit(graceful=True, deadline=SECONDS)
         closed = await News(guest).until("closed")
         assert closed.data["status"] == 0
 
@@ -104,7 +104,7 @@ class HypervisorContract:
         news = News(again)
         await again.pause()
         await news.until("stopped")
-        await again.quit(graceful=False, deadline=10)
+        await again.quit(graceful=False, deadline=SECONDS)
         await news.until("closed")
         with pytest.raises(NoSuchProcess):
             await rig.hypervisor.attach(record)
@@ -140,14 +140,14 @@ class HypervisorContract:
         await guest.set_balloon(size)
         while (await news.until("balloon")).data["actual"] != size:
             pass
-        figures = await guest.figures(["memory"], 5)
+        figures = await guest.figures(["memory"], SECONDS)
         assert figures.memory["current"] == size
 
     async def test_figures(self, rig: Rig) -> None:
         guest = await rig.launch()
         await guest.resume()
         await rig.booted(guest)
-        first = await guest.figures(GROUPS, 5)
+        first = await guest.figures(GROUPS, SECONDS)
         assert not first.stale and first.taken > 0
         assert {"time", "user", "system"} <= set(first.cpu) and first.cpu["time"] >= first.cpu["user"]
         assert list(first.vcpus) == [0] and "time" in first.vcpus[0]
@@ -156,24 +156,24 @@ class HypervisorContract:
         for name in ("read_bytes", "read_requests", "read_time", "write_bytes", "write_requests", "write_time",
                      "flush_requests", "flush_time", "allocation", "capacity", "physical"):  # fmt: skip
             assert isinstance(counters[name], int), name
-        second = await guest.figures(GROUPS, 5)
+        second = await guest.figures(GROUPS, SECONDS)
         assert second.cpu["time"] >= first.cpu["time"] and second.vcpus[0]["time"] >= first.vcpus[0]["time"]
         assert second.taken >= first.taken
 
     async def test_the_dirty_rate_once_measured(self, rig: Rig) -> None:
         guest = await rig.launch()
         await guest.resume()
-        assert (await guest.figures(["dirtyrate"], 5)).dirty_rate is None
+        assert (await guest.figures(["dirtyrate"], SECONDS)).dirty_rate is None
         await guest.measure_dirty_rate(1, "page-sampling")
         async with asyncio.timeout(SECONDS):
-            while (found := (await guest.figures(["dirtyrate"], 5)).dirty_rate) is None:  # noqa: ASYNC110  # no event tells it
+            while (found := (await guest.figures(["dirtyrate"], SECONDS)).dirty_rate) is None:  # noqa: ASYNC110  # no event tells it
                 await asyncio.sleep(0.1)
         began, seconds, rate = found
         assert abs(time.time() - began) < SECONDS and seconds == 1.0 and rate >= 0
 
     async def test_only_groups_asked_for(self, rig: Rig) -> None:
         guest = await rig.launch()
-        figures = await guest.figures(["cpu"], 5)
+        figures = await guest.figures(["cpu"], SECONDS)
         assert figures.cpu and not (figures.vcpus or figures.memory or figures.blocks or figures.interfaces)
 
     async def test_state_is_saved_and_brought_back(self, rig: Rig) -> None:
@@ -184,7 +184,7 @@ class HypervisorContract:
             # QEMU tells that it is done before it leaves finish-migrate (migration_iteration_finish)
             assert await guest.status() in ("paused", "finish-migrate", "postmigrate")
             assert os.fstat(file.fileno()).st_size > 0
-            await guest.quit(graceful=False, deadline=10)
+            await guest.quit(graceful=False, deadline=SECONDS)
             file.seek(0)
             again = await rig.launch(incoming=file.fileno())
             assert await again.status() in STOPPED
@@ -219,7 +219,7 @@ class HypervisorContract:
         await asyncio.gather(*(guest.resume() for guest in guests))
         assert [await guest.status() for guest in guests] == ["running"] * 4
         assert len({guest.record.pid for guest in guests}) == 4
-        await asyncio.gather(*(guest.quit(graceful=False, deadline=10) for guest in guests))
+        await asyncio.gather(*(guest.quit(graceful=False, deadline=SECONDS) for guest in guests))
         for guest in guests:
             async with aclosing(guest.news()) as news:
                 assert [fact.name async for fact in news][-1] == "closed"

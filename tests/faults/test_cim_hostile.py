@@ -134,7 +134,7 @@ async def test_bad_messages(cim: Rig, name: str) -> None:
     began = time.monotonic()
     code, found, _ = await post(cim, body, given, **how)  # type: ignore[arg-type]
     assert code == status and found.get("cimerror") == error, (code, found)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     if status == 401:
         assert found["www-authenticate"].startswith("Basic")
     good, _, said = await post(cim, call())
@@ -217,9 +217,10 @@ CHUNKS: list[tuple[str, list[bytes], dict[str, str] | None, bytes]] = [
 @pytest.mark.parametrize("name", [row[0] for row in CHUNKS])
 async def test_bodies_in_chunks(cim: Rig, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, chunks, given, status = next(row for row in CHUNKS if row[0] == name)
-    monkeypatch.setattr(httpd, "READ_SECONDS", 0.5 if status == b"408" else 20)
+    monkeypatch.setattr(httpd, "READ_SECONDS", 0.5 if status == b"408" else 60)
     said = await chunked(cim, chunks, given)
     assert said.split()[1:2] == [status] or (said == b"" and status not in (b"200", b"408")), said
+    monkeypatch.setattr(httpd, "READ_SECONDS", 60)
     good, _, said_then = await post(cim, call())
     assert good == 200 and "KVM_ComputerSystem" in said_then
 
@@ -312,7 +313,7 @@ async def test_who_never_begins_tls_is_not_waited_for(tmp_path: Path, monkeypatc
     monkeypatch.setattr(httpd, "HANDSHAKE_SECONDS", 0.3)
     async with rig(tmp_path, guests=0) as cim:
         reader, writer = await asyncio.open_connection("127.0.0.1", cim.port)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await reader.read() == b""
         writer.close()
 

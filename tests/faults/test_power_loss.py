@@ -12,6 +12,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from frontinus.mock.engine import ROOT, mock_engine
 from frontinus.state.store import FileStore
 from frontinus.storage import imaging
 from support import losing
+from support.mounts import unmount
 
 pytestmark = [pytest.mark.needs("root", "qemu-img", "mount"), pytest.mark.timeout(600)]
 
@@ -124,10 +126,10 @@ class Rig:
             try:
                 while not os.path.ismount(self.disk):
                     assert process.poll() is None
-                    os.sched_yield()
+                    time.sleep(0.01)
                 yield
             finally:
-                subprocess.run(["umount", self.disk], check=True)
+                unmount(self.disk)
                 process.wait(60)
 
     def lay_out(self, image: losing.Image) -> None:

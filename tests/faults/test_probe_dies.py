@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import select
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,14 +14,17 @@ from frontinus.api.errors import FrontinusError
 from frontinus.qemu.caps.probe import end_orphans
 from trial import Daemon
 
+INTERPRETER = (b"/usr/bin/python3", b"-S")
+HANGS = "#!/usr/bin/python3 -S\nimport signal\nwhile True:\n    signal.pause()\n"
+"""A QEMU that never answers: a probe of it is there to be seen."""
 
-def probing(parent: int) -> list[int]:
-    """QEMUs without a machine that are children of a process, and which the kernel knows to be bound to it."""
+
+def probing(parent: int, emulator: Path) -> list[int]:
+    """Probes of an emulator that are children of a process, and which the kernel knows to be bound to it."""
     children = Path(f"/proc/{parent}/task").glob("*/children")
     pids = [int(pid) for file in children for pid in _read(file).split()]
-    return [
-        pid for pid in pids if re.match(rb"[^\0]*qemu.*\0none,accel=", _read(Path(f"/proc/{pid}/cmdline")), re.DOTALL)
-    ]
+    runs = b"\0".join([*INTERPRETER, bytes(emulator), b""])  # which setpriv has become when it has bound it
+    return [pid for pid in pids if _read(Path(f"/proc/{pid}/cmdline")).startswith(runs)]
 
 
 def _read(file: Path) -> bytes:
@@ -33,15 +34,17 @@ def _read(file: Path) -> bytes:
         return b""
 
 
-async def test_a_probe_dies_with_its_engine(daemon: Daemon) -> None:
+async def test_a_probe_dies_with_its_engine(daemon: Daemon, place: Path) -> None:
     assert daemon.process is not None
-    shutil.rmtree(daemon.folder / "cache/capabilities")
+    emulator = place / "qemu"
+    emulator.write_text(HANGS)
+    emulator.chmod(0o755)
     with contextlib.suppress(FrontinusError):
         async with asyncio.timeout(60), daemon.engine() as engine:
-            asked = asyncio.ensure_future(engine.capabilities())
-            while not (found := probing(daemon.process.pid)):
+            asked = asyncio.ensure_future(engine.domain_capabilities(emulator=str(emulator), virt_type="qemu"))
+            while not (found := probing(daemon.process.pid, emulator)):
                 assert not asked.done(), "it never probed"
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.01)
             watched = [os.pidfd_open(pid) for pid in found]
             await daemon.kill()
             await asked

@@ -181,4 +181,5 @@ async def test_an_active_pool_is_found_again_and_a_lost_one_is_not(daemon: Daemo
         assert [one.uuid for one in await engine.secrets()] == [secret.uuid]
         assert await engine.secret_value(secret.uuid) == b"kept"
     for path in place.rglob("*"):
-        assert not path.is_file() or b"passing" not in path.read_bytes()
+        with contextlib.suppress(FileNotFoundError):  # the running engine may just have replaced it
+            assert not path.is_file() or b"passing" not in path.read_bytes()

@@ -16,6 +16,7 @@ from frontinus.api.errors import FrontinusError
 from frontinus_cim import alerts
 from support.cim import Provider, Rig, provider, rig
 from support.cim_listener import Listener, subscribe
+from support.mounts import unmount
 from support.real import daemon, place
 from trial import Daemon
 
@@ -108,7 +109,7 @@ def small(folder: Path, size: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        unmount(folder)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from support.real import guest_image, place
 from trial import Daemon
 
 __all__ = ["guest_image", "place"]
-pytestmark = [pytest.mark.needs("root", "ip", "nft", "qemu-system-x86_64"), pytest.mark.timeout(280),
+pytestmark = [pytest.mark.needs("root", "ip", "nft", "qemu-system-x86_64"), pytest.mark.timeout(600),
               pytest.mark.filterwarnings("ignore::pywbem.ToleratedServerIssueWarning")]  # fmt: skip
 MAC = "52:54:00:00:0c:01"
 GUEST = f"""<domain type='qemu'><name>walled</name><memory unit='MiB'>128</memory><vcpu>1</vcpu>

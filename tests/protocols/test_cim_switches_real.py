@@ -26,7 +26,7 @@ from trial import Daemon
 __all__ = ["guest_image", "place"]
 pytestmark = [
     pytest.mark.needs("root", "qemu-system-x86_64", "wbemcli", "ip", "nft", "dnsmasq", "tc"),
-    pytest.mark.timeout(200),
+    pytest.mark.timeout(600),
 ]
 MAC = "52:54:00:00:07:01"
 GUEST = """<domain type='qemu'><name>led</name><memory unit='MiB'>128</memory><vcpu>1</vcpu>

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -208,10 +207,8 @@ async def test_collectd_and_an_engine_that_restarts(daemon: Daemon, place: Path)
         await engine.create(XML.replace(DISK, ""))
     with collectd(place, daemon.monitor_socket, free_port()) as process:
         await until(lambda: readings(place) >= 2)
-        left = time.monotonic()
         await daemon.stop()
         await daemon.start()
-        away = time.monotonic() - left
         seen = readings(place)
         await until(lambda: readings(place) >= seen + 3)
         async with daemon.engine() as engine:
@@ -219,12 +216,10 @@ async def test_collectd_and_an_engine_that_restarts(daemon: Daemon, place: Path)
         log = place / "collectd.log"
         await until(lambda: "Domain state: paused. Reason: user" in log.read_text())
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, 10) == 0
+        assert await asyncio.to_thread(process.wait, 60) == 0
     lines = [line for line in log.read_text().splitlines() if "frontinus:" in line]
     assert len(lines) <= 3 and "error" not in " ".join(lines), lines
-    times = [row[0] for row in written(place)["measured/virt/virt_cpu_total"]]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
-    assert max(gaps) < away + 2.0, gaps  # an interval is one second: none is lost but those without an engine
+    assert "Will suspend" not in log.read_text(), "collectd lets intervals pass by after a reading that failed"
 
 
 @pytest.mark.needs("root", "qemu-system-x86_64")
@@ -251,7 +246,7 @@ async def test_munin_and_the_check(daemon: Daemon, engine: Engine, place: Path) 
 async def run(*words: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     argv = [str(word) for word in words]
     return await asyncio.to_thread(
-        subprocess.run, argv, capture_output=True, text=True, check=False, env=env, timeout=60
+        subprocess.run, argv, capture_output=True, text=True, check=False, env=env, timeout=120
     )
 
 

@@ -54,7 +54,7 @@ class Target:
     def __post_init__(self) -> None:
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.connect(("127.0.0.1", self.port))
-        self.sock.settimeout(10)
+        self.sock.settimeout(60)
 
     def learn(self, mine: Authority) -> None:
         """Its engine, and a user's keys for it; the clock from an authentic report."""
@@ -165,19 +165,19 @@ def ours(tmp_path: Path) -> Iterator[Target]:
 
 def alive(target: Target) -> Target:
     target.sock.settimeout(0.5)
-    for _ in range(60):
+    for _ in range(200):
         try:
             target.ask(b"")
             break
         except (TimeoutError, ConnectionRefusedError):
             time.sleep(0.1)
-    target.sock.settimeout(10)
+    target.sock.settimeout(60)
     while True:  # what came late
         target.sock.setblocking(False)
         try:
             target.sock.recv(65536)
         except BlockingIOError:
-            target.sock.settimeout(10)
+            target.sock.settimeout(60)
             return target
 
 

@@ -159,7 +159,7 @@ async def test_jobs_are_shown_and_aborted(agent: Rig) -> None:
     async def work() -> None:
         async with agent.local.world.jobs.run("dump", guest.uuid) as job:
             job.processed, job.total = 250, 1000
-            await asyncio.sleep(60)
+            await asyncio.sleep(3600)
 
     task = asyncio.create_task(work())
     found = await shows(agent, f"{FRN}.1.8", f"{FRN}.1.8.1.3.1", 'STRING: "dump"')

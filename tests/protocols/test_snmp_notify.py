@@ -94,8 +94,7 @@ async def test_many_are_told_of_together(tmp_path: Path) -> None:
         for name, number in ((f"{VM}.1.9.0", "2"), (f"{VM}.1.10.0", "1"), (f"{FRN}.1.1.3.0", "2")):
             code, said = await run("snmpset", *v3(), f"127.0.0.1:{agent.port}", name, "i", number)
             assert code == 0, said
-        await agent.engine.suspend("guest-00000")
-        await agent.engine.suspend("test")
+        await asyncio.gather(*(agent.engine.suspend(name) for name in ("guest-00000", "test")))
         line = await receiver.told(f"{VM}.0.14")
         assert f".{VM}.1.11.0 = Hex-STRING: A0" in line  # guests 1 and 3
         assert not receiver.lines(f"{VM}.0.4") and not receiver.lines(f"{FRN}.0.1")
@@ -110,7 +109,7 @@ async def test_strangers_are_told_of_where_it_is_wanted(tmp_path: Path) -> None:
 async def test_informs_are_answered(tmp_path: Path) -> None:
     """The receiver's clock is learned by its report, which is authentic; then every inform is confirmed."""
     port = free_port()
-    receiver = to(port, user="informer", inform=True, engine_id=THEIRS, timeout=30.0)
+    receiver = to(port, user="informer", inform=True, engine_id=THEIRS, timeout=60.0)
     async with (
         receiving(tmp_path, port) as trapped,
         rig(tmp_path, settings=Settings(notify=(receiver,)), peers=informer()) as agent,
@@ -127,7 +126,7 @@ async def test_informs_are_answered(tmp_path: Path) -> None:
 @pytest.mark.parametrize("inform", [False, True])
 async def test_communities_are_told_too(tmp_path: Path, inform: bool) -> None:
     port, community = free_port(), COMMUNITY.replace(b" ", b"-")
-    receiver = to(port, community=community, view="all", inform=inform, timeout=30.0)
+    receiver = to(port, community=community, view="all", inform=inform, timeout=60.0)
     async with receiving(tmp_path, port) as trapped, rig(tmp_path, settings=Settings(notify=(receiver,))) as agent:
         await agent.engine.suspend("guest-00000")
         await trapped.told(f"{VM}.0.4")
@@ -147,7 +146,7 @@ async def test_an_inform_without_an_answer_is_repeated_and_then_lost(tmp_path: P
 
 async def test_an_inform_comes_through_when_the_receiver_is_late(tmp_path: Path) -> None:
     port = free_port()
-    receiver = to(port, user="informer", inform=True, engine_id=THEIRS, timeout=1.0, retries=20)
+    receiver = to(port, user="informer", inform=True, engine_id=THEIRS, timeout=1.0, retries=200)
     async with rig(tmp_path, settings=Settings(notify=(receiver,)), peers=informer()) as agent:
         await agent.engine.suspend("guest-00000")
         await until(lambda: agent.counters["informsRepeated"] >= 1)

@@ -24,6 +24,7 @@ from frontinus.mock.engine import ROOT, mock_engine
 from frontinus_dbus.callers import Callers
 from frontinus_dbus.presence import Presence
 from frontinus_dbus.world import Remote
+from frontinus_dbus.writing import be_patient
 
 TEST = "_6695eb01_f6a4_8304_79aa_97f2502e193f"
 """The mock's own guest."""
@@ -73,6 +74,7 @@ class Bus:
             client = await MessageBus(bus_address=self.address, negotiate_unix_fd=fds, auth=auth).connect()
         finally:
             os.seteuid(0)
+        be_patient(client)
         try:
             yield client
         finally:

@@ -15,7 +15,7 @@ import pytest
 Things = Mapping[object, str]
 """What there is, and what to call it."""
 
-SECONDS = 10.0
+SECONDS = 60.0
 """That what was told to end may take."""
 TASKS = Path("/proc/self/task")
 

@@ -8,6 +8,7 @@ from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 
 from frontinus.linux.polkit import AUTHORITY, NAME, PATH
+from frontinus_dbus.writing import be_patient
 
 Rule = Callable[[str, Mapping[str, str]], bool | None]
 """Of an action and its details: yes, no, or None where the action is not registered."""
@@ -22,6 +23,7 @@ class FakePolkit:
 
     async def start(self) -> None:
         self.bus = await MessageBus(bus_address=self.address).connect()
+        be_patient(self.bus)
         self.bus.add_message_handler(self._handle)
         await self.bus.request_name(NAME)
 

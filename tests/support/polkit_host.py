@@ -70,7 +70,7 @@ def main(folder: Path, pid: int) -> None:
     finally:
         for process in (polkitd, bus):
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 if __name__ == "__main__":

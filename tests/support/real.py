@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 import guest_image as images
+from frontinus.api.errors import NoSuchGuest, WrongState
 from support import traces
 from trial import Daemon
 
@@ -49,7 +50,7 @@ def place() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="frontinus-test-"))
     folder.chmod(0o711)
     yield folder
-    left = traces.processes(str(folder))
+    left = traces.left(str(folder))
     traces.kill(str(folder))
     shutil.rmtree(folder)
     assert not left, f"left over: {left}"
@@ -71,11 +72,12 @@ async def daemon(place: Path, probed: Path) -> AsyncIterator[Daemon]:
     await daemon.start()
     try:
         yield daemon
-        if found.exists():
-            shutil.copytree(found, probed, dirs_exist_ok=True)
         if daemon.process is not None and daemon.process.returncode is None:
             async with daemon.engine() as engine:
                 for guest in await engine.guests(active=True):
-                    await engine.destroy(guest.uuid)
+                    with suppress(WrongState, NoSuchGuest):  # it has ended by itself meanwhile
+                        await engine.destroy(guest.uuid)
     finally:
         await daemon.stop()
+    if found.exists():
+        shutil.copytree(found, probed, dirs_exist_ok=True)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import time
 from pathlib import Path
+
+SECONDS = 60.0
+"""That what was told to end may take on a loaded machine."""
+ACCEPTS = 1 << 16
+"""Of the flags in /proc/net/unix (the kernel's __SO_ACCEPTCON): listen() was called."""
 
 
 def processes(marker: str) -> dict[int, str]:
@@ -23,6 +30,15 @@ def processes(marker: str) -> dict[int, str]:
     return found
 
 
+def descriptors(pid: int) -> set[str]:
+    """What a process has open, by the names that the kernel gives; it may open and close others meanwhile."""
+    found = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(str(fd.readlink()))
+    return found
+
+
 def _open(folder: Path) -> list[str]:
     return [str((folder / "cwd").readlink()), *(str(fd.readlink()) for fd in (folder / "fd").iterdir())]
 
@@ -33,7 +49,24 @@ def sockets(marker: str) -> list[str]:
     return sorted({line.split()[-1] for line in lines if marker in line})
 
 
+def left(marker: str, seconds: float = SECONDS) -> dict[int, str]:
+    """Those processes that do not go by themselves either: what was killed takes a moment to end."""
+    deadline = time.monotonic() + seconds
+    while (found := processes(marker)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
 def kill(marker: str) -> None:
-    """End what is left, so that a failed test does not spoil the next."""
-    for pid in processes(marker):
-        os.kill(pid, signal.SIGKILL)
+    """End what is left, so that a failed test does not spoil the next; returns when it is gone."""
+    while found := processes(marker):
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        left(marker, 1)
+
+
+def listens(path: Path) -> bool:
+    """Whether somebody listens on a Unix socket: it is there some moments before."""
+    rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return any(row[-1] == str(path) and int(row[3], 16) & ACCEPTS for row in rows)

@@ -28,6 +28,7 @@ from support.disks import (
     job_ready,
     writing,
 )
+from support.mounts import unmount
 from trial import Daemon
 
 
@@ -251,7 +252,7 @@ async def test_a_copy_to_a_full_disk_fails_and_costs_nothing(engine: Engine, pla
     finally:
         if (await engine.guest("bare")).active:
             await engine.destroy("bare")
-        subprocess.run(["umount", str(small)], check=True)
+        unmount(small)
 
 
 async def test_an_existing_file_is_not_overwritten(engine: Engine, place: Path) -> None:

@@ -16,6 +16,7 @@ from frontinus.api.errors import NoSuchSecret, WrongState
 from guest_image import GuestImage
 from support import traces
 from support.ordinary import ordinary
+from support.waiting import until
 from system.test_guest_life import Watcher, boot, expect, guest_xml
 from trial import Daemon
 
@@ -65,9 +66,7 @@ async def nbd_server(place: Path) -> asyncio.subprocess.Process:
     (place / "nbd.img").write_bytes(bytes(2**20))
     server = await asyncio.create_subprocess_exec("qemu-nbd", "-k", str(place / "nbd.sock"), "-x", "x", "-f", "raw", "-t", "-e",
                                                   "4", str(place / "nbd.img"))  # fmt: skip
-    async with asyncio.timeout(60):
-        while not (place / "nbd.sock").exists():  # noqa: ASYNC110 (another process makes it)
-            await asyncio.sleep(0.02)
+    await until(lambda: traces.listens(place / "nbd.sock"))
     (place / "nbd.sock").chmod(0o666)
     return server
 
@@ -141,7 +140,7 @@ async def test_tap_on_a_bridge_counts(engine: Engine, place: Path, guest_image: 
         after = next(i for i in (await engine.stats(["real"], ["interface"]))[0].interfaces if i.name == tap.name)
         assert after.tx_packets and after.tx_bytes and tap.rx_errors == 0
         await engine.destroy("real")
-        assert not Path(f"/sys/class/net/{tap.name}").exists()
+        await until(lambda: not Path(f"/sys/class/net/{tap.name}").exists())  # a moment after its last holder
     finally:
         subprocess.run(["ip", "link", "del", "frbr0"], check=True)
 
@@ -194,9 +193,7 @@ async def test_session_engine_needs_no_root(place: Path, guest_image: GuestImage
     )
     try:
         socket = home / "run/frontinus/frontinus.sock"
-        async with asyncio.timeout(60):
-            while not socket.exists():  # noqa: ASYNC110 (another process makes it)
-                await asyncio.sleep(0.05)
+        await until(lambda: traces.listens(socket))
         file = place / "mine.xml"
         file.write_text("<domain type='qemu'><name>mine</name><memory unit='MiB'>32</memory><os><type arch='x86_64' "
                         "machine='q35'>hvm</type></os></domain>")  # fmt: skip

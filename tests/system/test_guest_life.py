@@ -21,7 +21,7 @@ from guest_image import READY, GuestImage
 from support import traces
 from trial import Daemon
 
-BOOT = 60.0
+BOOT = 120.0
 """Seconds that a guest may take to boot under TCG on a loaded machine."""
 
 XML = """<domain type='qemu'>
@@ -163,7 +163,7 @@ async def test_isolation_of_the_process(engine: Engine, place: Path, guest_image
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     argv = (proc / "cmdline").read_bytes().decode().split("\0")
     assert argv[argv.index("-sandbox") + 1].startswith("on,") and "-nodefaults" in argv and "-no-user-config" in argv
-    targets = {str(fd.readlink()) for fd in (proc / "fd").iterdir()}
+    targets = traces.descriptors(state["process"]["pid"])
     strange = {
         t for t in targets if not t.startswith(("socket:", "anon_inode:", "pipe:", "/memfd:", "/dev/pt", str(place)))
     }
@@ -278,7 +278,7 @@ async def test_agent(engine: Engine, watcher: Watcher, place: Path, agent_image:
     await engine.define(guest_xml(place, agent_image))
     await engine.start("real")
     await watcher.until("AgentEvent")
-    answer = json.loads(await engine.agent_command("real", '{"execute":"guest-ping"}', 30.0))
+    answer = json.loads(await engine.agent_command("real", '{"execute":"guest-ping"}', BOOT))
     assert answer == {"return": {}}
     await engine.shutdown("real", "agent")
     await watcher.until("stopped")
@@ -335,7 +335,7 @@ async def test_passwords_are_never_arguments(engine: Engine, place: Path, guest_
 
 def frontinus(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("frontinus")), "--socket", str(daemon.socket), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL)
 
 
 async def test_command_line(daemon: Daemon, place: Path, guest_image: GuestImage) -> None:

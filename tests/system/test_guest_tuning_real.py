@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -26,6 +28,7 @@ from system.test_guest_life import Watcher, guest_xml
 from trial import Daemon
 
 MIB = 2**20
+T = TypeVar("T")
 TUNED = """<iothreads>1</iothreads><cputune><shares>512</shares><quota>50000</quota><period>100000</period>
 <vcpupin vcpu='0' cpuset='0'/><emulatorpin cpuset='0'/><vcpusched vcpus='0' scheduler='batch'/>
 <iothreadsched iothreads='1' scheduler='idle'/></cputune>
@@ -56,6 +59,15 @@ def values(daemon: Daemon, file: str) -> list[str]:
 
 def affinity(pid: int) -> set[int]:
     return os.sched_getaffinity(pid)
+
+
+def of_threads(pid: int, ask: Callable[[int], T]) -> dict[str, T]:
+    """Something of each thread of a process, by its name; those that work for a disk come and go meanwhile."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found[(task / "comm").read_text().strip()] = ask(int(task.name))
+    return found
 
 
 async def test_the_kernel_keeps_what_the_definition_says(daemon: Daemon, engine: Engine) -> None:
@@ -102,8 +114,7 @@ async def test_threads_run_where_they_are_pinned(daemon: Daemon, engine: Engine)
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal() and _belongs(entry, folder)]
     assert len(pids) == 1
     assert affinity(pids[0]) == {0}
-    scheduled = {(task / "comm").read_text().strip(): os.sched_getscheduler(int(task.name))
-                 for task in Path(f"/proc/{pids[0]}/task").iterdir()}  # fmt: skip
+    scheduled = of_threads(pids[0], os.sched_getscheduler)
     assert scheduled["IO iothread1"] == os.SCHED_IDLE and scheduled["CPU 0/TCG"] == os.SCHED_BATCH
     last = max(os.sched_getaffinity(0))
     await engine.pin_emulator("real", [last])
@@ -114,10 +125,7 @@ async def test_threads_run_where_they_are_pinned(daemon: Daemon, engine: Engine)
     await engine.del_iothread("real", 3)
     await engine.set_vcpus("real", 2)
     await engine.pin_vcpu("real", 1, [0], live=True, config=True)
-    names = {
-        (task / "comm").read_text().strip(): affinity(int(task.name))
-        for task in Path(f"/proc/{pids[0]}/task").iterdir()
-    }
+    names = of_threads(pids[0], affinity)
     assert names.get("CPU 0/TCG", {0}) == {0} and names.get("CPU 1/TCG", {0}) == {0}
 
 

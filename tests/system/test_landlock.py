@@ -58,13 +58,13 @@ def test_a_process_that_is_forked_can_run_programs_too() -> None:
     """Threads don't live on in a fork: nothing may count on one that worked before."""
 
     def status() -> int:
-        return asyncio.run(confined.run(["/bin/sh", "-c", "exit 7"], Sight(), {}, 20.0))[2]
+        return asyncio.run(confined.run(["/bin/sh", "-c", "exit 7"], Sight(), {}, 60.0))[2]
 
     assert [status() for _ in range(3)] == [7, 7, 7]
     pid = os.fork()
     if pid == 0:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(20)  # ends a child that waits for ever
+        signal.alarm(60)  # ends a child that waits for ever
         try:
             os._exit(status())
         finally:

@@ -45,7 +45,7 @@ def reader() -> Iterator[socket.socket]:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_AUDIT) as listening:
         listening.bind((0, 0))
         listening.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, READ_LOG)
-        listening.settimeout(30)
+        listening.settimeout(60)
         enable(control, 1)
         try:
             yield listening
@@ -56,7 +56,7 @@ def reader() -> Iterator[socket.socket]:
 
 def heard(reader: socket.socket, kind: int) -> str:
     """The text of the next record of a kind that this process wrote."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         data = reader.recv(16384)
         _, told, *_ = HEADER.unpack_from(data)

@@ -206,7 +206,7 @@ async def resolved(name: str) -> str:
     import struct
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.settimeout(30)
+        asking.settimeout(60)
         labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
         asking.sendto(struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + labels + struct.pack(">2H", 1, 1), ("10.7.7.1", 53))
         answer = await asyncio.to_thread(asking.recv, 512)

@@ -126,5 +126,5 @@ async def _write(engine: Engine, path: str, data: bytes) -> None:
 
 
 async def _agent(engine: Engine, command: str, **arguments: object) -> object:
-    answer = await engine.agent_command("real", json.dumps({"execute": command, "arguments": arguments}), 30.0)
+    answer = await engine.agent_command("real", json.dumps({"execute": command, "arguments": arguments}), BOOT)
     return json.loads(answer)["return"]

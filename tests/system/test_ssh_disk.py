@@ -71,7 +71,7 @@ def server(place: Path) -> Iterator[Server]:
         yield Server(port, place / "image", place / "key", place / "known")
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

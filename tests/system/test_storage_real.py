@@ -22,6 +22,7 @@ from frontinus.linux.storage.host import LinuxStorage
 from frontinus.mock.engine import ROOT
 from frontinus.storage import imaging
 from frontinus.storage.steps import Image
+from support.mounts import unmount
 from support.storage import linux_engine, pool
 
 pytestmark = [pytest.mark.needs("root", "qemu-img")]
@@ -401,4 +402,4 @@ async def test_a_full_disk_leaves_nothing_half(rig: LinuxRig, tmp_path: Path) ->
         assert (await rig.session.create_volume("small", volume("c", size=MIB, allocation=MIB))).capacity == MIB
         await rig.session.destroy_pool("small")
     finally:
-        subprocess.run(["umount", small], check=True)
+        unmount(small)

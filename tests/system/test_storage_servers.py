@@ -34,6 +34,14 @@ def run(*argv: str, **environment: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True, env={**os.environ, **environment}).stdout
 
 
+def answered(*argv: str, **environment: str) -> None:
+    """Ask until a server answers well."""
+    deadline = time.monotonic() + SECONDS
+    while subprocess.run(argv, capture_output=True, check=False, env={**os.environ, **environment}).returncode:
+        assert time.monotonic() < deadline, f"no answer to {argv[0]}"
+        time.sleep(0.05)
+
+
 @contextlib.contextmanager
 def server(*argv: str, ready: str, **environment: str) -> Iterator[None]:
     """A server in the foreground until the block ends; `ready` is the port that it listens on, in hexadecimal."""
@@ -58,6 +66,7 @@ def iscsi_target(folder: Path) -> Iterator[None]:
     own = {"TGT_IPC_SOCKET": str(folder / "tgt")}
     with server("tgtd", "-f", "--iscsi", "portal=127.0.0.1:3260", ready="0CBC", **own):
         admin = ("tgtadm", "--lld", "iscsi")
+        answered("tgtadm", "--op", "show", "--mode", "sys", **own)
         run(*admin, "--op", "new", "--mode", "target", "--tid", "1", "-T", TARGET, **own)
         for lun in (1, 2):
             disk = folder / f"lun{lun}"
@@ -152,6 +161,7 @@ async def test_sources_of_a_pool_of_type_netfs(tmp_path: Path) -> None:
         stack.enter_context(server(*words, ready="4E50"))
         engine = await linux_engine(tmp_path)
         session = engine.session(ROOT)
+        answered("showmount", "--exports", "127.0.0.1")  # its port is open before rpcbind knows of it
         async with asyncio.timeout(SECONDS):
             found = await session.find_pool_sources("netfs", "<source><host name='127.0.0.1'/></source>")
         assert f"<dir path='{export}'/>" in found and "<format type='nfs'/>" in found
