@@ -129,9 +129,11 @@ def _entries(tree: Path) -> Iterator[Entry]:
             yield Entry(f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox")
     for file in sorted(FILES.iterdir()):
         yield Entry(file.name, stat.S_IFREG | 0o755, file.read_bytes())
-    yield from _agent(tree)
+    agent = list(_agent(tree))
+    yield from agent
     order = []
-    wanted = (line for line in (FILES / "modules").read_text().splitlines() if line and line[0] != "#")
+    wanted = [line for line in (FILES / "modules").read_text().splitlines() if line and line[0] != "#"]
+    wanted += ["ext4"] if agent else []  # a file system of a disk's, to tell of
     for name, content in module_closure(tree, wanted):
         order.append(name)
         yield Entry(f"lib/modules/{name}.ko", stat.S_IFREG | 0o644, content)

@@ -28,7 +28,7 @@ class Group:
 
 GROUPS: Mapping[str, Group] = {
     "first": Group(least=2),
-    "cgroups": Group(least=3, machine=lab.Machine(cmdline="psi=1"), deadline=600),
+    "cgroups": Group(least=4, machine=lab.Machine(cmdline="psi=1"), deadline=600),
     "passthrough": Group(
         least=5,
         machine=lab.Machine(

@@ -116,3 +116,20 @@ async def exporter(
         await server.close()
         rig.close_socket()
         await local.stop()
+
+
+@contextlib.asynccontextmanager
+async def beside(monitor: Path, *, agent: bool = False) -> AsyncIterator[tuple[int, Link]]:
+    """An exporter in this process that is connected to a daemon's monitor socket: its port, and its link."""
+    own = Own()
+    link = Link(monitor, own, max_age=0, deadline=5, agent=agent)
+    server = Server(Routes(link, own), lambda reason: None)
+    (port,) = await server.listen("127.0.0.1", 0)
+    following = asyncio.create_task(link.run())
+    try:
+        await until(lambda: link.model.generation is not None)
+        yield port, link
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await server.close()

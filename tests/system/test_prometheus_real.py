@@ -14,13 +14,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from frontinus_prometheus.httpd import Server
-from frontinus_prometheus.link import Link
-from frontinus_prometheus.own import Own
-from frontinus_prometheus.routes import Routes
 from support import traces
-from support.exporter import get
-from support.waiting import until
+from support.exporter import beside, get
 from trial import Daemon
 
 NIC = "<interface type='user'><model type='virtio'/></interface>"
@@ -46,16 +41,8 @@ def cpu_seconds(pid: int) -> float:
 @pytest.fixture
 async def port(daemon: Daemon) -> AsyncIterator[int]:
     """An exporter at the daemon's monitor socket."""
-    own = Own()
-    link = Link(daemon.monitor_socket, own, max_age=0, deadline=5)
-    server = Server(Routes(link, own), lambda reason: None)
-    (taken,) = await server.listen("127.0.0.1", 0)
-    following = asyncio.create_task(link.run())
-    await until(lambda: link.model.generation is not None)
-    yield taken
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
-    await server.close()
+    async with beside(daemon.monitor_socket) as (taken, _):
+        yield taken
 
 
 @pytest.mark.needs("promtool")
