@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from frontinus.api.storage import PoolView
-from frontinus.api.views import STATES, BlockStats, InterfaceStats, JobView, MemoryStats
-from frontinus_prometheus.details import EMPTY, Details, Disk, Nic
+from frontinus.api.views import STATES, JobView, MemoryStats
+from frontinus.client.details import Device
+from frontinus_prometheus.details import EMPTY, Details
 from frontinus_prometheus.metric import NANO, Metric, Profile, Sample, Scope, Value, counter, flag, gauge, one
 from frontinus_prometheus.model import Entry, Facts
 from frontinus_prometheus.native_engine import POOL_STATES
 
 Labels = Mapping[str, str | Callable[[Any], object]]
+
+NOTHING = Device("disk", {})
+"""A disk that no definition tells of, yet or any more."""
 
 STATE_WORDS = ("no state", "the domain is running", "the domain is blocked on resource", "the domain is paused by user",
                "the domain is being shut down", "the domain is shut off", "the domain is crashed",
@@ -24,18 +28,16 @@ STATE_WORDS = ("no state", "the domain is running", "the domain is blocked on re
 """Values of the label that tells the state, which rules compare with; by the state's number."""
 
 
-class Block(NamedTuple):
-    """A disk's figures and what it is."""
+class Part(NamedTuple):
+    """A disk's or an interface's figures, and what the definition says of it."""
 
-    stats: BlockStats
-    disk: Disk
+    stats: Any
+    device: Device
 
 
-class Card(NamedTuple):
-    """An interface's figures and what it is."""
-
-    stats: InterfaceStats
-    nic: Nic
+def said(path: str) -> Callable[[Part], str]:
+    """A fact of the definition."""
+    return lambda part: part.device[path]
 
 
 def known(entry: Entry) -> Details:
@@ -57,27 +59,32 @@ def nova(name: str) -> Callable[[Entry], str]:
 # --- items
 
 
-def blocks(skipped: Callable[[Disk], bool]) -> Callable[[Sample], Iterable[Block]]:
-    def items(sample: Sample) -> Iterable[Block]:
+def blocks(skipped: Callable[[Part], bool]) -> Callable[[Sample], Iterable[Part]]:
+    def items(sample: Sample) -> Iterable[Part]:
         disks = known(sample.entry).disks
-        found = [Block(stats, disks.get(stats.name, Disk(stats.name))) for stats in sample.stats.blocks]
-        return [block for block in found if not skipped(block.disk)]
+        found = [Part(stats, disks.get(stats.name, NOTHING)) for stats in sample.stats.blocks]
+        return [part for part in found if not skipped(part)]
 
     return items
 
 
-def removable(disk: Disk) -> bool:
-    return disk.device in ("cdrom", "floppy")
+def removable(part: Part) -> bool:
+    return part.device["@device"] in ("cdrom", "floppy")
 
 
-def old_cdrom(disk: Disk) -> bool:
-    return disk.target in ("hda", "hdc")
+def old_cdrom(part: Part) -> bool:
+    return part.stats.name in ("hda", "hdc")
 
 
-def cards(sample: Sample) -> Iterable[Card]:
+def source(part: Part) -> str:
+    """The file, the block device, or the name of a network source."""
+    return part.device["source/@file"] or part.device["source/@dev"] or part.device["source/@name"]
+
+
+def cards(sample: Sample) -> Iterable[Part]:
     """Interfaces that have a device on the host."""
     nics = known(sample.entry).nics
-    return [Card(stats, nics[stats.name]) for stats in sample.stats.interfaces if stats.name in nics]
+    return [Part(stats, nics[stats.name]) for stats in sample.stats.interfaces if stats.name in nics]
 
 
 def jobs(sample: Sample) -> Iterable[JobView]:
@@ -273,14 +280,15 @@ INOVEX = Profile(
             disk_caches_bytes="disk_caches", hugetlb_pgalloc_total="hugetlb_pgalloc", hugetlb_pgfail_total="hugetlb_pgfail",
             rss_bytes="rss"), PERCENT), {}),
         Scope(blocks(removable), (gauge(f"{BLOCK}info", "What a disk is, always 1.", lambda _: 1),), {
-            "disk_type": "disk.type", "target_bus": "disk.bus", "driver_name": lambda b: b.disk.driver.get("name"),
-            "driver_type": lambda b: b.disk.driver.get("type"), "driver_cache": lambda b: b.disk.driver.get("cache"),
-            "driver_discard": lambda b: b.disk.driver.get("discard"), "source_file": "disk.file",
-            "source_protocol": "disk.protocol", "target_device": "stats.name", "serial": "disk.serial"}),
+            "disk_type": said("@type"), "target_bus": said("target/@bus"), "driver_name": said("driver/@name"),
+            "driver_type": said("driver/@type"), "driver_cache": said("driver/@cache"),
+            "driver_discard": said("driver/@discard"), "source_file": said("source/@file"),
+            "source_protocol": said("source/@protocol"), "target_device": "stats.name", "serial": said("serial")}),
         Scope(blocks(removable), (*BLOCK_COUNTS, *block_times("time_seconds"), CAPACITY), {"target_device": "stats.name"}),
         Scope(cards, (gauge("libvirt_domain_interface_stats_info", "What an interface is, always 1.", lambda _: 1),), {
-            "interface_type": "nic.type", "source_bridge": "nic.bridge", "target_device": "stats.name", "mac_address": "nic.mac",
-            "model_type": "nic.model", "mtu_size": "nic.mtu"}),
+            "interface_type": said("@type"), "source_bridge": said("source/@bridge"), "target_device": "stats.name",
+            "mac_address": said("mac/@address"),
+            "model_type": said("model/@type"), "mtu_size": said("mtu/@size")}),
         Scope(cards, CARD, {"target_device": "stats.name"}),
         JOBS,
     ),
@@ -301,8 +309,16 @@ LIMITS: Mapping[str, str] = {
 """Limits of a disk: the rest of the metric's name, and the element of <iotune>; a limit that is not set is 0."""
 
 
-def limit(element: str) -> Callable[[Block], Value]:
-    return lambda block: block.disk.limits.get(element, 0)
+def limit(element: str) -> Callable[[Part], Value]:
+    def value(part: Part) -> Value:
+        told = part.device[f"iotune/{element}"]
+        return int(told) if told.isdecimal() else 0
+
+    return value
+
+
+PORT = "virtualport/parameters/@interfaceid"
+"""The identity of an interface's port on a virtual switch."""
 
 
 TINKOFF = Profile(
@@ -325,18 +341,18 @@ TINKOFF = Profile(
         CPU,
         vcpus(gauge("libvirt_domain_vcpu_cpu", "CPU of the host that a virtual CPU was last on.", "cpu")),
         Scope(blocks(old_cdrom), (gauge("libvirt_domain_block_meta", "What a disk is, always 1.", lambda _: 1),), {
-            "target_device": "stats.name", "source_file": "disk.path", "serial": "disk.serial", "bus": "disk.bus",
-            "disk_type": "disk.type", "driver_type": lambda b: b.disk.driver.get("type"),
-            "cache": lambda b: b.disk.driver.get("cache"), "discard": lambda b: b.disk.driver.get("discard")}),
+            "target_device": "stats.name", "source_file": source, "serial": said("serial"), "bus": said("target/@bus"),
+            "disk_type": said("@type"), "driver_type": said("driver/@type"),
+            "cache": said("driver/@cache"), "discard": said("driver/@discard")}),
         Scope(blocks(old_cdrom), (
             *BLOCK_COUNTS, *block_times("time_seconds"), CAPACITY,
             gauge(f"{BLOCK}allocation", "End of the highest byte written to a disk's file.", "stats.allocation"),
             gauge(f"{BLOCK}physicalsize_bytes", "Space that a disk takes on the host.", "stats.physical"),
             *(gauge(BLOCK + name, f"The limit {element} of a disk.", limit(element)) for name, element in LIMITS.items()),
         ), {"target_device": "stats.name"}),
-        Scope(lambda sample: [c for c in cards(sample) if c.nic.bridge or c.nic.port], (
+        Scope(lambda sample: [c for c in cards(sample) if c.device["source/@bridge"] or c.device[PORT]], (
             gauge("libvirt_domain_interface_meta", "What an interface is, always 1.", lambda _: 1),
-        ), {"source_bridge": "nic.bridge", "target_device": "stats.name", "virtual_interface": "nic.port"}),
+        ), {"source_bridge": said("source/@bridge"), "target_device": "stats.name", "virtual_interface": said(PORT)}),
         Scope(cards, CARD, {"target_device": "stats.name"}),
         Scope(memory, (*memory_metrics(
             MEMORY, major_fault_total="major_faults", minor_fault_total="minor_faults", unused_bytes="unused",
@@ -360,8 +376,8 @@ KUMINA = Profile(
     figures=(
         CPU,
         Scope(blocks(removable), (*BLOCK_COUNTS, *block_times("seconds")), {
-            "source_file": "disk.file", "target_device": "stats.name"}),
-        Scope(cards, CARD, {"source_bridge": "nic.bridge", "target_device": "stats.name"}),
+            "source_file": said("source/@file"), "target_device": "stats.name"}),
+        Scope(cards, CARD, {"source_bridge": said("source/@bridge"), "target_device": "stats.name"}),
     ),
     openmetrics=False, details=True,
 )  # fmt: skip
@@ -392,8 +408,8 @@ ZHANG = Profile(
         Scope(memory, memory_metrics(
             "libvirt_domain_stat_memory_", swap_in_bytes="swap_in", swap_out_bytes="swap_out", unused_bytes="unused",
             available_bytes="available", usable_bytes="usable", rss_bytes="rss"), {}),
-        Scope(blocks(removable), BLOCK_COUNTS, {"source_file": "disk.path", "target_device": "stats.name"}),
-        Scope(cards, CARD, {"source_bridge": "nic.bridge", "target_device": "stats.name"}),
+        Scope(blocks(removable), BLOCK_COUNTS, {"source_file": source, "target_device": "stats.name"}),
+        Scope(cards, CARD, {"source_bridge": said("source/@bridge"), "target_device": "stats.name"}),
     ),
     openmetrics=False, details=True,
 )  # fmt: skip

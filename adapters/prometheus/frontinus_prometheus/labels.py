@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from xml.etree import ElementTree
+
+from lxml import etree
 
 from frontinus.api.errors import InvalidValue
 
@@ -29,7 +30,7 @@ class Place:
     path: str
     attribute: str | None
 
-    def read(self, metadata: ElementTree.Element) -> str:
+    def read(self, metadata: etree._Element) -> str:
         """The value; empty where there is none."""
         found = metadata.find(self.path)
         if found is None:

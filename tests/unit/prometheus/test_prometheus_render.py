@@ -26,7 +26,7 @@ from frontinus.api.views import (
     Snapshot,
     VcpuStats,
 )
-from frontinus_prometheus.compat import COMPAT
+from frontinus_prometheus.compat import COMPAT, PORT, Part, removable, said, source
 from frontinus_prometheus.details import details
 from frontinus_prometheus.labels import places
 from frontinus_prometheus.metric import Metric
@@ -316,9 +316,12 @@ def test_details_of_a_definition() -> None:
         <target dev='tap0'/><mtu size='9000'/></interface>
       <interface type='user'><mac address='52:54:00:00:00:01'/></interface>
     </devices></domain>""")
-    assert [(d.path, d.file, d.protocol, d.device) for d in found.disks.values()] == [
-        ("pool/image", "", "rbd", "disk"), ("/dev/sr0", "", "", "cdrom")]  # fmt: skip
-    assert [(n.bridge, n.port, n.mtu) for n in found.nics.values()] == [("br0", "p-1", "9000")]
+    parts = [Part(None, device) for device in (*found.disks.values(), *found.nics.values())]
+    assert [(source(d), d.device["source/@file"], said("source/@protocol")(d), removable(d)) for d in parts[:2]] == [
+        ("pool/image", "", "rbd", False), ("/dev/sr0", "", "", True)]  # fmt: skip
+    assert [(said("source/@bridge")(n), said(PORT)(n), said("mtu/@size")(n)) for n in parts[2:]] == [
+        ("br0", "p-1", "9000")
+    ]
     assert found.nova == {}
     with pytest.raises(InvalidXML):
         details("<domain>")
