@@ -26,7 +26,8 @@ from frontinus.api.views import (
     Snapshot,
     VcpuStats,
 )
-from frontinus_prometheus.compat import COMPAT, PORT, Part, removable, said, source
+from frontinus_prometheus.compat import COMPAT, PORT
+from frontinus_prometheus.compat_items import Part, removable, said, source
 from frontinus_prometheus.details import details
 from frontinus_prometheus.labels import places
 from frontinus_prometheus.metric import Metric
