@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from frontinus.client import private
+from frontinus import durable
 from frontinus_snmp import ber, pdu, store, usm
 from frontinus_snmp.agent import AT_ONCE
 from frontinus_snmp.ber import Malformed
@@ -141,7 +141,7 @@ def ours(tmp_path: Path) -> Iterator[Target]:
     agent = [sys.executable, "-m", "frontinus_snmp.main", "--monitor-socket", str(tmp_path / "ro.sock"), "--config",
              str(tmp_path / "snmp.toml"), "--state", str(state)]  # fmt: skip
     known = {"engine_id": f"80001f8805{'cd' * 12}", "boots": 0}  # the same in each run
-    private.write(state / store.ENGINE, json.dumps(known).encode())
+    durable.write(state / store.ENGINE, json.dumps(known).encode())
     adding = [*agent, "adduser", "fuzz", "--view", "everything", "--write-view", "everything", "--password-fd", "0"]
     subprocess.run(adding, input=b"\n".join(PASSWORDS), check=True, stdout=subprocess.DEVNULL)
     log = (tmp_path / "log").open("w")

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from frontinus import durable
 from frontinus.client import private
 from frontinus.client.private import BadState
 from frontinus_cim import predefined, query
@@ -158,7 +159,7 @@ class Subscriptions:
             if len(data) > private.MOST:
                 raise CimError(Status.SERVER_LIMITS_EXCEEDED, "that is more than can be kept")
             try:
-                await asyncio.to_thread(private.write, self._folder / FILE, data)
+                await asyncio.to_thread(durable.write, self._folder / FILE, data)
             except OSError as error:
                 raise CimError(Status.FAILED, f"it cannot be kept: {error.strerror}") from None
         self.changed()

@@ -7,7 +7,7 @@ import ipaddress
 import ssl
 from pathlib import Path
 
-from frontinus.client import private
+from frontinus import durable
 from frontinus.client.toml import BadConfig
 from frontinus_cim.config import Config
 
@@ -67,5 +67,5 @@ def make(folder: Path, hostname: str) -> None:
     )  # fmt: skip
     plain = serialization.NoEncryption()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    private.write(folder / KEY, pem)
-    private.write(folder / CERTIFICATE, made.public_bytes(serialization.Encoding.PEM))
+    durable.write(folder / KEY, pem)
+    durable.write(folder / CERTIFICATE, made.public_bytes(serialization.Encoding.PEM))

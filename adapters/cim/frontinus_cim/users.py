@@ -20,6 +20,7 @@ from typing import Literal
 
 import msgspec
 
+from frontinus import durable
 from frontinus.client import private
 from frontinus.client.private import BadState
 
@@ -80,7 +81,7 @@ def read(folder: Path) -> Mapping[str, User]:
 
 
 def write(folder: Path, users: Mapping[str, User], owner: tuple[int, int] | None = None) -> None:
-    private.write(folder / FILE, msgspec.json.format(msgspec.json.encode(list(users.values()))), owner)
+    durable.write(folder / FILE, msgspec.json.format(msgspec.json.encode(list(users.values()))), owner=owner)
 
 
 # --- the commands

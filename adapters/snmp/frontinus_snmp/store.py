@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from frontinus import durable
 from frontinus.client import private
 from frontinus.client.private import BadState
 from frontinus.durable import sync_folder
@@ -58,7 +59,7 @@ def make_engine(folder: Path, owner: tuple[int, int] | None = None) -> bytes:
     if found is not None:
         return found[0]
     engine_id = (0x80000000 | ENTERPRISE).to_bytes(4, "big") + b"\x05" + os.urandom(12)
-    private.write(folder / ENGINE, json.dumps({"engine_id": engine_id.hex(), "boots": 0}).encode(), owner)
+    durable.write(folder / ENGINE, json.dumps({"engine_id": engine_id.hex(), "boots": 0}).encode(), owner=owner)
     return engine_id
 
 
@@ -70,7 +71,7 @@ def boot(folder: Path) -> tuple[bytes, int]:
     boots = min(found[1] + 1, LAST_BOOT)
     if boots == LAST_BOOT:
         raise BadState("the engine was started too often: make a new identity by removing the state, and new users")
-    private.write(folder / ENGINE, json.dumps({"engine_id": engine_id.hex(), "boots": boots}).encode())
+    durable.write(folder / ENGINE, json.dumps({"engine_id": engine_id.hex(), "boots": boots}).encode())
     return engine_id, boots
 
 
@@ -116,9 +117,8 @@ HEX = ("auth_key", "priv_key", "engine_id")
 
 def write_users(folder: Path, engine_id: bytes, users: Sequence[User], owner: tuple[int, int] | None = None) -> None:
     entries = [{**asdict(user), **{name: getattr(user, name).hex() for name in HEX}} for user in users]
-    private.write(
-        folder / USERS, json.dumps({"engine_id": engine_id.hex(), "users": entries}, indent=1).encode(), owner
-    )
+    document = {"engine_id": engine_id.hex(), "users": entries}
+    durable.write(folder / USERS, json.dumps(document, indent=1).encode(), owner=owner)
 
 
 # --- guests' numbers
@@ -148,7 +148,7 @@ class Numbers:
     def _compact(self) -> None:
         self.numbers = dict(sorted(self.numbers.items(), key=lambda item: item[1])[-MOST_KEPT:])
         lines = [f"next {self._next - 1}\n", *(f"{uuid} {number}\n" for uuid, number in self.numbers.items())]
-        private.write(self.path, "".join(lines).encode())
+        durable.write(self.path, "".join(lines).encode())
 
     def learn(self, uuids: Sequence[str]) -> None:
         """Give numbers to those that have none. Raises OSError: then none of them has one."""

@@ -3,19 +3,19 @@ would write, asks, and writes each file whole or not at all."""
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from frontinus import durable
 from frontinus.api.permissions import ASK_AGENT, PERMISSIONS, READ_SECURE, Permission
 
 USERS = ("frontinus", "frontinus-dbus", "frontinus-cim")
 """The adapters' users; those of adapters that speak for their callers are their own."""
 NAMES = ("org.libvirt", "org.frontinus1")
+READABLE = 0o644
 ACTIONS = "usr/share/polkit-1/actions"
 OURS, LIBVIRTS = "org.frontinus1.api", "org.libvirt.api"
 VENDOR = """  <vendor>Frontinus</vendor>
@@ -181,17 +181,7 @@ def _policies(folder: Path) -> Iterator[Path]:
 def write(file: File) -> None:
     """Whole or not at all. Raises OSError."""
     file.path.parent.mkdir(parents=True, exist_ok=True)
-    fd, temporary = tempfile.mkstemp(dir=file.path.parent, prefix=f".{file.path.name}.")
-    try:
-        with os.fdopen(fd, "w") as stream:
-            stream.write(file.text)
-            os.fchmod(stream.fileno(), 0o644)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).rename(file.path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    durable.write(file.path, file.text.encode(), mode=READABLE)
 
 
 def install(place: Place, *, dry_run: bool, yes: bool, ask: Callable[[str], str] = input) -> int:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from frontinus import durable
 from frontinus.api.errors import Busy, InvalidValue, StorageFailed
 from frontinus.domain.host import Paths
 from frontinus.ports.state import Stored
@@ -102,7 +103,7 @@ class FileStore:
 
         def write() -> None:
             files.make_folder(path.parent)
-            files.write(path, data)
+            durable.write(path, data)
 
         await self._run(path, write)
 
@@ -193,7 +194,7 @@ def _load(folder: Path, suffix: str) -> tuple[list[Stored], list[str]]:
         return found, problems
     for path in sorted(folder.iterdir()):
         key = path.name.removesuffix(suffix)
-        if files.is_temporary(path.name):
+        if durable.is_temporary(path.name):
             path.unlink()
         elif files.is_aside(path.name):
             continue

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from frontinus import durable
 from frontinus.api.errors import Busy, InvalidValue, StorageFailed
 from frontinus.domain.host import Paths
-from frontinus.state import files
 from frontinus.state import store as store_module
 from frontinus.state.store import KINDS, FileStore
 
@@ -74,26 +74,26 @@ async def test_a_key_cannot_leave_its_folder(key: str, store: FileStore) -> None
 
 async def test_writes_of_one_document_keep_their_order(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = iter((0.05, 0.02, 0.0))
-    write = files.write
+    write = durable.write
 
     def slower(path: Path, data: bytes) -> None:
         time.sleep(next(slow, 0))
         write(path, data)
 
-    monkeypatch.setattr(files, "write", slower)
+    monkeypatch.setattr(durable, "write", slower)
     await asyncio.gather(*(store.save("definitions", ONE, str(number)) for number in range(20)))
     assert await loaded(store) == {ONE: "19"}
 
 
 async def test_documents_do_not_wait_for_each_other(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    stuck, write = threading.Event(), files.write
+    stuck, write = threading.Event(), durable.write
 
     def first_one_stuck(path: Path, data: bytes) -> None:
         if path.name.startswith(ONE):
             stuck.wait(10)
         write(path, data)
 
-    monkeypatch.setattr(files, "write", first_one_stuck)
+    monkeypatch.setattr(durable, "write", first_one_stuck)
     blocked = asyncio.create_task(store.save("definitions", ONE, "x"))
     async with asyncio.timeout(60):
         await store.save("definitions", TWO, "x")
@@ -103,14 +103,14 @@ async def test_documents_do_not_wait_for_each_other(store: FileStore, monkeypatc
 
 
 async def test_a_cancelled_caller_does_not_tear_a_write(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, go_on, write = threading.Event(), threading.Event(), files.write
+    begun, go_on, write = threading.Event(), threading.Event(), durable.write
 
     def held(path: Path, data: bytes) -> None:
         begun.set()
         go_on.wait(10)
         write(path, data)
 
-    monkeypatch.setattr(files, "write", held)
+    monkeypatch.setattr(durable, "write", held)
     task = asyncio.create_task(store.save("definitions", ONE, "old"))
     await asyncio.to_thread(begun.wait, 10)
     task.cancel()

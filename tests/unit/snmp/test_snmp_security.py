@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from frontinus.client import private
+from frontinus import durable
 from frontinus.client.private import BadState
 from frontinus.client.toml import BadConfig
 from frontinus_snmp import ber, pdu, settings, store, usm
@@ -180,7 +180,7 @@ def test_boots_grow_and_the_identity_stays(tmp_path: Path) -> None:
     "text", ["", "{}", '{"engine_id": "00", "boots": 1}', '{"engine_id": "8000000005aa", "boots": -1}']
 )
 def test_a_damaged_engine_is_not_replaced(tmp_path: Path, text: str) -> None:
-    private.write(tmp_path / store.ENGINE, text.encode())
+    durable.write(tmp_path / store.ENGINE, text.encode())
     with pytest.raises(BadState):
         store.boot(tmp_path)
     assert (tmp_path / store.ENGINE).read_text() == text
