@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from frontinus import procfs
 from frontinus.api.errors import FrontinusError, HostFailed, HypervisorFailed, NoSuchProcess, Unresponsive
 from frontinus.api.figures import MonitorFigures
 from frontinus.domain.capabilities import Capabilities
@@ -140,7 +141,7 @@ class QemuHypervisor:
 
     async def end_strays(self, folder: str) -> None:
         for pid in await asyncio.to_thread(process.strays, folder):
-            started = process.start_time(pid)
+            started = procfs.start_time(pid)
             if started is None:
                 continue
             log.warning("process %d of %s was left by a start that broke off: it is ended", pid, folder)

@@ -155,15 +155,6 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], fds: Mapping[int, int], o
             raise HypervisorFailed(f"{argv[0]} cannot be started: {error.strerror}") from error
 
 
-def start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); None if there is none."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return int(stat.rpartition(")")[2].split()[19])
-
-
 def strays(folder: str) -> list[int]:
     """Processes of QEMU whose command line names a guest's private folder: left by an engine that died starting it."""
     below = os.fsencode(folder + "/")
@@ -190,7 +181,7 @@ class Process:
     @classmethod
     def child(cls, pid: int) -> Process:
         """Watch a child just spawned."""
-        return cls(pid, os.pidfd_open(pid), start_time(pid) or 0)
+        return cls(pid, os.pidfd_open(pid), procfs.start_time(pid, ended=True) or 0)
 
     @classmethod
     def found(cls, pid: int, started: int) -> Process:
@@ -199,7 +190,9 @@ class Process:
             pidfd = os.pidfd_open(pid)
         except OSError as error:
             raise NoSuchProcess(f"process {pid} is gone") from error
-        if start_time(pid) != started:  # asked after the pidfd is held, so the answer is about this very process
+        if (
+            procfs.start_time(pid, ended=True) != started
+        ):  # asked after the pidfd is held, so the answer is about this very process
             os.close(pidfd)
             raise NoSuchProcess(f"process {pid} is another's now")
         return cls(pid, pidfd, started)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from frontinus import procfs
 from frontinus.api.errors import HostFailed, HypervisorFailed, NoSuchProcess
 from frontinus.ports.resources import Credentials
 from frontinus.qemu import process
@@ -137,7 +138,7 @@ async def test_end_is_seen_and_reaped() -> None:
     assert await child.wait(5)
     assert child.status == -9 and process.describe(child.status) == "was killed by SIGKILL"
     await asyncio.wait_for(called.wait(), 1)
-    assert process.start_time(pid) is None  # no zombie
+    assert procfs.start_time(pid, ended=True) is None  # no zombie
     child.kill(signal.SIGKILL)
     late = asyncio.Event()
     child.when_ended(late.set)
@@ -149,7 +150,7 @@ async def test_process_of_another_engine() -> None:
     shell = await asyncio.create_subprocess_exec("/bin/sh", "-c", "sleep 60 & echo $!; wait", stdout=-1)
     assert shell.stdout is not None
     pid = int(await shell.stdout.readline())
-    started = process.start_time(pid)
+    started = procfs.start_time(pid)
     assert started
     with pytest.raises(NoSuchProcess):
         Process.found(pid, started + 1)
