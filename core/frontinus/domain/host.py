@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from frontinus.domain.sysinfo import Sysinfo
 
@@ -98,6 +99,10 @@ class Moment:
     utc_offset: int = 0
 
 
+Able = Literal["virtiofsd_options", "swtpm_setup"]
+"""Facts that a program of the host has to be asked for."""
+
+
 @dataclass(frozen=True)
 class HostFacts:
     """What `plan` and `complete` need to know of the host."""
@@ -176,6 +181,8 @@ class HostFacts:
     """Debug level of gluster's client, 0 to 9."""
     rig: Mapping[str, object] = field(default_factory=dict)
     """Whatever else a test's host file says, for the one module that reads it."""
+    ask: Callable[[Able], frozenset[str]] | None = None
+    """Asks a program beside QEMU what it can do, when that first matters; without it what is said here stands."""
     look: Callable[[], Moment] | None = None
     """Looks anew at what changes; without it what is said here stands."""
     time: Callable[[], float] = time.time
@@ -184,6 +191,12 @@ class HostFacts:
     """The kernel's security model that labels guests, "none" where it has none; None where nobody looked."""
     entropy: Callable[[int], bytes] = secrets.token_bytes
     """Random bytes for addresses and identifiers that nobody chose."""
+
+    def can(self, what: Able) -> frozenset[str]:
+        """What a program beside QEMU can do. The first call for each may run it, which takes some milliseconds."""
+        if self.ask is not None:
+            return self.ask(what)
+        return self.virtiofsd_options if what == "virtiofsd_options" else self.swtpm_setup
 
     def now(self) -> Moment:
         """What is so at this moment."""

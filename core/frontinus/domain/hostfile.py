@@ -16,7 +16,7 @@ import msgspec
 from frontinus.api.errors import InvalidValue
 from frontinus.domain.host import HostFacts
 
-FUNCTIONS = frozenset({"time", "entropy", "sysinfo", "look"})
+FUNCTIONS = frozenset({"time", "entropy", "sysinfo", "look", "ask"})
 """Fields that no file can say."""
 
 

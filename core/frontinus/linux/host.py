@@ -10,7 +10,7 @@ from pathlib import Path
 
 from frontinus.api.views import HostView
 from frontinus.domain.cpu.names import kernel_features
-from frontinus.domain.host import HostFacts, Moment, Paths
+from frontinus.domain.host import Able, HostFacts, Moment, Paths
 from frontinus.linux import devices, tools, topology
 from frontinus.linux.dmi import read_sysinfo, read_uuid
 from frontinus.linux.firmware import FOLDERS, read_firmware
@@ -50,8 +50,7 @@ def probe_facts(paths: Paths, *, session: bool = False, root: Path = ROOT) -> Ho
         look=lambda: _moment(root),
         cdroms=devices.read_cdroms(root),
         virtiofsd=devices.first_program(*VIRTIOFSD),
-        virtiofsd_options=tools.options(devices.first_program(*VIRTIOFSD)),
-        swtpm_setup=tools.features(SWTPM_SETUP),
+        ask=_asked,
         nbdkit=NBDKIT if os.access(root / NBDKIT.lstrip("/"), os.X_OK) else None,
         nbdkit_parts=tools.nbdkit_parts(root),
         vhost_user_gpu=devices.first_program(*VHOST_USER_GPU),
@@ -60,6 +59,13 @@ def probe_facts(paths: Paths, *, session: bool = False, root: Path = ROOT) -> Ho
         users=devices.read_accounts(root / "etc/passwd"),
         groups=devices.read_accounts(root / "etc/group"),
     )
+
+
+@lru_cache
+def _asked(what: Able) -> frozenset[str]:
+    if what == "virtiofsd_options":
+        return tools.options(devices.first_program(*VIRTIOFSD))
+    return tools.features(SWTPM_SETUP)
 
 
 def _certificates(folder: Path) -> dict[str, str]:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from frontinus.domain.host import Firmware, NumaNode, Paths, UsbDevice
-from frontinus.linux import devices, topology
+from frontinus.linux import devices, tools, topology
 from frontinus.linux.firmware import read_firmware
-from frontinus.linux.host import probe_facts, probe_view
+from frontinus.linux.host import _asked, probe_facts, probe_view
 
 MIB = 2**20
 
@@ -25,6 +25,19 @@ def tree(root: Path, files: dict[str, str]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n")
     return root
+
+
+def test_programs_are_asked_when_it_first_matters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        tools, "_said", lambda program, option: asked.append(program) or '{"features": ["a"]} --readonly'
+    )
+    _asked.cache_clear()
+    facts = probe_facts(Paths(), root=tmp_path)
+    assert not asked
+    assert facts.can("virtiofsd_options") == {"--readonly"} and len(asked) == 1
+    assert facts.can("virtiofsd_options") == {"--readonly"} and len(asked) == 1, "once is enough"
+    _asked.cache_clear()
 
 
 def server(root: Path, *, sockets: int = 2, cores: int = 4, threads: int = 2) -> Path:

@@ -58,7 +58,7 @@ def _virtiofs(ctx: Context, device: Filesystem) -> None:
     alias = alias_of(device)
     socket = device.socket or f"{ctx.folder}/{alias}-fs.sock"
     if device.socket is None:
-        if device.readonly and not device.binary and READ_ONLY not in ctx.host.virtiofsd_options:
+        if device.readonly and not device.binary and READ_ONLY not in ctx.host.can("virtiofsd_options"):
             raise Unsupported("<filesystem>: this host's virtiofsd has no <readonly/>")
         words = virtiofsd(device, device.binary or ctx.host.virtiofsd, socket)
         # It acts for every owner of files in the folder, which it confines itself to.

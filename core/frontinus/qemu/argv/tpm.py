@@ -74,9 +74,9 @@ def _emulator(ctx: Context, backend: EmulatorBackend) -> str:
 
 def _check_profile(ctx: Context, profile: Profile | None) -> None:
     """Raises Unsupported for a profile that this host's swtpm_setup cannot take."""
-    if profile is not None and "cmdarg-profile" not in ctx.host.swtpm_setup:
+    if profile is not None and "cmdarg-profile" not in ctx.host.can("swtpm_setup"):
         raise Unsupported("<profile>: this host's swtpm_setup knows no profiles")
-    if profile is not None and profile.remove_disabled and REMOVE_DISABLED not in ctx.host.swtpm_setup:
+    if profile is not None and profile.remove_disabled and REMOVE_DISABLED not in ctx.host.can("swtpm_setup"):
         raise Unsupported("<profile removeDisabled=>: this host's swtpm_setup cannot do that")
 
 
