@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from frontinus.domain.definition import format_guest
 from frontinus.domain.guest import Guest
-from frontinus.engine import runstate
+from frontinus.engine import apart, runstate
 from frontinus.engine.record import Record
 from frontinus.engine.world import World
 
@@ -40,7 +39,7 @@ class Halves:
         """Store the changed copies, then let them stand for the guest. Raises StorageFailed; nothing has changed then."""
         record = self.record
         if self.definition is not None:
-            await world.store.save(KIND, record.uuid, format_guest(self.definition, secrets=True))
+            await world.store.save(KIND, record.uuid, await apart.document(self.definition, secrets=True))
             record.definition = self.definition
         if record.running is not None:
             if self.live is not None:

@@ -10,6 +10,7 @@ from frontinus.api.errors import NoSuchFilter, NoSuchGuest, NoSuchNetwork
 from frontinus.api.identity import Identity
 from frontinus.api.permissions import PERMISSIONS
 from frontinus.api.views import JobView
+from frontinus.engine import apart
 from frontinus.engine.access import ByRole, Details, Policy, Sight, described, guest_details
 from frontinus.engine.block.blockjobs import BlockJobs
 from frontinus.engine.filter.filtering import load_filters
@@ -135,14 +136,15 @@ class LocalEngine:
         record = self.world.guests.get(uuid)
         return record.name if record else None
 
-    def _about(self, name: str, given: Mapping[str, object]) -> Details:
+    async def _about(self, name: str, given: Mapping[str, object]) -> Details:
         """Facts of the object that a call is about."""
         found = {
             **self._guest(given), **self._network_details(given), **self._filter_details(given),
             **stored_details(self.world, given),
         }  # fmt: skip
         if not found and "xml" in given:
-            found = dict(described(given["xml"], KINDS.get(PERMISSIONS[name].object, "domain")))
+            kind = KINDS.get(PERMISSIONS[name].object, "domain")
+            found = dict(await apart.reading(given["xml"], lambda: described(given["xml"], kind)))
         return {**found, "connect_driver": self.world.hypervisor.name} if found else found
 
     def _guest(self, given: Mapping[str, object]) -> Details:

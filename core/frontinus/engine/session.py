@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 audit = logging.getLogger("frontinus.audit")
 
 
-About = Callable[[str, Mapping[str, object]], Details]
+About = Callable[[str, Mapping[str, object]], Awaitable[Details]]
 """The details of the object that a call with these arguments is about."""
 
-Further = Callable[[str, Mapping[str, object]], Iterable[tuple[Permission, Mapping[str, str]]]]
+Further = Callable[[str, Mapping[str, object]], Awaitable[Iterable[tuple[Permission, Mapping[str, str]]]]]
 """Permissions that a call needs on other objects, each with that object's details."""
 
 
-def nothing_further(name: str, given: Mapping[str, object]) -> Iterable[tuple[Permission, Mapping[str, str]]]:
+async def nothing_further(name: str, given: Mapping[str, object]) -> Iterable[tuple[Permission, Mapping[str, str]]]:
     return ()
 
 
@@ -100,8 +100,8 @@ class Session:
         except TypeError as error:
             raise InvalidValue(f"{name}: {error}", field="arguments") from None
         own = needed(name, given)
-        details = self._about(name, self._cheap(given) if self._refuses(own) else given)
-        for permission, facts in chain(((one, details) for one in own), self._further(name, given)):
+        details = await self._about(name, self._cheap(given) if self._refuses(own) else given)
+        for permission, facts in chain(((one, details) for one in own), await self._further(name, given)):
             if not await self._policy.allows(self._who, permission, facts):
                 self._record(name, details, "denied")
                 through = " through the read-only socket" if self._who.readonly else ""

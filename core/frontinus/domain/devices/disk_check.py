@@ -258,7 +258,10 @@ def _drive(disk: Disk, address: DriveAddress, guest: Guest) -> Reasons:
 def _conflicts(disk: Disk, address: DriveAddress, guest: Guest) -> Reasons:
     place = f"controller {address.controller} bus {address.bus} target {address.target} unit {address.unit}"
     for other in guest.devices.disks:
-        if other is not disk and other.bus == disk.bus and other.address == address:
+        there = other.address
+        if other is disk or other.bus != disk.bus or not isinstance(there, DriveAddress):
+            continue
+        if there.unit == address.unit and there == address:  # the unit tells most of them apart, and at once
             yield f"<address>: disk '{other.target}' is also at {place}"
     for device in guest.devices.hostdevs:
         if disk.bus == "scsi" and isinstance(device.address, DriveAddress) and device.address == address:

@@ -13,15 +13,22 @@ from frontinus.api.events import MetadataChangeEvent
 from frontinus.api.views import GuestView
 from frontinus.domain import metadata as documents
 from frontinus.domain.complete import complete
-from frontinus.domain.definition import format_guest, parse_guest
+from frontinus.domain.definition import parse_guest
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.prepare import prepare
-from frontinus.engine import runstate
+from frontinus.engine import apart, runstate
 from frontinus.engine.guest import saving
 from frontinus.engine.halves import KIND, Halves
 from frontinus.engine.record import Record
 from frontinus.engine.world import World
+
+
+async def completed(world: World, xml: str, *, validate: bool = False) -> Guest:
+    """A guest as its definition will be kept. Raises InvalidXML, Unsupported."""
+    parsed = await apart.reading(xml, lambda: parse_guest(xml, validate=validate))
+    caps = await world.hypervisor.capabilities(parsed.devices.emulator if parsed.devices else None)
+    return await apart.reading(xml, lambda: complete(parsed, caps, world.host))
 
 
 class Definitions:
@@ -40,7 +47,7 @@ class Definitions:
         record = self.world.guests.find(guest)
         active = record.running is not None and not {"inactive", "migratable"} & {*flags}
         shown = record.guest if active else self._definition(record, running="inactive" not in flags)
-        return format_guest(shown, active=active, secrets="secure" in flags)
+        return await apart.document(shown, active=active, secrets="secure" in flags)
 
     def _definition(self, record: Record, *, running: bool) -> Guest:
         """What would be started; of a transient guest, and of one that runs if wanted, without what only its run has."""
@@ -52,24 +59,20 @@ class Definitions:
         return shown
 
     async def argv(self, xml: str) -> list[str]:
-        guest = await self._completed(xml, validate=False)
+        guest = await completed(self.world, xml)
         caps = await self.world.hypervisor.capabilities(guest.devices.emulator)
         live = prepare(guest, caps, self.world.host, guest_id=-1)
-        return list(self.world.hypervisor.plan(live, caps, self.world.host).argv)
-
-    async def _completed(self, xml: str, *, validate: bool) -> Guest:
-        parsed = parse_guest(xml, validate=validate)
-        caps = await self.world.hypervisor.capabilities(parsed.devices.emulator if parsed.devices else None)
-        return complete(parsed, caps, self.world.host)
+        plan = await asyncio.to_thread(self.world.hypervisor.plan, live, caps, self.world.host)
+        return list(plan.argv)
 
     async def define(self, xml: str, validate: bool = False) -> GuestView:
-        guest = await self._completed(xml, validate=validate)
+        guest = await completed(self.world, xml, validate=validate)
         assert guest.uuid is not None
         known = self.world.guests.claim(guest.uuid, guest.name)
         record = known or Record(guest.uuid, guest.name)
         async with record.lock.hold("define"):
             self.world.guests.claim(guest.uuid, guest.name)
-            await self.world.store.save(KIND, record.uuid, format_guest(guest, secrets=True))
+            await self.world.store.save(KIND, record.uuid, await apart.document(guest, secrets=True))
             was_defined, record.definition = record.definition is not None, guest
             self.world.guests.add(record)
             if record.running is not None:
@@ -134,7 +137,7 @@ class Definitions:
             self.world.guests.rename(record, name)
             try:
                 renamed = definition.clone(name=name)
-                await self.world.store.save(KIND, record.uuid, format_guest(renamed, secrets=True))
+                await self.world.store.save(KIND, record.uuid, await apart.document(renamed, secrets=True))
             except BaseException:
                 self.world.guests.rename(record, old)
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 
@@ -64,8 +65,8 @@ async def _start(world: World, record: Record, live: Guest, caps: Capabilities, 
         if reasons := list(misfits(live, caps)):
             raise Unsupported("; ".join(reasons), element="cpu")
         await netports.plug(world, record, live)
-        plan = world.hypervisor.plan(live, caps, handing.host_for(world, record), incoming=incoming is not None,
-                                      secrets=world.secrets.value)  # fmt: skip
+        plan = await asyncio.to_thread(world.hypervisor.plan, live, caps, handing.host_for(world, record),
+                                       incoming=incoming is not None, secrets=world.secrets.value)  # fmt: skip
         edition = world.filters.edition
         resources = await filtering.with_filters(world, record, netports.with_floors(world, live, plan.resources))
         who = await world.resources.credentials(record.uuid)

@@ -10,11 +10,10 @@ from frontinus.api.engine import Descriptor, ShutdownMode, SleepTarget
 from frontinus.api.errors import AgentUnavailable, AlreadyExists, FrontinusError, InvalidValue, Unsupported, WrongState
 from frontinus.api.options import CreateFlag, StartFlag
 from frontinus.api.views import GuestView
-from frontinus.domain.complete import complete
-from frontinus.domain.definition import parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.engine import runstate, trail
 from frontinus.engine.guest import ending, launch, saving
+from frontinus.engine.guest.definitions import completed
 from frontinus.engine.lifetime import CALLER, Lifetime
 from frontinus.engine.record import Record, Running
 from frontinus.engine.snapshot.variables import reset_variables
@@ -36,9 +35,7 @@ class Power:
 
     async def create_with(self, xml: str, flags: Sequence[CreateFlag] = ()) -> GuestView:
         lifetime = _lifetime(flags)
-        parsed = parse_guest(xml, validate="validate" in flags)
-        caps = await self.world.hypervisor.capabilities(parsed.devices.emulator if parsed.devices else None)
-        guest = complete(parsed, caps, self.world.host)
+        guest = await completed(self.world, xml, validate="validate" in flags)
         assert guest.uuid is not None
         known = self.world.guests.claim(guest.uuid, guest.name)
         if known is not None and known.running is not None:

@@ -14,9 +14,9 @@ from frontinus.api.options import RestoreFlag, SavedXmlFlag, SaveFlag
 from frontinus.api.views import GuestView
 from frontinus.domain.abi import as_started, differences
 from frontinus.domain.cpu.model import Cpu
-from frontinus.domain.definition import format_cpu, format_guest, parse_cpu, parse_guest
+from frontinus.domain.definition import format_cpu, parse_cpu, parse_guest
 from frontinus.domain.guest import Guest
-from frontinus.engine import runstate, trail
+from frontinus.engine import apart, runstate, trail
 from frontinus.engine.flags import paused_of
 from frontinus.engine.guest import directio, ending, launch, savefile
 from frontinus.engine.jobs import Job, Measure
@@ -72,7 +72,7 @@ class Saving:
         record.refuse_with_jobs()  # they would end with the process, and nobody know how far they got
         was_running = record.state == "running"
         guest = await _compatible(self.world, running.guest, running.asked_cpu, xml) if xml else running.guest
-        document = format_guest(guest, active=True, secrets=True)
+        document = await apart.document(guest, active=True, secrets=True)
         header = savefile.Header(xml=document, running=was_running if paused is None else not paused,
                                  uuid=record.uuid, name=record.name, cpu=format_cpu(running.asked_cpu))  # fmt: skip
         async with self.world.jobs.run("save", record.uuid) as job:
@@ -113,7 +113,7 @@ class Saving:
         paused = paused_of(flags)
         fd, header = await asyncio.to_thread(savefile.open_saved, _absolute(path))
         try:
-            guest = parse_guest(header.xml)
+            guest = await _saved_guest(header)
             if xml:
                 guest = await _compatible(self.world, guest, parse_cpu(header.cpu), xml)
             known = self.world.guests.claim(header.uuid, guest.name)
@@ -142,8 +142,8 @@ class Saving:
         place = _absolute(path)
         fd, header = await asyncio.to_thread(savefile.open_saved, place)
         os.close(fd)
-        guest = await _compatible(self.world, parse_guest(header.xml), parse_cpu(header.cpu), xml)
-        changed = savefile.Header(xml=format_guest(guest, active=True, secrets=True), uuid=header.uuid, name=header.name,
+        guest = await _compatible(self.world, await _saved_guest(header), parse_cpu(header.cpu), xml)
+        changed = savefile.Header(xml=await apart.document(guest, active=True, secrets=True), uuid=header.uuid, name=header.name,
                                   running=header.running if paused is None else not paused, cpu=header.cpu)  # fmt: skip
         await asyncio.to_thread(savefile.rewrite, place, changed)
 
@@ -158,7 +158,7 @@ class Saving:
     async def saved_definition(self, path: str, flags: Sequence[SavedXmlFlag] = ()) -> str:
         fd, header = await asyncio.to_thread(savefile.open_saved, _absolute(path))
         os.close(fd)
-        return format_guest(parse_guest(header.xml), secrets="secure" in flags)
+        return await apart.document(await _saved_guest(header), secrets="secure" in flags)
 
     async def managed_definition(self, guest: str, flags: Sequence[SavedXmlFlag] = ()) -> str:
         record = self.world.guests.find(guest)
@@ -193,7 +193,7 @@ async def restore_managed(world: World, record: Record, *, paused: bool | None, 
     fd, header = await asyncio.to_thread(savefile.open_saved, path)
     try:
         async with directio.reader(path, fd) if direct else nullcontext(fd) as source:
-            await _bring_back(world, record, header, source, parse_guest(header.xml), paused)
+            await _bring_back(world, record, header, source, await _saved_guest(header), paused)
     finally:
         os.close(fd)
     await forget_managed(world, record)
@@ -220,16 +220,20 @@ async def _bring_back(world: World, record: Record, header: savefile.Header, fd:
         world.lifecycle(record, "suspended", "restored")
 
 
+async def _saved_guest(header: savefile.Header) -> Guest:
+    return await apart.reading(header.xml, lambda: parse_guest(header.xml))
+
+
 async def _compatible(world: World, guest: Guest, asked: Cpu | None, xml: str) -> Guest:
     """The guest as a user's XML has it, with the CPU that it has. Raises InvalidXML where the guest would notice.
 
     The XML may have the CPU of the running guest, or the one that was `asked` for.
     """
-    parsed = parse_guest(xml)
+    parsed = await apart.reading(xml, lambda: parse_guest(xml))
     if parsed.uuid != guest.uuid:
         raise InvalidXML(f"the guest has UUID {guest.uuid}, the XML has {parsed.uuid}", element="uuid")
     caps = await world.hypervisor.capabilities(parsed.devices.emulator)
-    changed = as_started(parsed, caps, world.host)
+    changed = await apart.reading(xml, lambda: as_started(parsed, caps, world.host))
     found = differences(guest, changed)
     if found and asked is not None:
         found = min(found, differences(guest.clone(cpu=asked), changed), key=len)

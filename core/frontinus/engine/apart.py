@@ -1,0 +1,30 @@
+"""Work that takes as long as a document is long is done apart, in a thread: the event loop serves all others meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from frontinus.domain.definition import format_guest
+from frontinus.domain.guest import Guest
+
+T = TypeVar("T")
+LONG_DOCUMENT = 8192
+"""Characters of a document from which on a thread reads it. What is shorter costs some milliseconds."""
+MANY_DEVICES = 100
+"""Devices of a guest from which on a thread writes its document."""
+
+
+async def reading(xml: object, work: Callable[[], T]) -> T:
+    """Do the work that a document gives."""
+    if isinstance(xml, str) and len(xml) >= LONG_DOCUMENT:
+        return await asyncio.to_thread(work)
+    return work()
+
+
+async def document(guest: Guest, *, active: bool = False, secrets: bool = False) -> str:
+    """A guest's document."""
+    if sum(1 for _ in guest.devices.all()) >= MANY_DEVICES:
+        return await asyncio.to_thread(format_guest, guest, active=active, secrets=secrets)
+    return format_guest(guest, active=active, secrets=secrets)
