@@ -14,7 +14,11 @@ import subprocess
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("frontinus", deadline=None)  # a loaded machine is slow at any moment
+hypothesis.settings.load_profile("frontinus")
 
 TESTS = Path(__file__).parent
 GOLDEN = TESTS / "unit/golden"
