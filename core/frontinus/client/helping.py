@@ -93,8 +93,8 @@ def manual(parser: argparse.ArgumentParser) -> str:
 
 
 CODES: Mapping[int, str] = {
-    0: "done", 1: "the engine refused or failed; the message says why", 2: "wrong usage",
-    3: "the engine cannot be reached", 130: "interrupted",
+    0: "done", 1: "not done: the engine refused, failed or cannot be reached, or the usage is wrong; the message says why",
+    130: "interrupted",
 }  # fmt: skip
 """Exit codes; the guide's table is the same."""
 

@@ -1,6 +1,6 @@
 """The `frontinus` command: finds its row in the table, connects, runs, and says plainly what went wrong.
 
-Exit codes: 0 done, 1 the engine refused or failed, 2 wrong usage, 3 the engine cannot be reached, 130 interrupted.
+Exit codes are virsh's, for scripts that know it: 0 done, 1 anything else; 130 interrupted. `--json` tells more of an error.
 Without a command it reads them from standard input, and keeps its connection from one to the next.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from frontinus.client.remote import RemoteEngine
 
-FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+FAILED, INTERRUPTED = 1, 130
 VALUED = ("--socket", "-c", "--connect")
 """Options before the command that have a value."""
 CONNECTIONS = {"qemu:///system": False, "qemu:///session": True}
@@ -88,7 +88,8 @@ class Parser(argparse.ArgumentParser):
             from frontinus.client.helping import refused
 
             message = refused(self.row, message)
-        super().error(message)
+        self.print_usage(sys.stderr)
+        self.exit(FAILED, f"{self.prog}: error: {message}\n")
 
 
 def make_parser(table: Sequence[Command]) -> argparse.ArgumentParser:
@@ -164,7 +165,7 @@ class Caller:
             from frontinus.client.helping import unknown
 
             sys.stderr.write(f"frontinus: {unknown(words[0])}\n")
-            return USAGE
+            return FAILED
         row, arranged_words = arranged(found, words)
         options = make_parser([row]).parse_args([*self._given, *arranged_words])
         began = time.monotonic()
@@ -181,9 +182,9 @@ class Caller:
             return code
         except Disconnected as error:
             self._engine = None
-            return _complain(options, error, UNREACHABLE)
+            return _complain(options, error)
         except FrontinusError as error:
-            return _complain(options, error, FAILED)
+            return _complain(options, error)
 
     async def _run(self, command: Command, options: argparse.Namespace) -> int:
         from frontinus.client.remote import as_engine, connect
@@ -207,7 +208,7 @@ class Caller:
         return self._runner.run(work)
 
 
-def _complain(options: argparse.Namespace, error: Exception, code: int) -> int:
+def _complain(options: argparse.Namespace, error: Exception) -> int:
     from frontinus.api.errors import FrontinusError
 
     assert isinstance(error, FrontinusError)
@@ -216,7 +217,7 @@ def _complain(options: argparse.Namespace, error: Exception, code: int) -> int:
     sys.stderr.write(f"frontinus: {error.message}\n")
     if log := error.details.get("log"):
         sys.stderr.write(log.rstrip() + "\n")
-    return code
+    return FAILED
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def run_line(line: str, perform: Perform) -> tuple[int, bool]:
         parted = list(commands_of(line))
     except ValueError as error:
         sys.stderr.write(f"frontinus: {error}: {line.strip()}\n")
-        return 2, False
+        return 1, False
     for words in parted:
         if words[0] in LEAVES:
             return 0, True

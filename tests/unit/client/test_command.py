@@ -162,8 +162,11 @@ def test_failures_are_told_with_a_code(
     assert "line 3: element <memory>" in shell("define", str(tmp_path / "bad.xml"), code=1)
     assert main.main(["--socket", str(socket), "--json", "start", "nobody"]) == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "no-such-guest"
-    assert main.main(["--socket", str(tmp_path / "nothing"), "list"]) == main.UNREACHABLE
-    assert main.main(["no-such-command"]) == main.USAGE
+    assert main.main(["--socket", str(tmp_path / "nothing"), "list"]) == 1
+    assert main.main(["no-such-command"]) == 1
+    with pytest.raises(SystemExit) as wrong:
+        main.main(["start", "--no-such-option", "test"])
+    assert wrong.value.code == 1, "scripts made for virsh know no other"
 
 
 def test_events_are_printed(shell: Shell) -> None:
