@@ -1,5 +1,5 @@
-"""`frontinus install-service`: the files that make a host's init system, message bus and polkit know us. It shows what it
-would write, asks, and writes each file whole or not at all."""
+"""`frontinus install-service`: the files that make a host's init system, message bus, polkit, man and bash know us. It shows
+what it would write, asks, and writes each file whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from xml.sax.saxutils import escape
 
 from frontinus import durable
 from frontinus.api.permissions import ASK_AGENT, PERMISSIONS, READ_SECURE, Permission
+from frontinus.client.completion import script
+from frontinus.client.helping import manual
+from frontinus.client.main import make_parser
 
 USERS = ("frontinus", "frontinus-dbus", "frontinus-cim")
 """The adapters' users; those of adapters that speak for their callers are their own."""
@@ -57,6 +60,8 @@ def files(place: Place) -> list[File]:
           for name in NAMES),
         (f"{ACTIONS}/org.frontinus1.policy", polkit_actions(OURS, "auth_admin_keep"), "what polkit can decide about"),
         ("usr/share/polkit-1/rules.d/60-frontinus.rules", polkit_rules(place.group), "the group may do all of it"),
+        ("usr/local/share/man/man1/frontinus.1", manual(make_parser([])), "man frontinus"),
+        ("usr/local/share/bash-completion/completions/frontinus", script("bash"), "what Tab completes in bash"),
     ]  # fmt: skip
     if not _registered(place, LIBVIRTS):
         libvirts = polkit_actions(LIBVIRTS, "no")

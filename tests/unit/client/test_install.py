@@ -95,6 +95,14 @@ def test_the_bus_lets_us_own_and_everybody_call(place: Place) -> None:
     assert called == ["org.libvirt", "org.frontinus1"]
 
 
+def test_the_manual_and_completion_are_those_that_the_program_prints(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, words in (("frontinus.1", ["manual"]), ("frontinus", ["completion", "bash"])):
+        assert main(words) == 0
+        assert text(place, name) == capsys.readouterr().out and "net-list" in text(place, name).replace("\\-", "-")
+
+
 def test_a_file_that_cannot_be_written_is_told(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     (place.root / "etc").write_text("no folder")
     assert install(place, dry_run=False, yes=True) == 1

@@ -163,7 +163,7 @@ COMMANDS = (
         arg("new", complete="file", help="another")), offline=_abi_check),
     Command("completion", "print a completion script for a shell", (arg("shell", choices=["bash", "zsh"]),),
             offline=_completion),
-    Command("install-service", "install the files for systemd, the system bus and polkit; asks before it writes", (
+    Command("install-service", "install the files for systemd, the system bus, polkit, man and bash; asks before it writes", (
         flag("--dry-run", help="print them instead"), flag("--yes", help="do not ask"),
         arg("--root", type=Path, default=Path("/"), complete="file", help="stage them under this folder"),
         arg("--programs", type=Path, complete="file", help="where frontinusd is; default: beside this program"),
