@@ -12,6 +12,7 @@ from frontinus.engine.local import LocalEngine
 from frontinus.engine.world import World
 from frontinus.linux.audit import LinuxAudit
 from frontinus.linux.cgroups import Cgroups
+from frontinus.linux.guestlogs import GuestLogs, Turn
 from frontinus.linux.host import probe_facts, probe_view
 from frontinus.linux.imagefiles import LinuxImages
 from frontinus.linux.keeper import HostKeeper
@@ -44,6 +45,7 @@ async def qemu_engine(config: Config, policy: Policy | None = None) -> LocalEngi
         keeper=HostKeeper(Path(config.paths.config)),
         images=LinuxImages(),
         limits=Cgroups(config.paths),
+        logs=GuestLogs(Turn(config.guest_log_size, config.guest_log_backups)),
         host_networks=LinuxNetworks(config.paths, _no_networks(config)),
         default_network=config.default_network,
         firewall=filters,

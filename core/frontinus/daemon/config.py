@@ -24,6 +24,7 @@ class Config:
     (without a file, a trial under --root and a --session start none).
     `access`: who decides what callers may do: role (the socket that they came through), or polkit.
     `default_network`: whether the first start makes one; a trial under --root only does if its file says so.
+    `guest_log_size`: bytes from which on a guest's log is turned over, 0 for never; `guest_log_backups`: how many are kept.
     `adapter_arguments`: further words for an adapter's command, by its name.
     """
 
@@ -42,6 +43,8 @@ class Config:
     log_format: str = "text"
     autostart: bool = True
     default_network: bool = True
+    guest_log_size: int = 2 * 2**20
+    guest_log_backups: int = 3
 
     @property
     def socket(self) -> Path:
@@ -86,11 +89,14 @@ def load(file: Path | None, *, session: bool = False, root: Path | None = None) 
     return _config(document, paths, session, chosen, default_network=root is None)
 
 
+LEAST_LOG = 4096
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 KINDS: dict[str, tuple[type, str]] = {
     "hypervisor": (str, "a string"),
     "emulator": (str, "a path"), "group": (str, "a group's name"), "adapter_user": (str, "a user's name"),
-    "mock_guests": (int, "a number"), "log_level": (str, f"one of {', '.join(LEVELS)}"),
+    "mock_guests": (int, "a number"),
+    "guest_log_size": (int, "a number of bytes, 0 for no limit"), "guest_log_backups": (int, "a number up to 100"),
+    "log_level": (str, f"one of {', '.join(LEVELS)}"),
     "log_format": (str, "text or json"), "autostart": (bool, "true or false"),
     "default_network": (bool, "true or false"),
     "uid_range": (list, "two user ids, the lower one first"), "adapters": (list, "a list of names"),
@@ -103,6 +109,8 @@ RULES: Mapping[str, Callable[[Any], bool]] = {
     "log_format": lambda style: style in ("text", "json"),
     "access": lambda way: way in ("role", "polkit"),
     "mock_guests": lambda count: count >= 0,
+    "guest_log_size": lambda size: size == 0 or size >= LEAST_LOG,
+    "guest_log_backups": lambda count: 0 <= count <= 100,
     "uid_range": lambda ids: [type(uid) for uid in ids] == [int, int] and 0 < ids[0] <= ids[1],
     "adapters": lambda names: all(isinstance(name, str) for name in names),
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from frontinus.domain.guest import Guest
 from frontinus.engine import apart, runstate
+from frontinus.engine.guest.logs import follow_logs
 from frontinus.engine.record import Record
 from frontinus.engine.world import World
 
@@ -45,6 +46,7 @@ class Halves:
             if self.live is not None:
                 self.live.current_memory = record.running.guest.current_memory  # the balloon tells it at any time
                 record.running.guest = self.live
+                follow_logs(world, record)
             record.running.redefined |= self.definition is not None and self.live is None
             await runstate.save_running(world.store, record)
         world.changed(record)

@@ -122,6 +122,7 @@ class LocalEngine:
             await self.world.host_networks.close()
         self.world.resources.close()
         await self.world.firewall.close()
+        await self.world.logs.close()
         self.world.storage.close()
         self.world.audit.close()
         await self.world.store.close()

@@ -13,6 +13,7 @@ from frontinus.engine import runstate
 from frontinus.engine.block.works import Works
 from frontinus.engine.filter.filtering import leave, restore_filters
 from frontinus.engine.guest import ending, saving
+from frontinus.engine.guest.logs import follow_logs
 from frontinus.engine.guest.news import follow
 from frontinus.engine.halves import KIND
 from frontinus.engine.network import netports
@@ -112,6 +113,7 @@ async def _attach(world: World, state: RunState, guest: Guest) -> None:
     world.guests.add(record)
     world.guests.taken_id(guest.id or 0)
     world.ports.adopt(guest)
+    follow_logs(world, record)
     _place(record, state, status)
     running.news = world.spawn(follow(world, record, running), f"news of {record.name}")
     world.spawn(settle(world, record), f"work on images of {record.name}")

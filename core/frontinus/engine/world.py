@@ -16,6 +16,7 @@ from frontinus.engine.filter.filterbook import FilterBook
 from frontinus.engine.filter.unfiltered import Unfiltered
 from frontinus.engine.guest.displays import DisplayPorts
 from frontinus.engine.guest.overhearing import Overhearing
+from frontinus.engine.guest.unrotated import Unrotated
 from frontinus.engine.jobs import Job, Jobs
 from frontinus.engine.network.netrecord import NetworkRegistry
 from frontinus.engine.record import Record
@@ -26,6 +27,7 @@ from frontinus.engine.storage.poolbook import PoolBook
 from frontinus.engine.tuning.unlimited import Unlimited
 from frontinus.ports import AuditTrail, Firewall, Hypervisor, Images, Keeper, Resources, StateStore, StorageHost
 from frontinus.ports.limits import Limits
+from frontinus.ports.logs import Logs
 from frontinus.ports.networks import HostNetworks
 from frontinus.ports.node import Node
 
@@ -47,6 +49,7 @@ class World:
     keeper: Keeper
     images: Images
     limits: Limits = field(default_factory=Unlimited)
+    logs: Logs = field(default_factory=Unrotated)
     firewall: Firewall = field(default_factory=Unfiltered)
     security_model: SecurityModel = SecurityModel(model="", doi="")
     guests: Registry = field(default_factory=Registry)

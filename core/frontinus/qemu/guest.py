@@ -187,7 +187,9 @@ class QemuGuest(QemuTending):
         """The end of what this process has written to its log."""
         try:
             with Path(self.record.log).open("rb") as file:
-                file.seek(max(self._log_start, file.seek(0, 2) - TAIL))
+                end = file.seek(0, 2)
+                begin = self._log_start if self._log_start <= end else 0  # what was before it is in a backup
+                file.seek(max(begin, end - TAIL))
                 return file.read(TAIL).decode(errors="replace").strip()
         except OSError:
             return ""

@@ -47,6 +47,8 @@ def test_an_adapter_gets_its_arguments(tmp_path: Path) -> None:
         ('log_format = "xml"', "'log_format' must be text or json"),
         ("uid_range = [70000]", "'uid_range' must be two user ids"),
         ("uid_range = [70000, 60000]", "'uid_range' must be two user ids"),
+        ("guest_log_size = 100", "'guest_log_size' must be a number of bytes"),
+        ("guest_log_backups = -1", "'guest_log_backups' must be"),
         ("adapters = [1]", "'adapters' must be a list of names"),
         ("= 1", "Invalid statement"),
     ],

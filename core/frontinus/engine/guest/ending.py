@@ -31,6 +31,7 @@ async def end(world: World, record: Record, running: Running) -> None:
         except Exception:  # the guest has ended all the same, and the rest is to be given back
             log.exception("guest %s has ended, but not all of it could be given back", record.name)
     world.ports.release(running.guest)
+    world.logs.forget(record.uuid)
     if record.running is running:
         record.running, record.ends_with_caller = None, False
     running.ended.set()

@@ -20,6 +20,7 @@ from frontinus.engine.block.chains import with_layers
 from frontinus.engine.filter import filtering
 from frontinus.engine.guest import ending, handing
 from frontinus.engine.guest.displays import is_busy
+from frontinus.engine.guest.logs import follow_logs
 from frontinus.engine.guest.news import follow
 from frontinus.engine.network import netports
 from frontinus.engine.record import Record, Running
@@ -80,9 +81,11 @@ async def _start(world: World, record: Record, live: Guest, caps: Capabilities, 
         await filtering.join(world, record, live.devices.interfaces, edition)
         await enforce(world, running)
         record.running = running
+        follow_logs(world, record)
         await runstate.save_running(world.store, record, soon=soon)
     except BaseException:
         record.running = None
+        world.logs.forget(record.uuid)
         world.ports.release(live)
         if process is not None:
             await process.quit(graceful=False, deadline=5.0)
