@@ -300,7 +300,7 @@ async def test_permissions_know_the_filter(local: LocalEngine, engine: Engine) -
     await engine.create_filter_binding(BINDING)
     clean = await engine.filter("clean-traffic")
     known = {"nwfilter_name": clean.name, "nwfilter_uuid": clean.uuid}
-    assert known.items() <= local._about("filter", {"filter": "clean-traffic"}).items()
-    assert known.items() <= local._about("filter_binding", {"link": "tap9"}).items()
-    assert not local._about("filter", {"filter": "gone"})
-    assert local._about("define_filter", {"xml": rule("<tcp/>"), "validate": False})["nwfilter_name"] == "x"
+    assert known.items() <= (await local._about("filter", {"filter": "clean-traffic"})).items()
+    assert known.items() <= (await local._about("filter_binding", {"link": "tap9"})).items()
+    assert not await local._about("filter", {"filter": "gone"})
+    assert (await local._about("define_filter", {"xml": rule("<tcp/>"), "validate": False}))["nwfilter_name"] == "x"
