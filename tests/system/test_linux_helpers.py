@@ -27,7 +27,7 @@ LISTEN = """
 import os, socket, sys, time
 print("hello from the helper", flush=True)
 time.sleep(float(sys.argv[2]))
-s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); time.sleep(float(sys.argv[2])); s.listen()
 while True:
     told = (os.getresuid(), os.getgroups(), sorted(os.listdir("/proc/self/fd")), dict(os.environ))
     s.accept()[0].sendall(repr(told).encode())

@@ -28,10 +28,14 @@ END_SECONDS = 2.0
 """How long a helper may take to end by itself before it is killed."""
 TOOLS = ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/libexec", "/usr/lib/qemu")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LISTEN_SECONDS = 0.002
+"""How often a socket that is bound is asked whether it listens."""
 LAST_WORDS = 500
 
 _IN_CREATE, _IN_MOVED_TO, _IN_CLOEXEC = 0x100, 0x80, 0o2000000
 _CLOSE_RANGE_CLOEXEC = 4
+_ACCEPTS = 1 << 16
+"""__SO_ACCEPTCON among the flags of a socket."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -212,7 +216,7 @@ def _close_on_exec() -> None:
 
 
 def _wait_for(path: Path, pid: int) -> None:
-    """Wait until a socket is there. Raises HostFailed when the process ends before, or takes too long."""
+    """Wait until a socket listens. Raises HostFailed when the process ends before, or takes too long."""
     process = os.pidfd_open(pid)
     try:
         with _changes_in(path.parent) as changes:
@@ -220,15 +224,30 @@ def _wait_for(path: Path, pid: int) -> None:
             poll.register(process, select.POLLIN)
             poll.register(changes, select.POLLIN)
             deadline = time.monotonic() + READY_SECONDS
-            while not path.is_socket():
-                ready = dict(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+            while not _listens(path):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise HostFailed(f"does not listen on {path} after {READY_SECONDS:g} s")
+                bound = path.is_socket()  # what comes between bind(2) and listen(2) has no event
+                ready = dict(poll.poll(min(left, LISTEN_SECONDS if bound else left) * 1000))
                 if process in ready:
                     raise HostFailed("ended at once")
-                if changes not in ready:
-                    raise HostFailed(f"does not listen on {path} after {READY_SECONDS:g} s")
-                os.read(changes, 65536)
+                if changes in ready:
+                    os.read(changes, 65536)
     finally:
         os.close(process)
+
+
+def _listens(path: Path) -> bool:
+    """Whether a socket takes connections, without making one: some helpers serve only their first.
+
+    By /proc/net/unix, whose rows are: address, count, protocol, flags, type, state, inode, path.
+    """
+    if not path.is_socket():
+        return False
+    name = os.fsencode(path)
+    rows = (row.split(maxsplit=7) for row in Path("/proc/net/unix").read_bytes().splitlines() if row.endswith(name))
+    return any(int(row[3], 16) & _ACCEPTS for row in rows if row[7:] == [name])
 
 
 @contextlib.contextmanager
