@@ -55,3 +55,11 @@ def _write_new(path: Path, data: bytes, mode: int, owner: tuple[int, int] | None
         while rest:
             rest = rest[file.write(rest) :]
         os.fsync(fd)
+
+
+def make_folder(folder: Path, mode: int = 0o700) -> None:
+    """Make a folder durably, and those above it that are missing. Blocks."""
+    for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
+        with contextlib.suppress(FileExistsError):
+            missing.mkdir(mode=mode)
+            sync_folder(missing.parent)

@@ -20,6 +20,7 @@ from frontinus.engine.network import netports
 from frontinus.engine.record import Record, Running
 from frontinus.engine.runstate import RunState
 from frontinus.engine.snapshot import books as bookkeeping
+from frontinus.engine.snapshot import doomed
 from frontinus.engine.snapshot.aftermath import settle
 from frontinus.engine.world import World
 from frontinus.ports import Stored
@@ -49,6 +50,7 @@ async def recover(world: World) -> None:
     alive = await asyncio.gather(*(_revive(world, state) for state in found))
     await restore_filters(world, [state for state, lives in zip(found, alive, strict=True) if lives])
     living = [state.folder for state, lives in zip(found, alive, strict=True) if lives]
+    await doomed.recover(world)
     await world.resources.sweep(living)
     await world.limits.sweep(living)
     for record in world.guests:
@@ -70,7 +72,7 @@ async def _load_definitions(world: World) -> None:
             continue
         record = Record(stored.key, guest.name, definition=guest, autostart=stored.key in marked,
                         books=world.books_of(stored.key))  # fmt: skip
-        record.managed_save = saving.managed_path(world, record.uuid).exists()
+        await saving.find_managed(world, record, lives=False)
         world.guests.add(record)
 
 
@@ -115,6 +117,8 @@ async def _attach(world: World, state: RunState, guest: Guest) -> None:
     world.ports.adopt(guest)
     follow_logs(world, record)
     _place(record, state, status)
+    if not state.hidden:
+        await saving.find_managed(world, record, lives=True)
     running.news = world.spawn(follow(world, record, running), f"news of {record.name}")
     world.spawn(settle(world, record), f"work on images of {record.name}")
     if state.autodestroy:  # its connection was to an earlier engine

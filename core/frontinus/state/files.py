@@ -42,13 +42,5 @@ def is_aside(name: str) -> bool:
     return ASIDE.fullmatch(name) is not None
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, for us alone."""
-    for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
-        with contextlib.suppress(FileExistsError):
-            missing.mkdir(mode=0o700)
-            sync_folder(missing.parent)
-
-
 def _asides(path: Path) -> Iterator[Path]:
     return (path.with_name(f"{path.name}.broken-{number}") for number in itertools.count(1))

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 from frontinus import durable
 from frontinus.api.errors import Busy, InvalidValue, StorageFailed
 from frontinus.domain.host import Paths
+from frontinus.durable import make_folder
 from frontinus.ports.state import Stored
 from frontinus.state import files
 
@@ -102,7 +103,7 @@ class FileStore:
         data = text.encode()
 
         def write() -> None:
-            files.make_folder(path.parent)
+            make_folder(path.parent)
             durable.write(path, data)
 
         await self._run(path, write)
@@ -164,7 +165,7 @@ class FileStore:
 def _hold(folder: Path) -> int:
     """Lock a folder until the descriptor is closed, or this process ends in whatever way."""
     try:
-        files.make_folder(folder)
+        make_folder(folder)
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise StorageFailed(f"{folder}: {error.strerror}", path=str(folder)) from error

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import (
+    HypervisorFailed,
     InvalidXML,
     WrongState,
 )
 from frontinus.api.events import ChangedEvent, LifecycleEvent
+from frontinus.engine import ending, launch, savefile
+from frontinus.engine.local import LocalEngine
+from frontinus.engine.record import Record, Running
+from frontinus.engine.recovery import recover
+from frontinus.engine.saving import managed_path, used_path
 from support.mocked import XML
 
 
@@ -69,3 +76,87 @@ async def test_a_saved_guest_is_restored_with_a_definition_of_the_same_hardware(
     await engine.restore(file, xml=text)
     assert "By another" not in await engine.guest_xml("a")
     await engine.destroy("a")
+
+
+@pytest.fixture
+def save_of(local: LocalEngine) -> Callable[[str], Path]:
+    return lambda name: managed_path(local.world, local.world.guests.find(name).uuid)
+
+
+async def restarted(local: LocalEngine) -> None:
+    """A new engine on what the one before left."""
+    await local.stop()
+    local.world.guests.__init__()  # type: ignore[misc]
+    await recover(local.world)
+
+
+async def test_a_saved_state_is_not_there_any_more_when_its_guest_runs(
+    local: LocalEngine, engine: Engine, save_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an engine that dies then leaves a memory that does not fit the disks."""
+    await engine.define(XML.format(name="a"))
+    await engine.start("a")
+    await engine.managed_save("a")
+    path, there = save_of("a"), []
+    set_going = launch.set_going
+
+    async def going(record: Record, running: Running) -> None:
+        there.append(path.exists())
+        await set_going(record, running)
+
+    monkeypatch.setattr(launch, "set_going", going)
+    await engine.start("a")
+    assert there == [False] and list(path.parent.iterdir()) == []
+
+
+async def test_a_saved_state_stays_if_its_guest_cannot_run(
+    local: LocalEngine, engine: Engine, save_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine.define(XML.format(name="a"))
+    await engine.start("a")
+    await engine.managed_save("a")
+
+    async def refused(record: Record, running: Running) -> None:
+        running.ending = "failed"
+        await ending.kill(record, graceful=False)
+        raise HypervisorFailed("another has the image")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "set_going", refused)
+        with pytest.raises(HypervisorFailed):
+            await engine.start("a")
+    assert (await engine.guest("a")).managed_save and save_of("a").exists()
+    assert (await engine.start("a")).reason == "restored"
+
+
+@pytest.mark.parametrize("what", ["torn", "used up", "of a guest that lives"])
+async def test_a_new_engine_believes_no_saved_state_that_is(
+    local: LocalEngine, engine: Engine, save_of: Callable[[str], Path], what: str
+) -> None:
+    """Written half, or its guest has run since: to bring that back would tear its disks."""
+    await engine.define(XML.format(name="a"))
+    await engine.start("a")
+    await engine.managed_save("a")
+    path = save_of("a")
+    whole = path.read_bytes()
+    if what == "torn":
+        path.write_bytes(savefile.UNFINISHED + whole[len(savefile.MAGIC) :])
+    elif what == "used up":
+        path.rename(used_path(path))
+    else:
+        await engine.start("a", force_boot=True)
+        path.write_bytes(whole)
+    await restarted(local)
+    assert not (await engine.guest("a")).managed_save
+    assert list(path.parent.iterdir()) == []
+    if what != "of a guest that lives":
+        assert (await engine.start("a")).reason == "booted"
+
+
+async def test_a_new_engine_finds_a_whole_saved_state(local: LocalEngine, engine: Engine) -> None:
+    await engine.define(XML.format(name="a"))
+    await engine.start("a")
+    await engine.managed_save("a")
+    await restarted(local)
+    assert (await engine.guest("a")).managed_save
+    assert (await engine.start("a")).reason == "restored"

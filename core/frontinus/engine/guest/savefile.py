@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from frontinus.api.errors import StorageFailed
-from frontinus.durable import sync_folder
+from frontinus.durable import make_folder, sync_folder
 
 MAGIC = b"Frontinus save1\n"
 UNFINISHED = b"Frontinus save0\n"
@@ -36,7 +36,7 @@ def create(path: Path, header: Header) -> int:
     body = msgspec.json.encode(header)
     start = len(MAGIC) + 8 + len(body)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, 0o777)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             os.write(fd, UNFINISHED + len(body).to_bytes(8, "big") + body + bytes(-start % BLOCK))
@@ -49,9 +49,10 @@ def create(path: Path, header: Header) -> int:
     return fd
 
 
-def finish(fd: int) -> None:
-    """Everything is written: make it durable, then say so. Raises OSError."""
+def finish(fd: int, path: Path) -> None:
+    """Everything is written: make it and its name durable, then say so. Raises OSError."""
     os.fsync(fd)
+    sync_folder(path.parent)
     os.pwrite(fd, MAGIC, 0)
     os.fsync(fd)
 
@@ -96,7 +97,7 @@ def rewrite(path: Path, header: Header) -> None:
         new = create(beside, header)
         try:
             _copy(old, new)
-            finish(new)
+            finish(new, beside)
         finally:
             os.close(new)
         beside.rename(path)
@@ -115,6 +116,24 @@ def _copy(old: int, new: int) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a save; absent is fine."""
+    """Remove a save durably; absent is fine."""
     with suppress(FileNotFoundError):
         path.unlink()
+        sync_folder(path.parent)
+
+
+def rename(path: Path, new: Path) -> None:
+    """Give a save another name durably; absent is fine."""
+    with suppress(FileNotFoundError):
+        path.rename(new)
+        sync_folder(new.parent)
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a save was written to its end; False too where there is none."""
+    try:
+        fd, _ = open_saved(path)
+    except StorageFailed:
+        return False
+    os.close(fd)
+    return True

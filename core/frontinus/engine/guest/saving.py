@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,8 @@ from frontinus.engine.jobs import Job, Measure
 from frontinus.engine.record import Record, Running
 from frontinus.engine.snapshot.variables import reset_variables
 from frontinus.engine.world import World
+
+log = logging.getLogger(__name__)
 
 TOLD = 5
 """How many differences a refusal names."""
@@ -91,7 +94,7 @@ class Saving:
         try:
             async with directio.writer(path, fd) if direct else nullcontext(fd) as target:
                 await running.process.save(str(path), target)
-            await asyncio.to_thread(savefile.finish, fd)
+            await asyncio.to_thread(savefile.finish, fd, path)
         except BaseException as error:
             await asyncio.to_thread(savefile.remove, path)
             await self._carry_on(record, was_running)
@@ -188,12 +191,20 @@ def written(running: Running) -> Measure:
 
 
 async def restore_managed(world: World, record: Record, *, paused: bool | None, direct: bool = False) -> None:
-    """Bring a guest back from its managed save, which is then used up. A torn one is dropped for a fresh boot."""
+    """Bring a guest back from its managed save, which is used up once the CPUs run.
+
+    It must not be found again after they did: the disks are not those of its moment any more.
+    """
     path = managed_path(world, record.uuid)
+    used = used_path(path)
     fd, header = await asyncio.to_thread(savefile.open_saved, path)
     try:
         async with directio.reader(path, fd) if direct else nullcontext(fd) as source:
-            await _bring_back(world, record, header, source, await _saved_guest(header), paused)
+            await _bring_back(world, record, header, source, await _saved_guest(header), paused,
+                              lambda: asyncio.to_thread(savefile.rename, path, used))  # fmt: skip
+    except BaseException:
+        await asyncio.shield(asyncio.to_thread(savefile.rename, used, path))
+        raise
     finally:
         os.close(fd)
     await forget_managed(world, record)
@@ -201,16 +212,35 @@ async def restore_managed(world: World, record: Record, *, paused: bool | None, 
 
 
 async def forget_managed(world: World, record: Record) -> None:
-    await asyncio.to_thread(savefile.remove, managed_path(world, record.uuid))
+    path = managed_path(world, record.uuid)
+    for place in (path, used_path(path)):
+        await asyncio.to_thread(savefile.remove, place)
     record.managed_save = False
 
 
+def used_path(path: Path) -> Path:
+    """What a managed save is called from the moment when its guest is about to run."""
+    return path.with_suffix(".used")
+
+
+async def find_managed(world: World, record: Record, *, lives: bool) -> None:
+    """Of an earlier engine's managed save only a whole one counts, whose guest has not run since."""
+    path = managed_path(world, record.uuid)
+    record.managed_save = not lives and await asyncio.to_thread(savefile.is_finished, path)
+    if not record.managed_save and (path.exists() or used_path(path).exists()):
+        log.warning("the saved state of guest %s is not whole, or used up: it is removed", record.name)
+        await forget_managed(world, record)
+
+
 async def _bring_back(world: World, record: Record, header: savefile.Header, fd: int, guest: Guest,
-                      paused: bool | None) -> None:  # fmt: skip
+                      paused: bool | None, before: Callable[[], Awaitable[None]] | None = None) -> None:  # fmt: skip
+    """`before`: what is done when its memory is there, and nothing of it has run."""
     stay = not header.running if paused is None else paused
     soon: runstate.Soon = ("paused", "user") if stay else ("running", "restored")
     running = await launch.launch(world, record, guest, soon=soon, incoming=fd, asked_cpu=parse_cpu(header.cpu))
     record.become("paused", "starting up")
+    if before is not None:
+        await before()
     if not stay:
         await launch.set_going(record, running)
     record.become(*soon)
