@@ -15,6 +15,7 @@ from frontinus.api.errors import StorageFailed
 from frontinus.domain.devices.source import BACKED, FORMATS
 from frontinus.durable import sync_folder
 from frontinus.linux import images
+from frontinus.linux.storage.notes import note
 from frontinus.ports.images import Backing, BitmapVerb, SnapshotVerb
 from frontinus.storage import headers
 
@@ -53,6 +54,9 @@ class LinuxImages:
         answer = json.loads(await asyncio.to_thread(images.run, argv, path))
         return [str(one["name"]) for one in answer.get("snapshots", [])]
 
+    async def repair(self, path: str, format: str) -> None:
+        await asyncio.to_thread(images.run, ["check", "-q", "-r", "leaks", "--", alone(path, format)], path)
+
     async def bitmap(self, verb: BitmapVerb, path: str, format: str, name: str) -> None:
         await asyncio.to_thread(images.run, ["bitmap", f"--{verb}", "--", alone(path, format), name], path)
 
@@ -79,6 +83,8 @@ def _create(path: str, format: str, size: int, backing: Backing | None) -> None:
     below = ["-u", "-b", backing.path, "-F", backing.format] if backing is not None else []
     try:
         images.run(["create", "-q", "-f", format, *below, "--", images.plain(path), str(size)], path)
+        if made:
+            _note(path, format)
         _sync(path)
     except BaseException:
         if made:
@@ -97,6 +103,15 @@ def _reserve(path: str) -> bool:
     except OSError as error:
         raise StorageFailed(f"cannot make {path}: {error.strerror}", path=path) from None
     return True
+
+
+def _note(path: str, format: str) -> None:
+    """Beside an image of ours stands what it is, whatever its guest writes into it."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        note(fd, format=format)
+    finally:
+        os.close(fd)
 
 
 def _sync(path: str) -> None:
@@ -121,6 +136,7 @@ def _remove(paths: Sequence[str]) -> None:
         try:
             if stat.S_ISREG(Path(path).lstat().st_mode):
                 Path(path).unlink()
+            sync_folder(Path(path).parent)
         except FileNotFoundError:
             continue
         except OSError as error:

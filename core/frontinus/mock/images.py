@@ -68,6 +68,9 @@ class MemoryImages:
     async def snapshots(self, path: str, format: str) -> Sequence[str]:
         return list(self._image(path, format).snapshots)
 
+    async def repair(self, path: str, format: str) -> None:
+        return None
+
     async def bitmap(self, verb: BitmapVerb, path: str, format: str, name: str) -> None:
         names = self._image(path, format).bitmaps
         if verb == "add":

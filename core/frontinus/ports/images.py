@@ -45,6 +45,9 @@ class Images(Protocol):
     async def snapshots(self, path: str, format: str) -> Sequence[str]:
         """Names of the snapshots inside an image."""
 
+    async def repair(self, path: str, format: str) -> None:
+        """Give back what a change that was broken off had reserved inside an image."""
+
     async def bitmap(self, verb: BitmapVerb, path: str, format: str, name: str) -> None:
         """A bitmap in an image that records what is written from now on: made, removed."""
 

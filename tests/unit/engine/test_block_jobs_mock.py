@@ -17,6 +17,7 @@ from frontinus.domain.snapshots.chain import Chain, carried, find, layer_name, o
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.recovery import recover
 from frontinus.engine.registry import Registry
+from frontinus.engine.snapshot import doomed
 from frontinus.engine.world import World
 from frontinus.mock.engine import ROOT
 from frontinus.mock.hypervisor import MockGuest
@@ -105,6 +106,47 @@ async def test_figures_tell_how_far_it_is_and_wait_for_no_hypervisor(
     await engine.abort_block_job("test", "vda")
     await settled(local)
     assert (await engine.stats(["test"]))[0].jobs == ()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_copy_that_was_not_in_step_is_of_no_use(local: LocalEngine, engine: Engine, whole: bool) -> None:
+    """When its guest ends."""
+    mock(local).blocks.stuck = not whole
+    await engine.block_copy("test", "vda", COPY)
+    record = local.world.guests.find("test")
+    books = record.books
+    assert books.doomed == {"/copy"}
+    async with asyncio.timeout(60):
+        while whole and not all(work.ready for work in record.need_running().works):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    await engine.destroy("test")
+    images = local.world.images
+    assert ("/copy" in images.files) is whole  # type: ignore[attr-defined]
+    assert books.doomed == set()
+
+
+async def test_a_new_engine_removes_what_no_job_is_making_any_more(local: LocalEngine, engine: Engine) -> None:
+    mock(local).blocks.stuck = True
+    await engine.block_copy("test", "vda", COPY)
+    world, process = local.world, mock(local)
+    await local.stop()
+    for lives in (True, False):
+        if not lives:
+            process.state = "closed"
+        world.guests.__init__()  # type: ignore[misc]
+        await recover(world)
+        assert ("/copy" in world.images.files) is lives  # type: ignore[attr-defined]
+    assert world.guests.find("test").books.doomed == set()
+
+
+async def test_what_a_guest_needs_stays_whatever_its_book_says(local: LocalEngine, engine: Engine) -> None:
+    world, record = local.world, local.world.guests.find("test")
+    await world.images.create("/middle", "qcow2", 1)
+    await doomed.doom(world, record, ["/middle"])
+    await local.stop()
+    world.guests.__init__()  # type: ignore[misc]
+    await recover(world)
+    assert "/middle" in world.images.files  # type: ignore[attr-defined]
 
 
 async def test_a_disk_at_work_stays(engine: Engine, tmp_path: Path) -> None:

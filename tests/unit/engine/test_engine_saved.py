@@ -15,11 +15,11 @@ from frontinus.api.errors import (
     WrongState,
 )
 from frontinus.api.events import ChangedEvent, LifecycleEvent
-from frontinus.engine import ending, launch, savefile
+from frontinus.engine.guest import ending, launch, savefile
+from frontinus.engine.guest.saving import managed_path, used_path
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.record import Record, Running
 from frontinus.engine.recovery import recover
-from frontinus.engine.saving import managed_path, used_path
 from support.mocked import XML
 
 

@@ -17,12 +17,13 @@ from frontinus.api.events import BlockJobEvent, DiskChangeEvent
 from frontinus.domain.devices.disk import BackingStore, Disk, Mirror
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.backup import parse_backup
-from frontinus.domain.snapshots.chain import Chain, carried, path_of, paths
+from frontinus.domain.snapshots.chain import Chain, carried, path_of
 from frontinus.engine import runstate
 from frontinus.engine.block.works import Work
 from frontinus.engine.guest import handing
 from frontinus.engine.halves import Halves
 from frontinus.engine.record import Record, Running
+from frontinus.engine.snapshot import doomed
 from frontinus.engine.world import World
 from frontinus.ports.blocks import BlockPlanner, JobFacts
 
@@ -83,9 +84,10 @@ async def conclude(world: World, record: Record, running: Running, work: Work, f
         leaving = await _book(world, record, running, work, succeeded=succeeded)
     await _tidy(world, running, work, leaving, facts)
     if work.delete and succeeded:
-        kept = disk_of(running.guest, work)
-        await world.images.sync(paths(kept) if kept is not None else [])
-        await world.images.remove([path for layer in leaving if (path := path_of(layer)) is not None])
+        await doomed.remove(world, record, [path for layer in leaving if (path := path_of(layer)) is not None])
+    if work.made:
+        await world.images.sync(await world.images.present(work.made))
+        await doomed.spare(world, record, work.made)
     if facts is not None and facts.error and "cancel" not in facts.error.lower():
         log.warning("%s of disk %s of guest %s failed: %s", work.kind, work.disk, record.name, facts.error)
     tell(world, record, work, _status(work, facts))
@@ -99,9 +101,17 @@ async def _book(world: World, record: Record, running: Running, work: Work, *, s
         return []
     before = Chain.of(disk)
     after = _after(work, disk, before) if succeeded else before
+    if after is not before:
+        await world.images.sync(_written(work, after))
     await _settle(world, record, disk, before, after)
     stays = {layer.index for layer in after.layers}
     return [layer for layer in (*before.layers, *aims(disk)) if layer.index not in stays]
+
+
+def _written(work: Work, after: Chain) -> list[str]:
+    """The files that a job wrote data or a header to: they are on disk before the books say that they hold what they do."""
+    base = after.position(work.base) if work.kind in ("commit", "active-commit") else 0
+    return [path for layer in after.layers[: (base or 0) + 1] if (path := path_of(layer)) is not None]
 
 
 def _status(work: Work, facts: JobFacts | None) -> str:
@@ -213,5 +223,5 @@ async def forget(world: World, record: Record, running: Running, work: Work, lay
     if disk is not None:
         disk.mirror = None
     await running.process.attempt(planner(world, running).close(layers))
-    await world.images.remove(work.made)
+    await doomed.remove(world, record, work.made)
     await runstate.save_running(world.store, record)

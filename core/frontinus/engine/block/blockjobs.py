@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from frontinus.api.blockjobs import AbortFlag, BlockJobKind, BlockJobView, CommitFlag, CopyFlag
-from frontinus.api.errors import Busy, InvalidValue, InvalidXML, NoSuchDevice, WrongState
+from frontinus.api.errors import Busy, InvalidValue, InvalidXML, NoSuchDevice, StorageFailed, WrongState
 from frontinus.domain.devices.disk import BackingStore, Disk, Mirror, last_layer
 from frontinus.domain.devices.source import BACKED
 from frontinus.domain.plan import DevicePlan
@@ -16,6 +16,7 @@ from frontinus.engine.block import blockends, blockstops
 from frontinus.engine.block.works import Work
 from frontinus.engine.guest.preparing import carry_out
 from frontinus.engine.record import Record, Running
+from frontinus.engine.snapshot import doomed
 from frontinus.engine.world import World
 from frontinus.ports.blocks import CopyOptions, JobFacts
 from frontinus.ports.images import Backing
@@ -54,14 +55,14 @@ class BlockJobs:
             mirror = _mirror_of(xml, found, shallow=options.shallow, index=last_layer(running.guest.devices.disks) + 1)
             work = Work(job=f"copy-{found.target}", kind="copy", disk=found.target or "")
             if "reuse-external" not in flags:
-                work.made = await self._make_copy(running, found, mirror)
+                work.made = await self._make_copy(record, running, found, mirror)
             found.mirror = mirror
             plan = blockends.planner(self.world, running, record).copy(work.job, found, mirror, options)
             await start(self.world, record, running, work, plan)
             aim = mirror.source.local_path if mirror.source is not None else None
             trail.disk_changed(self.world, record, "mirror", found.source_path, aim)
 
-    async def _make_copy(self, running: Running, disk: Disk, mirror: Mirror) -> list[str]:
+    async def _make_copy(self, record: Record, running: Running, disk: Disk, mirror: Mirror) -> list[str]:
         """The image of a copy, of the disk's size; returns its path if it is a new file."""
         path = mirror.source.local_path if mirror.source is not None and mirror.source.fdgroup is None else None
         if path is None:
@@ -70,8 +71,16 @@ class BlockJobs:
         size = (await running.process.graph()).sizes.get(disk.source.index or 0) if disk.source else None
         store = mirror.backing_store
         below = store if store is not None and store.type is not None else None
-        await self.world.images.create(path, mirror.format or "raw", size or 0, backing=backing_of(below))
-        return [path] if mirror.type == "file" else []
+        made = [path] if mirror.type == "file" else []
+        for there in await self.world.images.present(made):
+            raise StorageFailed(f"{there} is there already: say that it is to be reused, or remove it", path=there)
+        await doomed.doom(self.world, record, made)
+        try:
+            await self.world.images.create(path, mirror.format or "raw", size or 0, backing=backing_of(below))
+        except BaseException:
+            await doomed.spare(self.world, record, made)
+            raise
+        return made
 
     async def block_commit(self, guest: str, disk: str, base: str | None = None, top: str | None = None,
                            bandwidth: int = 0, flags: Sequence[CommitFlag] = ()) -> None:  # fmt: skip

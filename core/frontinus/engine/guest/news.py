@@ -15,6 +15,7 @@ from frontinus.engine import trail
 from frontinus.engine.block import blocknews
 from frontinus.engine.guest import ending, unplugging
 from frontinus.engine.record import Record, Running
+from frontinus.engine.snapshot import doomed
 from frontinus.engine.world import World
 from frontinus.ports import GuestFacts
 
@@ -201,6 +202,7 @@ class Follower:
         reason = running.ending or ("crashed" if record.state != "shutdown" else "shutdown")
         guest = trail.audited(record)
         await ending.end(self.world, record, running)
+        await doomed.ended(self.world, record, running)
         if not running.hidden:
             if reason == "crashed" and last.get("log"):
                 log.warning("guest %s ended unexpectedly: %s", record.name, last["log"])

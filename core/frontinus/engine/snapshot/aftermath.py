@@ -11,13 +11,14 @@ import logging
 from frontinus.api.errors import FrontinusError
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.snapshots.chain import Chain, overlay
-from frontinus.domain.snapshots.deciding import layer_of
+from frontinus.domain.snapshots.deciding import inside, layer_of
 from frontinus.domain.snapshots.snapshot import DomainSnapshot, find_disk, parse_snapshot
 from frontinus.engine.block import blockends, blocknews
 from frontinus.engine.record import Record, Running
 from frontinus.engine.snapshot import hidden, snapshot_create, snapshot_delete, snapshot_revert
 from frontinus.engine.snapshot.backups import resume_backup
 from frontinus.engine.snapshot.books import Pending
+from frontinus.engine.snapshot.variables import inside_image
 from frontinus.engine.world import World
 
 log = logging.getLogger(__name__)
@@ -58,12 +59,29 @@ async def _tidy(world: World, running: Running) -> None:
 
 async def _finish_or_undo(world: World, record: Record, pending: Pending) -> None:
     log.warning("guest %s: %s of snapshot %s was cut off", record.name, pending.op, pending.name)
+    if record.running is None:
+        await _repair(world, record, pending)
     if pending.op == "create":
         await _create(world, record, pending)
     elif pending.op == "revert":
         await _revert(world, record, pending)
     else:
         await _delete(world, record, pending)
+
+
+async def _repair(world: World, record: Record, pending: Pending) -> None:
+    """Images inside which something was changed when the power went: what was reserved there for it is given back."""
+    images = dict(pending.internal)
+    snapshot = record.books.snapshots.get(pending.name)
+    if snapshot is not None and snapshot.guest is not None and not pending.settled:
+        disks = [find_disk(snapshot.guest, name) for name in inside(snapshot)]
+        images |= {disk.source_path: disk.format or "" for disk in disks if disk.source_path}
+        images |= await inside_image(world, snapshot, snapshot.guest)
+    for path, kind in images.items():
+        try:
+            await world.images.repair(path, kind)
+        except FrontinusError as error:
+            log.warning("guest %s: %s", record.name, error.message)
 
 
 async def _create(world: World, record: Record, pending: Pending) -> None:
@@ -78,7 +96,7 @@ async def _create(world: World, record: Record, pending: Pending) -> None:
     if not done:
         await snapshot_create.undo(world, record, None, pending)
         return
-    await snapshot_create.adopt(world, record, wanted, pending, keep=True)
+    await snapshot_create.adopt(world, record, wanted, pending)
     if running is not None:
         await snapshot_create.let_go(record, running, pending)
 

@@ -21,7 +21,7 @@ from frontinus.engine.block.works import BackupState, Work
 from frontinus.engine.guest.preparing import carry_out, give_back
 from frontinus.engine.jobs import Job
 from frontinus.engine.record import Record, Running
-from frontinus.engine.snapshot import checkpoints
+from frontinus.engine.snapshot import checkpoints, doomed
 from frontinus.engine.world import World
 from frontinus.ports.blocks import GraphFacts, JobFacts, Mark, Marks, Saved, Service
 from frontinus.xml import View, format_document
@@ -87,6 +87,7 @@ class Backups:
             running.works.add(Work(job=one.job, kind="backup", disk=one.disk.target or ""))
         try:
             await runstate.save_running(self.world.store, record)
+            await doomed.doom(self.world, record, made)
             sizes = (await running.process.graph()).sizes
             for one in disks if not reuse else ():
                 size = sizes.get(one.disk.source.index or 0, 0) if one.disk.source is not None else 0
@@ -183,7 +184,7 @@ async def _finish(world: World, record: Record, running: Running, disks: Sequenc
                   aborted: bool) -> None:  # fmt: skip
     async with record.lock.hold("end a backup", wait=blockends.FOREVER):
         if running.ended.is_set():
-            await world.images.remove(running.backup.made if running.backup is not None else [])
+            await doomed.remove(world, record, running.backup.made if running.backup is not None else [])
             raise HypervisorFailed("the guest ended before its backup did")
         await running.process.attempt(blockends.planner(world, running).stop_serving(disks, service))
         facts = [await _ended(running, one) for one in disks]
@@ -212,9 +213,10 @@ async def _close(world: World, record: Record, running: Running, disks: Sequence
     await running.process.attempt([*planner.stop_serving(disks, service), *planner.end_backup(disks)])
     await give_back(world, running, [one for one in running.undo if one.get("alias") == "backup"])
     if failed and running.backup is not None:
-        await world.images.remove(running.backup.made)
+        await doomed.remove(world, record, running.backup.made)
     else:
         await world.images.sync([path for one in disks if (path := path_of(one.layer)) is not None])
+        await doomed.spare(world, record, running.backup.made if running.backup is not None else [])
     running.backup = None
     outcomes = list(facts) or [None] * len(disks)
     for one, fact in zip(disks, outcomes, strict=True):

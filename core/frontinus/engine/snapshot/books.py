@@ -51,6 +51,8 @@ class Pending(msgspec.Struct, kw_only=True):
     start: Literal["running", "paused"] | None = None
     fresh_nvram: bool = False
     settled: bool = False
+    keep: bool = True
+    """Whether a snapshot that is made goes into the books."""
     gone: list[str] = []
     """Files that nobody needs any more once it is settled."""
 
@@ -60,6 +62,7 @@ class _Book(msgspec.Struct, kw_only=True):
     current: str | None = None
     made: list[str] = []
     torn: list[str] = []
+    doomed: list[str] = []
     pending: Pending | None = None
 
 
@@ -73,6 +76,8 @@ class Books:
     torn: set[str] = field(default_factory=set)
     """Snapshots whose merging began and did not end: the image is not of their moment any more."""
     pending: Pending | None = None
+    doomed: set[str] = field(default_factory=set)
+    """Files that the next engine removes (`engine.doomed`)."""
 
     def bitmaps(self, target: str) -> list[str]:
         """The bitmaps of all checkpoints that a disk is in: new layers of it go on recording under these names."""
@@ -82,12 +87,12 @@ class Books:
     async def save_snapshots(self, store: StateStore, uuid: str) -> None:
         """Write durably; nothing is kept of a guest without any. Raises StorageFailed."""
         tree = self.snapshots
-        if not len(tree) and self.pending is None and not self.made:
+        if not len(tree) and self.pending is None and not self.made and not self.doomed:
             await store.delete(SNAPSHOTS, uuid)
             return
         documents = [format_document(one, secrets=True) for one in tree]
         book = _Book(documents=documents, current=tree.current, made=sorted(self.made), torn=sorted(self.torn),
-                     pending=self.pending)  # fmt: skip
+                     doomed=sorted(self.doomed), pending=self.pending)  # fmt: skip
         await _write(store, SNAPSHOTS, uuid, book)
 
     async def save_checkpoints(self, store: StateStore, uuid: str) -> None:
@@ -118,7 +123,7 @@ async def load(store: StateStore) -> dict[str, Books]:
             for text in book.documents:
                 books.snapshots.add(parse_snapshot(text))
             books.snapshots.current, books.made, books.pending = book.current, set(book.made), book.pending
-            books.torn = set(book.torn)
+            books.torn, books.doomed = set(book.torn), set(book.doomed)
         except (FrontinusError, ValueError) as error:
             await _set_aside(store, SNAPSHOTS, stored.key, error)
             found[stored.key] = Books()

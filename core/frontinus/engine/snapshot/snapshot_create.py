@@ -78,7 +78,7 @@ async def create(world: World, record: Record, wanted: DomainSnapshot, flags: Co
     except BaseException:
         await undo(world, record, before, pending)
         raise
-    await adopt(world, record, wanted, pending, keep="no-metadata" not in flags)
+    await adopt(world, record, wanted, pending)
     if running is not None:
         await _end_or_let_go(record, running, pending, halt="halt" in flags)
     return wanted
@@ -124,6 +124,7 @@ def _pending(record: Record, wanted: DomainSnapshot, overlays: Sequence[Overlaid
         op="create", name=wanted.name or "", xml=format_document(wanted, secrets=True), files=files, tops=tops,
         definition=format_guest(record.definition, secrets=True) if record.definition is not None else None,
         indexes={one.new.target or "": one.new.source.index or 0 for one in overlays if one.new.source is not None},
+        keep="no-metadata" not in flags,
         resume=record.state == "running", internal={disk.source_path: disk.format or "" for disk in insides if disk.source_path},
     )  # fmt: skip
 
@@ -257,7 +258,7 @@ async def _save_memory(record: Record, running: Running, path: str, *, live: boo
     fd = await asyncio.to_thread(savefile.create, Path(path), header)
     try:
         await running.process.save(path, fd, live=live)
-        await asyncio.to_thread(savefile.finish, fd)
+        await asyncio.to_thread(savefile.finish, fd, Path(path))
     except OSError as error:
         raise StorageFailed(f"cannot write '{path}': {error.strerror}", path=path) from None
     finally:
@@ -304,10 +305,10 @@ async def switched(world: World, record: Record, running: Running, disks: Sequen
 # --- afterwards
 
 
-async def adopt(world: World, record: Record, wanted: DomainSnapshot, pending: Pending, *, keep: bool) -> None:
+async def adopt(world: World, record: Record, wanted: DomainSnapshot, pending: Pending) -> None:
     """The snapshot is made: into the books with it."""
     books = record.books
-    if keep:
+    if pending.keep:
         books.snapshots.add(wanted)
         books.snapshots.current = wanted.name
         books.made |= set(pending.files)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frontinus.api.errors import AlreadyExists, StorageFailed, Unsupported
+from frontinus.durable import make_folder as make_folder_durably
 from frontinus.durable import sync_folder
 from frontinus.linux.storage.devices import behind, device_size
 from frontinus.linux.storage.notes import note, noted
@@ -95,8 +96,10 @@ def _unquoted(word: str) -> str:
 def make_folder(step: MakeFolder) -> None:
     path = Path(step.path)
     with telling(path):
-        path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        path.mkdir(mode=FOLDER_MODE, exist_ok=not step.new)
+        if step.new and os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        make_folder_durably(path, FOLDER_MODE)
+        path.mkdir(mode=FOLDER_MODE, exist_ok=True)  # what is there and no folder is refused
         _give(step.path, step.permissions, FOLDER_MODE if step.new else None)
 
 
@@ -195,6 +198,7 @@ def declare(step: Declare) -> None:
         try:
             if "format" not in noted(fd):
                 note(fd, format=step.format)
+                os.fsync(fd)
         finally:
             os.close(fd)
 
