@@ -1,7 +1,9 @@
 """Power is lost at each moment of what is done to volumes; the next start finishes or undoes it, and no image is lost.
 
-The engine works on a file system that records what each moment leaves (support/losing.py): what was fsynced; all names without
-content that was not; everything. Each of these is laid out as a real folder, and an engine is started on it.
+The engine works on a file system that records all that happens (support/losing.py), from which follows what each moment leaves
+(support/lost.py): what was fsynced; all names without content that was not; everything; and of what was not fsynced any part,
+by chance. Each of these is laid out as a real folder, and an engine is started on it. `FRONTINUS_CUTS` sets how often chance is
+asked for each work (default 10), `FRONTINUS_SEED` what it answers.
 """
 
 from __future__ import annotations
@@ -10,10 +12,9 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import random
 import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import pytest
 
 from contract.storage_contract import MIB, put, take, volume
 from frontinus.api.engine import Engine
+from frontinus.api.storage import VolumeView
 from frontinus.domain.host import Paths
 from frontinus.engine.local import LocalEngine
 from frontinus.linux.imagefiles import LinuxImages
@@ -29,11 +31,12 @@ from frontinus.linux.storage.host import LinuxStorage
 from frontinus.mock.engine import ROOT, mock_engine
 from frontinus.state.store import FileStore
 from frontinus.storage import imaging
-from support import losing
-from support.mounts import unmount
+from support import losing, lost
 
 pytestmark = [pytest.mark.needs("root", "qemu-img", "mount"), pytest.mark.timeout(600)]
 
+CUTS = int(os.environ.get("FRONTINUS_CUTS", "10"))
+SEED = int(os.environ.get("FRONTINUS_SEED", "7"))
 OLD, NEW = b"old" * 20_000, b"new" * 20_000
 SIZE = 65536
 Content = dict[str, str]
@@ -70,6 +73,35 @@ async def _guest(engine: Engine) -> None:
 <os><type arch='x86_64' machine='q35'>hvm</type></os><devices><disk type='file' device='disk'>{disk}</disk></devices></domain>""")
 
 
+async def _raw_and_base(engine: Engine) -> None:
+    await _raw(engine)
+    base = _base(await engine.volume("p", "old"))
+    base.write_bytes(OLD[:SIZE])
+
+
+def _base(beside: VolumeView) -> Path:
+    """A file that is in no pool, beside the pool."""
+    return Path(beside.path).parents[1] / "base"
+
+
+async def _over(engine: Engine) -> None:
+    base = _base(await engine.volume("p", "old"))
+    below = f"<backingStore><path>{base}</path><format type='raw'/></backingStore>"
+    await engine.create_volume("p", volume("new", "qcow2", size=SIZE).replace("<target>", f"{below}<target>"))
+
+
+async def _copied(engine: Engine) -> None:
+    """The engine opens every image."""
+    for one in await engine.volumes("p"):
+        if one.format == "qcow2":
+            await engine.clone_volume("p", volume("copy", "raw", size=SIZE), "p", one.name)
+            await engine.delete_volume("p", "copy")
+
+
+async def _inside(engine: Engine) -> None:
+    await engine.create_snapshot("g", "<domainsnapshot><name>s</name></domainsnapshot>")
+
+
 async def _snapshot(engine: Engine) -> None:
     await engine.create_snapshot("g", "<domainsnapshot><name>s</name></domainsnapshot>", ["disk-only"])
 
@@ -83,7 +115,10 @@ WORKS = {
     "resize raw": Work(_raw, lambda engine: engine.resize_volume("p", "old", 2 * SIZE)),
     "resize qcow2": Work(_qcow2, lambda engine: engine.resize_volume("p", "image", 2 * MIB)),
     "delete": Work(_qcow2, lambda engine: engine.delete_volume("p", "image")),
+    "create over another": Work(_raw_and_base, _over),
+    "create folder": Work(_raw, lambda engine: engine.create_volume("p", volume("new", "dir", size=0))),
     "snapshot": Work(_guest, _snapshot),
+    "snapshot inside": Work(_guest, _inside),
     "define pool": Work(_raw, lambda engine: engine.define_pool(_pool("q", "/nowhere/q"))),
 }
 
@@ -118,24 +153,10 @@ class Rig:
             storage.close()
             subprocess.run(["rm", "-rf", self.run], check=True)
 
-    @contextlib.contextmanager
-    def recorded(self, record: Path) -> Iterator[None]:
-        """The disk on the file system that records."""
-        script = Path(losing.__file__)
-        with subprocess.Popen([sys.executable, script, self.disk, record]) as process:
-            try:
-                while not os.path.ismount(self.disk):
-                    assert process.poll() is None
-                    time.sleep(0.01)
-                yield
-            finally:
-                unmount(self.disk)
-                process.wait(60)
-
-    def lay_out(self, image: losing.Image) -> None:
+    def lay_out(self, image: lost.Image) -> None:
         for path in self.disk.iterdir():
             subprocess.run(["rm", "-rf", path], check=True)
-        losing.lay_out(image, str(self.disk))
+        lost.lay_out(image, str(self.disk))
 
 
 @pytest.fixture
@@ -148,7 +169,7 @@ async def _content(engine: Engine, scratch: Path) -> Content:
     """What volumes say, as a reader of their formats sees it, and their sizes."""
     found: Content = {}
     for one in await engine.volumes("p"):
-        data = await take(await engine.download_volume("p", one.name))
+        data = await take(await engine.download_volume("p", one.name)) if one.format != "dir" else b""
         if one.format == "qcow2":
             subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", one.path], check=True)
             flat = f"{scratch}/flat"
@@ -156,7 +177,7 @@ async def _content(engine: Engine, scratch: Path) -> Content:
             await asyncio.to_thread(subprocess.run, command, check=True)
             data = Path(flat).read_bytes()
             Path(flat).unlink()
-        found[one.name] = _said(data, one.capacity, one.format)
+        found[one.name] = _said(data, one.capacity if one.format != "dir" else 0, one.format)
     return found
 
 
@@ -167,25 +188,26 @@ def _said(data: bytes, capacity: int, kind: str | None) -> str:
 @pytest.mark.parametrize("name", WORKS)
 async def test_power_may_be_lost_at_any_moment(rig: Rig, tmp_path: Path, name: str) -> None:
     work, record = WORKS[name], tmp_path / "record"
-    with rig.recorded(record):
+    with losing.mounted(rig.disk, record):
         async with rig.engine() as (_, session):
             await session.define_pool(_pool("p", rig.disk / "images"))
             await session.start_pool("p", build=[])
             await work.before(session)
             before = await _content(session, tmp_path)
-            os.setxattr(rig.disk, losing.RECORD, b"1")
+            losing.begin(rig.disk)
             await work.act(session)
             await session.refresh_pool("p")
             after = await _content(session, tmp_path)
-    moments = losing.moments(str(record))
-    assert len(moments) > 1
+    found = lost.Record.load(record)
+    lefts = [*found.moments(), *found.by_chance(random.Random(f"{SEED} {name}"), CUTS)]
+    assert len(lefts) > 1 + CUTS
     seen = set()
-    for variant, what, image in moments:
-        rig.lay_out(image)
+    for left in lefts:
+        rig.lay_out(left.image)
         async with rig.engine() as (engine, session):
             now = await _whole(rig, engine, session)
         allowed = [before, after] if name != "wipe" else [before, after, {"old": _said(b"", SIZE, "raw")}]
-        assert now in allowed, f"{name}: after {what} ({variant}) there is {now}"
+        assert now in allowed, f"{name}: after {left.what} ({left.variant}, seed {SEED}) there is {now}"
         seen.add(tuple(sorted(now.items())))
     assert len(seen) > 1 or before == after, "the work never counted"
 
@@ -196,7 +218,11 @@ async def _whole(rig: Rig, engine: LocalEngine, session: Engine) -> Content:
     for guest in await session.guests():
         names = [one.name for one in await session.snapshots(guest.uuid)]
         path = (await session.guest_xml(guest.uuid)).partition("<source file='")[2].partition("'")[0]
-        assert Path(path).exists() and (path.endswith(".s") is bool(names))
+        documents = [await session.snapshot_xml(guest.uuid, name) for name in names]
+        assert Path(path).exists() and path.endswith(".s") is any("'external'" in one for one in documents)
+        inside = list(await LinuxImages().snapshots(path, "qcow2"))
+        assert inside == [name for name, one in zip(names, documents, strict=True) if "'internal'" in one]
+    await _copied(session)
     return await _content(session, rig.disk.parent)
 
 
@@ -220,24 +246,26 @@ async def test_power_may_be_lost_while_a_secret_changes(
     """Of all moments only some, spread over the whole; with quick keys, as it takes seconds to derive an honest one."""
     monkeypatch.setattr(imaging, "DERIVING_MS", 10)
     record, path = tmp_path / "record", rig.disk / "images/safe"
-    with rig.recorded(record):
+    with losing.mounted(rig.disk, record):
         async with rig.engine() as (_, session):
             await session.define_pool(_pool("p", rig.disk / "images"))
             await session.start_pool("p", build=[])
             _encrypt(path, KEYS[0])
             uuids = [await _secret(session, str(path), KEYS[0]), await _secret(session, "other", KEYS[1])]
             await session.refresh_pool("p")
-            os.setxattr(rig.disk, losing.RECORD, b"1")
+            losing.begin(rig.disk)
             await session.set_volume_secret("p", "safe", uuids[1])
-    moments = losing.moments(str(record))
+    found = lost.Record.load(record)
+    lefts = found.moments()
+    some = [lefts[0], *found.by_chance(random.Random(SEED), max(2, CUTS // 5)), lefts[len(lefts) // 2], lefts[-1]]
     opened = []
-    for number in (0, len(moments) // 2, len(moments) - 1):
-        rig.lay_out(moments[number][2])
+    for left in some:
+        rig.lay_out(left.image)
         async with rig.engine() as (engine, session):
             await _whole_folder(rig, engine, session)
             noted = uuids[1] in await session.volume_xml("p", "safe")
         opens = [_opens(path, key) for key in KEYS]
-        assert opens == [not noted, noted], moments[number][:2]
+        assert opens == [not noted, noted], left[:3]
         opened.append(noted)
     assert set(opened) == {False, True}
 
