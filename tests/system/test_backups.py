@@ -16,7 +16,7 @@ import pytest
 from lxml import etree
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import Busy, InvalidXML, NoSuchCheckpoint, WrongState
+from frontinus.api.errors import Busy, InvalidValue, InvalidXML, NoSuchCheckpoint, WrongState
 from frontinus.engine.guest.ending import CLOSING
 from guest_image import GuestImage
 from support import traces
@@ -114,6 +114,22 @@ async def test_checkpoints(engine: Engine, place: Path, guest_image: GuestImage)
     await engine.create_checkpoint("real", xml, ["redefine"])
     await engine.delete_checkpoint("real", "c3")
     assert bitmaps(path) == set()
+
+
+async def test_what_is_defined_anew_may_have_to_be_there(engine: Engine, place: Path) -> None:
+    path = image(place / "a.qcow2", 8 * MIB)
+    await engine.define(bare_xml(disk(path)))
+    await engine.start("bare")
+    await engine.create_checkpoint("bare", checkpoint("c1"))
+    xml = await engine.checkpoint_xml("bare", "c1")
+    await engine.delete_checkpoint("bare", "c1", ["metadata-only"])
+    other = xml.replace("bitmap='c1'", "bitmap='c9'")
+    with pytest.raises(InvalidXML, match="no bitmap 'c9'"):
+        await engine.create_checkpoint("bare", other, ["redefine", "redefine-validate"])
+    with pytest.raises(InvalidValue):
+        await engine.create_checkpoint("bare", checkpoint("c2"), ["redefine-validate"])
+    await engine.create_checkpoint("bare", xml, ["redefine", "redefine-validate"])
+    assert [one.name for one in await engine.checkpoints("bare")] == ["c1"]
 
 
 def bitmaps(path: Path) -> set[str]:

@@ -229,6 +229,11 @@ async def test_reused_overlay(engine: Engine, place: Path) -> None:
     xml = named("s1", f"<disks><disk name='vda'><source file='{place}/mine.qcow2'/></disk></disks>")
     await engine.create_snapshot("bare", xml, ["disk-only", "reuse-external"])
     assert await sources(engine, "bare") == [str(place / "mine.qcow2"), str(path)]
+    image(place / "small.qcow2", MIB)
+    xml = named("s2", f"<disks><disk name='vda'><source file='{place}/small.qcow2'/></disk></disks>")
+    with pytest.raises(StorageFailed, match="has 1048576 bytes, disk 'vda' has"):  # the guest's disk would shrink
+        await engine.create_snapshot("bare", xml, ["disk-only", "reuse-external"])
+    assert [one.name for one in await engine.snapshots("bare")] == ["s1"] and (place / "small.qcow2").exists()
 
 
 async def test_quiesced_by_the_agent(engine: Engine, place: Path, agent_image: GuestImage) -> None:

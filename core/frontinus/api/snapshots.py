@@ -12,7 +12,7 @@ SnapshotFlag = Literal[
 ]
 RevertFlag = Literal["running", "paused", "force", "reset-nvram"]
 DeleteFlag = Literal["children", "metadata-only", "children-only"]
-CheckpointFlag = Literal["redefine", "quiesce", "validate"]
+CheckpointFlag = Literal["redefine", "quiesce", "validate", "redefine-validate"]
 
 
 class SnapshotView(View, frozen=True, kw_only=True):
@@ -62,7 +62,9 @@ class SnapshotCalls(Protocol):
     async def checkpoint_xml(self, guest: str, checkpoint: str, sizes: bool = False, no_domain: bool = False) -> str:
         """`sizes`: with how much has changed on each disk since."""
 
-    async def create_checkpoint(self, guest: str, xml: str, flags: Sequence[CheckpointFlag] = ()) -> CheckpointView: ...
+    async def create_checkpoint(self, guest: str, xml: str, flags: Sequence[CheckpointFlag] = ()) -> CheckpointView:
+        """`redefine-validate`: one that is defined anew has its bitmaps in the images of the running guest."""
+
     async def delete_checkpoint(self, guest: str, checkpoint: str, flags: Sequence[DeleteFlag] = ()) -> None: ...
 
     async def begin_backup(self, guest: str, xml: str, checkpoint: str | None = None,

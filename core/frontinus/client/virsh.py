@@ -41,7 +41,6 @@ LACKING: Mapping[str, str] = {
 """Commands, and what is missing."""
 
 LACKING_OPTIONS: Mapping[str, Mapping[str, str]] = {
-    "checkpoint-create": {"redefine-validate": "what is defined anew is taken at its word"},
     "checkpoint-dumpxml": {"security-info": "a checkpoint shows no passwords"},
     "create": {"pass-fds": DESCRIPTORS},
     "echo": {"split": "words are parted as a shell parts them"},

@@ -12,7 +12,7 @@ from frontinus.client.commands.base import GUEST, XPATH, Command, Output, arg, e
 
 async def _create(engine: Engine, options: argparse.Namespace, out: Output) -> None:
     xml = read(options.file) if options.file else "<domaincheckpoint/>"
-    flags = switches(options, "redefine", "quiesce", "validate")
+    flags = switches(options, "redefine", "redefine-validate", "quiesce", "validate")
     view = await engine.create_checkpoint(options.guest, xml, flags)
     out.value(view)
     out.done(f"Domain checkpoint {view.name} created" + (f" from '{options.file}'" if options.file else ""))
@@ -88,7 +88,8 @@ CHECKPOINT = arg("checkpoint", help="the checkpoint's name")
 
 COMMANDS = (
     Command("checkpoint-create", "make a checkpoint from XML", (
-        GUEST, FILE, flag("--redefine"), flag("--quiesce"), flag("--validate")), _create),
+        GUEST, FILE, flag("--redefine"),
+        flag("--redefine-validate", help="its bitmaps must be in the images"), flag("--quiesce"), flag("--validate")), _create),
     Command("checkpoint-create-as", "make a checkpoint from words", (GUEST, *snapshotxml.NAMING, flag("--quiesce")), _create_as),
     Command("checkpoint-list", "list checkpoints", (GUEST, *lineage.ANCESTRY), _list),
     Command("checkpoint-info", "tell about a checkpoint", (GUEST, CHECKPOINT), _info),

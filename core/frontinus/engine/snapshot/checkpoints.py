@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from frontinus.api.errors import AlreadyExists, InvalidXML, NoSuchCheckpoint
+from frontinus.api.errors import AlreadyExists, InvalidValue, InvalidXML, NoSuchCheckpoint
 from frontinus.api.events import GuestSnapshotEvent
 from frontinus.api.snapshots import CheckpointFlag, CheckpointView, DeleteFlag
 from frontinus.domain.devices.disk import Disk
+from frontinus.domain.snapshots.chain import Chain
 from frontinus.domain.snapshots.checkpoint import (
     DomainCheckpoint,
     align_checkpoint,
@@ -79,7 +80,11 @@ class Checkpoints:
         record = self.world.guests.find(guest)
         wanted = parse_checkpoint(xml, validate="validate" in flags, redefine="redefine" in flags)
         async with record.lock.hold("make a checkpoint"):
+            if "redefine-validate" in flags and "redefine" not in flags:
+                raise InvalidValue("'redefine-validate' goes with 'redefine'", field="flags")
             if "redefine" in flags:
+                if "redefine-validate" in flags:
+                    await _refuse_unknown_bitmaps(record.need_running(), wanted)
                 await self._redefine(record, wanted)
                 return _view(record, wanted)
             running = record.need_running()
@@ -133,6 +138,16 @@ class Checkpoints:
             await running.process.update(planner.mark(removal.now), {})
         # a layer below is only read: what it recorded goes with it, or when it is merged
         await running.process.attempt([planner.mark(Marks(remove=(mark,))) for mark in removal.below])
+
+
+async def _refuse_unknown_bitmaps(running: Running, wanted: DomainCheckpoint) -> None:
+    """Raises InvalidXML for a bitmap that no layer of its disk has, or that QEMU does not believe."""
+    graph = await running.process.graph()
+    for target, bitmap in wanted.bitmaps().items():
+        layers = Chain.of(find_disk(running.guest, target)).layers
+        there = [graph.bitmaps.get(layer.index or 0, {}).get(bitmap) for layer in layers]
+        if not any(one is not None and one.sound for one in there):
+            raise InvalidXML(f"disk '{target}' has no bitmap '{bitmap}' that can be relied on", element="disk")
 
 
 def find(record: Record, name: str) -> DomainCheckpoint:

@@ -66,6 +66,8 @@ async def create(world: World, record: Record, wanted: DomainSnapshot, flags: Co
         pending.internal |= await inside_image(world, wanted, guest)
     for path in await world.images.present(pending.files):
         raise StorageFailed(f"{path} is there already: say that it is to be reused, or remove it", path=path)
+    if "reuse-external" in flags:
+        await _refuse_smaller(world, running, overlays)
     record.books.pending = pending
     await record.books.save_snapshots(world.store, record.uuid)
     try:
@@ -110,6 +112,21 @@ def _recording(graph: GraphFacts, overlays: Sequence[Overlaid]) -> list[Overlaid
         names = (name for name in one.bitmaps if name in there and there[name].recording and there[name].sound)
         found.append(replace(one, bitmaps=tuple(names)))
     return found
+
+
+async def _refuse_smaller(world: World, running: Running | None, overlays: Sequence[Overlaid]) -> None:
+    """Raises StorageFailed for an overlay that is there and would cut off the end of what the guest sees."""
+    sizes = (await running.process.graph()).sizes if running is not None else {}
+    for one in overlays:
+        top, below = Chain.of(one.new).layers[:2]
+        place, path = path_of(below), path_of(top)
+        size = sizes.get(below.index or 0) if running is not None else None
+        if size is None and place is not None:
+            size = await world.images.size(place, below.format or "raw")
+        if path is not None and size is not None and await world.images.present([path]):
+            found = await world.images.size(path, top.format or "qcow2")
+            if found < size:
+                raise StorageFailed(f"{path} has {found} bytes, disk '{one.old.target}' has {size}", path=path)
 
 
 def _pending(record: Record, wanted: DomainSnapshot, overlays: Sequence[Overlaid], flags: Collection[str]) -> Pending:
