@@ -6,6 +6,7 @@ import asyncio
 import socket
 from contextlib import aclosing
 from typing import Protocol
+from xml.sax.saxutils import escape
 
 import pytest
 
@@ -26,6 +27,8 @@ from frontinus.engine.local import LocalEngine
 from frontinus.wire.pieces import data_head, hole
 
 MIB = 2**20
+NAMES = ("-rf", "--help", "a b", "it's", 'qu"ote', "ünï-码", "json:{}", "nbd:a", "a,b=c", "$(id)", "%s", "x" * 255)
+"""Each means something to some tool, or would if it were let through."""
 SECONDS = 60.0
 
 
@@ -42,6 +45,26 @@ def volume(name: str, kind: str = "raw", size: int = MIB, rest: str = "", alloca
     allocated = f"<allocation>{allocation}</allocation>" if allocation is not None else ""
     return (f"<volume><name>{name}</name><capacity>{size}</capacity>{allocated}"
             f"<target><format type='{kind}'/>{rest}</target></volume>")  # fmt: skip
+
+
+class NamesContract:
+    """What holds where a file system takes any name; those of other systems' servers do not."""
+
+    @pytest.mark.parametrize("name", NAMES)
+    async def test_any_name_is_a_name(self, rig: Rig, name: str) -> None:
+        document = escape(name)
+        for kind in ("qcow2", "raw"):
+            made = await rig.session.create_volume("p", volume(document, kind, size=8192))
+            assert made.name == name and rig.names() == [name]
+            await rig.session.resize_volume("p", name, MIB)
+            await rig.session.clone_volume("p", volume("copy", size=MIB), "p", name)
+            await rig.session.delete_volume("p", "copy")
+            if kind == "raw":
+                await put(await rig.session.upload_volume("p", name), b"content")
+                assert await take(await rig.session.download_volume("p", name, length=7)) == b"content"
+                await rig.session.wipe_volume("p", name)
+            await rig.session.delete_volume("p", name)
+        assert rig.names() == []
 
 
 class StorageContract:
@@ -99,6 +122,14 @@ class StorageContract:
         assert rig.names() == ["a", "b"]
         with pytest.raises(AlreadyExists):
             await rig.session.clone_volume("p", volume("a"), "p", "b")
+
+    @pytest.mark.parametrize(
+        "name", [".", "..", ".hidden", "lost+found", "a/b", "../a", "a\nb", "a\tb", "x" * 256, "é" * 128]
+    )
+    async def test_no_volume_gets_a_name_that_would_not_be_seen(self, rig: Rig, name: str) -> None:
+        with pytest.raises(InvalidXML, match="<name>"):
+            await rig.session.create_volume("p", volume(escape(name)))
+        assert rig.names() == []
 
     async def test_a_volume_grows_and_shrinks_only_when_told(self, rig: Rig) -> None:
         for name, kind in (("a", "raw"), ("b", "qcow2")):

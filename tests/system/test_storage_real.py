@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.storage_contract import MIB, StorageContract, put, take, volume
+from contract.storage_contract import MIB, NamesContract, StorageContract, put, take, volume
 from frontinus.api.engine import Engine
 from frontinus.api.errors import AlreadyExists, Cancelled, InvalidValue, InvalidXML, StorageFailed, Unsupported
 from frontinus.api.events import HostJobEvent
@@ -48,7 +48,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[LinuxRig]:
     await engine.stop()
 
 
-class TestLinux(StorageContract):
+class TestLinux(NamesContract, StorageContract):
     @pytest.fixture
     async def rig(self, rig: LinuxRig) -> LinuxRig:
         return rig
@@ -395,6 +395,9 @@ async def test_a_full_disk_leaves_nothing_half(rig: LinuxRig, tmp_path: Path) ->
             await rig.session.create_volume("small", volume("a", size=16 * MIB, allocation=16 * MIB))
         with pytest.raises(StorageFailed, match="[Nn]o space"):
             await rig.session.clone_volume("small", volume("b", "qcow2", size=16 * MIB), "p", "big")
+        with pytest.raises(StorageFailed, match="No space left on device$") as refused:
+            await rig.session.create_volume("small", volume("c", "qcow2", size=16 * MIB), ["prealloc-full"])
+        assert "deleting" not in refused.value.message  # which is not qemu-img's to do
         assert not list(small.iterdir())
         async with asyncio.timeout(60):  # the kernel gives the room back when the last program is quite gone
             while os.statvfs(small).f_bavail * 4096 < 2 * MIB:  # noqa: ASYNC110

@@ -120,11 +120,22 @@ async def cloned_from_it(session: Engine, folder: Path) -> None:
     run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", str(folder / "files/qcow2"), str(folder / "back"))
     for copy in (folder / "files/raw", folder / "back"):
         assert copy.read_bytes() == content + bytes(MIB)
+    await wiped(session, folder / "lun1")
     for change in (session.resize_volume("i", "unit:0:0:1", 8 * MIB), session.delete_volume("i", "unit:0:0:1"),
                    session.clone_volume("i", volume("new"), "f", "raw")):  # fmt: skip
         with pytest.raises(Unsupported, match="LUNs of an iSCSI target are made, resized and deleted at the target"):
             await change
     assert sorted(one.name for one in (folder / "files").iterdir()) == ["qcow2", "raw"]
+
+
+async def wiped(session: Engine, lun: Path) -> None:
+    """All of a LUN is overwritten, or given back to its target; ways that its driver has not are refused."""
+    for algorithm in ("zero", "trim"):
+        lun.write_bytes(os.urandom(4 * MIB))
+        await session.wipe_volume("i", "unit:0:0:1", algorithm)  # type: ignore[arg-type]
+        assert lun.read_bytes() == bytes(4 * MIB), algorithm
+    with pytest.raises(Unsupported, match="by zero or trim"):
+        await session.wipe_volume("i", "unit:0:0:1", "nnsa")
 
 
 GANESHA = """

@@ -114,7 +114,10 @@ class StorageCalls(Protocol):
 
     async def download_volume(self, pool: str, volume: str, offset: int = 0, length: int = 0,
                               sparse: bool = False) -> Descriptor:  # fmt: skip
-        """A descriptor to read the volume's content from. Bytes; length 0: to the end."""
+        """A descriptor to read the volume's content from. Bytes; length 0: to the end.
+
+        `sparse` changes nothing: here a hole is its zeros. `download_pieces` tells holes.
+        """
 
     async def upload_pieces(self, pool: str, volume: str, offset: int = 0, length: int = 0) -> Descriptor:
         """`upload_volume` for content whose holes are not sent, and become holes again: a stream of pieces.

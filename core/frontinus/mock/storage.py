@@ -262,7 +262,7 @@ class MemoryStorage:
             self._new_image(words[-1], words[words.index("-f") + 1], size, words)
         elif verb == "convert":
             source, target = (re.sub(r"^.*file\.filename=([^,]*).*$", r"\1", word) for word in words[-2:])
-            size = self._capacity(source) if "file.driver=" not in source else 0
+            size = self._capacity(source) if "driver=" not in source else 0
             kind = words[words.index("-O") + 1] if "-O" in words else "raw"
             if target not in self.entries and "file.driver=" not in target:
                 self._new_image(target, kind, size, words)

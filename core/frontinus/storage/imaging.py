@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from frontinus.api.errors import InvalidXML, Unsupported
+from frontinus.api.storage import WipeAlgorithm
 from frontinus.domain.devices.source import Encryption
 from frontinus.storage.steps import Image, Step
 from frontinus.storage.volume import Volume
@@ -19,7 +20,7 @@ KIB = 1024
 KEY_FILE = "{{key:{}}}"
 CREATABLE = frozenset({"raw", "bochs", "cloop", "dmg", "iso", "qcow", "qcow2", "qed", "vdi", "vmdk", "vpc", "vhdx", "luks", "cow",
                        "none", "vhd"})  # fmt: skip
-DRIVERS = {"vhd": "vhdx", "none": "raw", "fat": "raw", "iso": "raw", "": "raw"}
+DRIVERS = {"vhd": "vhdx", "ploop": "parallels", "none": "raw", "fat": "raw", "iso": "raw", "": "raw"}
 """QEMU's name of a format where it is another."""
 Preallocation = Literal["none", "metadata", "falloc", "full"]
 """What of a new image has its place from the beginning: nothing; its tables; also room for all data; that, written."""
@@ -169,6 +170,20 @@ def push(place: Remote, source: Volume, origin: Remote | None) -> list[Image]:
     )
     reads = () if origin else (source.path,)
     return [Image(argv, _keys([key]), logins=logins, network=True, reads=reads)]
+
+
+def erase(place: Remote, size: int, algorithm: WipeAlgorithm) -> Image:
+    """Overwrite a raw image of a server with zeros, or have the server forget its content. Raises Unsupported.
+
+    What is written comes from QEMU's driver of nothing; with no stretch of zeros too short to be written (-S 0), all of it is.
+    """
+    ways: Mapping[str, tuple[str, ...]] = {"zero": ("-S", "0"), "trim": ()}
+    if algorithm not in ways:
+        raise Unsupported(f"what a server has is wiped by zero or trim, not by {algorithm}")
+    zeros = f"driver=null-co,read-zeroes=on,size={size}"
+    target = place.graph("raw") + (",discard=unmap" if algorithm == "trim" else "")
+    argv = ("convert", "--image-opts", "-n", *ways[algorithm], "--target-image-opts", *place.objects(), zeros, target)
+    return Image(argv, logins=place.logins, network=True)
 
 
 def seeing(steps: Iterable[Step], below: Sequence[str]) -> list[Step]:

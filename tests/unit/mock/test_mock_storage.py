@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from contract.storage_contract import StorageContract, volume
+from contract.storage_contract import NamesContract, StorageContract, volume
 from frontinus.api.engine import Engine
 from frontinus.api.errors import WrongState
 from frontinus.engine.local import LocalEngine
@@ -29,7 +29,7 @@ class MockRig:
         return sorted(path[3:] for path in self.storage.entries if path.startswith("/p/"))
 
 
-class TestMock(StorageContract):
+class TestMock(NamesContract, StorageContract):
     @pytest.fixture
     async def rig(self) -> AsyncIterator[MockRig]:
         engine = await mock_engine(fixture=False)

@@ -350,6 +350,16 @@ async def test_images_of_ceph_are_cloned_by_qemus_own_driver(engine: LocalEngine
         f"driver=raw,{ceph.format('b.frontinus-new', 'into')}",
     )  # fmt: skip
     assert named[-2:] == ("rbd/b.frontinus-new", "rbd/b")
+    for algorithm, ways in (("zero", ("-S", "0")), ("trim", ())):
+        await session.wipe_volume("one", "a", algorithm)  # type: ignore[arg-type]
+        (*_, done) = (argv for argv in storage.asked if argv[0] == "qemu-img")
+        assert done == (
+            "qemu-img", "convert", "--image-opts", "-n", *ways, "--target-image-opts", "--object",
+            "secret,id=login,file={key:login}", f"driver=null-co,read-zeroes=on,size={GIB}",
+            f"driver=raw,{ceph.format('a', 'login')}{',discard=unmap' if algorithm == 'trim' else ''}",
+        )  # fmt: skip
+    with pytest.raises(Unsupported, match="by zero or trim"):
+        await session.wipe_volume("one", "a", "gutmann")
     with pytest.raises(Unsupported, match="not preallocated"):
         await session.clone_volume("one", volume("c"), "f", "local", ["prealloc-full"])
     with pytest.raises(InvalidXML, match="<encryption>"):

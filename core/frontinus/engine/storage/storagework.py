@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from frontinus.api.errors import Cancelled, FrontinusError, Unsupported, WrongState
+from frontinus.api.storage import WipeAlgorithm
 from frontinus.domain.usedplaces import used_places
 from frontinus.engine.jobs import Job
 from frontinus.engine.record import Record
@@ -24,7 +25,7 @@ from frontinus.engine.world import World
 from frontinus.storage import imaging
 from frontinus.storage.definition import format_volume, parse_volume
 from frontinus.storage.pool import Pool
-from frontinus.storage.steps import EndStrays, Remove, Wipe, ask, tell
+from frontinus.storage.steps import EndStrays, Remove, Step, Wipe, ask, tell
 from frontinus.storage.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -35,14 +36,14 @@ T = TypeVar("T")
 
 class Work(msgspec.Struct, kw_only=True):
     """A document of the journal. `make`: the volume and where it is made; `wipe`: path and algorithm; `stage`: a copy;
-    `resize`: the volume as it was; `rekey`: the same, and the UUID of its new secret."""
+    of a volume on a server the volume; `resize`: the volume as it was; `rekey`: the same, and the UUID of its new secret."""
 
     what: Literal["make", "wipe", "stage", "rekey", "resize"]
     pool: str
     xml: str = ""
     reserved: str = ""
     path: str = ""
-    algorithm: str = "zero"
+    algorithm: WipeAlgorithm = "zero"
     secret: str = ""
 
 
@@ -80,6 +81,17 @@ async def reached(world: World, record: PoolRecord, volume: Volume, what: str | 
     if what is not None and found.type not in ("file", "block"):
         raise Unsupported(f"volumes of type '{found.type}' cannot {what}: this host has not their bytes")
     return found
+
+
+async def wiped(world: World, record: PoolRecord, volume: Volume, algorithm: WipeAlgorithm) -> Step:
+    """What overwrites a volume: of this host's bytes, or through QEMU's driver of what a server has. Raises Unsupported."""
+    found = await reached(world, record, volume) if record.running is not None else volume
+    if found.type == "network":
+        place = record.kind.remote(record.pool, found.name or "", "login")
+        return imaging.erase(place, found.capacity or 0, algorithm)
+    if found.type not in ("file", "block"):
+        raise Unsupported(f"volumes of type '{found.type}' cannot be wiped: this host has not their bytes")
+    return Wipe(found.path, algorithm)
 
 
 def users_of(world: World, record: PoolRecord, volume: Volume) -> list[Record]:
@@ -164,8 +176,12 @@ async def _settle(world: World, work: Work) -> None:
         log.warning("an upload was broken off: %s is removed, the volume is as it was", work.path)
         await scripts.run(world, ask(Remove(work.path)))
     elif work.what == "wipe":
-        log.warning("wiping %s was broken off: it is wiped again", work.path)
-        await as_job(world, "wipe", lambda job: scripts.run(world, ask(Wipe(work.path, work.algorithm)), meter(job)))
+        step: Step = Wipe(work.path, work.algorithm)
+        if work.xml:
+            record = world.pools.find(work.pool)
+            step = await wiped(world, record, parse_volume(work.xml, record.pool), work.algorithm)
+        log.warning("wiping %s was broken off: it is wiped again", work.path or "a volume of a server")
+        await as_job(world, "wipe", lambda job: scripts.run(world, ask(step), meter(job)))
     elif work.what == "resize":
         await _repair(world, work)
     else:

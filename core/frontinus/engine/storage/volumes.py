@@ -10,7 +10,7 @@ from frontinus.api.storage import ResizeFlag, VolumeFlag, VolumeView, WipeAlgori
 from frontinus.engine.jobs import Job
 from frontinus.engine.storage import imagechain, pools, scripts
 from frontinus.engine.storage.poolbook import PoolRecord
-from frontinus.engine.storage.storagework import Work, as_job, at_work, journalled, making, meter, reached
+from frontinus.engine.storage.storagework import Work, as_job, at_work, journalled, making, meter, reached, wiped
 from frontinus.engine.world import World
 from frontinus.storage import imaging, wiping
 from frontinus.storage.definition import format_volume, parse_volume
@@ -198,11 +198,11 @@ class Volumes:
         record = self.book.find(pool)
         found = record.volume(volume)
         wiping.passes(algorithm)
-        path = (await reached(self.world, record, found, "be wiped")).path
-        work = Work(what="wipe", pool=record.uuid, path=path, algorithm=algorithm)
+        step = await wiped(self.world, record, found, algorithm)
+        path, xml = (step.path, "") if isinstance(step, Wipe) else ("", format_volume(found))
+        work = Work(what="wipe", pool=record.uuid, path=path, xml=xml, algorithm=algorithm)
         async with at_work(self.world, record, found, "wiping"), journalled(self.world, work):
-            await as_job(self.world, "wipe",
-                         lambda job: scripts.run(self.world, ask(Wipe(path, algorithm)), meter(job)))  # fmt: skip
+            await as_job(self.world, "wipe", lambda job: scripts.run(self.world, ask(step), meter(job)))
         await self._look_again(record, found)
         self._tell(record, found, "changed")
 

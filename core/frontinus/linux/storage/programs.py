@@ -33,6 +33,8 @@ SECONDS = 120.0
 LIMITS = ("--as=4294967296", "--core=0")
 WORDS = 500
 KEY = re.compile(r"\{key:([A-Za-z0-9._-]+)\}")
+NOISE = re.compile(r"Error when deleting file .*: Permission denied$")
+"""What qemu-img adds where it failed to fill a new file: to remove that is the engine's."""
 FILESYSTEMS = Path("/proc/filesystems")
 UDEV = Path("/run/udev/control")
 """Where udev listens, if it runs."""
@@ -193,7 +195,8 @@ async def _bounded(stream: asyncio.StreamReader) -> bytes:
 
 
 def _failed(name: str, words: bytes, code: int) -> StorageFailed:
-    said = words.decode(errors="replace").strip().removeprefix(f"{name}: ")[-WORDS:]
+    lines = [line for line in words.decode(errors="replace").splitlines() if not NOISE.search(line)]
+    said = "\n".join(lines).strip().removeprefix(f"{name}: ")[-WORDS:]
     return StorageFailed(f"{name}: {said or f'failed with status {code}'}")
 
 

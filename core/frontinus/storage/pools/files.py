@@ -47,6 +47,11 @@ class Files(PoolKind):
         if volume.type == "dir" or volume.format == "dir":
             volume.type, volume.place.format = "dir", "dir"
 
+    def check_volume(self, pool: Pool, volume: Volume) -> Iterator[str]:
+        yield from super().check_volume(pool, volume)
+        if not is_name(volume.name or ""):
+            yield f"<name>: files called '{volume.name}' are no volumes"
+
     def identity(self, pool: Pool) -> tuple[object, ...]:
         return ("path", pool.path)
 
@@ -117,9 +122,12 @@ def is_folder(volume: Volume) -> bool:
 
 def is_volume(found: Found) -> bool:
     """Hidden files and sockets, pipes and the like are no volumes."""
-    return (
-        not found.name.startswith(".") and found.place.kind in ("file", "block", "dir") and found.name != "lost+found"
-    )
+    return is_name(found.name) and found.place.kind in ("file", "block", "dir")
+
+
+def is_name(name: str) -> bool:
+    """Whether a file of this name is seen as a volume."""
+    return not name.startswith(".") and name != "lost+found"
 
 
 def file_volume(found: Found) -> Volume:
