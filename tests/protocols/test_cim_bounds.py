@@ -43,14 +43,18 @@ async def test_every_pool_says_what_can_be_had_of_it(cim: Rig) -> None:
             one["PartComponent"]["InstanceID"]: (one["PropertyPolicy"], one["ValueRole"], one["ValueRange"])
             for one in found
         }
-        assert said == ROLES, path
+        own = path["InstanceID"].endswith("/0")
+        wanted = ROLES if own else {f"{path['InstanceID']}/{name}": role for name, role in ROLES.items()}
+        assert said == wanted | ({} if own else {"Default": (0, 3, 0)}), path
         assert {one["PartComponent"].classname for one in found} == {settings.FAMILIES[family].cls}
         for one in await cim.ask("Associators", path, AssocClass=BOUNDING):
             assert one["ResourceType"] == pools.CLASSES[family].type and one["VirtualQuantity"] >= 1, one.path
             assert (await cim.ask("GetInstance", one.path))["InstanceID"] == one["InstanceID"]
             back = {p["InstanceID"] for p in await cim.ask("AssociatorNames", one.path, AssocClass=BOUNDING)}
-            own = pools.CLASSES[family].prefix
-            assert back == {p["InstanceID"] for p in await capabilities(cim) if p["InstanceID"].startswith(own)}
+            of_kind = {
+                p["InstanceID"] for p in await capabilities(cim) if pools.CLASSES[family].prefix in p["InstanceID"]
+            }
+            assert back == (of_kind if one["InstanceID"] == "Default" else {path["InstanceID"]})
 
 
 async def test_the_figures_are_those_of_the_host_and_its_emulator(cim: Rig) -> None:
@@ -66,6 +70,48 @@ async def test_the_figures_are_those_of_the_host_and_its_emulator(cim: Rig) -> N
     assert memory["Default"]["PoolID"] == "MemoryPool/0"
     (pool,) = await cim.ask("EnumerateInstances", "KVM_MemoryPool")
     assert memory["Maximum"]["VirtualQuantity"] == pool["Capacity"]
+
+
+POOL = """<pool type='dir'><name>images</name><target><path>{}</path></target></pool>"""
+NETWORK = (
+    """<network><name>office</name><bridge name='virbr7'/><bandwidth><inbound average='5000'/></bandwidth></network>"""
+)
+ON_A_BRIDGE = """<domain type='qemu'><name>plug</name><memory>65536</memory><os><type>hvm</type></os><devices>
+<interface type='bridge'><source bridge='br7'/><mac address='52:54:00:00:07:01'/></interface></devices></domain>"""
+
+
+async def test_a_pool_bounds_what_is_taken_from_it(cim: Rig) -> None:
+    """No disk is larger than its pool, no port is promised more than its network has; the default is on that network."""
+    await cim.engine.define_pool(POOL.format(cim.folder))
+    await cim.engine.build_pool("images")
+    await cim.engine.start_pool("images")
+    await cim.engine.define_network(NETWORK)
+    await cim.engine.define(ON_A_BRIDGE)
+    await cim.settled()
+    disks = await bounded(cim, "DiskPool/images")
+    (pool,) = [one for one in await cim.ask("EnumerateInstances", "KVM_DiskPool") if one["Name"] == "images"]
+    most = disks["DiskPool/images/Maximum"]
+    assert (most["Limit"], most["AllocationUnits"]) == (pool["Capacity"], pool["AllocationUnits"]) and pool[
+        "Capacity"
+    ] > 0
+    assert most["PoolID"] == "DiskPool/images" and disks["DiskPool/images/Minimum"]["Limit"] is None
+    ports = await bounded(cim, "NetworkPool/office")
+    assert ports["NetworkPool/office/Maximum"]["ReceiveBandwidthReservation"] == 5000
+    (service,) = await cim.ask("EnumerateInstanceNames", MANAGEMENT)
+    for name, kind in (("office", "network"), ("br7", "bridge")):
+        usual = (await bounded(cim, f"NetworkPool/{name}"))[f"NetworkPool/{name}/Default"]
+        whole = CIMInstance("KVM_VirtualSystemSettingData", {"VirtualSystemIdentifier": f"on-{name}"})
+        code, _ = await cim.ask("InvokeMethod", "DefineSystem", service, SystemSettings=whole, ResourceSettings=[usual])
+        assert code == 0 and f"<source {kind}='{name}'/>" in await cim.engine.guest_xml(f"on-{name}")
+
+
+@pytest.mark.parametrize("number", ["NetworkPool/none/Default", "NetworkPool/0/Default", "DiskPool/0/Maximum",
+                                    "MemoryPool/0/Default", "NetworkPool/default/Most", "/Default"])  # fmt: skip
+async def test_only_pools_that_are_there_bound_anything(cim: Rig, number: str) -> None:
+    path = pywbem.CIMInstanceName("KVM_NetResourceAllocationSettingData", {"InstanceID": number}, namespace="root/virt")
+    with pytest.raises(pywbem.CIMError) as absent:
+        await cim.ask("GetInstance", path)
+    assert absent.value.status_code == pywbem.CIM_ERR_NOT_FOUND
 
 
 async def test_a_guest_is_made_of_what_is_usual(cim: Rig) -> None:

@@ -49,17 +49,22 @@ def resources_of_pool(world: World, node: Node) -> Iterable[Node]:
 
 
 def bounds_of_pool(world: World, node: Node) -> Iterable[Node]:
-    """The settings that bound what can be had from a pool."""
-    family = node.subject.family
-    return (Node(settings.RESOURCES[family], bound) for bound in bounds.every(world, family))
+    """The settings that bound what can be had from a pool. Clients of libvirt-cim look for one called Default in every pool."""
+    pool: Pool = node.subject
+    kind = settings.RESOURCES[pool.family]
+    yield from (Node(kind, bound) for bound in bounds.of_pool(pool))
+    if not pool.primordial:
+        yield Node(kind, bounds.common(pool))
 
 
 def pools_of_bound(world: World, node: Node) -> Iterable[Node]:
-    """The capabilities of every pool that a bound is for; settings of a guest bound nothing."""
+    """The capabilities of the pools that a bound is for; settings of a guest bound nothing."""
     bound = node.subject
     if not isinstance(bound, Bound):
         return ()
-    return (Node(services.ALLOCATION, pool) for pool in pools.pools(world, bound.family))
+    common = bound == bounds.common(bound.pool)
+    found = pools.pools(world, bound.pool.family) if common else [bound.pool]
+    return (Node(services.ALLOCATION, pool) for pool in found)
 
 
 def to_guests(kind: Kind[Guest]) -> Link:
@@ -129,7 +134,7 @@ LINKS = (
          lambda world, node: [Node(services.ALLOCATION, node.subject)], lambda world, node: [pool_node(node.subject)]),
     Link("KVM_SettingsDefineCapabilities", ("GroupComponent", [services.ALLOCATION.cls]),
          ("PartComponent", [settings.RESOURCES[family].cls for family in pools.CLASSES]), bounds_of_pool, pools_of_bound,
-         lambda world, first, second: bounds.RANGES[second.subject.name]),
+         lambda world, first, second: bounds.role(first.subject, second.subject)),
     Link("KVM_SettingsDefineCapabilities", ("GroupComponent", [services.CAPABILITIES[services.MIGRATION].cls]),
          ("PartComponent", [services.MIGRATION_SETTINGS.cls]), lambda world, node: [Node(services.MIGRATION_SETTINGS, world)],
          lambda world, node: [Node(services.CAPABILITIES[services.MIGRATION], world)],

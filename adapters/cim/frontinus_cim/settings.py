@@ -85,7 +85,8 @@ FAMILIES: Mapping[str, Family] = {
         "DriverType": Field("driver/@type"), "DriverCache": Field("driver/@cache"), "readonly": Field("readonly", yes=""),
         "shareable": Field("shareable", yes=""), "rawio": Field("@rawio"), "sgio": Field("@sgio"),
     }, "Virtual disk", columns={
-        **PLACED, "Address": _source, "EmulatedType": _drive, "HostResource": lambda p: [_source(p)] if _source(p) else None,
+        **PLACED, "Limit": lambda p: None, "Address": _source, "EmulatedType": _drive,
+        "HostResource": lambda p: [_source(p)] if _source(p) else None,
         "HostExtentName": lambda p: _source(p) or None, "VirtualResourceBlockSize": lambda p: 512,
         "Access": lambda p: 1 if "readonly" in p.device.facts else 3,
         "AccessMode": lambda p: "read" if "readonly" in p.device.facts else "write",
@@ -191,10 +192,8 @@ def _resource_kind(name: str, family: Family) -> Kind[Part | Bound]:
 
     def find(world: World, path: Path) -> Part | Bound | None:
         guest, part = guest_of_id(world, path.key("InstanceID"))
-        if not part:
-            return bounds.find(world, name, path)
         found = guest.parts.get(part) if guest else None
-        return found if found is not None and found.family == name else None
+        return found if found is not None and found.family == name else bounds.find(world, name, path)
 
     return Kind(family.cls, bounds.beside(_columns(family)), every, find)
 
