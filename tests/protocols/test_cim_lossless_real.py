@@ -6,10 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pywbem import CIMInstance
 
 from frontinus_cim.model import Value
 from support.cim import provider, schema
-from support.cim_resources import DOMAIN, MAC, PARTS, Changer, properties
+from support.cim_resources import DOMAIN, MAC, PARTS, SERVICE, Changer, class_of, properties
 from support.namespaces import own_network
 from support.real import place
 from support.waiting import until
@@ -36,6 +37,15 @@ async def test_each_property_of_a_running_guest_is_changed_or_refused_by_name(pl
                                               source="<source bridge='br7'/>"))  # fmt: skip
             await engine.start("led")
             await until(lambda: "led" in cim.world.named and cim.world.named["led"].next is not None)
+            given = CIMInstance(class_of("Net"), {"InstanceID": f"led/{MAC}", "NetworkName": "br8"})
+            value, out = await cim.ask("InvokeMethod", "ModifyResourceSettings", SERVICE, ResourceSettings=[given])
+            (path,) = out["ResultingResourceSettings"]
+            assert value == 0 and (await cim.ask("GetInstance", path))["Connection"] == ["br8"]
+            ports = [one["DeviceID"] for one in await cim.ask("EnumerateInstanceNames", "KVM_EthernetSwitchPort")]
+            assert f"br8/led/{MAC}" in ports and f"br7/led/{MAC}" not in ports
+            assert (
+                "vnet" in subprocess.run(["ip", "link", "show", "master", "br8"], capture_output=True, text=True).stdout
+            )
             client = cim.connection()
             done: dict[str, set[Value]] = {kind: set() for kind in PARTS}
             for defined in (False, True):

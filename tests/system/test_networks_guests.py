@@ -147,6 +147,40 @@ async def test_guests_on_networks(place: Path, guest_image: GuestImage) -> None:
             await _survives(daemon, place, alpha)
 
 
+@own_network
+async def test_a_running_guest_goes_from_one_network_to_another(place: Path, guest_image: GuestImage) -> None:
+    """What it sends arrives there and no longer here, also after the engine was killed; its definition follows."""
+    card = "<interface type='{}'><mac address='52:54:00:00:00:0a'/><source {}/><model type='virtio'/></interface>"
+    subprocess.run(["ip", "link", "add", "br9", "type", "bridge"], check=True)
+    ip("addr", "add", "10.9.9.1/24", "dev", "br9")
+    ip("link", "set", "br9", "up")
+    async with running(place) as (daemon, engine):
+        for text in (NAT, ISOLATED):
+            await engine.create_network(text)
+        async with booted(engine, place, guest_image, "alpha") as guests:
+            alpha = guests["alpha"]
+            assert await reaches(alpha, "10.7.7.1")
+            await alpha.run("ip addr add 10.8.8.50/24 dev eth0; ip addr add 10.9.9.50/24 dev eth0")
+            await engine.update_device("alpha", card.format("network", "network='vault'"), live=True)
+            assert await reaches(alpha, "10.8.8.1") and await refused(alpha, "10.7.7.1")
+            assert [p.owner_name for p in await engine.network_ports("vault")] == ["alpha"]
+            assert await engine.network_ports("office") == []
+            await engine.update_device("alpha", card.format("bridge", "bridge='br9'"), live=True)
+            assert await reaches(alpha, "10.9.9.1") and await refused(alpha, "10.8.8.1")
+            assert await engine.network_ports("vault") == []
+            with pytest.raises(HostFailed, match="br6"):
+                await engine.update_device("alpha", card.format("bridge", "bridge='br6'"), live=True)
+            with pytest.raises(Unsupported, match="bridge to bridge"):
+                await engine.update_device("alpha", card.format("direct", "dev='br9' mode='bridge'"), live=True)
+            (tap,) = (str(link["ifname"]) for link in links("master", "br9"))
+            await daemon.kill()
+            ip("link", "set", tap, "master", "virbr7")
+            await daemon.start()
+            await until(lambda: bool(links("master", "br9")))
+        async with daemon.engine() as again, Console(again, "alpha") as alpha:
+            assert await reaches(alpha, "10.9.9.1")
+
+
 async def _leases_of(engine: Engine, count: int) -> set[str]:
     """The MACs of the first leases that the engine tells of."""
     found: set[str] = set()

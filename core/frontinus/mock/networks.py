@@ -18,6 +18,7 @@ class MemoryNetworks:
         self.refused = refused
         self.up: dict[str, NetworkPlan] = {}
         self.taps: dict[str, Sequence[str]] = {}
+        self.joined: dict[str, str] = {}
         self.rules: Sequence[Mapping[str, Any]] = ()
         self.known_routes: list[HostRoute] = []
         self.given: dict[str, list[Lease]] = {}
@@ -49,6 +50,10 @@ class MemoryNetworks:
         self._may_fail("set_up")
         self.up[plan.name] = plan
         self.taps[plan.name] = taps
+
+    async def join(self, tap: str, bridge: str) -> None:
+        self._may_fail("join")
+        self.joined[tap] = bridge
 
     async def tear_down(self, plan: NetworkPlan) -> None:
         self.up.pop(plan.name, None)

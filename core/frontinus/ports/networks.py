@@ -70,6 +70,9 @@ class HostNetworks(Protocol):
     async def set_up(self, plan: NetworkPlan, taps: Sequence[str] = ()) -> None:
         """Make what is missing of a network, and change what differs: bridge, addresses, server; `taps` go on the bridge."""
 
+    async def join(self, tap: str, bridge: str) -> None:
+        """Put a guest's tap on a bridge, whatever it was on. Raises HostFailed if either is not there."""
+
     async def tear_down(self, plan: NetworkPlan) -> None:
         """Take a network away, what there is of it; leases are kept. What fails is logged. Idempotent."""
 

@@ -240,9 +240,19 @@ def _set(alias: str, name: str, value: int) -> DevicePlan:
     ))  # fmt: skip
 
 
-def _change_link(ctx: Context, old: Interface, new: Interface) -> DevicePlan:
-    """The filter is the host's to change."""
+def _change_card(ctx: Context, old: Interface, new: Interface) -> DevicePlan:
+    """The filter is the host's to change, and the bridge that the tap is on."""
+    if (old.type, old.source) != (new.type, new.source) and not (_moves(old) and _moves(new)):
+        raise Unsupported("<source>: while the guest runs an interface moves from bridge to bridge only, and none that is "
+                          "isolated, has a virtual port or a promised rate", element="source")  # fmt: skip
     return DevicePlan(alias_of(old), (), (Step("set_link", {"name": alias_of(old), "up": new.link != "down"}),))
+
+
+def _moves(card: Interface) -> bool:
+    """Whether a card's tap can be put on another bridge, or be on one that it was not made for."""
+    on_bridge = card.type in ("network", "bridge") and card.source is not None and card.source.bridge is not None
+    promised = card.inbound is not None and card.inbound.floor
+    return on_bridge and not promised and not card.isolated and card.virtual_port is None
 
 
 def _change_size(ctx: Context, old: MemoryDevice, new: MemoryDevice) -> DevicePlan:
@@ -299,7 +309,7 @@ class Change:
 
 CHANGES: Mapping[type[Device], Change] = {
     Disk: Change(("type", "source", "format", "backing_store", "iotune", "readonly"), _change_disk),
-    Interface: Change(("link", "filter", "filter_parameters"), _change_link),
+    Interface: Change(("link", "filter", "filter_parameters", "type", "source"), _change_card),
     Graphics: Change(("password", "password_until", "connected"), _change_password),
     MemoryDevice: Change(("requested", "current"), _change_size, told=("current",)),
     Memballoon: Change(("period",), _change_polling),

@@ -167,6 +167,47 @@ async def test_a_card_of_the_definition_goes_with_its_port_from_both(engine: Eng
     assert await engine.network_ports("n1") == [] and "<interface" not in await engine.guest_xml("g", ["inactive"])
 
 
+async def test_a_running_guests_card_goes_to_another_network(local: LocalEngine, engine: Engine) -> None:
+    """Its tap goes to that bridge, its port is there and not where it was; what fails leaves all as it is."""
+    for name, number in (("n1", 1), ("n2", 2)):
+        await engine.create_network(nat(name, number))
+    await engine.define(guest())
+    await engine.start("g")
+    bridges = {network.name: network.bridge for network in await engine.networks()}
+    before = await engine.guest_xml("g"), await engine.network_ports("n1")
+    host(local).failing.add("join")
+    with pytest.raises(HostFailed, match="join"):
+        await engine.update_device("g", CARD.format(network="n2", mac=MAC), live=True, config=True)
+    assert (await engine.guest_xml("g"), await engine.network_ports("n1")) == before
+    assert await engine.network_ports("n2") == [] and host(local).joined == {}
+    await engine.update_device("g", CARD.format(network="n2", mac=MAC), live=True, config=True)
+    (port,) = await engine.network_ports("n2")
+    assert port.owner_name == "g" and await engine.network_ports("n1") == []
+    assert list(host(local).joined.values()) == [bridges["n2"]]
+    assert f"bridge='{bridges['n2']}'" in await engine.guest_xml("g")
+    assert "<source network='n2'/>" in await engine.guest_xml("g", ["inactive"])
+    with pytest.raises(NoSuchNetwork):
+        await engine.update_device("g", CARD.format(network="none", mac=MAC), live=True)
+    assert len(await engine.network_ports("n2")) == 1
+    await engine.destroy("g")
+    assert await engine.network_ports("n2") == []
+
+
+async def test_a_card_of_a_bridge_is_there_after_a_restart(local: LocalEngine, engine: Engine) -> None:
+    """Its tap may have been on the way to another bridge when the engine ended: what is written down holds."""
+    card = f"<interface type='bridge'><mac address='{MAC}'/><source bridge='br{{}}'/><model type='virtio'/></interface>"
+    await engine.define(GUEST.format(name="g", devices=card.format(7)))
+    await engine.start("g")
+    await engine.update_device("g", card.format(8), live=True)
+    (tap,) = host(local).joined
+    assert host(local).joined == {tap: "br8"} and f"<target dev='{tap}'/>" in await engine.guest_xml("g")
+    host(local).joined[tap] = "br9"
+    await again(local)
+    assert host(local).joined == {tap: "br8"}
+    host(local).failing.add("join")
+    await again(local)
+
+
 async def test_a_guest_does_not_start_without_its_network_nor_beyond_its_promises(engine: Engine) -> None:
     await engine.define(guest())
     with pytest.raises(NoSuchNetwork):

@@ -142,6 +142,8 @@ class Hotplug:
                 await self._change(record, record.need_running(), device)
                 halves.live = None
             await halves.commit(self.world)
+            if isinstance(device, Interface):
+                await netports.leave(self.world, record)
 
     async def _change(self, record: Record, running: Running, device: Device) -> None:
         old = find_device(running.guest, device)
@@ -150,6 +152,21 @@ class Hotplug:
             netports.stay(old, new)
             new.target = new.target or old.target
         new.complete(running.guest, running.capabilities, self.world.host)
+        plugged_in = isinstance(old, Interface) and isinstance(new, Interface) and await netports.plug_changed(
+            self.world, record, old, new)  # fmt: skip
+        try:
+            new = await self._carry_out(record, running, old, new)
+        except BaseException:
+            if plugged_in and isinstance(new, Interface):
+                await netports.release_card(self.world, new)
+            raise
+        replace_device(running.guest, old, new)
+        if isinstance(old, Disk) and isinstance(new, Disk) and old.source_path != new.source_path:
+            self.world.bus.publish(DiskChangeEvent(uuid=record.uuid, name=record.name, old=old.source_path,
+                                                   new=new.source_path, device=new.alias or "", reason="changed"))  # fmt: skip
+
+    async def _carry_out(self, record: Record, running: Running, old: Device, new: Device) -> Device:
+        """Change a device as it is planned; what it is then."""
         if isinstance(old, Graphics) and isinstance(new, Graphics):
             new = new.over(old)
         if isinstance(new, Disk):
@@ -157,12 +174,9 @@ class Hotplug:
             number_layers([new], last_layer(running.guest.devices.disks))
         plan = self.world.hypervisor.plan_update(running.guest, old, new, running.capabilities,
                                                  handing.host_for(self.world, record), self.world.secrets.value)  # fmt: skip
-        async with filtering.changed(self.world, record, running, old, new):
+        async with netports.moved(self.world, old, new), filtering.changed(self.world, record, running, old, new):
             await carry_out(self.world, record, running, plan)
-        replace_device(running.guest, old, new)
-        if isinstance(old, Disk) and isinstance(new, Disk) and old.source_path != new.source_path:
-            self.world.bus.publish(DiskChangeEvent(uuid=record.uuid, name=record.name, old=old.source_path,
-                                                   new=new.source_path, device=new.alias or "", reason="changed"))  # fmt: skip
+        return new
 
 
 def _refuse_used(half: Guest, device: Device) -> None:

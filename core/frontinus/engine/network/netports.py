@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from frontinus.api.errors import FrontinusError, WrongState
 from frontinus.api.events import LeaseEvent
 from frontinus.api.networks import LeaseView
+from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest
 from frontinus.domain.plan import Resource, Tap
@@ -125,6 +127,56 @@ def stay(old: Interface, new: Interface) -> None:
         for name in ("inbound", "outbound", "vlan", "isolated", "virtual_port", "trust_filters", "managed"):
             if getattr(new, name) is None:
                 setattr(new, name, getattr(old, name))
+
+
+def bridge_of(card: Interface) -> str | None:
+    """The host's bridge that a running guest's NIC is on."""
+    return card.source.bridge if card.type in ("network", "bridge") and card.source else None
+
+
+async def plug_changed(world: World, record: Record, old: Interface, new: Interface) -> bool:
+    """Give a changed NIC that goes to another network its port there; whether it got one."""
+    stays = new.source is None or (old.source is not None and new.source.port_id == old.source.port_id is not None)
+    if stays or new.source is None or not new.source.network:
+        return False
+    await plug_card(world, record, new)
+    new.target = new.target or old.target
+    return True
+
+
+@asynccontextmanager
+async def moved(world: World, old: Device, new: Device) -> AsyncIterator[None]:
+    """A device changes: if it is a NIC that goes to another bridge it does so at once, and back if the rest fails."""
+    if not isinstance(old, Interface) or not isinstance(new, Interface) or not old.target:
+        yield
+        return
+    before, after = bridge_of(old), bridge_of(new)
+    if before is None or after in (None, before):
+        yield
+        return
+    await netlife.host_networks(world).join(old.target, after or "")
+    try:
+        yield
+    except BaseException:
+        await netlife.host_networks(world).join(old.target, before)
+        raise
+
+
+async def put_back(world: World) -> None:
+    """After a restart: NICs are on the bridges that they are said to be on; one may have been on its way to another."""
+    cards = [card for record in world.guests if record.running for card in record.running.guest.devices.interfaces]
+    for card in cards:
+        if card.type == "bridge" and card.target and (bridge := bridge_of(card)):
+            try:
+                await netlife.host_networks(world).join(card.target, bridge)
+            except FrontinusError as error:
+                log.error("%s is not put back on its bridge: %s", card.target, error.message)
+
+
+async def leave(world: World, record: Record) -> None:
+    """Give back the ports that NICs of a running guest had before they went to other networks."""
+    cards = record.running.guest.devices.interfaces if record.running is not None else []
+    await release(world, record.uuid, [card.source.port_id for card in cards if card.source and card.source.port_id])
 
 
 async def settle(world: World) -> None:

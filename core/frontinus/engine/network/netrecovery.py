@@ -123,6 +123,7 @@ async def start_networks(world: World, *, autostart: bool) -> None:
     for record in world.networks.active():
         if record.live is not None:
             await host.set_up(plan(record.live, world.host.paths), netlife.taps(world, record.name))
+    await netports.put_back(world)
     use = Networks(world)
     try:
         if world.default_network:

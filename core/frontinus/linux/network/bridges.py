@@ -53,6 +53,15 @@ def set_up(bridge: Bridge, taps: Sequence[str]) -> None:
     _zone(bridge)
 
 
+def join(tap: str, bridge: str) -> None:
+    """Put a tap on a bridge, whatever it was on."""
+    with iproute("join the bridge", bridge) as ip:
+        index, master = _index(ip, tap), _index(ip, bridge)
+        if index is None or master is None:
+            raise HostFailed(f"there is no link '{tap if index is None else bridge}' on this host", what=bridge)
+        ip.link("set", index=index, master=master, state="up")
+
+
 def remove(bridge: Bridge) -> None:
     """Remove a bridge if it is there and ours."""
     with iproute("remove the bridge", bridge.name) as ip:

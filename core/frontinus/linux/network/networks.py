@@ -87,6 +87,9 @@ class LinuxNetworks:
         dnsmasq.end_all(f"{self._paths.state}/dnsmasq/{file_name(plan.name)}.conf")
         return None
 
+    async def join(self, tap: str, bridge: str) -> None:
+        await self._run(lambda: bridges.join(tap, bridge))
+
     async def tear_down(self, plan: NetworkPlan) -> None:
         self._forget_server(plan.name)
         await self._run(lambda: self._tear_down(plan))
