@@ -49,7 +49,7 @@ EMULATOR = """
 <encryption secret='32ee7e76-2178-47a1-ab7b-269e6e348015'/>
 <profile source='local:ours' removeDisabled='check' name='ours'/>
 <active_pcr_banks><sha1/><sha256/><sha384/><sha512/></active_pcr_banks></backend></tpm>"""
-PROFILES = frozenset({"cmdarg-profile", "cmdarg-profile-opt-remove-disabled"})
+PROFILES = frozenset({"cmdarg-profile", "cmdarg-profile-remove-disabled"})
 SCSI = f"""<hostdev type='scsi' sgio='filtered' rawio='yes'><source><adapter name='scsi_host3'/>
 <address bus='0' target='1' unit='2'/></source>{DRIVE}</hostdev>"""
 VHOST = f"""<hostdev type='scsi_host' model='virtio-non-transitional'>

@@ -15,7 +15,7 @@ from frontinus.qemu.argv.context import Context
 CHARDEV = "chrtpm"
 SWTPM, SETUP = "/usr/bin/swtpm", "/usr/bin/swtpm_setup"
 CIPHER = "aes-256-cbc"
-REMOVE_DISABLED = "cmdarg-profile-opt-remove-disabled"
+REMOVE_DISABLED = "cmdarg-profile-remove-disabled"
 KEY, MIGRATION_KEY = 3, 4
 """Descriptors on which swtpm reads the passphrase of its state."""
 
