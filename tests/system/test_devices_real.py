@@ -78,7 +78,6 @@ def files(place: Path) -> Path:
     for name in ("nvdimm", "pmem"):
         (place / name).touch()
         os.truncate(place / name, 64 << 20)
-    (place / "erst").touch()
     return place
 
 

@@ -119,6 +119,13 @@ class CopyOnce:
 
 
 @dataclass(frozen=True)
+class EmptyFile:
+    """A file that is made where there is none, and stays: QEMU gives it its size (a guest's pstore)."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class Overlay:
     """A new qcow2 image over another, which takes what a guest writes to a transient disk; removed at its end."""
 
@@ -174,7 +181,9 @@ class Label:
     """What is not there is passed over."""
 
 
-Resource = Folder | Listener | OpenFile | Handed | Tap | SecretFile | CopyOnce | Overlay | Helper | Vfio | Label
+Resource = (
+    Folder | Listener | OpenFile | Handed | Tap | SecretFile | CopyOnce | EmptyFile | Overlay | Helper | Vfio | Label
+)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from frontinus.api.errors import HostFailed, StorageFailed
-from frontinus.domain.plan import CopyOnce, OpenFile, SecretFile
+from frontinus.domain.plan import CopyOnce, EmptyFile, OpenFile, SecretFile
 from frontinus.durable import sync_folder
 from frontinus.linux import images
 from frontinus.linux.failing import failing
@@ -113,6 +113,21 @@ class Copies(Maker[CopyOnce]):
     def undo(self, record: Mapping[str, object]) -> None:
         with self._turn:
             Path(text(record, "path")).unlink(missing_ok=True)
+
+
+class EmptyFiles(Maker[EmptyFile]):
+    """Makes files that are not there. They stay: what the guest keeps in one is as lasting as a disk."""
+
+    def __init__(self, roots: tuple[str, ...]) -> None:
+        self._roots = roots
+
+    def make(self, resource: EmptyFile, records: list[Undo], setup: Setup) -> None:
+        path = Path(resource.path)
+        with failing("make", resource.path), contextlib.suppress(FileExistsError):
+            if is_below(resource.path, self._roots):
+                make_way(path.parent, setup)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            sync_folder(path.parent)
 
 
 def _unfinished(target: Path) -> Path:

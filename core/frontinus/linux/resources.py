@@ -15,6 +15,7 @@ from frontinus.api.errors import FrontinusError, InternalError, Unsupported
 from frontinus.domain.host import Paths
 from frontinus.domain.plan import (
     CopyOnce,
+    EmptyFile,
     Folder,
     Helper,
     Label,
@@ -26,7 +27,7 @@ from frontinus.domain.plan import (
     Tap,
     Vfio,
 )
-from frontinus.linux.files import Copies, OpenFiles, SecretFiles
+from frontinus.linux.files import Copies, EmptyFiles, OpenFiles, SecretFiles
 from frontinus.linux.folders import Folders
 from frontinus.linux.helpers import END_SECONDS, Helpers, end
 from frontinus.linux.labels import Labels
@@ -66,8 +67,8 @@ class LinuxResources:
         labels = Labels(self._users)
         self._makers: Mapping[type[Resource], Maker[Any]] = {
             Folder: self._folders, Listener: Listeners(roots), OpenFile: OpenFiles(roots), SecretFile: SecretFiles(),
-            CopyOnce: Copies(roots), Overlay: Overlays(), Tap: self._taps, Helper: Helpers(secret_of), Label: labels,
-            Vfio: Passed(labels),
+            CopyOnce: Copies(roots), EmptyFile: EmptyFiles(roots), Overlay: Overlays(), Tap: self._taps,
+            Helper: Helpers(secret_of), Label: labels, Vfio: Passed(labels),
         }  # fmt: skip
         self._undoers = {kind: maker for maker in self._makers.values() for kind in maker.kinds}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="resources")

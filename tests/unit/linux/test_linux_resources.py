@@ -15,7 +15,18 @@ import pytest
 
 from frontinus.api.errors import HostFailed
 from frontinus.domain.host import Paths
-from frontinus.domain.plan import CopyOnce, Folder, Helper, Label, Listener, OpenFile, Resource, SecretFile, Tap
+from frontinus.domain.plan import (
+    CopyOnce,
+    EmptyFile,
+    Folder,
+    Helper,
+    Label,
+    Listener,
+    OpenFile,
+    Resource,
+    SecretFile,
+    Tap,
+)
 from frontinus.linux import files
 from frontinus.linux.resources import LinuxResources
 from frontinus.ports.resources import Credentials, Prepared
@@ -217,6 +228,16 @@ async def test_a_variable_store_is_copied_once(host: LinuxResources, paths: Path
     assert [entry.name for entry in target.parent.iterdir()] == ["a.fd"]
     with pytest.raises(HostFailed, match=r"no template .*nothing\.fd"):
         await set_up(host, CopyOnce(f"{tmp_path}/nothing.fd", f"{paths.nvram}/b.fd"))
+
+
+async def test_a_file_that_qemu_fills_is_made_once(host: LinuxResources, paths: Paths) -> None:
+    file = Path(paths.state, "pstore/a.raw")
+    prepared = await set_up(host, EmptyFile(str(file)))
+    assert (file.read_bytes(), mode(file)) == (b"", 0o600)
+    file.write_bytes(b"the guest's last words")
+    await set_up(host, EmptyFile(str(file)))
+    await host.tear_down(prepared.undo)
+    assert file.read_bytes() == b"the guest's last words"
 
 
 async def test_a_copy_that_broke_off_is_taken_back(host: LinuxResources, paths: Paths, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from frontinus.domain.devices.pstore import Pstore
-from frontinus.domain.plan import Label
+from frontinus.domain.plan import EmptyFile, Label
 from frontinus.qemu.argv.address import address_props, alias_of
 from frontinus.qemu.argv.context import Context
 
@@ -15,8 +15,9 @@ def build(ctx: Context) -> None:
 
 
 def pstore(ctx: Context, device: Pstore) -> None:
-    """Emit a pstore. QEMU makes its file where there is none."""
+    """Emit a pstore, and have its file."""
     alias = alias_of(device)
+    ctx.need(EmptyFile(device.path or ""))
     ctx.need(Label(device.path or ""))
     ctx.props("object", {
         "qom-type": "memory-backend-file", "id": f"mem{alias}", "mem-path": device.path, "share": True,
