@@ -241,9 +241,9 @@ CASES: dict[str, tuple[str, Emit, str, Items]] = {
             ("device", {"driver": "ccid-card-passthru", "chardev": "charsmartcard0", "id": "smartcard0",
                         "bus": "ccid0.0"})]),
     "crypto": (
-        f"<crypto model='virtio' type='qemu'><backend model='builtin' queues='2'/><driver packed='on'/>{PCI}</crypto>",
+        f"<crypto model='virtio' type='qemu'><backend model='builtin' queues='1'/><driver packed='on'/>{PCI}</crypto>",
         crypto.crypto, "crypto0", [
-            ("object", {"qom-type": "cryptodev-backend-builtin", "id": "objcrypto0", "queues": 2}),
+            ("object", {"qom-type": "cryptodev-backend-builtin", "id": "objcrypto0", "queues": 1}),
             ("device", {"driver": "virtio-crypto-pci", "packed": True, "cryptodev": "objcrypto0", "id": "crypto0",
                         **AT})]),
     "pstore": (

@@ -229,6 +229,7 @@ REFUSED: dict[str, tuple[str, str, dict[str, str]]] = {
     "database": ("""<smartcard mode='host-certificates'><certificate>a</certificate><certificate>b</certificate>
         <certificate>c</certificate><database>nss</database></smartcard>""", "not absolute", {}),
     "card path": ("<smartcard mode='passthrough' type='unix'><source mode='connect'/></smartcard>", "missing", {}),
+    "crypto queues": (f"<crypto model='virtio' type='qemu'><backend model='builtin' queues='2'/>{PCI}</crypto>", "one queue", {}),
     "pstore": (f"<pstore backend='acpi-erst'>{PCI}</pstore>", "needs ACPI", {}),
     "pstore size": (f"<pstore backend='acpi-erst'><size unit='KiB'>7</size>{PCI}</pstore>", "power of two", {}),
     "pstore path": (f"<pstore backend='acpi-erst'><path>x</path>{PCI}</pstore>", "not absolute", {}),

@@ -28,5 +28,7 @@ class Crypto(Device, VirtioOptions, tag="crypto"):
         for kind in ("virtio-crypto-pci", f"cryptodev-backend-{self.backend}"):
             if not caps.has_type(kind):
                 yield Lacking(f"<crypto>: '{kind}' is not supported by this QEMU")
+        if self.backend == "builtin" and (self.queues or 1) != 1:
+            yield "<crypto>: backend 'builtin' has one queue"
         yield from placed("<crypto>", self.address, "pci", "virtio-mmio")
         yield from virtio_options(self, caps)
