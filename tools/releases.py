@@ -3,7 +3,8 @@
     python3 tools/releases.py [SUITE...]     prints the path of each emulator
 
 mmdebstrap fetches the packages and checks their signatures; the suite's own dynamic loader and libraries run the binary.
-About 80 MB to download and 15 s for each suite, then they are kept in .cache/qemu.
+About 80 MB to download and 15 s for each suite, twice that with the programs that run beside QEMU; then they are kept in
+.cache/qemu.
 """
 
 from __future__ import annotations
@@ -20,12 +21,27 @@ SUITES: Mapping[str, str] = {"bullseye": "5.2", "trixie": "10.0", "sid": "11.1"}
 """Debian's suites, and the release of QEMU that each has; that of sid moves."""
 ROLLING = frozenset({"sid"})
 """Suites whose indexes expire within days: a mirror that lags behind is good enough for a test."""
-PACKAGES = "qemu-system-x86,qemu-utils"
+PACKAGES = ("qemu-system-x86", "qemu-utils")
+COMPANIONS = (
+    "ovmf",
+    "passt",
+    "qemu-system-modules-opengl",
+    "qemu-system-modules-spice",
+    "swtpm",
+    "swtpm-tools",
+    "virtiofsd",
+)
+COMPANIED = frozenset({"trixie", "sid"})
+"""Suites that are unpacked with the programs beside QEMU: newer than the installed ones."""
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-LIBRARIES = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
+LIBRARIES = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu/swtpm")
 LOADER = "ld-linux-x86-64.so.2"
 DATA = ("usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu")
 PROGRAMS = ("qemu-system-x86_64", "qemu-img")
+BESIDE = ("passt", "swtpm", "swtpm_setup", "virtiofsd")
+PLACES = ("usr/bin", "usr/libexec")
+MADE_OF = "packages"
+"""The file that names the packages of an unpacked suite: one that lacks some is unpacked anew."""
 MODULES = b"/usr/lib/x86_64-linux-gnu/qemu\0", b"/nil/lib/x86_64-linux-gnu/qemu\0"
 """Where a binary also looks for modules, whatever QEMU_MODULE_DIR says: it would find those of the installed release,
 complain, and abort. So the unpacked copy is told another place, of the same length."""
@@ -43,8 +59,22 @@ def default_cache() -> Path:
 
 def cached(suite: str, cache: Path | None = None) -> Path | None:
     """The suite's emulator, if it is unpacked."""
-    found = (cache or default_cache()).resolve() / suite / PROGRAMS[0]
-    return found if found.exists() else None
+    folder = (cache or default_cache()).resolve() / suite
+    try:
+        whole = (folder / MADE_OF).read_text() == ",".join(packages(suite))
+    except FileNotFoundError:
+        whole = False
+    return folder / PROGRAMS[0] if whole else None
+
+
+def packages(suite: str) -> tuple[str, ...]:
+    """What is unpacked of a suite."""
+    return PACKAGES + COMPANIONS if suite in COMPANIED else PACKAGES
+
+
+def beside(emulator: Path, program: str) -> Path:
+    """A suite's program that runs beside its emulator, or a file that its packages have."""
+    return emulator.parent / program
 
 
 def emulator(suite: str, cache: Path | None = None) -> Path:
@@ -58,8 +88,10 @@ def emulator(suite: str, cache: Path | None = None) -> Path:
         work.mkdir()
         _unpack(suite, work / "root")
         work.chmod(0o755)
-        for program in PROGRAMS:
+        for program in PROGRAMS + (BESIDE if suite in COMPANIED else ()):
             _wrap(work / "root", folder / suite / "root", work / program)
+        (work / MADE_OF).write_text(",".join(packages(suite)))
+        shutil.rmtree(folder / suite, ignore_errors=True)  # one of other packages
         try:
             work.rename(folder / suite)
         except OSError:
@@ -71,7 +103,8 @@ def emulator(suite: str, cache: Path | None = None) -> Path:
 def _unpack(suite: str, root: Path) -> None:
     """Extract the packages and all that they need; none of their scripts is run."""
     options = ['--aptopt=Acquire::Check-Valid-Until "false"'] if suite in ROLLING else []
-    _run("mmdebstrap", "--variant=extract", f"--keyring={KEYRING}", f"--include={PACKAGES}", *options, suite, str(root))
+    _run("mmdebstrap", "--variant=extract", f"--keyring={KEYRING}", f"--include={','.join(packages(suite))}", *options, suite,
+         str(root))  # fmt: skip
     for program in PROGRAMS:
         binary = root / "usr/bin" / program
         binary.write_bytes(binary.read_bytes().replace(*MODULES))
@@ -80,15 +113,21 @@ def _unpack(suite: str, root: Path) -> None:
 
 
 def _wrap(unpacked: Path, root: Path, script: Path) -> None:
-    """Write a program that runs a suite's own with the suite's loader, libraries, modules and firmware."""
+    """Write a program that runs a suite's own with the suite's loader, libraries, modules and firmware.
+
+    Programs find each other by PATH: those of one suite belong together.
+    """
     loader = next((f"{root}/{place}/{LOADER}" for place in LIBRARIES if (unpacked / place / LOADER).exists()), None)
-    if loader is None or not (unpacked / "usr/bin" / script.name).exists():
+    binary = next(
+        (f"{root}/{place}/{script.name}" for place in PLACES if (unpacked / place / script.name).exists()), None
+    )
+    if loader is None or binary is None:
         raise ReleaseError(f"the packages have no {script.name}, or nothing to run it with")
     libraries = ":".join(f"{root}/{place}" for place in LIBRARIES)
     data = " ".join(f"-L '{root}/{place}'" for place in DATA) if script.name == PROGRAMS[0] else ""
     script.write_text(
-        f"#!/bin/sh\nQEMU_MODULE_DIR='{root}/{LIBRARIES[1]}/qemu' exec '{loader}' --library-path '{libraries}' "
-        f"'{root}/usr/bin/{script.name}' {data} \"$@\"\n"
+        f"#!/bin/sh\nPATH='{root.parent}':\"$PATH\" QEMU_MODULE_DIR='{root}/{LIBRARIES[1]}/qemu' "
+        f"exec '{loader}' --library-path '{libraries}' '{binary}' {data} \"$@\"\n"
     )
     script.chmod(0o755)
 

@@ -13,8 +13,9 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.linux.host import probe_facts
+from support.started import paths_in
 from support.whole_guest import text
-from system.releases.test_releases import caps, other, paths_in, seen
+from system.releases.test_releases import caps, other, seen
 
 __all__ = ["caps", "other"]
 

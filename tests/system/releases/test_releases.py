@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,15 +15,14 @@ from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import Paths
-from frontinus.domain.prepare import prepare
 from frontinus.linux.host import probe_facts
-from frontinus.linux.resources import LinuxResources
 from frontinus.qemu.caps.probe import DEVICES, probe
 from frontinus.qemu.caps.replies import from_sessions
 from frontinus.qemu.caps.transcript import read
 from frontinus.qemu.caps.user import probe_user
 from frontinus.qemu.driver import QemuHypervisor
 from support.releases import Hardware, compare, hardware
+from support.started import paths_in, started
 from support.whole_guest import text
 
 INSTALLED = "/usr/bin/qemu-system-x86_64"
@@ -122,10 +121,6 @@ def test_it_is_probed(other: Path, caps: Capabilities) -> None:
     assert caps.cpu_models["tcg"] and caps.has_command("query-pci")
 
 
-def paths_in(place: Path) -> Paths:
-    return Paths(*(f"{place}/{part}" for part in ("config", "state", "run", "log", "cache", "nvram", "ram")))
-
-
 def defined(paths: Paths, machine: str, devices: str, parts: Mapping[str, str]) -> Guest:
     """The guest as the installed release completes it: that is what is stored and moves from host to host."""
     caps = asyncio.run(QemuHypervisor(INSTALLED, paths).capabilities())
@@ -137,27 +132,8 @@ def defined(paths: Paths, machine: str, devices: str, parts: Mapping[str, str]) 
 
 async def seen(definition: Guest, emulator: str, paths: Paths, number: int) -> Hardware:
     """Start the guest on a release, look at it, end it."""
-    hypervisor, resources = QemuHypervisor(emulator, paths), LinuxResources(paths, (70000, 70009))
-    caps, host = await hypervisor.capabilities(), probe_facts(paths)
-    guest = definition.clone()
-    guest.devices.emulator = emulator
-    plan = hypervisor.plan(prepare(guest, caps, host, guest_id=number), caps, host)
-
-    async def journal(undo: Sequence[dict[str, object]]) -> None:
-        pass
-
-    prepared = await resources.set_up(plan.resources, who := await resources.credentials(guest.uuid or ""), journal)
-    try:
-        running = await hypervisor.launch(plan, prepared.fds, who)
-        try:
-            assert await running.status() == "prelaunch"
-            return await hardware(running)
-        finally:
-            await running.quit(graceful=False, deadline=5)
-    finally:
-        for fd in prepared.fds.values():
-            os.close(fd)
-        await resources.tear_down(prepared.undo)
+    async with started(definition, emulator, paths, number) as running:
+        return await hardware(running)
 
 
 @pytest.mark.parametrize("name", GUESTS)
