@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Disconnected, FrontinusError, Unresponsive
 from frontinus.api.views import GuestStats
+from frontinus.client.cpulist import cpus as cpus_of
 from frontinus_collectd.link import Link
 from frontinus_collectd.settings import Settings, Where
 
@@ -80,26 +81,14 @@ def pins(document: str, cpus: int) -> dict[int, frozenset[int]]:
     """The host's CPUs by virtual CPU, as a guest's XML pins them; all where it does not."""
     guest = ElementTree.fromstring(document)
     vcpu = guest.find("vcpu")
-    usual = parse_cpus(vcpu.get("cpuset", "") if vcpu is not None else "", cpus) or frozenset(range(cpus))
+    usual = cpus_of(vcpu.get("cpuset", "") if vcpu is not None else "", cpus) or frozenset(range(cpus))
     count = int((vcpu.get("current") or vcpu.text or "1") if vcpu is not None else 1)
     found = dict.fromkeys(range(count), usual)
     for pin in guest.iterfind("cputune/vcpupin"):
         number = int(pin.get("vcpu", "-1"))
         if number in found:
-            found[number] = parse_cpus(pin.get("cpuset", ""), cpus)
+            found[number] = cpus_of(pin.get("cpuset", ""), cpus)
     return found
-
-
-def parse_cpus(words: str, cpus: int) -> frozenset[int]:
-    """A list like 0-3,^2,7 of the CPUs below `cpus`."""
-    found: set[int] = set()
-    for word in words.replace(" ", "").split(","):
-        first, _, last = word.removeprefix("^").partition("-")
-        if not first:
-            continue
-        numbers = range(int(first), min(int(last or first), cpus - 1) + 1)
-        found = found - set(numbers) if word.startswith("^") else found | set(numbers)
-    return frozenset(found)
 
 
 def names(settings: Settings, guest: GuestStats, facts: Facts) -> tuple[str, str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from xml.etree import ElementTree
 
-from frontinus.api.errors import InvalidXML
+from frontinus.client.cpulist import cpus
+from frontinus.client.details import Device, of_root, parse
 
 MAX_CPUS = 4096
+SOURCES = ("file", "dev", "name", "volume", "dir")
+"""Attributes of <source> that say where a disk is."""
 
 
 @dataclass(frozen=True)
@@ -39,41 +41,21 @@ EMPTY = Details()
 
 def details(text: str) -> Details:
     """Read a definition. Raises InvalidXML."""
-    try:
-        domain = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise InvalidXML(f"the engine's definition does not parse: {error}") from None
-    disks = [_disk(element) for element in domain.iterfind("devices/disk")]
-    models = {_of(nic, "mac", "address"): _of(nic, "model", "type") for nic in domain.iterfind("devices/interface")}
-    pins = {int(pin.get("vcpu", "-1")): cpus(pin.get("cpuset", "")) for pin in domain.iterfind("cputune/vcpupin")}
-    return Details(
-        {disk.target: disk for disk in disks}, models, pins, _of(domain, "metadata/{*}libosinfo/{*}os", "id")
-    )
+    domain = parse(text)
+    known = of_root(domain)
+    disks = [_disk(device) for device in known.of("disk")]
+    models = {nic["mac/@address"]: nic["model/@type"] for nic in known.of("interface")}
+    pins = {
+        int(pin.get("vcpu", "-1")): cpus(pin.get("cpuset", ""), MAX_CPUS + 1)
+        for pin in domain.iterfind("cputune/vcpupin")
+    }
+    os = domain.find("metadata/{*}libosinfo/{*}os")
+    return Details({disk.target: disk for disk in disks}, models, pins, "" if os is None else os.get("id", ""))
 
 
-def cpus(text: str) -> frozenset[int]:
-    """The CPUs of a list such as 0-3,^2,8."""
-    found: set[int] = set()
-    for part in text.split(","):
-        word = part.strip()
-        first, _, last = word.removeprefix("^").partition("-")
-        if not first.isdecimal() or (last and not last.isdecimal()):
-            continue
-        named = range(int(first), min(int(last or first), MAX_CPUS) + 1)
-        found = found.difference(named) if word.startswith("^") else found.union(named)
-    return frozenset(found)
-
-
-def _disk(disk: ElementTree.Element) -> Disk:
-    source = disk.find("source")
-    of = {} if source is None else source.attrib
+def _disk(disk: Device) -> Disk:
     return Disk(
-        target=_of(disk, "target", "dev"), type=disk.get("type", ""), device=disk.get("device", "disk"),
-        path=of.get("file") or of.get("dev") or of.get("name") or of.get("volume") or of.get("dir") or "",
-        format=_of(disk, "driver", "type"), protocol=of.get("protocol", ""), readonly=disk.find("readonly") is not None,
+        target=disk["target/@dev"], type=disk["@type"], device=disk["@device"] or "disk",
+        path=next((path for name in SOURCES if (path := disk[f"source/@{name}"])), ""), format=disk["driver/@type"],
+        protocol=disk["source/@protocol"], readonly="readonly" in disk.facts,
     )  # fmt: skip
-
-
-def _of(parent: ElementTree.Element, path: str, name: str) -> str:
-    element = parent.find(path)
-    return "" if element is None else element.get(name, "")

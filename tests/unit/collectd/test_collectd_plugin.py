@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from frontinus_collectd.facts import parse_cpus, pins, value_at
+from frontinus_collectd.facts import pins, value_at
 from frontinus_collectd.reader import file_system
 from frontinus_collectd.settings import Where
 from support.collectd import Fake, loaded
@@ -246,7 +246,6 @@ def test_pinning() -> None:
                 "<vcpupin vcpu='3' cpuset='1'/></cputune></domain>")  # fmt: skip
     assert pins(document, 4) == {0: frozenset({0, 1, 3}), 1: frozenset({2})}
     assert pins("<domain/>", 2) == {0: frozenset({0, 1})}
-    assert parse_cpus("0-100", 3) == frozenset({0, 1, 2})
 
 
 def test_it_imports_no_event_loop() -> None:

@@ -8,7 +8,7 @@ from frontinus.api.errors import InvalidXML
 from frontinus.api.events import ChangedEvent, DiskChangeEvent, JobEvent, LifecycleEvent
 from frontinus.api.views import GuestView, Snapshot
 from frontinus_snmp import model as models
-from frontinus_snmp.details import Details, cpus, details
+from frontinus_snmp.details import Details, details
 from frontinus_snmp.model import Model
 from frontinus_snmp.objects.vm import NOTIFICATIONS
 from frontinus_snmp.rows import Guest, Places, affinity_rows, source_type, source_words
@@ -133,10 +133,3 @@ def test_a_definition_is_read() -> None:
 def test_pinned_cpus_are_rows_of_the_guest_that_has_them() -> None:
     guest = Guest(7, view(max_vcpus=2), Places(), details=details(XML))
     assert [index for index, _ in affinity_rows(guest)] == [(7, 2, 1), (7, 2, 3)]
-
-
-@pytest.mark.parametrize(("text", "expected"), [
-    ("0-3,^2,8", {0, 1, 3, 8}), ("", set()), ("x,1-", {1}), ("0-99999999999", set(range(4097))),
-])  # fmt: skip
-def test_lists_of_cpus(text: str, expected: set[int]) -> None:
-    assert cpus(text) == expected
