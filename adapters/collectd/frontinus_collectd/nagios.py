@@ -188,6 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = Report(Status.CRITICAL if options.check == "engine" else Status.UNKNOWN, error.message)
     except (NoSuch, FrontinusError) as error:
         report = Report(Status.UNKNOWN, str(error))
+    except Exception as error:  # Python's own exit code for it would be a WARNING
+        report = Report(Status.UNKNOWN, f"the check failed unexpectedly: {type(error).__name__}: {error}")
     sys.stdout.write(report.render(f"FRONTINUS {options.check.upper()}"))
     return int(report.status)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from frontinus.api.networks import NetworkView
 from frontinus.api.storage import PoolView
 from frontinus.api.views import GuestStats
 from frontinus.client.thin import ThinEngine
+from frontinus_collectd import nagios
 from frontinus_collectd.nagios import CHECKS, fault, main, parser
 from frontinus_collectd.nagios_host import NoSuch
 from frontinus_collectd.thresholds import Figure, Report, Status, parse_range, worst
@@ -224,6 +226,41 @@ def test_a_wrong_call_is_unknown(arguments: list[str], capsys: pytest.CaptureFix
         main(arguments)
     assert caught.value.code == 3
     assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0\2\xc1\xc1", b"\xff" * 9, b"\0\0\0\0"]
+)
+def test_a_socket_of_something_else_is_no_warning(
+    tmp_path: Path, said: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "ro.sock"))
+        other.listen(1)
+
+        def answer() -> None:
+            with other.accept()[0] as sock:
+                sock.recv(4096)
+                sock.sendall(said)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert main(["guests", "-S", str(tmp_path / "ro.sock"), "-t", "60"]) == 3
+        thread.join(60)
+    said_to_operator = capsys.readouterr().out
+    assert said_to_operator.startswith("FRONTINUS GUESTS UNKNOWN - ") and "Traceback" not in said_to_operator
+
+
+def test_what_nobody_expected_is_unknown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(*_: object) -> Report:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(nagios, "CHECKS", {**CHECKS, "stats": (fail, *CHECKS["stats"][1:])})
+    assert main(["stats"]) == 3
+    assert (
+        capsys.readouterr().out
+        == "FRONTINUS STATS UNKNOWN - the check failed unexpectedly: ZeroDivisionError: by zero\n"
+    )
 
 
 def test_silence_ends_at_the_timeout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
