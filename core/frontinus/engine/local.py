@@ -49,6 +49,9 @@ from frontinus.engine.tuning.throttling import Throttling
 from frontinus.engine.tuning.tuning import Tuning
 from frontinus.engine.world import World
 
+MEASURED_WITHIN = 2.0
+"""Seconds that jobs have to say how far they are: a hypervisor that hangs does not keep those of others from being told."""
+
 
 class JobDesk:
     """The use cases on long jobs."""
@@ -58,7 +61,7 @@ class JobDesk:
 
     async def jobs(self, guest: str | None = None) -> list[JobView]:
         uuid = self.world.guests.find(guest).uuid if guest else None
-        await self.world.jobs.measure(uuid)
+        await self.world.jobs.measure(uuid, within=MEASURED_WITHIN)
         return self.world.jobs.of(uuid)
 
     async def abort_job(self, job: str) -> None:
