@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import socket
@@ -189,6 +190,26 @@ async def test_many_scrapes_leave_nothing_behind(rig: Exporter) -> None:
         await rig.get()
     await until(lambda: len(rig.server._open) == 0)
     assert len(asyncio.all_tasks()) < 30
+
+
+async def test_what_connections_leave_is_picked_up(rig: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio's transports refer to themselves: without a collection they pile up, a thousand scrapes a MiB."""
+    monkeypatch.setattr(httpd, "LITTER", 10)
+    often = gc.get_threshold()
+    gc.set_threshold(10**6)
+    gc.collect()
+    before = transports()
+    try:
+        for _ in range(60):
+            await rig.get("/-/healthy")
+        await until(lambda: not rig.server._open)
+        assert transports() - before < 45, "of both ends of 60 connections"
+    finally:
+        gc.set_threshold(*often)
+
+
+def transports() -> int:
+    return sum(type(found).__name__ == "_SelectorSocketTransport" for found in gc.get_objects())
 
 
 # --- strangers

@@ -298,7 +298,18 @@ def test_options_come_from_the_command_line_then_the_file(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    "text", ["listen = [", "listen = '127.0.0.1:1'", "colour = 1", "listen = ['here']", "max_age = true"]
+    "text",
+    [
+        "listen = [",
+        "listen = '127.0.0.1:1'",
+        "colour = 1",
+        "listen = ['here']",
+        "max_age = true",
+        "max_age = -1.0",
+        "deadline = 0",
+        "deadline = nan",
+        "max_age = inf",
+    ],
 )
 def test_bad_files_are_refused(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "c.toml").write_text(text)

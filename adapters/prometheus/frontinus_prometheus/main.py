@@ -46,6 +46,18 @@ KINDS: Mapping[str, tuple[type, ...]] = {
 }
 
 
+LONGEST = 3600.0
+"""Seconds that a setting of time can be at most."""
+
+
+def seconds(options: argparse.Namespace, name: str, least: float) -> None:
+    """Check a setting of time. Raises InvalidValue."""
+    if not least <= getattr(options, name) <= LONGEST:
+        raise InvalidValue(
+            f"'{name}' must be from {least:g} to {LONGEST:g} seconds, not {getattr(options, name)}", field=name
+        )
+
+
 def address(text: str) -> tuple[str, int]:
     """HOST:PORT, [IPV6]:PORT or :PORT for all addresses. Raises InvalidValue."""
     host, colon, port = text.rpartition(":")
@@ -101,6 +113,8 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     for name, value in {**DEFAULTS, **configured(options.config)}.items():
         if getattr(options, name) is None:
             setattr(options, name, value)
+    seconds(options, "max_age", 0.0)
+    seconds(options, "deadline", 0.1)
     options.places = places(options.labels)
     options.addresses = [address(str(text)) for text in options.listen]
     return options

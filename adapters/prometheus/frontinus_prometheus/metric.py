@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -166,6 +166,16 @@ class Profile:
         """Every family in the order of the output."""
         for scope in (*self.engine, *self.guests, *self.figures):
             yield from scope.metrics
+
+
+def only(profile: Profile, names: Collection[str]) -> Profile:
+    """The profile with these families alone."""
+
+    def kept(scopes: tuple[Scope[Any], ...]) -> tuple[Scope[Any], ...]:
+        fewer = [replace(scope, metrics=tuple(m for m in scope.metrics if m.name in names)) for scope in scopes]
+        return tuple(scope for scope in fewer if scope.metrics)
+
+    return replace(profile, engine=kept(profile.engine), guests=kept(profile.guests), figures=kept(profile.figures))
 
 
 def one(path: Callable[[Any], T | None]) -> Callable[[Any], Iterable[T]]:

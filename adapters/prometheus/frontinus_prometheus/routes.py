@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from frontinus_prometheus.compat import COMPAT
 from frontinus_prometheus.httpd import Request, Response, failure, qualities
 from frontinus_prometheus.link import Link, Round
-from frontinus_prometheus.metric import Profile
+from frontinus_prometheus.metric import Profile, only
 from frontinus_prometheus.model import Entry, facts
 from frontinus_prometheus.native import NATIVE, with_labels
 from frontinus_prometheus.own import END, Own
@@ -28,6 +28,9 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PROFILES: Mapping[str, Profile] = {"/metrics": NATIVE, **{f"/metrics/{profile.name}": profile for profile in COMPAT}}
 """The profile of each path."""
 
+
+CHOICES = 16
+"""Sets of names that scrapers choose, which are kept ready."""
 
 NO_ENGINE = "the engine is not connected"
 
@@ -84,6 +87,8 @@ class Routes:
         self.link, self.own, self.guard, self._created = link, own, guard, created
         profiles = {**PROFILES, "/metrics": with_labels(link.places)}
         self._renderers = {path: self._both(profile) for path, profile in profiles.items()}
+        self._chosen: dict[tuple[str, frozenset[str]], Mapping[bool, Renderer]] = {}
+        """Renderers of what scrapers choose by `name[]`."""
         self._pages: Mapping[str, Callable[[Request], Awaitable[Response]]] = {
             "/": self._index, "/probe": self._probe, "/sd": self._discovery, "/-/healthy": self._healthy, "/-/ready": self._ready,
         }  # fmt: skip
@@ -94,6 +99,17 @@ class Routes:
         return {
             kind: Renderer(profile, openmetrics=kind, created=self._created) for kind in {False, profile.openmetrics}
         }
+
+    def _of_names(self, path: str, names: frozenset[str]) -> Mapping[bool, Renderer]:
+        """The renderers of a path, of all its families or of these; scrapers ask for the same again and again."""
+        if not names:
+            return self._renderers[path]
+        if (path, names) not in self._chosen:
+            if len(self._chosen) >= CHOICES:
+                self._chosen.clear()
+            families = {name.removesuffix("_bucket") for name in names} | names
+            self._chosen[path, names] = self._both(only(self._renderers[path][False].profile, families))
+        return self._chosen[path, names]
 
     async def __call__(self, request: Request) -> Response:
         if self.guard is None:
@@ -106,9 +122,9 @@ class Routes:
         return replace(answer, headers={**self.guard.settings.headers, **answer.headers})
 
     async def _answer(self, request: Request) -> Response:
-        renderers, page = self._renderers.get(request.path), self._pages.get(request.path)
-        if renderers is not None:
-            return await self._metrics(request, renderers)
+        if request.path in self._renderers:
+            return await self._metrics(request)
+        page = self._pages.get(request.path)
         return await page(request) if page is not None else failure(HTTPStatus.NOT_FOUND)
 
     async def _healthy(self, request: Request) -> Response:
@@ -118,16 +134,15 @@ class Routes:
         ready = self.link.model.generation is not None
         return Response(b"ready\n") if ready else failure(HTTPStatus.SERVICE_UNAVAILABLE, NO_ENGINE)
 
-    async def _metrics(self, request: Request, renderers: Mapping[bool, Renderer]) -> Response:
+    async def _metrics(self, request: Request) -> Response:
+        names = frozenset(request.query.get("name[]", ()))
+        renderers = self._of_names(request.path, names)
         openmetrics, end = self._wishes(request, renderers)
         renderer = renderers[openmetrics]
         if renderer.profile.details:
             await self.link.describe(end=end)
         round = await self.link.round(end=end)
-        names = frozenset(request.query.get("name[]", ()))
-        families = {name.removesuffix("_bucket") for name in names} | names
-        parts = self._parts(renderer, round, self.link.model.guests)
-        shown = [text for name, text in parts.items() if not names or name in families]
+        shown = list(self._parts(renderer, round, self.link.model.guests).values())
         if renderer.profile.name == NATIVE.name:
             shown.append(self.own.render(openmetrics=openmetrics, names=names))
         self.own.scrapes.labels(renderer.profile.name).inc()
