@@ -126,7 +126,7 @@ DISPLAYS: Mapping[str, Element] = {
         "<target type='virtio' name='com.redhat.spice.0'/><alias name='ua-agent'/></channel>",
         {"ua-agent": {"name": "com.redhat.spice.0"}, "chardev": {"ua-agent": "vdagent"}}),
     "a display on D-Bus between two": Element("<graphics type='dbus' p2p='yes'/>"),
-    "VNC": Element("<graphics type='vnc' port='-1'/>"),
+    "VNC": Element("<graphics type='vnc'><listen type='socket'/></graphics>"),
     "a card of virtio with screens": Element(
         "<video><model type='virtio' heads='2' primary='yes'><resolution x='1024' y='768'/></model>"
         "<alias name='ua-card'/></video>",
@@ -143,7 +143,7 @@ DISPLAYS: Mapping[str, Element] = {
 
 SPICE: Mapping[str, Element] = {
     "SPICE": Element(
-        "<graphics type='spice' autoport='yes'><image compression='off'/><streaming mode='filter'/></graphics>"
+        "<graphics type='spice'><listen type='none'/><image compression='off'/><streaming mode='filter'/></graphics>"
         "<video><model type='qxl' ram='65536' vram='65536' vgamem='16384' heads='1'/><alias name='ua-qxl'/></video>",
         {"ua-qxl": {"ram_size": 64 * MIB, "vram_size": 64 * MIB, "vgamem_mb": 16, "max_outputs": 1}}),
     "channels of SPICE": Element(
