@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -152,3 +154,28 @@ async def test_what_is_plugged_by_descriptors_leaves_nothing_in_qemu(daemon: Dae
         await io(engine, SDA, "read -P 0x42 0 512")
         await io(engine, SDA, "read -P 0x43 0 512")
         assert log_of(daemon).count("Pattern verification failed") == 1
+
+
+@pytest.mark.needs("root")
+async def test_the_command_line_gives_them_and_uses_them_in_one_line(daemon: Daemon, images: Path) -> None:
+    async with daemon.engine() as engine:
+        await engine.define(GUEST.format(disk=CHAIN))
+    with opened(images / "base.img", READING) as base, opened(images / "top.qcow2", BOTH) as top:
+        given = "dom-fd-associate --domain real --name {} --pass-fds {}"
+        line = f"{given.format('base', base[0])}; {given.format('top', ','.join(map(str, top)))}; start real"
+        program = Path(sys.executable).with_name("frontinus")
+        alone = await asyncio.to_thread(run, program, daemon, [given.format("base", base[0])], [*base, *top])
+        assert alone.returncode == 0
+        refused = await asyncio.to_thread(run, program, daemon, ["start real"], [])
+        assert refused.returncode == 1 and "no descriptors are associated" in refused.stderr
+        done = await asyncio.to_thread(run, program, daemon, [line], [*base, *top])
+        assert (done.returncode, done.stdout) == (0, "Guest 'real' started\n"), done.stderr
+    async with daemon.engine() as engine:
+        assert (await engine.guest("real")).state == "running"
+
+
+def run(program: Path, daemon: Daemon, words: Sequence[str], fds: Sequence[int]) -> subprocess.CompletedProcess[str]:
+    line = words[0].split() if ";" not in words[0] else words
+    return subprocess.run(
+        [program, "--socket", daemon.socket, *line], pass_fds=fds, capture_output=True, text=True, check=False
+    )

@@ -11,7 +11,6 @@ MIGRATION = "guests cannot be migrated yet"
 INTERFACES = "the host's own interfaces are not managed"
 DEVICES = "the host's devices are not managed yet"
 ELSEWHERE = "libvirt's QEMU driver cannot do it either"
-DESCRIPTORS = "descriptors cannot be handed to the engine"
 SEV = "encrypted guests (SEV) were never tried: no such hardware"
 GROUPS = "throttle groups are changed in the XML only"
 
@@ -29,7 +28,6 @@ LACKING: Mapping[str, str] = {
             " nodedev-event nodedev-info nodedev-list nodedev-reattach nodedev-reset nodedev-start nodedev-undefine"
             " nodedev-update"),
     **_each(ELSEWHERE, "domxml-from-native lxc-enter-namespace qemu-attach send-process-signal"),
-    **_each(DESCRIPTORS, "dom-fd-associate"),
     **_each(SEV, "domlaunchsecinfo domsetlaunchsecstate nodesevinfo"),
     **_each(GROUPS, "domthrottlegroupset domthrottlegroupdel domthrottlegroupinfo domthrottlegrouplist"),
     "connect": "a program speaks with one engine; give --socket or --connect",
@@ -42,7 +40,6 @@ LACKING: Mapping[str, str] = {
 
 LACKING_OPTIONS: Mapping[str, Mapping[str, str]] = {
     "checkpoint-dumpxml": {"security-info": "a checkpoint shows no passwords"},
-    "create": {"pass-fds": DESCRIPTORS},
     "echo": {"split": "words are parted as a shell parts them"},
     "cpu-stats": {"start": "times are of all CPUs together", "count": "times are of all CPUs together"},
     "destroy": {"remove-logs": "logs stay"},
@@ -55,10 +52,8 @@ LACKING_OPTIONS: Mapping[str, Mapping[str, str]] = {
     "hypervisor-cpu-baseline": {"model": "give a file"},
     "memtune": {"min-guarantee": ELSEWHERE},
     "qemu-agent-command": {"async": "every answer is waited for; see --timeout"},
-    "qemu-monitor-command": {"pass-fds": DESCRIPTORS},
     "schedinfo": {"weight": "Xen's alone", "cap": "Xen's alone"},
     "setvcpus": {"hotpluggable": "vCPUs that are added to a definition are there at the start"},
-    "start": {"pass-fds": DESCRIPTORS},
     "undefine": {"delete-storage-volume-snapshots": "snapshots inside a volume go with it",
                  "tpm": "a TPM's state stays", "keep-tpm": "a TPM's state stays, as always"},
     "vol-delete": {"delete-snapshots": "snapshots inside a volume go with it"},

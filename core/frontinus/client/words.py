@@ -12,7 +12,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "guest": ("domain",), "guests": ("domain",), "snapshot": ("snapshotname",), "checkpoint": ("checkpointname",),
     "filter": ("nwfilter",), "link": ("binding",), "file": ("xmlfile",), "name": ("new-name",), "newname": ("new-name",),
     "text": ("new-desc",), "command": ("cmd",), "keys": ("keycode",), "device": ("interface",), "spec": ("srcSpec",),
-    "cell": ("cellno",), "words": ("string",), "word": ("command",),
+    "cell": ("cellno",), "fds": ("pass-fds",), "words": ("string",), "word": ("command",),
 }  # fmt: skip
 """What virsh calls our positional arguments, where it has other names."""
 

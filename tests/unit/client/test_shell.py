@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from frontinus.client import completion, main
 from frontinus.client.shell import candidates, commands_of
-from unit.client.test_command import Shell, shell, socket
+from unit.client.test_command import SERVING, Shell, shell, socket
 
 __all__ = ["shell", "socket"]
 
@@ -112,3 +113,25 @@ def test_what_bash_completes(socket: Path, tmp_path: Path, words: str, wanted: s
     done = subprocess.run(["bash", "-c", text], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True,
                           check=True)  # fmt: skip
     assert done.stdout.strip() == wanted
+
+
+def test_descriptors_are_the_guests_while_the_session_lasts(socket: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    groups = SERVING[socket].world.guests.find("test").fdgroups
+    with Path("/dev/null").open() as one, Path("/dev/null").open("r+b") as other:
+        fds = f"{one.fileno()},{other.fileno()}"
+        with main.Caller(["--socket", str(socket)]) as caller:
+            words = ["dom-fd-associate", "--domain", "test", "--name", "g", "--pass-fds", fds, "--seclabel-writable"]
+            assert caller.perform(words) == 0
+            assert caller.perform(["dom-fd-associate", "test", "h", str(one.fileno())]) == 0
+            assert caller.perform(["domstate", "test"]) == 0
+            assert groups.counts() == {"g": 2, "h": 1}
+            assert caller.perform(["dom-fd-associate", "test", "h", "9999"]) == 1
+            assert caller.perform(["qemu-monitor-command", "test", "{}", "--pass-fds", fds]) == 0
+            assert caller.perform(["destroy", "test"]) == caller.perform(["start", "test", "--pass-fds", fds]) == 0
+            with pytest.raises(SystemExit):
+                caller.perform(["start", "test", "--pass-fds", "three"])
+    assert "not all open descriptors" in (said := capsys.readouterr().err) and "no list of descriptors" in said
+    end = time.monotonic() + 60
+    while groups.counts() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not groups.counts()

@@ -9,7 +9,8 @@ from frontinus.client.commands.base import Command
 
 FILES: Mapping[str, str] = {
     "guests": "list dominfo domstate dumpxml domuuid domname domid",
-    "power": "start create shutdown reboot reset destroy suspend resume dompmsuspend dompmwakeup set-lifecycle-action",
+    "power": "start create shutdown reboot reset destroy suspend resume dompmsuspend dompmwakeup set-lifecycle-action"
+    " dom-fd-associate",
     "definitions": "define undefine edit autostart domrename desc metadata domxml-to-native",
     "devices": "attach-device detach-device update-device detach-device-alias attach-disk detach-disk attach-interface"
     " detach-interface domif-setlink change-media setmem setmaxmem setvcpus setvcpu update-memory-device blockresize",

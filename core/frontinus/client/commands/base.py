@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from frontinus.api.descriptor import Descriptor
     from frontinus.api.engine import Engine
 
 Run = Callable[["Engine", argparse.Namespace, "Output"], Awaitable["int | None"]]
@@ -113,6 +114,13 @@ class Output:
             self.line(f"{(name + ':').ljust(width)} {value}")
 
 
+def given(numbers: Sequence[int]) -> list[Descriptor]:
+    """Descriptors of this program, for the engine."""
+    from frontinus.api.descriptor import Descriptor
+
+    return [Descriptor(number) for number in numbers]
+
+
 def chosen(options: argparse.Namespace, kind: object) -> list[Any]:
     """The flags of a kind (a Literal of the facade's) that were given as switches of the same names."""
     from typing import get_args
@@ -172,6 +180,14 @@ async def autostart(
 
 SIZES = {"b": 1, "k": 2**10, "kib": 2**10, "m": 2**20, "mib": 2**20, "g": 2**30, "gib": 2**30, "t": 2**40, "tib": 2**40,
          "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}  # fmt: skip
+
+
+def descriptors(text: str) -> list[int]:
+    """An argparse type: numbers of descriptors that this program was started with."""
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of descriptors, such as 3,4") from None
 
 
 def size(default: str = "kib") -> Callable[[str], int]:

@@ -16,7 +16,7 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import InvalidValue
 from frontinus.api.events import AnyEvent, Event, GuestEvent, LifecycleEvent
 from frontinus.api.views import JobView
-from frontinus.client.commands.base import GUEST, Command, Output, arg, flag
+from frontinus.client.commands.base import GUEST, Command, Output, arg, descriptors, flag, given
 from frontinus.client.commands.units import pretty
 from frontinus.client.following import HOW, Line, Told, follow, show
 
@@ -59,7 +59,11 @@ async def _ttyconsole(engine: Engine, options: argparse.Namespace, out: Output) 
 
 
 async def _monitor(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    answer = await engine.monitor_command(options.guest, " ".join(options.command), hmp=options.hmp)
+    command = " ".join(options.command)
+    if options.pass_fds:
+        answer = await engine.monitor_command_with_files(options.guest, command, given(options.pass_fds), options.hmp)
+    else:
+        answer = await engine.monitor_command(options.guest, command, hmp=options.hmp)
     out.text(_formed(answer, options) if not options.hmp else answer)
 
 
@@ -188,7 +192,8 @@ COMMANDS = (
     Command("ttyconsole", "print the path of a guest's console", (GUEST,), _ttyconsole),
     Command("qemu-monitor-command", "send QEMU's monitor a command", (
         GUEST, flag("--hmp", help="in the human monitor's language"), flag("--pretty"),
-        flag("--return-value", help="only what is in 'return'"), arg("command", nargs="+")), _monitor),
+        flag("--return-value", help="only what is in 'return'"),
+        arg("--pass-fds", type=descriptors, help="descriptors, N,M,..., for QEMU"), arg("command", nargs="+")), _monitor),
     Command("qemu-agent-command", "send the guest agent a command", (
         GUEST, arg("--timeout", type=float, default=5.0), flag("--block", help="wait as long as it takes"),
         flag("--pretty"), arg("command", nargs="+")), _agent),

@@ -6,8 +6,22 @@ import argparse
 from typing import get_args
 
 from frontinus.api.engine import Engine
+from frontinus.api.files import DescriptorFlag
 from frontinus.api.options import CreateFlag, LifecycleAction, LifecycleKind, StartFlag
-from frontinus.client.commands.base import FILE, GUEST, SCOPE, Command, Output, Run, arg, chosen, flag, read
+from frontinus.client.commands.base import (
+    FILE,
+    GUEST,
+    SCOPE,
+    Command,
+    Output,
+    Run,
+    arg,
+    chosen,
+    descriptors,
+    flag,
+    given,
+    read,
+)
 
 
 def _simple(method: str, done: str) -> Run:
@@ -21,7 +35,11 @@ def _simple(method: str, done: str) -> Run:
 
 
 async def _start(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    guest = await engine.start_with(options.guest, chosen(options, StartFlag))
+    flags = chosen(options, StartFlag)
+    if options.pass_fds:
+        guest = await engine.start_with_files(options.guest, given(options.pass_fds), flags)
+    else:
+        guest = await engine.start_with(options.guest, flags)
     out.value(guest)
     out.done(f"Guest '{guest.name}' started")
     await _console(engine, options, guest.name)
@@ -35,10 +53,23 @@ async def _console(engine: Engine, options: argparse.Namespace, name: str) -> No
 
 
 async def _create(engine: Engine, options: argparse.Namespace, out: Output) -> None:
-    guest = await engine.create_with(read(options.file), chosen(options, CreateFlag))
+    xml, flags = read(options.file), chosen(options, CreateFlag)
+    if options.pass_fds:
+        guest = await engine.create_with_files(xml, given(options.pass_fds), flags)
+    else:
+        guest = await engine.create_with(xml, flags)
     out.value(guest)
     out.done(f"Guest '{guest.name}' created from {options.file}")
     await _console(engine, options, guest.name)
+
+
+async def _associate(engine: Engine, options: argparse.Namespace, out: Output) -> None:
+    said: dict[DescriptorFlag, bool] = {
+        "writable": options.seclabel_writable,
+        "restore-label": options.seclabel_restore,
+    }
+    flags = [name for name, on in said.items() if on]
+    await engine.associate_descriptors(options.guest, options.name, given(options.fds), flags)
 
 
 async def _shutdown(engine: Engine, options: argparse.Namespace, out: Output) -> None:
@@ -69,14 +100,20 @@ MODE = arg("--mode", choices=["acpi", "agent"], help="how to ask; default: the a
 PAUSED = flag("--paused", help="leave it paused")
 CONSOLE = flag("--console", help="attach to its console")
 AUTODESTROY = flag("--autodestroy", help="it ends when this program does")
+PASS_FDS = arg("--pass-fds", type=descriptors, help="descriptors, N,M,..., for the first process inside")
 NVRAM = flag("--reset-nvram", help="make its UEFI variables anew")
 
 COMMANDS = (
     Command("start", "start a guest", (
-        GUEST, PAUSED, CONSOLE, AUTODESTROY, NVRAM, flag("--force-boot", help="boot afresh, drop a managed save"),
+        GUEST, PAUSED, CONSOLE, AUTODESTROY, NVRAM, PASS_FDS, flag("--force-boot", help="boot afresh, drop a managed save"),
         flag("--bypass-cache", help="read a managed save past the host's cache")), _start),
     Command("create", "start a transient guest from XML", (
-        FILE, PAUSED, CONSOLE, AUTODESTROY, NVRAM, flag("--validate", help="refuse what is not known")), _create),
+        FILE, PAUSED, CONSOLE, AUTODESTROY, NVRAM, PASS_FDS, flag("--validate", help="refuse what is not known")), _create),
+    Command("dom-fd-associate", "give a guest descriptors under a name, until this program ends", (
+        GUEST, arg("name", help="what <source fdgroup=...> of its disks calls them"),
+        arg("fds", type=descriptors, help="descriptors of this program: N,M,..."),
+        flag("--seclabel-writable", help="with a label that allows writing"),
+        flag("--seclabel-restore", help="put labels back after use")), _associate),
     Command("shutdown", "ask a guest to shut down", (GUEST, MODE), _shutdown),
     Command("reboot", "ask a guest to reboot", (GUEST, MODE), _reboot),
     Command("reset", "reset a guest, as its button does", (GUEST,), _simple("reset", "reset")),
