@@ -16,7 +16,7 @@ import pytest
 
 from frontinus.api.descriptor import Descriptor
 from frontinus.api.engine import Engine
-from frontinus.api.errors import HypervisorFailed, Unsupported, WrongState
+from frontinus.api.errors import InvalidXML, Unsupported, WrongState
 from support.waiting import until
 from trial import Daemon
 
@@ -138,7 +138,7 @@ async def test_what_is_plugged_by_descriptors_leaves_nothing_in_qemu(daemon: Dae
         assert sorted((await sets(engine)).values()) == [1, 2]
         await io(engine, SDA, "write -P 0x42 0 512")
         assert (images / "more.img").read_bytes()[:512] == b"B" * 512
-        with pytest.raises(HypervisorFailed):  # read-only alone does not do for a disk that is written
+        with pytest.raises(WrongState, match="open for reading and writing"):
             await give(engine, "less", images / "copy.img", READING)
             await engine.attach_device("real", PLUGGED.replace("more", "less").replace("sda", "sdb"), live=True)
         assert sorted((await sets(engine)).values()) == [1, 2]
@@ -154,6 +154,47 @@ async def test_what_is_plugged_by_descriptors_leaves_nothing_in_qemu(daemon: Dae
         await io(engine, SDA, "read -P 0x42 0 512")
         await io(engine, SDA, "read -P 0x43 0 512")
         assert log_of(daemon).count("Pattern verification failed") == 1
+
+
+@pytest.mark.needs("root")
+async def test_layers_over_descriptors_come_and_go(daemon: Daemon, images: Path) -> None:
+    over = images.parent / "over.qcow2"
+    snapshot = f"""<domainsnapshot><name>s</name><disks><disk name='vda'><source file='{over}'/></disk>
+        <disk name='hdc' snapshot='no'/></disks></domainsnapshot>"""
+    async with daemon.engine() as engine:
+        await engine.define(GUEST.format(disk=CHAIN))
+        await give(engine, "base", images / "base.img", BOTH)
+        await give(engine, "top", images / "top.qcow2", BOTH)
+        await engine.start("real")
+        with pytest.raises(InvalidXML, match="fdgroup"):
+            await engine.create_snapshot("real", "<domainsnapshot><disks><disk name='vda' snapshot='internal'/></disks>"
+                                         "</domainsnapshot>", [])  # fmt: skip
+        with pytest.raises(Unsupported, match="fdgroup"):
+            await engine.block_peek("real", "vda", 0, 512)
+        await engine.create_snapshot("real", snapshot, ["disk-only"])
+        await io(engine, VDA, "write -P 0x44 131072 65536")
+        before = (images / "top.qcow2").read_bytes()
+        assert b"D" * 65536 not in before
+        await engine.block_commit("real", "vda", base="/nowhere/top.qcow2", flags=["active", "delete"])
+        await ready(engine)
+        await engine.abort_block_job("real", "vda", ["pivot"])
+        assert "fdgroup='top'" in await engine.guest_xml("real")
+        await engine.create_snapshot(
+            "real", snapshot.replace("over", "again").replace("<name>s", "<name>t"), ["disk-only"]
+        )
+        await engine.block_commit("real", "vda", flags=["active"])  # to the lowest
+        await ready(engine)
+        await engine.abort_block_job("real", "vda", ["pivot"])
+        names = {node["node-name"] for node in await ask(engine, "query-named-block-nodes", flat=True)}
+        assert "frontinus-2-format" in names and "frontinus-1-format" not in names
+    assert b"D" * 65536 in (images / "top.qcow2").read_bytes() and b"D" * 65536 in (images / "base.img").read_bytes()
+
+
+async def ready(engine: Engine) -> None:
+    """Wait until a copy has caught up."""
+    async with asyncio.timeout(60):
+        while not ((job := await engine.block_job("real", "vda")) and job.ready):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.needs("root")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from frontinus.domain.sysinfo import Sysinfo
+
+READS, WRITES = "r", "rw"
+"""How a descriptor is open: for reading alone, for both."""
 
 
 @dataclass(frozen=True)
@@ -174,9 +177,9 @@ class HostFacts:
     """Block devices that are CD-ROM drives."""
     users: Mapping[str, int] = field(default_factory=dict)
     groups: Mapping[str, int] = field(default_factory=dict)
-    fdgroups: Mapping[str, int] | None = None
-    """How many descriptors callers gave the guest that is planned for, by the name of their group. None: for a plan that
-    nobody carries out, every group has one."""
+    fdgroups: Mapping[str, Sequence[str]] | None = None
+    """How each descriptor is open (READS, WRITES) that callers gave the guest that is planned for, by the name of their
+    group. None: in a plan that nobody carries out, every group has what it needs."""
     gluster_debug: int = 4
     """Debug level of gluster's client, 0 to 9."""
     rig: Mapping[str, object] = field(default_factory=dict)

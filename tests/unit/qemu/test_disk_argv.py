@@ -322,6 +322,7 @@ def test_what_only_the_plan_can_see_is_refused() -> None:
         )
 
 
+BOTH = ["r", "rw"]
 BY_FDS = """<disk type='file'><driver type='qcow2'/><source file='/a' fdgroup='g'><dataStore type='file'><format type='raw'/>
 <source file='/d' fdgroup='both'/></dataStore></source><backingStore type='file'><format type='qcow2'/>
 <source file='/b' fdgroup='one'/><backingStore type='file'><format type='raw'/><source file='/c'/></backingStore>
@@ -329,7 +330,7 @@ BY_FDS = """<disk type='file'><driver type='qcow2'/><source file='/a' fdgroup='g
 
 
 def test_descriptors_of_callers_are_sets_that_images_are_opened_from() -> None:
-    facts = dataclasses.replace(host(), fdgroups={"g": 2, "one": 1, "both": 2, "of no disk": 3})
+    facts = dataclasses.replace(host(), fdgroups={"g": BOTH, "one": ["r"], "both": BOTH, "of no disk": ["w"]})
     ctx, found = built(BY_FDS, facts=facts)
     top, data, below = FIRST_SET + 2, FIRST_SET + 3, FIRST_SET + 4
     assert [(one["set"], one["opaque"]) for one in found["add-fd"]] == [
@@ -342,24 +343,45 @@ def test_descriptors_of_callers_are_sets_that_images_are_opened_from() -> None:
     nodes = {node["node-name"]: node for node in found["blockdev"]}
     assert nodes["frontinus-1-storage"]["filename"] == f"/dev/fdset/{top}"
     assert nodes["frontinus-1-data-storage"]["filename"] == f"/dev/fdset/{data}"
-    assert nodes["frontinus-1-storage"]["auto-read-only"] is True and "read-only" not in nodes["frontinus-1-storage"]
-    single = nodes["frontinus-2-storage"]  # there is no other to exchange it for
-    assert (single["filename"], single["read-only"]) == (f"/dev/fdset/{below}", True) and "auto-read-only" not in single
+    assert nodes["frontinus-2-storage"]["filename"] == f"/dev/fdset/{below}"
     assert nodes["frontinus-3-storage"]["filename"] == "/c"
+
+
+MODES: dict[str, tuple[str, list[str], bool]] = {
+    "a disk": ("{}", BOTH, False),
+    "a disk, by one": ("{}", ["rw"], False),
+    "a disk that is read": ("{}<readonly/>", BOTH, True),
+    "a disk that is read, by one": ("{}<readonly/>", ["r"], True),
+    "a disk that is read, by one that could write": ("{}<readonly/>", ["rw"], False),
+    "a layer below": ("<source file='/t'/><backingStore type='file'><format type='raw'/>{}</backingStore>", ["r"], True),
+    "a layer below that work may write to": (
+        "<source file='/t'/><backingStore type='file'><format type='raw'/>{}</backingStore>", BOTH, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("inside", "modes", "reads"), MODES.values(), ids=MODES)
+def test_what_is_open_already_keeps_its_mode(inside: str, modes: list[str], reads: bool) -> None:
+    disk = f"<disk type='file'><driver type='qcow2'/>{inside}<target dev='vda' bus='virtio'/></disk>"
+    facts = dataclasses.replace(host(), fdgroups={"g": modes})
+    _, found = built(disk.format("<source file='/a' fdgroup='g'/>"), facts=facts)
+    (node,) = [node for node in found["blockdev"] if str(node.get("filename")).startswith("/dev/fdset")]
+    assert node["read-only"] is reads and "auto-read-only" not in node
 
 
 def test_a_group_that_nobody_gave_is_refused_by_name() -> None:
     with pytest.raises(WrongState, match="fdgroup='one'.*no descriptors are associated"):
-        built(BY_FDS, facts=dataclasses.replace(host(), fdgroups={"g": 2, "both": 2}))
+        built(BY_FDS, facts=dataclasses.replace(host(), fdgroups={"g": BOTH, "both": BOTH}))
     assert len(built(BY_FDS)[1]["add-fd"]) == 3  # a plan that is only shown
+    with pytest.raises(WrongState, match="fdgroup='g'.*open for reading and writing"):
+        built(BY_FDS, facts=dataclasses.replace(host(), fdgroups={"g": ["r"], "both": BOTH, "one": ["r"]}))
     transient = "<disk type='file'><source file='/a' fdgroup='g'/><target dev='vda'/><transient/></disk>"
     with pytest.raises(Unsupported, match="transient.*fdgroup"):
-        built(transient, facts=dataclasses.replace(host(), fdgroups={"g": 2}))
+        built(transient, facts=dataclasses.replace(host(), fdgroups={"g": BOTH}))
 
 
 def test_an_sd_card_by_descriptors() -> None:
     disk = "<disk type='file'><source fdgroup='g'/><target dev='sda' bus='sd'/></disk>"
-    _, found = built(disk, facts=dataclasses.replace(host(), fdgroups={"g": 1}))
+    _, found = built(disk, facts=dataclasses.replace(host(), fdgroups={"g": ["rw"]}))
     assert found["drive"][0]["file"] == f"/dev/fdset/{found['add-fd'][0]['set']}"
 
 

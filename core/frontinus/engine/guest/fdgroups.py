@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Mapping, Sequence
 
 from frontinus.api.errors import WrongState
+from frontinus.domain.host import READS, WRITES
 from frontinus.engine.allowance import Allowance
 from frontinus.engine.lifetime import Lifetime
 from frontinus.wire.passing import copies
@@ -35,6 +37,12 @@ class Group:
             os.close(fd)
 
 
+def _mode(fd: int) -> str:
+    """Of a descriptor; asks nothing of the file system that the file is on, which may be one that never answers."""
+    access = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+    return {os.O_RDONLY: READS, os.O_RDWR: WRITES}.get(access, "w")
+
+
 class FdGroups:
     """Those of one guest."""
 
@@ -57,9 +65,9 @@ class FdGroups:
             forget()
             group.close()
 
-    def counts(self) -> Mapping[str, int]:
-        """How many descriptors each group has."""
-        return {name: len(group.fds) for name, (group, _) in self._groups.items()}
+    def modes(self) -> Mapping[str, Sequence[str]]:
+        """How each descriptor of each group is open."""
+        return {name: [_mode(fd) for fd in group.fds] for name, (group, _) in self._groups.items()}
 
     def copy(self, name: str) -> list[int]:
         """A copy of each descriptor of a group, the caller's to close. Raises WrongState where there is none."""

@@ -41,7 +41,7 @@ class Handing:
 
 def host_for(world: World, record: Record) -> HostFacts:
     """The host as a plan sees it that will be acted on: with what callers gave this guest."""
-    return replace(world.host, fdgroups=record.fdgroups.counts())
+    return replace(world.host, fdgroups=record.fdgroups.modes())
 
 
 async def set_up(world: World, record: Record, resources: Sequence[Resource], who: Credentials | None,

@@ -188,14 +188,16 @@ def storage_props(ctx: Context, image: Image, access: Access, objects: Objects) 
         ),
         "node-name": storage_node(image),
         "cache": cache_props(access.cache),
-        **_mode(ctx, image),
+        **_mode(ctx, image, access),
         "discard": "unmap",
     }
 
 
-def _mode(ctx: Context, image: Image) -> Props:
-    """Opened for writing only while something above writes, unless there is but one descriptor to open."""
-    return {"read-only": image.read_only} if fdgroups.is_single(ctx, image) else {"auto-read-only": True}
+def _mode(ctx: Context, image: Image, access: Access) -> Props:
+    """Opened for writing only while something above writes; what is open already stays as it is."""
+    if image.source.fdgroup is None:
+        return {"auto-read-only": True}
+    return {"read-only": not fdgroups.is_written(ctx, image, shared=access.shared)}
 
 
 def needs_slice_node(image: Image) -> bool:

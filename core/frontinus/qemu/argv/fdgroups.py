@@ -1,13 +1,16 @@
-"""Images that are open already: descriptors that a caller gave, in a set from which QEMU takes one of the mode that it needs.
+"""Images that are open already: descriptors that a caller gave, in a set of which QEMU takes the one of the mode that it needs.
 
-QEMU never opens such an image by its path. What it finds in /dev/fdset/N has to be open exactly as it would open it: a disk
-that is written wants two descriptors, one for reading alone and one for both.
+QEMU never opens such an image by its path. It is told the mode once, and not to change it: its locks are those of an open
+file, which outlives its use in the set, so that after a change it would be kept out by itself (block/file-posix.c).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from frontinus.api.errors import WrongState
 from frontinus.domain.devices.image import DATA, Image
+from frontinus.domain.host import READS, WRITES
 from frontinus.domain.plan import Handed
 from frontinus.qemu.argv.context import Context
 
@@ -21,26 +24,32 @@ def number_of(image: Image) -> int:
     return FIRST_SET + 2 * int(digits or 0) + image.name.endswith(DATA)
 
 
-def count_of(ctx: Context, group: str) -> int:
-    """How many descriptors a group has. Raises WrongState where nobody gave one."""
-    if ctx.host.fdgroups is None:
-        return 1
-    if group not in ctx.host.fdgroups:
-        raise WrongState(f"<source fdgroup='{group}'>: no descriptors are associated with the guest under this name",
-                         state="not associated")  # fmt: skip
-    return ctx.host.fdgroups[group]
-
-
 def emit_set(ctx: Context, image: Image, purpose: str) -> str:
-    """Emit the set of an image; returns the path under which QEMU finds it."""
+    """Emit the set of an image; returns the path under which QEMU finds it. Raises WrongState for a group that is not there."""
     group, number = image.source.fdgroup or "", number_of(image)
-    fds = tuple(ctx.fd() for _ in range(count_of(ctx, group)))
+    modes = _modes(ctx, image)
+    if not image.read_only and WRITES not in modes:
+        raise WrongState(f"<source fdgroup='{group}'>: a disk that is written needs a descriptor that is open for reading and"
+                         " writing", state="read-only")  # fmt: skip
+    fds = tuple(ctx.fd() for _ in modes)
     ctx.need(Handed(group, fds))
     for place, fd in enumerate(fds):
         ctx.props("add-fd", {"set": number, "fd": fd, "opaque": f"{purpose}{place}"})
     return f"/dev/fdset/{number}"
 
 
-def is_single(ctx: Context, image: Image) -> bool:
-    """Whether an image has one descriptor alone, which QEMU then cannot exchange for one of another mode."""
-    return image.source.fdgroup is not None and count_of(ctx, image.source.fdgroup) == 1
+def is_written(ctx: Context, image: Image, *, shared: bool) -> bool:
+    """Whether an image is opened for writing. A layer below others (`shared`) is where that can be: work may write to it."""
+    modes = _modes(ctx, image)
+    return WRITES in modes and (shared or not image.read_only or READS not in modes)
+
+
+def _modes(ctx: Context, image: Image) -> Sequence[str]:
+    """How each descriptor of an image's group is open; in a plan that is only shown, one as it has to be."""
+    group = image.source.fdgroup or ""
+    if ctx.host.fdgroups is None:
+        return (READS,) if image.read_only else (WRITES,)
+    if group not in ctx.host.fdgroups:
+        raise WrongState(f"<source fdgroup='{group}'>: no descriptors are associated with the guest under this name",
+                         state="not associated")  # fmt: skip
+    return ctx.host.fdgroups[group]
