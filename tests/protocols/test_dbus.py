@@ -7,12 +7,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
-from dbus_fast import Message
+from dbus_fast import Message, MessageType
 
+from frontinus.api.views import GuestView
 from frontinus_dbus import service as serving
 from support.bus import TEST, Bus, CallFailed, Rig, ask, data, listen, program, service
 from support.waiting import until
@@ -301,14 +302,65 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+MADE = "<domain type='test'><name>made</name><memory>65536</memory><os><type arch='x86_64'>hvm</type></os></domain>"
+
+
+def with_files(path: str, interface: str, member: str, signature: str, body: list[object], fds: list[int]) -> Message:
+    return Message(destination="org.libvirt", path=path, interface=interface, member=member, signature=signature, body=body,
+                   unix_fds=fds)  # fmt: skip
+
+
 async def test_descriptors_that_nobody_asked_for_are_closed(rig: Rig) -> None:
     before = descriptors()
     async with rig.bus.client(fds=True) as client:
-        for _ in range(20):
-            with Path("/dev/null").open() as null:  # noqa: ASYNC230
-                await client.call(Message(destination="org.libvirt", path="/org/libvirt/Test", interface="org.libvirt.Connect",
-                                          member="DomainCreateXMLWithFiles", signature="sahu", body=["<x/>", [0], 0],
-                                          unix_fds=[null.fileno()]))  # fmt: skip
+        with Path("/dev/null").open() as null:  # noqa: ASYNC230
+            for number in range(20):
+                root, connect, create = "/org/libvirt/Test", "org.libvirt.Connect", "DomainCreateXMLWithFiles"
+                for message in (
+                    with_files(root, connect, "ListDomains", "u", [0], [null.fileno()] * 2),
+                    with_files(root, connect, create, "sahu", ["<x/>", [0], 0], [null.fileno()]),
+                    with_files(root, connect, create, "sahu", ["<x/>", [1], 0], [null.fileno()]),
+                    with_files(root, connect, create, "su", ["<x/>", 0], [null.fileno()]),
+                    with_files(f"{root}/nothing", connect, f"No{number}", "", [], [null.fileno()]),
+                ):
+                    await client.call(message)
+    await until(lambda: descriptors() <= before)
+
+
+async def test_a_client_hands_files_over_at_start(rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[list[bytes]] = []
+    start = rig.local.power.start_with_files
+
+    async def starting(guest: str, files: Sequence[int], flags: Sequence[str] = ()) -> GuestView:
+        seen.append([os.pread(fd, 100, 0) for fd in files])
+        return await start(guest, files, flags)  # type: ignore[arg-type]
+
+    monkeypatch.setitem(rig.local._use_cases, "start_with_files", starting)
+    (tmp_path / "a").write_bytes(b"first")
+    (tmp_path / "b").write_bytes(b"second")
+    before = descriptors()
+    async with rig.bus.client(fds=True) as client:
+        with (tmp_path / "a").open() as a, (tmp_path / "b").open() as b:
+            files = [a.fileno(), b.fileno()]
+            made = await client.call(with_files("/org/libvirt/Test", "org.libvirt.Connect", "DomainCreateXMLWithFiles", "sahu",
+                                                [MADE, [0, 1], 1], files))  # fmt: skip
+            assert made.message_type is MessageType.METHOD_RETURN, made.body
+            assert (await rig.engine.guest("made")).state == "paused"
+            await rig.engine.destroy("test")
+            reply = await client.call(
+                with_files(rig.guest(), "org.libvirt.Domain", "CreateWithFiles", "ahu", [[1, 0], 0], files)
+            )
+            assert reply.message_type is MessageType.METHOD_RETURN, reply.body
+            assert seen == [[b"second", b"first"]] and (await rig.engine.guest("test")).state == "running"
+            monkeypatch.setattr(rig.local.world.hypervisor, "takes_files", False)
+            refused = await client.call(
+                with_files(rig.guest(), "org.libvirt.Domain", "CreateWithFiles", "ahu", [[0], 0], files)
+            )
+            assert refused.error_name == "org.libvirt.Error" and "containers" in refused.body[0]
+            wrong = await client.call(
+                with_files(rig.guest(), "org.libvirt.Domain", "CreateWithFiles", "ahu", [[2], 0], files)
+            )
+            assert wrong.error_name == "org.freedesktop.DBus.Error.InvalidArgs"
     await until(lambda: descriptors() <= before)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from dbus_fast import Variant
 
+from frontinus.api.engine import Descriptor
 from frontinus.api.errors import InvalidValue, NoSuchGuest
+from frontinus.api.options import CreateFlag
 from frontinus.api.views import GuestView, HostView, StatsGroup
 from frontinus_dbus import figures, names
 from frontinus_dbus.faults import Flags
@@ -127,6 +129,14 @@ async def create(call: Call, xml: str, flags: int) -> str:
     return path(call, await engine.create(xml, paused="paused" in given, validate="validate" in given))
 
 
+async def create_with_files(call: Call, xml: str, files: Sequence[Descriptor], flags: int) -> str:
+    """The same, with descriptors for the first process inside a container."""
+    given = START.read(flags)
+    engine = await call.engine()
+    chosen: dict[CreateFlag, bool] = {"paused": "paused" in given, "validate": "validate" in given}
+    return path(call, await engine.create_with_files(xml, files, [name for name, on in chosen.items() if on]))
+
+
 def resume_state(given: frozenset[str]) -> bool | None:
     """Whether a saved guest comes back paused; None: as it was."""
     if {"running", "paused"} <= given:
@@ -190,7 +200,8 @@ def _version(call: Call) -> int:
 
 
 METHODS: Mapping[str, Handler] = {
-    "DomainCreateXML": create, "DomainDefineXML": define, "DomainLookupByID": lookup_id,
+    "DomainCreateXML": create, "DomainCreateXMLWithFiles": create_with_files,
+    "DomainDefineXML": define, "DomainLookupByID": lookup_id,
     "DomainLookupByName": lookup_name, "DomainLookupByUUID": lookup_uuid, "DomainRestore": restore,
     "DomainSaveImageDefineXML": define_saved, "DomainSaveImageGetXMLDesc": saved_xml, "GetAllDomainStats": all_stats,
     "GetCapabilities": capabilities, "GetDomainCapabilities": domain_capabilities, "ListDomains": list_domains,

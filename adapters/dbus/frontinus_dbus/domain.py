@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
 from dbus_fast import Variant
 
-from frontinus.api.engine import Engine, MetadataKind, ShutdownMode, XmlFlag
+from frontinus.api.engine import Descriptor, Engine, MetadataKind, ShutdownMode, XmlFlag
 from frontinus.api.errors import InvalidValue, NoSuchDevice, NoSuchGuest, Unsupported, WrongState
+from frontinus.api.options import StartFlag
 from frontinus.api.views import REASONS, STATES, GuestView, JobView, StatsGroup
 from frontinus_dbus import figures
 from frontinus_dbus.connect import KIB, NONE, resume_state
@@ -68,6 +69,14 @@ async def create(call: Call, flags: int) -> None:
     given = START.read(flags)
     target, uuid = await engine(call)
     await target.start(uuid, paused="paused" in given, force_boot="force-boot" in given)
+
+
+async def create_with_files(call: Call, files: Sequence[Descriptor], flags: int) -> None:
+    """The same, with descriptors for the first process inside a container."""
+    given = START.read(flags)
+    target, uuid = await engine(call)
+    chosen: dict[StartFlag, bool] = {"paused": "paused" in given, "force-boot": "force-boot" in given}
+    await target.start_with_files(uuid, files, [name for name, on in chosen.items() if on])
 
 
 async def destroy(call: Call, flags: int) -> None:
@@ -331,6 +340,7 @@ METHODS: Mapping[str, Handler] = {
     "AttachDevice": device("attach_device", "Plug a device in."),
     "BlockResize": resize,
     "Create": create,
+    "CreateWithFiles": create_with_files,
     "Destroy": destroy,
     "DetachDevice": device("detach_device", "Unplug a device."),
     "GetJobInfo": job_info,

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 MISSING: Mapping[str, str] = {
-    "files from the caller at start, which are for containers": (
-        "Connect.DomainCreateXMLWithFiles Domain.CreateWithFiles"
-    ),
     "interfaces of the host": (
         "Connect.InterfaceChangeBegin Connect.InterfaceChangeCommit Connect.InterfaceChangeRollback"
         " Connect.InterfaceDefineXML Connect.InterfaceLookupByMAC Connect.InterfaceLookupByName Connect.ListInterfaces"

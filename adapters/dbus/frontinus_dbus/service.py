@@ -20,6 +20,7 @@ from frontinus_dbus import faults, names, table
 from frontinus_dbus.audiences import Audiences
 from frontinus_dbus.callers import BUS, Callers
 from frontinus_dbus.faults import Fault, Told
+from frontinus_dbus.files import Files
 from frontinus_dbus.model import Model
 from frontinus_dbus.picture import Picture
 from frontinus_dbus.raw import Entries, Joined, Prepared, Ready, ready
@@ -110,17 +111,16 @@ class Service:
             return False
         if message.message_type is not MessageType.METHOD_CALL:
             return False
-        for fd in message.unix_fds or ():  # nothing here takes descriptors, and the sender decides that they come
-            os.close(fd)
+        files = Files(message.unix_fds or ())  # the sender decides that they come, wanted or not
         assert self.audiences is not None, "whoever serves says to whom"
         client = message.sender or ""
         picture = self.audiences.picture(client)
         if self._under_way.full(client):  # asked first: what is made for a call that may not begin would be lost
             self._fail(message, Fault(faults.LIMITS_EXCEEDED, "too many calls of this client are under way"))
         elif picture is None:
-            self._under_way.begin(client, self._join(message))
+            self._under_way.begin(client, self._join(message, files))
         else:
-            self._dispatch(message, picture)
+            self._dispatch(message, picture, files)
         return True
 
     def emit(self, path: str, interface: Interface, member: str, body: Sequence[object]) -> None:
@@ -133,7 +133,7 @@ class Service:
         self._bus.send(Message(message_type=MessageType.SIGNAL, destination=client, path=path, interface=interface.name,
                                member=member, signature=signature, body=list(body)))  # fmt: skip
 
-    async def _join(self, message: Message) -> None:
+    async def _join(self, message: Message, files: Files) -> None:
         """The first call of a client, where each user has a picture of its own."""
         assert self.audiences is not None
         try:
@@ -146,17 +146,17 @@ class Service:
             log.exception("a client could not be shown what there is")
             self._fail(message, faults.as_native(InternalError(f"failed unexpectedly ({type(error).__name__})")))
         else:
-            self._dispatch(message, picture)
+            self._dispatch(message, picture, files)
 
-    def _dispatch(self, message: Message, picture: Picture) -> None:
+    def _dispatch(self, message: Message, picture: Picture, files: Files) -> None:
         try:
-            self._call(message, picture)
+            self._call(message, picture, files)
         except Fault as fault:
             self._fail(message, fault)
 
     # Finding
 
-    def _call(self, message: Message, picture: Picture) -> None:
+    def _call(self, message: Message, picture: Picture, files: Files) -> None:
         path = message.path or ""
         realm = next((r for r in self._realms if path == r.root or path.startswith(r.root + "/")), None)
         found = realm.find(path, picture) if realm else self._above(path)
@@ -169,9 +169,14 @@ class Service:
         if message.signature != method.signature:
             raise Fault(faults.INVALID_ARGS, f"{method.name} takes ({method.signature}), not ({message.signature})")
         call = self._context(message, realm, found, picture)
-        self._answer(
-            message, method, realm.told, lambda: changing(call, method, part.methods[method.name](call, *message.body))
-        )
+        body = files.body(method, message.body)
+
+        def work() -> object:
+            result = part.methods[method.name](call, *body)
+            kept = files.kept(result) if method.takes_files and inspect.isawaitable(result) else result
+            return changing(call, method, kept)
+
+        self._answer(message, method, realm.told, work)
 
     def _context(self, message: Message, realm: Realm, found: Found, picture: Picture) -> Call:
         if not realm.world.connected:

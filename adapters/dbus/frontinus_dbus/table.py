@@ -33,6 +33,11 @@ class Method:
         return "".join(a.signature for a in self.takes)
 
     @cached_property
+    def takes_files(self) -> bool:
+        """Whether descriptors come with a call."""
+        return "h" in self.signature
+
+    @cached_property
     def answer(self) -> str:
         return "".join(a.signature for a in self.gives)
 
