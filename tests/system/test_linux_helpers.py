@@ -42,7 +42,7 @@ class Stage:
         self.host = LinuxResources(
             Paths(state=f"{place}/state", run=f"{place}/run", log=f"{place}/log"),
             (70000, 70009),
-            secret_of=lambda uuid: SECRET,
+            secret_of=lambda *use: SECRET,
         )
         self.home = f"{place}/state/domain-1-x"
         self.who: Credentials | None = None
@@ -147,7 +147,7 @@ async def test_secrets_and_a_program_that_comes_first(stage: Stage) -> None:
     then += "a = os.read(3, 99) + open(sys.argv[1] + '/made', 'rb').read(); "
     then += "s.bind(sys.argv[2]); s.listen(); c = s.accept()[0]; c.sendall(a); s.accept()"
     await stage.start(
-        Helper("keeper", python(then, folder, path), path, (folder,), python(first, folder), secrets={3: "uuid"})
+        Helper("keeper", python(then, folder, path), path, (folder,), python(first, folder), secrets={3: ("vtpm", "uuid", None)})
     )  # fmt: skip
     assert said(path) == SECRET.decode() * 2
     assert stage.who is not None

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from frontinus.api.engine import Engine
-from frontinus.api.errors import FrontinusError
+from frontinus.api.errors import FrontinusError, NoSuchSecret
 from support import traces
 from support.ports import free_port
 from trial import Daemon
@@ -125,3 +125,21 @@ async def test_it_comes_and_goes(daemon: Daemon, engine: Engine, server: Server)
     assert len(helpers(daemon)) == 1
     await engine.destroy("far")
     assert not helpers(daemon)
+
+
+async def test_a_password_is_the_secret_that_the_login_names_by_its_use(
+    daemon: Daemon, engine: Engine, server: Server
+) -> None:
+    login = "<auth username='root'><secret type='iscsi' usage='far.example'/></auth><source"
+    disk = server.disk().replace("<source", login)
+    await engine.define(GUEST.format(disk))
+    with pytest.raises(NoSuchSecret, match="far.example"):
+        await engine.start("far", paused=True)
+    secret = await engine.define_secret(
+        "<secret ephemeral='no' private='yes'><usage type='iscsi'><target>far.example</target></usage></secret>"
+    )
+    await engine.set_secret_value(secret.uuid, b"geheim42")
+    await engine.start("far", paused=True)
+    await look(engine)  # the key lets it in; the password was taken from a descriptor
+    (line,) = helpers(daemon)
+    assert "password=-10" in line and "geheim42" not in line

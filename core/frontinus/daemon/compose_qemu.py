@@ -34,7 +34,7 @@ async def qemu_engine(config: Config, policy: Policy | None = None) -> LocalEngi
         hypervisor=QemuHypervisor(config.emulator, config.paths),
         resources=LinuxResources(
             config.paths, uid_range=None if config.session else config.uid_range,
-            secret_of=lambda uuid: world.secrets.value("vtpm", uuid, None), filters=filters,
+            secret_of=lambda *use: world.secrets.value(*use), filters=filters,
         ),
         store=FileStore(config.paths, exclusive=True),
         host=host,

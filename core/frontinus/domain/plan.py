@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 from frontinus.filter.instance import Filtered, FilterUse
 
+Use = tuple[str, str | None, str | None]
+"""A secret: the type of its use, and its UUID or what it is for."""
+
 FIRST_FD = 3
 VFIO_DRIVER = "vfio-pci"
 """The host's driver that hands any PCI function to a guest; some functions have one of their own."""
@@ -145,8 +148,8 @@ class Helper:
     """Folders that it writes into: made where missing, and kept."""
     setup: tuple[str, ...] = ()
     """A program that runs to its end first, with the same folders and secrets."""
-    secrets: Mapping[int, str] = field(default_factory=dict)
-    """UUIDs of secrets whose values the programs read from descriptors of these numbers."""
+    secrets: Mapping[int, Use] = field(default_factory=dict)
+    """Secrets whose values the programs read from descriptors of these numbers."""
     texts: Mapping[int, str] = field(default_factory=dict, repr=False)
     """What it reads from descriptors of these numbers besides: words that belong on no command line."""
     env: Mapping[str, str] = field(default_factory=dict)

@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from frontinus.domain.devices.disk import BackingStore, Disk
 from frontinus.domain.devices.source import Auth, Encryption, EncryptionSecret
 from frontinus.domain.devices.tpm import EmulatorBackend
+from frontinus.domain.plan import Use
 from frontinus.xml import Model
-
-Use = tuple[str, str | None, str | None]
-"""The type of the use, and the secret's UUID or what it is for."""
 
 
 def used_secrets(part: Model) -> Iterator[Use]:

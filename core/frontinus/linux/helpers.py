@@ -11,15 +11,16 @@ import signal
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from frontinus import procfs, untrusted
 from frontinus.api.errors import HostFailed
-from frontinus.domain.plan import Helper
+from frontinus.domain.plan import Helper, Use
 from frontinus.linux.failing import failing
 from frontinus.linux.folders import make_way
 from frontinus.linux.setup import Maker, Setup, Undo, number
+from frontinus.ports.hypervisor import SecretValues
 from frontinus.ports.resources import Credentials
 
 READY_SECONDS = 10.0
@@ -42,12 +43,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Helpers(Maker[Helper]):
     """Starts helpers and waits until they listen. Their environment names the guest's private folder as HOME.
 
-    `secret_of` tells the value of a secret by its UUID.
+    `secret_of` tells the value of a secret.
     """
 
     kinds = ("helper",)
 
-    def __init__(self, secret_of: Callable[[str], bytes] | None = None) -> None:
+    def __init__(self, secret_of: SecretValues | None = None) -> None:
         self._secret_of = secret_of
 
     def intend(self, resource: Helper, setup: Setup) -> list[Undo]:
@@ -76,7 +77,7 @@ class Helpers(Maker[Helper]):
     def _pipes(self, resource: Helper) -> Iterator[dict[int, int]]:
         """Descriptors from which a program reads its secrets, once."""
         with contextlib.ExitStack() as stack:
-            told = {number: self._secret(uuid) for number, uuid in resource.secrets.items()}
+            told = {number: self._secret(use) for number, use in resource.secrets.items()}
             told |= {number: text.encode() for number, text in resource.texts.items()}
             yield {number: stack.enter_context(_pipe_of(data)) for number, data in told.items()}
 
@@ -119,9 +120,9 @@ class Helpers(Maker[Helper]):
         if done is None or done.si_code != os.CLD_EXITED or done.si_status != 0:
             raise HostFailed(f"{resource.setup[0]} failed{_last_words(log)}", what=resource.name)
 
-    def _secret(self, uuid: str) -> bytes:
+    def _secret(self, use: Use) -> bytes:
         assert self._secret_of is not None
-        return self._secret_of(uuid)
+        return self._secret_of(*use)
 
 
 def _own(folder: Path, setup: Setup) -> None:

@@ -38,6 +38,7 @@ from frontinus.linux.overlays import Overlays
 from frontinus.linux.setup import Maker, Setup, Undo
 from frontinus.linux.users import Users
 from frontinus.linux.vfio import Passed
+from frontinus.ports.hypervisor import SecretValues
 from frontinus.ports.resources import Credentials, Journal, Prepared
 
 log = logging.getLogger(__name__)
@@ -53,12 +54,12 @@ class LinuxResources:
     """`ports.Resources` for QEMU on this host.
 
     `uid_range`: one user for each guest. `user`: one for all, where there is no range. With neither, and whenever the
-    engine is not root, guests run as the engine itself. `secret_of`: values of secrets by UUID, for helpers.
+    engine is not root, guests run as the engine itself. `secret_of`: values of secrets, for helpers.
     `filters`: what puts filters of NICs in force.
     """
 
     def __init__(self, paths: Paths, uid_range: tuple[int, int] | None = None, user: str | None = None,
-                 secret_of: Callable[[str], bytes] | None = None, filters: BridgeFilters | None = None) -> None:  # fmt: skip
+                 secret_of: SecretValues | None = None, filters: BridgeFilters | None = None) -> None:  # fmt: skip
         roots = (paths.state, paths.run, paths.log, paths.nvram, paths.ram)
         self._root = paths.state
         self._users = Users(Path(paths.run, "users"), uid_range, user)

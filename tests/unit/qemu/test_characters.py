@@ -116,7 +116,7 @@ def test_encryption_is_asked_for_or_the_hosts_default() -> None:
     (credentials,) = values(translated(tcp.format("bind", ""), facts=always), "object")
     assert (credentials["endpoint"], credentials["verify-peer"]) == ("server", False)
     assert not values(translated(tcp.format("bind", " tls='no'"), facts=always), "object")
-    with pytest.raises(Unsupported, match="no chardev certificates"):
+    with pytest.raises(Unsupported, match="<source tls='yes'> of a character device: .*no chardev certificates"):
         translated(tcp.format("bind", " tls='yes'"))
 
 

@@ -166,7 +166,7 @@ def test_swtpm_runs_beside_qemu_on_the_guests_own_state() -> None:
         "--pcr-banks", "sha1,sha256,sha384,sha512", "--pwdfile-fd", "3", "--cipher", "aes-256-cbc",
         "--profile-name", "local:ours", "--profile-remove-disabled", "check", "--not-overwrite",
     )  # fmt: skip
-    assert helper.secrets == {3: secret, 4: secret}
+    assert helper.secrets == dict.fromkeys((3, 4), ("vtpm", secret, None))
     assert helper.folders == (own, folder)
 
 

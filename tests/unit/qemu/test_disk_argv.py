@@ -116,6 +116,9 @@ def test_tls_is_the_guests_wish_or_the_hosts_rule() -> None:
         "qom-type": "tls-creds-x509", "id": "objfrontinus-1-storage_tls0", "dir": "/pki", "endpoint": "client",
         "verify-peer": True, "passwordid": "objfrontinus-1-storage_tls0-secret0",
     }  # fmt: skip
+    with pytest.raises(Unsupported, match="<source protocol='nbd'> of a disk: .*no nbd certificates") as caught:
+        built(network("nbd", "tls='yes'", ONE))
+    assert caught.value.details == {"element": "source"}
     storage = found["blockdev"][0]
     assert (storage["tls-creds"], storage["tls-hostname"]) == ("objfrontinus-1-storage_tls0", "n")
     ruled = dataclasses.replace(facts, tls_on=frozenset({"nbd"}))

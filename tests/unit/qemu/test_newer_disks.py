@@ -12,7 +12,7 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.guest import Guest
-from frontinus.domain.plan import Helper, Label, OpenFile
+from frontinus.domain.plan import Helper, Label, OpenFile, Use
 from frontinus.domain.prepare import prepare
 from frontinus.domain.qapi import Schema
 from frontinus.qemu.argv import controllers, disks
@@ -111,6 +111,7 @@ def test_the_user_of_an_ssh_login() -> None:
 
 
 LOGIN = """<auth username='joe'><secret type='iscsi' uuid='5a3f7b4e-4f2b-4c57-9d3c-0f6ad2b1a1c0'/></auth>"""
+BY_USAGE = """<auth username='joe'><secret type='iscsi' usage='h'/></auth>"""
 
 
 @pytest.mark.parametrize(
@@ -119,11 +120,12 @@ LOGIN = """<auth username='joe'><secret type='iscsi' uuid='5a3f7b4e-4f2b-4c57-9d
         ("<identity username='j' keyfile='/k'/>", ["user=j", "identity=/k"], ["/k"], {}),
         ("<knownHosts path='/known,1'/>", ["known-hosts=/known,1"], ["/known,1"], {}),
         ("<identity username='j' agentsock='/s'/>", ["user=j"], [], {}),
-        (LOGIN, ["user=joe", "password=-10"], [], {10: "5a3f7b4e-4f2b-4c57-9d3c-0f6ad2b1a1c0"}),
+        (LOGIN, ["user=joe", "password=-10"], [], {10: ("iscsi", "5a3f7b4e-4f2b-4c57-9d3c-0f6ad2b1a1c0", None)}),
+        (BY_USAGE, ["user=joe", "password=-10"], [], {10: ("iscsi", None, "h")}),
     ],
 )
 def test_an_ssh_login_that_needs_nbdkit(
-    inside: str, words: list[str], files: list[str], secrets: dict[int, str]
+    inside: str, words: list[str], files: list[str], secrets: dict[int, Use]
 ) -> None:
     guest = prepare(defined(SSH.format(inside) + SSH.format("").replace("vdb", "vdc")), newer(), host(), guest_id=1)
     ctx = Context(guest, newer(), NBDKIT, "/f")

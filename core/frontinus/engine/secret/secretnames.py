@@ -7,7 +7,8 @@ from contextlib import nullcontext
 
 from frontinus.api.errors import FrontinusError
 from frontinus.domain.guest import Guest
-from frontinus.domain.usedsecrets import Use, name_secret
+from frontinus.domain.plan import Use
+from frontinus.domain.usedsecrets import name_secret
 from frontinus.engine.halves import Halves
 from frontinus.engine.record import Record
 from frontinus.engine.world import World

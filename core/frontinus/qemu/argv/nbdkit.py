@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.image import Image
 from frontinus.domain.devices.source import CURL
-from frontinus.domain.plan import Helper, Label
+from frontinus.domain.plan import Helper, Label, Use
 from frontinus.qemu.argv.context import Context
 from frontinus.qemu.argv.protocols import cookie_header, url
 
@@ -41,8 +41,6 @@ def emit(ctx: Context, image: Image) -> None:
     if ctx.host.nbdkit is None or not _has(ctx, "ssh" if image.protocol == "ssh" else "curl"):
         raise Unsupported("<source protocol='ssh'>: keyfile, agentsock and knownHosts need nbdkit with its plugin for SSH "
                           "on this host")  # fmt: skip
-    if image.auth is not None and not _password(image):
-        raise Unsupported("<auth>: nbdkit is given a secret that is named by its uuid, not by its usage")
     source = image.source
     for path in (source.keyfile, source.known_hosts):
         if path:
@@ -101,6 +99,7 @@ def _curl(image: Image) -> dict[str, object]:
     }
 
 
-def _password(image: Image) -> str | None:
-    """The UUID of the secret that holds the password."""
-    return image.auth.secret_uuid if image.auth else None
+def _password(image: Image) -> Use | None:
+    """The secret that holds the password."""
+    auth = image.auth
+    return ("iscsi", auth.secret_uuid, auth.secret_usage) if auth and (auth.secret_uuid or auth.secret_usage) else None

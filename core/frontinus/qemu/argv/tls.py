@@ -7,12 +7,21 @@ from frontinus.domain.plan import Label
 from frontinus.qemu.argv.context import Context
 from frontinus.qemu.argv.secrets import SecretUse, emit_secret
 
+ELEMENTS = {
+    "vnc": "<graphics type='vnc'>", "spice": "<graphics type='spice'>", "chardev": "<source tls='yes'> of a character device",
+    "nbd": "<source protocol='nbd'> of a disk", "vxhs": "<source protocol='vxhs'> of a disk", "backup": "<server> of a backup",
+}  # fmt: skip
+"""Who asks for credentials of a use."""
+
 
 def tls_folder(ctx: Context, use: str) -> str:
     """Where the host keeps the credentials of a use (vnc, spice, chardev...). Raises Unsupported when it has none."""
     folder = ctx.host.tls.get(use) or ctx.host.tls.get("default")
     if folder is None:
-        raise Unsupported(f"TLS is asked for, but this host has no {use} certificates")
+        element = ELEMENTS[use].removeprefix("<").partition(" ")[0].rstrip(">")
+        raise Unsupported(
+            f"{ELEMENTS[use]}: TLS is asked for, but this host has no {use} certificates", element=element
+        )
     return folder
 
 

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.devices.chardev import CharEnd, CharSource
 from frontinus.domain.devices.tpm import EmulatorBackend, ExternalBackend, PassthroughBackend, Profile, Tpm
-from frontinus.domain.plan import Helper
+from frontinus.domain.plan import Helper, Use
 from frontinus.qemu.argv.address import address_props, alias_of
 from frontinus.qemu.argv.chardev import chardev, fd_set
 from frontinus.qemu.argv.context import Context
@@ -64,7 +64,9 @@ def _emulator(ctx: Context, backend: EmulatorBackend) -> str:
         folder = backend.source_path
     log = f"{own}/swtpm.log"
     _check_profile(ctx, backend.profile)
-    secrets = {KEY: backend.secret, MIGRATION_KEY: backend.secret} if backend.secret else {}
+    secrets: dict[int, Use] = (
+        dict.fromkeys((KEY, MIGRATION_KEY), ("vtpm", backend.secret, None)) if backend.secret else {}
+    )
     ctx.need(Helper(
         "swtpm", swtpm(backend, socket, folder, log), socket, folders=(own, folder),
         setup=swtpm_setup(backend, folder, log, f"{guest.name}:{guest.uuid}"), secrets=secrets,
