@@ -171,6 +171,8 @@ class Vfio:
     managed: bool = False
     driver: str = VFIO_DRIVER
     """The host's driver that gives it to guests."""
+    fd: int | None = None
+    """With iommufd: the device's own node, opened and passed as this descriptor in place of its group."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ is touched. Sources: Documentation/driver-api/vfio.rst, Documentation/ABI/testin
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Passed(Maker[Vfio]):
         if others := list(self._others(device, group)):
             raise HostFailed(f"{device.name} shares its IOMMU group {group.name} with {', '.join(others)}, in use by the "
                              "host: the guest must have all or none", what=resource.path)  # fmt: skip
-        if setup.who is not None:
+        if setup.who is not None and resource.fd is None:
             records.append({"kind": "grant", "path": self._node(group), "to": setup.who.uid})
         return records
 
@@ -61,6 +62,9 @@ class Passed(Maker[Vfio]):
             if taken:
                 with failing("take from the host", device.name):
                     self._bind(device, resource.driver)
+            if resource.fd is not None:
+                setup.fds[resource.fd] = self._open(device)
+                return
             node = self._node(self._group(device))
             self._labels.make(Label(node), [record for record in records if record not in taken], setup)
         except HostFailed:
@@ -86,6 +90,16 @@ class Passed(Maker[Vfio]):
         self._write(self._place("/sys/bus/pci/drivers_probe"), device.name)
         if _driver(device) != driver:
             raise HostFailed(f"{driver} does not take {device.name}: is the kernel's module loaded?", what=device.name)
+
+    def _open(self, device: Path) -> int:
+        """The device's own node, which it has while a driver of VFIO has it. Raises HostFailed."""
+        with contextlib.suppress(FileNotFoundError, StopIteration):
+            name = next((device / "vfio-dev").iterdir()).name
+            node = self._place(f"/dev/vfio/devices/{name}")
+            with failing("open", str(node)):
+                return os.open(node, os.O_RDWR | os.O_CLOEXEC)
+        raise HostFailed(f"{device.name} has no node in /dev/vfio/devices: this kernel has no iommufd for it (VFIO_DEVICE_CDEV)",
+                         what=device.name)  # fmt: skip
 
     def _others(self, device: Path, group: Path) -> Iterator[str]:
         """Who else of the group would do DMA beside the guest."""

@@ -104,7 +104,7 @@ EMITTERS: Mapping[type[Device], Emit] = {
         (Channel, characters.emit),
         (Crypto, crypto.crypto),
         (Filesystem, filesystems.filesystem),
-        (Hostdev, hostdevs.hostdev),
+        (Hostdev, hostdevs.plug),
         (Hub, usb.hub),
         (Input, inputs.input_device),
         (Memballoon, balloon.memballoon),
@@ -167,7 +167,8 @@ def _device(ctx: Context, props: Props) -> Step:
 def _object(ctx: Context, props: Props) -> Step:
     undo = ("object-del", {"id": props["id"]})
     if ctx.caps.has_schema(FLAT_OBJECTS):
-        return Step("object-add", props, undo)
+        named, fds = _name_fds(props)
+        return Step("object-add", named, undo, fds)
     rest = {key: value for key, value in props.items() if key not in ("qom-type", "id")}
     return Step("object-add", {"qom-type": props["qom-type"], "id": props["id"], "props": rest}, undo)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from frontinus.linux.labels import Labels
 from frontinus.linux.setup import Setup, Undo
 from frontinus.linux.users import Users
 from frontinus.linux.vfio import Passed
+from frontinus.ports.resources import Credentials
 
 CARD, SOUND, BRIDGE = "0000:01:00.0", "0000:01:00.1", "0000:00:01.0"
 DEVICES = "sys/bus/pci/devices"
@@ -22,6 +25,7 @@ class Kernel:
 
     def __init__(self, root: Path) -> None:
         self.root, self.log, self.has_vfio = root, [], True
+        self.has_cdev = False
         self.log: list[str] = []
         self.home: dict[str, str | None] = {}
         for place in ("sys/bus/pci/devices", "sys/kernel/iommu_groups", "dev/vfio"):
@@ -46,6 +50,10 @@ class Kernel:
             folder = self.root / "sys/bus/pci/drivers" / driver
             folder.mkdir(parents=True, exist_ok=True)
             (device / "driver").symlink_to(folder)
+            if driver == "vfio-pci" and self.has_cdev:
+                (device / "vfio-dev/vfio5").mkdir(parents=True, exist_ok=True)
+                (self.root / "dev/vfio/devices").mkdir(exist_ok=True)
+                (self.root / "dev/vfio/devices/vfio5").touch()
             if driver in ("vfio-pci", "mlx5_vfio_pci"):
                 (self.root / "dev/vfio" / (device / "iommu_group").resolve().name).touch()
 
@@ -93,6 +101,27 @@ def test_a_managed_function_is_taken_and_given_back(kernel: Kernel) -> None:
     for _ in range(2):  # again: an undo is idempotent
         maker(kernel).undo(records[0])
         assert kernel.driver(CARD) == "e1000e" and not (kernel.root / DEVICES / CARD / "driver_override").read_text()
+
+
+def test_with_iommufd_its_own_node_is_opened_and_no_group_is_given(kernel: Kernel) -> None:
+    kernel.has_cdev = True
+    passed, setup = maker(kernel), Setup(Credentials(uid=7, gid=7), "")
+    device = Vfio(f"/{DEVICES}/{CARD}", True, fd=9)
+    records = passed.intend(device, setup)
+    assert [record["kind"] for record in records] == ["driver"]
+    passed.make(device, records, setup)
+    node = kernel.root / "dev/vfio/devices/vfio5"
+    assert os.path.sameopenfile(setup.fds[9], (fd := os.open(node, os.O_RDONLY)))
+    assert fcntl.fcntl(setup.fds[9], fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+    os.close(fd)
+    setup.close()
+
+
+def test_a_kernel_without_iommufd_has_no_node_and_the_device_is_given_back(kernel: Kernel) -> None:
+    passed, setup, device = maker(kernel), Setup(None, ""), Vfio(f"/{DEVICES}/{CARD}", True, fd=9)
+    with pytest.raises(HostFailed, match=f"{CARD} has no node in /dev/vfio/devices"):
+        passed.make(device, passed.intend(device, setup), setup)
+    assert kernel.driver(CARD) == "e1000e" and not setup.fds
 
 
 def test_a_driver_of_its_own_takes_a_function(kernel: Kernel) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
-from frontinus.api.errors import InvalidXML, Unsupported
+from frontinus.api.errors import InvalidXML, Unsupported, WrongState
+from frontinus.domain.complete import complete
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.devices.tpm import Tpm
 from frontinus.domain.devices.vsock import Vsock
-from frontinus.domain.host import NumaNode, UsbDevice
-from frontinus.domain.plan import Helper, Label, Listener, OpenFile, Vfio
+from frontinus.domain.host import HostFacts, NumaNode, UsbDevice
+from frontinus.domain.plan import Handed, Helper, Label, Listener, OpenFile, Vfio
+from frontinus.domain.prepare import prepare
+from frontinus.domain.qapi import Schema
 from frontinus.qemu.argv import (
     filesystems,
     hostdevs,
@@ -23,10 +27,12 @@ from frontinus.qemu.argv import (
     watchdogs,
 )
 from frontinus.qemu.argv.context import Context
+from frontinus.qemu.hotplug import plan_device
 from frontinus.xml import Model
 from frontinus.xml.mapping import specs
 from support.device_cases import AT, CASES, CELLS, DRIVE, ON_SCSI, Items
 from support.devices import CAPS, HOST, PCI, PORT, emitted, guest_with, only
+from support.guests import document
 
 OTHERS = {f"frontinus.domain.devices.{name}" for name in ("base", "source", "chardev")}
 """Models that others test."""
@@ -215,6 +221,72 @@ def test_devices_that_qemu_opens_are_in_its_reach() -> None:
     assert emitted(managed, hostdevs.hostdev, "hostdev0")[1] == [Vfio("/sys/bus/pci/devices/0000:06:12.5", True)]
     vsock_fd = OpenFile("/dev/vhost-vsock", 3, device=True)
     assert emitted(CASES["vsock"][0], vsock.vsock, "vsock0")[1] == [vsock_fd]
+
+
+CARD = """<hostdev type='pci' managed='yes'><driver name='vfio'{1}/><source><address bus='0x06' slot='{0}' function='0'/></source>
+<address type='pci' domain='0' bus='0' slot='{0}' function='0'/></hostdev>"""
+
+
+class WithIommufd(Schema):
+    """What a QEMU says that has iommufd."""
+
+    def has(self, path: str) -> bool:
+        return path.endswith(("qom-type=iommufd", "qom-type=secret")) or CAPS.schema.has(path)
+
+
+IOMMUFD = replace(CAPS, schema=WithIommufd(()), properties={
+    **CAPS.properties, "vfio-pci": {**CAPS.properties.get("vfio-pci", {}), "iommufd": "", "fd": ""}})  # fmt: skip
+
+
+def by_iommufd(head: str, *cards: str, facts: HostFacts = HOST) -> Context:
+    guest = prepare(
+        complete(parse_guest(document("".join(cards), "pc", head)), IOMMUFD, facts), IOMMUFD, facts, guest_id=1
+    )
+    return Context(guest, IOMMUFD, facts, "/f")
+
+
+def test_devices_share_one_iommufd_which_the_engine_opens() -> None:
+    yes, no = " iommufd='yes'", " iommufd='no'"
+    ctx = by_iommufd("", CARD.format(5, yes), CARD.format(6, no), CARD.format(7, yes))
+    hostdevs.build(ctx)
+    (shared,) = [item.value for item in ctx.items if item.option == "object"]
+    cards = [item.value for item in ctx.items if item.option == "device"]
+    assert isinstance(shared, Mapping) and (shared["qom-type"], shared["id"]) == ("iommufd", "iommufd0")
+    assert [(card.get("iommufd"), "fd" in card) for card in cards] == [
+        ("iommufd0", True),
+        (None, False),
+        ("iommufd0", True),
+    ]
+    opened = [need for need in ctx.resources if isinstance(need, OpenFile)]
+    assert opened == [OpenFile("/dev/iommu", int(shared["fd"]), device=True)]
+    taken = [str(need.fd) for need in ctx.resources if isinstance(need, Vfio) and need.fd is not None]
+    assert taken == [cards[0]["fd"], cards[2]["fd"]] and shared["fd"] not in taken
+    everyone = by_iommufd("<iommufd enabled='yes'/>", CARD.format(5, ""), CARD.format(6, no))
+    hostdevs.build(everyone)
+    assert [item.value.get("iommufd") for item in everyone.items if item.option == "device"] == ["iommufd0", None]
+
+
+def test_an_iommufd_that_the_caller_opened() -> None:
+    head = "<iommufd enabled='yes' fdgroup='mine'/>"
+    ctx = by_iommufd(head, CARD.format(5, ""), facts=replace(HOST, fdgroups={"mine": ["rw"]}))
+    hostdevs.build(ctx)
+    (shared,) = [item.value for item in ctx.items if item.option == "object"]
+    assert [need for need in ctx.resources if isinstance(need, Handed)] == [Handed("mine", (int(shared["fd"]),))]
+    with pytest.raises(WrongState, match="<iommufd fdgroup='mine'>"):
+        hostdevs.build(by_iommufd(head, CARD.format(5, ""), facts=replace(HOST, fdgroups={})))
+
+
+def test_a_plugged_device_brings_the_iommufd_if_it_is_the_first() -> None:
+    yes = " iommufd='yes'"
+    alone = by_iommufd("", CARD.format(5, yes)).guest
+    plan = plan_device(alone, alone.devices.hostdevs[0], IOMMUFD, HOST)
+    assert [step.command for step in plan.steps] == ["object-add", "device_add"]
+    shared, card = plan.steps
+    assert shared.undo == ("object-del", {"id": "iommufd0"})
+    for step in plan.steps:  # a running QEMU knows descriptors by name
+        assert step.fds == ((step.arguments["fd"], int(str(step.arguments["fd"]).removeprefix("fd"))),)
+    two = by_iommufd("", CARD.format(5, yes), CARD.format(6, yes)).guest
+    assert [step.command for step in plan_device(two, two.devices.hostdevs[1], IOMMUFD, HOST).steps] == ["device_add"]
 
 
 def test_a_listening_socket_of_an_egd_is_made_by_the_engine() -> None:

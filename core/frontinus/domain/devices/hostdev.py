@@ -128,6 +128,10 @@ class PciHostdev(ShownHostdev, tag="hostdev"):
     def identity(self) -> tuple[object, ...]:
         return ("pci", str(self.source))
 
+    def uses_iommufd(self, guest: Guest) -> bool:
+        """Whether it is reached by iommufd and not by a container of VFIO: its own wish goes before the guest's."""
+        return bool(guest.iommufd if self.iommufd is None else self.iommufd)
+
     def check_kind(self, name: str, guest: Guest, caps: Capabilities) -> Iterator[str]:
         if self.source is None:
             yield f"{name}: <address> of the host's device is missing"
@@ -144,8 +148,8 @@ class PciHostdev(ShownHostdev, tag="hostdev"):
         if self.variant is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", self.variant):
             yield f"{name}: driver model '{self.variant}' is no name of a kernel's driver"
         yield from self._check_nodes(name, guest, caps)
-        if self.iommufd or (self.iommufd is None and guest.iommufd):
-            yield Lacking(f"{name}: iommufd='yes' is not possible here, only VFIO's own containers")
+        if self.uses_iommufd(guest) and not _knows_iommufd(caps):
+            yield Lacking(f"{name}: iommufd='yes' is not supported by this QEMU, only VFIO's own containers")
         yield from self._check_display(name, guest, caps)
 
     def _check_nodes(self, name: str, guest: Guest, caps: Capabilities) -> Iterator[str]:
@@ -157,6 +161,11 @@ class PciHostdev(ShownHostdev, tag="hostdev"):
             yield f"{name}: <acpi nodeset> names no node of the guest, or one that it has not"
         if not caps.has_type("acpi-generic-initiator"):
             yield Lacking(f"{name}: <acpi nodeset> is not supported by this QEMU")
+
+
+def _knows_iommufd(caps: Capabilities) -> bool:
+    """Since 9.0, where it was built in."""
+    return caps.has_schema("object-add/arg-type/qom-type=iommufd") and caps.has_property("vfio-pci", "iommufd")
 
 
 class UsbHostdev(Hostdev, tag="hostdev"):

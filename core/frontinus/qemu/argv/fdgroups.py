@@ -27,11 +27,11 @@ def number_of(image: Image) -> int:
 def emit_set(ctx: Context, image: Image, purpose: str) -> str:
     """Emit the set of an image; returns the path under which QEMU finds it. Raises WrongState for a group that is not there."""
     group, number = image.source.fdgroup or "", number_of(image)
-    modes = _modes(ctx, image)
-    if not image.read_only and WRITES not in modes:
+    given = _modes(ctx, image)
+    if not image.read_only and WRITES not in given:
         raise WrongState(f"<source fdgroup='{group}'>: a disk that is written needs a descriptor that is open for reading and"
                          " writing", state="read-only")  # fmt: skip
-    fds = tuple(ctx.fd() for _ in modes)
+    fds = tuple(ctx.fd() for _ in given)
     ctx.need(Handed(group, fds))
     for place, fd in enumerate(fds):
         ctx.props("add-fd", {"set": number, "fd": fd, "opaque": f"{purpose}{place}"})
@@ -40,16 +40,20 @@ def emit_set(ctx: Context, image: Image, purpose: str) -> str:
 
 def is_written(ctx: Context, image: Image, *, shared: bool) -> bool:
     """Whether an image is opened for writing. A layer below others (`shared`) is where that can be: work may write to it."""
-    modes = _modes(ctx, image)
-    return WRITES in modes and (shared or not image.read_only or READS not in modes)
+    given = _modes(ctx, image)
+    return WRITES in given and (shared or not image.read_only or READS not in given)
 
 
 def _modes(ctx: Context, image: Image) -> Sequence[str]:
     """How each descriptor of an image's group is open; in a plan that is only shown, one as it has to be."""
-    group = image.source.fdgroup or ""
+    return modes(ctx, image.source.fdgroup or "", (READS,) if image.read_only else (WRITES,))
+
+
+def modes(ctx: Context, group: str, shown: Sequence[str], element: str = "source") -> Sequence[str]:
+    """How each descriptor of a group is open; as `shown` in a plan that nobody carries out. Raises WrongState for no group."""
     if ctx.host.fdgroups is None:
-        return (READS,) if image.read_only else (WRITES,)
+        return shown
     if group not in ctx.host.fdgroups:
-        raise WrongState(f"<source fdgroup='{group}'>: no descriptors are associated with the guest under this name",
+        raise WrongState(f"<{element} fdgroup='{group}'>: no descriptors are associated with the guest under this name",
                          state="not associated")  # fmt: skip
     return ctx.host.fdgroups[group]

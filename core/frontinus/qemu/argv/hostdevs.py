@@ -17,7 +17,8 @@ from frontinus.domain.devices.hostdev import (
 )
 from frontinus.domain.devices.image import Image
 from frontinus.domain.devices.source import Source
-from frontinus.domain.plan import VFIO_DRIVER, Label, OpenFile, Vfio
+from frontinus.domain.plan import VFIO_DRIVER, Handed, Label, OpenFile, Vfio
+from frontinus.qemu.argv import fdgroups
 from frontinus.qemu.argv.address import address_props, alias_of
 from frontinus.qemu.argv.blockdev import emit_node, emit_objects
 from frontinus.qemu.argv.context import Context
@@ -29,12 +30,40 @@ Props = dict[str, object]
 RESETS = {"off": (False, None), "uninitialized": (True, False), "on": (True, True)}
 """QEMU's guest-reset and guest-resets-all for each word of guestReset."""
 VHOST_SCSI = "/dev/vhost-scsi"
+DEV_IOMMU, IOMMUFD = "/dev/iommu", "iommufd0"
 
 
 def build(ctx: Context) -> None:
-    """Emit every device of the host."""
+    """Emit every device of the host, and first what those share that are reached by iommufd."""
+    if any(_by_iommufd(ctx, device) for device in ctx.guest.devices.hostdevs):
+        _open_iommufd(ctx)
     for device in ctx.guest.devices.hostdevs:
         hostdev(ctx, device)
+
+
+def plug(ctx: Context, device: Hostdev) -> None:
+    """Emit one device of a running guest, and what it shares with others where it has none beside it."""
+    others = (other for other in ctx.guest.devices.hostdevs if other is not device)
+    if _by_iommufd(ctx, device) and not any(_by_iommufd(ctx, other) for other in others):
+        _open_iommufd(ctx)
+    hostdev(ctx, device)
+
+
+def _by_iommufd(ctx: Context, device: Hostdev) -> bool:
+    if not isinstance(device, PciHostdev) or isinstance(device.address, PlainAddress):
+        return False
+    return device.uses_iommufd(ctx.guest)
+
+
+def _open_iommufd(ctx: Context) -> None:
+    """The one object of a guest's devices, on a descriptor: the kernel's node is not for the guest's user to open."""
+    group, fd = ctx.guest.iommufd_group, ctx.fd()
+    if group is not None:
+        fdgroups.modes(ctx, group, (), "iommufd")
+        ctx.need(Handed(group, (fd,)))
+    else:
+        ctx.need(OpenFile(DEV_IOMMU, fd, device=True))
+    ctx.props("object", {"qom-type": "iommufd", "id": IOMMUFD, "fd": str(fd)})
 
 
 def hostdev(ctx: Context, device: Hostdev) -> None:
@@ -59,12 +88,15 @@ def pci(ctx: Context, device: PciHostdev) -> None:
     if device.source is None or device.driver not in (None, "vfio"):
         raise Unsupported("<hostdev> of type 'pci': only driver 'vfio' with an <address> of the host can be used")
     driver = device.variant or VFIO_DRIVER
-    ctx.need(Vfio(f"/sys/bus/pci/devices/{device.source}", bool(device.managed), driver))
+    fd = ctx.fd() if _by_iommufd(ctx, device) else None
+    ctx.need(Vfio(f"/sys/bus/pci/devices/{device.source}", bool(device.managed), driver, fd))
     if isinstance(device.address, PlainAddress):
         return
     ctx.props("device", {
         "driver": "vfio-pci-nohotplug" if device.ramfb else "vfio-pci",
         "host": str(device.source),
+        "iommufd": IOMMUFD if fd is not None else None,
+        "fd": str(fd) if fd is not None else None,
         "id": alias_of(device),
         "bootindex": device.boot_order,
         "display": ("on" if device.display else "off") if device.display is not None else None,
