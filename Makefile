@@ -17,7 +17,7 @@ lint: ## style, types, and who may import whom
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m mypy --strict tools/*.py
+	$(PYTHON) -m mypy --strict tools/*.py tests/support tests/contract
 	.venv/bin/lint-imports
 
 bench: ## the figures that the design promises, measured beside a bare QEMU

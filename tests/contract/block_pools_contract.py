@@ -6,7 +6,6 @@ import asyncio
 import os
 import stat
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from frontinus.api.errors import (
     WrongState,
 )
 from frontinus.api.events import HostJobEvent
+from support.waiting import closing
 
 OTHER = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 
@@ -112,7 +112,7 @@ class MadeDevices(PoolOfDevices):
     async def test_an_aborted_clone_leaves_nothing(self, rig: BlockRig) -> None:
         await rig.session.create_volume("files", volume("big", "raw", 40 * MIB))
         await put(await rig.session.upload_volume("files", "big"), os.urandom(16 * MIB))
-        async with aclosing(rig.session.watch()) as news:
+        async with closing(rig.session.watch()) as news:
             await anext(news)
             cloning = asyncio.create_task(rig.session.clone_volume("p", blank("a", 40 * MIB), "files", "big"))
             started = await asyncio.wait_for(anext(news), 60)

@@ -7,7 +7,6 @@ import os
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +14,7 @@ import pytest
 
 from frontinus.api.errors import AgentUnavailable, FrontinusError, NoSuchProcess
 from frontinus.ports import GuestFacts, Hypervisor, RunningGuest
+from support.waiting import closing
 
 SECONDS = 60.0
 """The longest that anything here may take: a guest's boot on a busy machine."""
@@ -221,5 +221,5 @@ class HypervisorContract:
         assert len({guest.record.pid for guest in guests}) == 4
         await asyncio.gather(*(guest.quit(graceful=False, deadline=SECONDS) for guest in guests))
         for guest in guests:
-            async with aclosing(guest.news()) as news:
+            async with closing(guest.news()) as news:
                 assert [fact.name async for fact in news][-1] == "closed"

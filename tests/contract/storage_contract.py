@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import aclosing
 from typing import Protocol
 from xml.sax.saxutils import escape
 
@@ -25,6 +24,7 @@ from frontinus.api.events import HostJobEvent, PoolEvent, VolumeEvent
 from frontinus.api.views import Snapshot
 from frontinus.engine.local import LocalEngine
 from frontinus.wire.pieces import data_head, hole
+from support.waiting import closing
 
 MIB = 2**20
 NAMES = ("-rf", "--help", "a b", "it's", 'qu"ote', "ünï-码", "json:{}", "nbd:a", "a,b=c", "$(id)", "%s", "x" * 255)
@@ -177,7 +177,7 @@ class StorageContract:
         assert rig.names() == []
 
     async def test_work_is_a_job_and_changes_are_news(self, rig: Rig) -> None:
-        async with aclosing(rig.session.watch()) as news:
+        async with closing(rig.session.watch()) as news:
             first = await anext(news)
             assert isinstance(first, Snapshot)
             assert [pool.name for pool in first.pools] == ["p"]
@@ -192,7 +192,7 @@ class StorageContract:
             await session.undefine_pool("p")
         with pytest.raises(WrongState):
             await session.start_pool("p")
-        async with aclosing(session.watch()) as news:
+        async with closing(session.watch()) as news:
             await anext(news)
             await session.refresh_pool("p")
             await session.destroy_pool("p")

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 GUEST_STATS: dict[str, object] = {
     "execute": "qom-get",
@@ -44,11 +45,11 @@ class BareGuest:
         await self.ask("qmp_capabilities")
         if not paused:
             await self.ask("cont")
-            while not (await self.ask("query-status"))["running"]:  # type: ignore[call-overload, index]  # noqa: ASYNC110
+            while not (await self.ask("query-status"))["running"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
-        self.threads = [c["thread-id"] for c in await self.ask("query-cpus-fast")]  # type: ignore[attr-defined, union-attr, index]
+        self.threads = [c["thread-id"] for c in await self.ask("query-cpus-fast")]
 
-    async def ask(self, *commands: str | dict[str, object]) -> object:
+    async def ask(self, *commands: str | dict[str, object]) -> Any:
         """Send commands in one write; the answer of the last."""
         asked = [{"execute": c} if isinstance(c, str) else c for c in commands]
         self.writer.write(b"".join(json.dumps(c).encode() for c in asked))

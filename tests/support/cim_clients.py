@@ -27,7 +27,9 @@ class ByPywbem:
         self.cim = cim
 
     async def call(self, path: CIMInstanceName, method: str, **given: str | list[str]) -> int:
-        typed = {name: Uint16(text) if name == "RequestedState" else text for name, text in given.items()}
+        typed: dict[str, Any] = {
+            name: Uint16(text) if name == "RequestedState" else text for name, text in given.items()
+        }
         if "AffectedSystem" in typed:
             typed["AffectedSystem"] = CIMInstanceName.from_wbem_uri(str(typed["AffectedSystem"]))
         value, _ = await self.cim.ask("InvokeMethod", method, path, **typed)

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from typing import IO, Any
 
 NO_MODELS = ("max", "host", "base")
 FOREIGN = ("kvm", "vmx-", "hv-")
@@ -54,7 +55,7 @@ def expansions(emulator: str, accelerator: str) -> Expansions:
     return {name: answer["model"]["props"] for name, answer in found.items() if "model" in answer}
 
 
-def _ask(channel, command: str, **arguments: object):
+def _ask(channel: IO[str], command: str, **arguments: object) -> Any:
     channel.write(json.dumps({"execute": command, "arguments": arguments}))
     channel.flush()
     while True:

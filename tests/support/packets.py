@@ -276,8 +276,8 @@ class Wire:
             async with asyncio.timeout(60):
                 while wanted not in seen:
                     ready.clear()
-                    while (frame := self.read(way)) is not None:
-                        seen.add(_mark_of(frame))
+                    while (got := self.read(way)) is not None:
+                        seen.add(_mark_of(got))
                     if wanted not in seen:
                         await ready.wait()
         finally:

@@ -58,13 +58,13 @@ async def ask(address: str, pid: int) -> dict[str, bool]:
 
 def main(folder: Path, pid: int) -> None:
     prepare(folder)
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     bus = subprocess.Popen(["dbus-daemon", f"--config-file={folder / 'bus.conf'}", "--nofork", "--nopidfile",
                             "--print-address=1"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
     assert bus.stdout is not None and bus.stdout.readline()
     address = f"unix:path={folder / 'bus'}"
     polkitd = subprocess.Popen(["/usr/lib/polkit-1/polkitd", "--no-debug"],
-                               env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": address}, **quiet)  # fmt: skip
+                               env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": address}, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)  # fmt: skip
     try:
         sys.stdout.write("\n" + json.dumps(asyncio.run(ask(address, pid))) + "\n")
     finally:
