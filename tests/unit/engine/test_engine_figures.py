@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,8 +15,11 @@ from frontinus.api.errors import (
     WrongState,
 )
 from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.host import Paths
+from frontinus.engine.guest.stats import AT_ONCE
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.capabilities import capabilities
+from frontinus.mock.engine import ROOT, mock_engine
 from frontinus.mock.hypervisor import MockHypervisor
 from support.mocked import XML
 
@@ -105,3 +109,17 @@ async def test_kvm_is_there_only_if_guests_can_have_it(local: LocalEngine, engin
 
     local.world.hypervisor.capabilities = with_kvm  # type: ignore[method-assign]
     assert (await engine.host()).kvm
+
+
+async def test_others_have_their_turn_while_many_figures_are_put_together(tmp_path: Path) -> None:
+    many = 4 * AT_ONCE
+    local = await mock_engine(
+        Paths(*(str(tmp_path / n) for n in ("config", "state", "run", "log", "cache"))), guests=many
+    )
+    engine, turns = local.session(ROOT), 0
+    polled = asyncio.ensure_future(engine.stats(groups=["state"]))  # no guest is asked for that: only put together
+    while not polled.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert len(polled.result()) >= many and turns >= many / AT_ONCE
+    await local.stop()
