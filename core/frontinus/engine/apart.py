@@ -13,7 +13,11 @@ T = TypeVar("T")
 LONG_DOCUMENT = 8192
 """Characters of a document from which on a thread reads it. What is shorter costs some milliseconds."""
 MANY_DEVICES = 100
-"""Devices of a guest from which on a thread writes its document."""
+"""Devices of a guest from which on a thread writes its document, and plans for it."""
+
+
+def is_large(guest: Guest) -> bool:
+    return sum(1 for _ in guest.devices.all()) >= MANY_DEVICES
 
 
 async def reading(xml: object, work: Callable[[], T]) -> T:
@@ -23,8 +27,15 @@ async def reading(xml: object, work: Callable[[], T]) -> T:
     return work()
 
 
+async def planning(guest: Guest, work: Callable[[], T]) -> T:
+    """Plan the start of a guest. Programs beside QEMU may have to be asked what they can do."""
+    if is_large(guest) or guest.devices.tpms or guest.devices.filesystems:
+        return await asyncio.to_thread(work)
+    return work()
+
+
 async def document(guest: Guest, *, active: bool = False, secrets: bool = False) -> str:
     """A guest's document."""
-    if sum(1 for _ in guest.devices.all()) >= MANY_DEVICES:
+    if is_large(guest):
         return await asyncio.to_thread(format_guest, guest, active=active, secrets=secrets)
     return format_guest(guest, active=active, secrets=secrets)

@@ -62,7 +62,7 @@ class Definitions:
         guest = await completed(self.world, xml)
         caps = await self.world.hypervisor.capabilities(guest.devices.emulator)
         live = prepare(guest, caps, self.world.host, guest_id=-1)
-        plan = await asyncio.to_thread(self.world.hypervisor.plan, live, caps, self.world.host)
+        plan = await apart.planning(live, lambda: self.world.hypervisor.plan(live, caps, self.world.host))
         return list(plan.argv)
 
     async def define(self, xml: str, validate: bool = False) -> GuestView:

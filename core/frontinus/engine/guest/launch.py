@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Sequence
+from functools import partial
 
 from frontinus.api.errors import HypervisorFailed, Unsupported
 from frontinus.domain.capabilities import Capabilities
@@ -15,7 +15,7 @@ from frontinus.domain.defaults import says_model
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.prepare import prepare
-from frontinus.engine import runstate, trail
+from frontinus.engine import apart, runstate, trail
 from frontinus.engine.block.chains import with_layers
 from frontinus.engine.filter import filtering
 from frontinus.engine.guest import ending, handing
@@ -66,8 +66,9 @@ async def _start(world: World, record: Record, live: Guest, caps: Capabilities, 
         if reasons := list(misfits(live, caps)):
             raise Unsupported("; ".join(reasons), element="cpu")
         await netports.plug(world, record, live)
-        plan = await asyncio.to_thread(world.hypervisor.plan, live, caps, handing.host_for(world, record),
-                                       incoming=incoming is not None, secrets=world.secrets.value)  # fmt: skip
+        plan = await apart.planning(live, partial(
+            world.hypervisor.plan, live, caps, handing.host_for(world, record), incoming=incoming is not None,
+            secrets=world.secrets.value))  # fmt: skip
         edition = world.filters.edition
         resources = await filtering.with_filters(world, record, netports.with_floors(world, live, plan.resources))
         who = await world.resources.credentials(record.uuid)
