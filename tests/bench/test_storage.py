@@ -20,8 +20,8 @@ import pytest
 
 from contract.storage_contract import volume
 from frontinus.api.engine import Engine
-from system.test_storage_real import LinuxRig
-from system.test_storage_real import rig as rig
+from support.storage import LinuxRig
+from support.storage import rig as rig
 from trial import Daemon
 
 pytestmark = pytest.mark.needs("root", "qemu-img")

@@ -6,46 +6,22 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from contract.storage_contract import MIB, NamesContract, StorageContract, put, take, volume
-from frontinus.api.engine import Engine
 from frontinus.api.errors import AlreadyExists, Cancelled, InvalidValue, InvalidXML, StorageFailed, Unsupported
 from frontinus.api.events import HostJobEvent
-from frontinus.engine.local import LocalEngine
 from frontinus.linux.storage.host import LinuxStorage
-from frontinus.mock.engine import ROOT
 from frontinus.storage import imaging
 from frontinus.storage.steps import Image
 from support.mounts import unmount
-from support.storage import linux_engine, pool
+from support.storage import LinuxRig, pool
+from support.storage import rig as rig
 
 pytestmark = [pytest.mark.needs("root", "qemu-img")]
-
-
-@dataclass
-class LinuxRig:
-    engine: LocalEngine
-    session: Engine
-    folder: Path
-
-    def names(self) -> list[str]:
-        return sorted(path.name for path in self.folder.iterdir())
-
-
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[LinuxRig]:
-    engine = await linux_engine(tmp_path)
-    session = engine.session(ROOT)
-    await session.define_pool(pool(tmp_path / "images"))
-    await session.start_pool("p", build=[])
-    yield LinuxRig(engine, session, tmp_path / "images")
-    await engine.stop()
 
 
 class TestLinux(NamesContract, StorageContract):

@@ -13,8 +13,7 @@ from frontinus.api.errors import StorageFailed
 from frontinus.mock.engine import ROOT
 from frontinus.mock.store import MemoryStore
 from support.lab_disks import block_rig, run, scsi_disks
-from support.storage import linux_engine, pool
-from system.test_storage_real import LinuxRig
+from support.storage import LinuxRig, linux_engine, pool
 
 
 def partitions(device: str) -> list[str]:

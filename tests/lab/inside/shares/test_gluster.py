@@ -13,8 +13,7 @@ from frontinus.api.errors import StorageFailed
 from frontinus.mock.engine import ROOT
 from frontinus.mock.store import MemoryStore
 from support.lab_disks import glusterfs, mounted, run
-from support.storage import linux_engine
-from system.test_storage_real import LinuxRig
+from support.storage import LinuxRig, linux_engine
 
 POOL = "<pool type='gluster'><name>{}</name><source><host name='127.0.0.1'/><name>{}</name>{}</source></pool>"
 

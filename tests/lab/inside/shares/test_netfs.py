@@ -12,8 +12,7 @@ from frontinus.api.errors import StorageFailed
 from frontinus.mock.engine import ROOT
 from frontinus.mock.store import MemoryStore
 from support.lab_disks import glusterfs, mounted, run
-from support.storage import linux_engine
-from system.test_storage_real import LinuxRig
+from support.storage import LinuxRig, linux_engine
 
 SMB = """[global]
 map to guest = bad user
