@@ -61,7 +61,6 @@ async def _start(world: World, record: Record, live: Guest, caps: Capabilities, 
                  incoming: int | None, hidden: bool, asked_cpu: Cpu | None) -> Running:  # fmt: skip
     prepared = Prepared()
     process: RunningGuest | None = None
-    folder = world.host.paths.guest(live.id or 0, live.name)
     try:
         if reasons := list(misfits(live, caps)):
             raise Unsupported("; ".join(reasons), element="cpu")
@@ -85,21 +84,28 @@ async def _start(world: World, record: Record, live: Guest, caps: Capabilities, 
         follow_logs(world, record)
         await runstate.save_running(world.store, record, soon=soon)
     except BaseException:
-        record.running = None
-        world.logs.forget(record.uuid)
-        world.ports.release(live)
-        if process is not None:
-            await process.quit(graceful=False, deadline=5.0)
-        await world.limits.remove(folder)
-        await filtering.leave(world, record.uuid)
-        await world.resources.tear_down(prepared.undo)
-        await world.store.delete(runstate.KIND, record.uuid)
-        await netports.release(world, record.uuid)
+        await _walk_back(world, record, live, process, prepared)
         raise
     finally:
         for fd in prepared.fds.values():
             os.close(fd)
     return running
+
+
+async def _walk_back(
+    world: World, record: Record, live: Guest, process: RunningGuest | None, prepared: Prepared
+) -> None:
+    """Take back whatever a start that failed has made."""
+    record.running = None
+    world.logs.forget(record.uuid)
+    world.ports.release(live)
+    if process is not None:
+        await process.quit(graceful=False, deadline=5.0)
+    await world.limits.remove(world.host.paths.guest(live.id or 0, live.name))
+    await filtering.leave(world, record.uuid)
+    await world.resources.tear_down(prepared.undo)
+    await world.store.delete(runstate.KIND, record.uuid)
+    await netports.release(world, record.uuid)
 
 
 async def set_going(record: Record, running: Running) -> None:
