@@ -6,6 +6,8 @@ import asyncio
 
 from frontinus.api.engine import Engine
 from frontinus.api.events import LifecycleEvent
+from frontinus.engine.local import LocalEngine
+from frontinus.mock.hypervisor import MockGuest
 
 XML = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory><vcpu current='1'>2</vcpu>
 <os><type arch='x86_64' machine='q35'>hvm</type></os></domain>"""
@@ -28,3 +30,10 @@ async def watch(engine: Engine, count: int) -> asyncio.Task[list[tuple[str, str]
     task = asyncio.create_task(lifecycle(engine, count))
     await asyncio.sleep(0)
     return task
+
+
+def mock_guest(local: LocalEngine, name: str) -> MockGuest:
+    """The mock that stands for a running guest's process."""
+    process = local.world.guests.find(name).need_running().process
+    assert isinstance(process, MockGuest)
+    return process

@@ -7,7 +7,6 @@ from pathlib import Path
 from frontinus.api.engine import Engine
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.engine import ROOT
-from frontinus.mock.hypervisor import MockGuest
 
 XML = """<domain type='qemu'><name>g</name><memory unit='MiB'>64</memory><vcpu current='2'>4</vcpu><iothreads>1</iothreads>
 <cputune><shares>512</shares><quota>20000</quota><vcpupin vcpu='1' cpuset='0-1'/></cputune>
@@ -26,9 +25,3 @@ async def started(local: LocalEngine, place: Path) -> Engine:
     await engine.define(XML.format(disk=place / "disk", format="raw"))
     await engine.start("g")
     return engine
-
-
-def running(local: LocalEngine) -> MockGuest:
-    process = local.world.guests.find("g").need_running().process
-    assert isinstance(process, MockGuest)
-    return process

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -21,17 +19,16 @@ from frontinus.api.errors import (
 )
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.devices.disk import number_layers
-from frontinus.domain.host import Paths
 from frontinus.domain.snapshots.backup import parse_backup
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.recovery import recover
 from frontinus.engine.registry import Registry
 from frontinus.engine.snapshot.backups import saved
-from frontinus.mock.engine import ROOT, mock_engine
-from frontinus.mock.hypervisor import MockGuest
+from frontinus.mock.engine import ROOT
 from frontinus.ports.blocks import Marks, Service
 from frontinus.qemu.blocks import QemuBlocks
 from support.guests import completed, document, host, qemu72
+from support.mocked import mock_guest
 
 DISK = "<disk type='file'><driver name='qemu' type='qcow2'/><source file='/a.qcow2'/><target dev='vda' bus='virtio'/></disk>"
 PULL = "<domainbackup mode='pull'><server transport='unix' socket='/nbd'/></domainbackup>"
@@ -42,26 +39,11 @@ def mark(name: str) -> str:
 
 
 @pytest.fixture
-async def local(tmp_path: Path) -> AsyncIterator[LocalEngine]:
-    engine = await mock_engine(
-        Paths(*(str(tmp_path / n) for n in ("config", "state", "run", "log", "cache"))), fixture=False
-    )
-    yield engine
-    await engine.stop()
-
-
-@pytest.fixture
 async def engine(local: LocalEngine) -> Engine:
     session = local.session(ROOT)
     await session.define(document(DISK))
     await session.start("test")
     return session
-
-
-def mock(local: LocalEngine) -> MockGuest:
-    process = local.world.guests.find("test").need_running().process
-    assert isinstance(process, MockGuest)
-    return process
 
 
 async def ended(engine: Engine) -> str:
@@ -83,17 +65,17 @@ async def test_checkpoints(local: LocalEngine, engine: Engine) -> None:
         ("b", "a", True),
     ]
     assert "size='0'" in await engine.checkpoint_xml("test", "b", sizes=True, no_domain=True)
-    assert set(mock(local).blocks.bitmaps[1]) == {"a", "b"}
+    assert set(mock_guest(local, "test").blocks.bitmaps[1]) == {"a", "b"}
     await engine.create_snapshot("test", "<domainsnapshot><name>s</name></domainsnapshot>", ["disk-only"])
-    assert set(mock(local).blocks.bitmaps[2]) == {"a", "b"}, "the new layer does not go on recording"
+    assert set(mock_guest(local, "test").blocks.bitmaps[2]) == {"a", "b"}, "the new layer does not go on recording"
     await engine.delete_checkpoint("test", "a", ["children"])
-    assert await engine.checkpoints("test") == [] and mock(local).blocks.bitmaps[2] == {}
+    assert await engine.checkpoints("test") == [] and mock_guest(local, "test").blocks.bitmaps[2] == {}
 
 
 async def test_a_checkpoint_that_was_never_made_is_forgotten(local: LocalEngine, engine: Engine) -> None:
     await engine.create_checkpoint("test", mark("a"))
     await engine.create_checkpoint("test", mark("b"))
-    mock(local).blocks.bitmaps[1].pop("b")
+    mock_guest(local, "test").blocks.bitmaps[1].pop("b")
     record = local.world.guests.find("test")
     record.running.news.cancel()  # type: ignore[union-attr]
     later = LocalEngine(replace(local.world, guests=Registry()))
@@ -144,7 +126,7 @@ async def test_a_refused_backup_leaves_nothing(
     async def refuses(*_: object) -> None:
         raise HypervisorFailed("no")
 
-    monkeypatch.setattr(mock(local), "update", refuses)
+    monkeypatch.setattr(mock_guest(local, "test"), "update", refuses)
     with pytest.raises(HypervisorFailed):
         await engine.begin_backup("test", "<domainbackup/>", mark("c"))
     assert await engine.checkpoints("test") == [] and await engine.block_jobs("test") == []
@@ -216,7 +198,7 @@ async def test_bitmaps_are_written_out_before_a_guest_is_killed(
 ) -> None:
     """Only a guest that has any is given the time."""
     asked: list[bool] = []
-    process, quit = mock(local), mock(local).quit
+    process, quit = mock_guest(local, "test"), mock_guest(local, "test").quit
 
     async def hangs(*, graceful: bool, deadline: float) -> None:
         asked.append(graceful)

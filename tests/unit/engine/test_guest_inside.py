@@ -17,7 +17,8 @@ from frontinus.api.errors import (
 )
 from frontinus.api.inspection import ControlInfo, DiskError
 from frontinus.engine.local import LocalEngine
-from support.tuned_guest import XML, running, started
+from support.mocked import mock_guest
+from support.tuned_guest import XML, started
 
 MIB = 2**20
 
@@ -51,7 +52,7 @@ async def test_a_failed_dump_leaves_no_file_and_the_guest_running(
     async def fail(*_: object) -> None:
         raise Unsupported("no such format")
 
-    running(local).dump = fail  # type: ignore[method-assign]
+    mock_guest(local, "g").dump = fail  # type: ignore[method-assign]
     with pytest.raises(Unsupported):
         await engine.core_dump("g", str(tmp_path / "core"), memory_only=True)
     assert not (tmp_path / "core").exists() and (await engine.guest("g")).state == "running"
@@ -68,7 +69,7 @@ async def test_looks(local: LocalEngine, engine: Engine, tmp_path: Path) -> None
     with pytest.raises(Unsupported):
         await engine.block_peek("q", "vda", 0, 4)
     assert await engine.disk_errors("g") == []
-    running(local).faults = {"virtio-disk0": "no space"}
+    mock_guest(local, "g").faults = {"virtio-disk0": "no space"}
     assert await engine.disk_errors("g") == [DiskError(disk="vda", error="no space")]
 
 
@@ -128,7 +129,7 @@ async def test_the_agents_calls(local: LocalEngine, engine: Engine, monkeypatch:
             text = text % (disk.address.bus, disk.address.slot)  # type: ignore[union-attr]
         return f'{{"return": {text}}}'
 
-    monkeypatch.setattr(running(local), "agent_command", answer)
+    monkeypatch.setattr(mock_guest(local, "g"), "agent_command", answer)
     assert await engine.guest_hostname("g") == "web1"
     assert await engine.guest_time("g") == GuestTime(seconds=1700000000, nanoseconds=123456789)
     await engine.set_guest_time("g", 5, 6)

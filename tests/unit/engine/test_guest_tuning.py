@@ -31,7 +31,8 @@ from frontinus.api.tuning import (
 )
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.limits import MemoryLimits
-from support.tuned_guest import XML, running, started
+from support.mocked import mock_guest
+from support.tuned_guest import XML, started
 
 MIB = 2**20
 
@@ -47,7 +48,7 @@ def limits(local: LocalEngine) -> MemoryLimits:
 
 
 def held(local: LocalEngine) -> dict[tuple[str, str, str], int | str]:
-    return limits(local).held[running(local).record.folder]
+    return limits(local).held[mock_guest(local, "g").record.folder]
 
 
 DOCUMENT = """<domain type='qemu'><name>{0}</name><memory unit='MiB'>64</memory>{1}<os><type arch='x86_64' machine='q35'>hvm</type>
@@ -57,7 +58,7 @@ DOCUMENT = """<domain type='qemu'><name>{0}</name><memory unit='MiB'>64</memory>
 async def test_a_start_enforces_what_the_definition_says(local: LocalEngine, engine: Engine) -> None:
     assert held(local) == {("", "shares", ""): 512, ("vcpu0", "quota", ""): 20000, ("vcpu1", "quota", ""): 20000,
                            ("", "hard_limit", ""): 256 * MIB}  # fmt: skip
-    threads = await running(local).threads()
+    threads = await mock_guest(local, "g").threads()
     assert limits(local).pinned == {threads.vcpus[1]: (0, 1)}
     await engine.destroy("g")
     assert limits(local).held == {}
@@ -111,7 +112,7 @@ async def test_pins(local: LocalEngine, engine: Engine) -> None:
     await engine.pin_vcpu("g", 0, [3, 2], live=True, config=True)
     await engine.pin_emulator("g", [1])
     await engine.pin_iothread("g", 1, [4])
-    threads = await running(local).threads()
+    threads = await mock_guest(local, "g").threads()
     assert limits(local).pinned == {
         threads.vcpus[0]: (2, 3), threads.vcpus[1]: (0, 1), threads.process: (1,), threads.iothreads[1]: (4,)}  # fmt: skip
     assert [pin.cpus for pin in await engine.vcpu_pins("g")] == [(2, 3), (0, 1), tuple(range(8)), tuple(range(8))]
@@ -127,11 +128,11 @@ async def test_pins(local: LocalEngine, engine: Engine) -> None:
 async def test_iothreads_come_and_go(local: LocalEngine, engine: Engine) -> None:
     await engine.add_iothread("g", 5, live=True, config=True)
     assert [t.id for t in await engine.iothreads("g")] == [1, 5] == [t.id for t in await engine.iothreads("g", True)]
-    assert running(local).iothreads == {1, 5}
+    assert mock_guest(local, "g").iothreads == {1, 5}
     with pytest.raises(AlreadyExists):
         await engine.add_iothread("g", 5)
     await engine.del_iothread("g", 1)
-    assert running(local).iothreads == {5} and [t.id for t in await engine.iothreads("g", True)] == [1, 5]
+    assert mock_guest(local, "g").iothreads == {5} and [t.id for t in await engine.iothreads("g", True)] == [1, 5]
     with pytest.raises(InvalidValue):
         await engine.del_iothread("g", 1)
 

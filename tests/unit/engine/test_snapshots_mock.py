@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -24,7 +23,6 @@ from frontinus.api.errors import (
     WrongState,
 )
 from frontinus.api.events import ChangedEvent, GuestSnapshotEvent, LifecycleEvent
-from frontinus.domain.host import Paths
 from frontinus.domain.plan import DevicePlan
 from frontinus.domain.snapshots.chain import paths
 from frontinus.domain.snapshots.snapshot import DomainSnapshot
@@ -32,10 +30,10 @@ from frontinus.domain.snapshots.tree import Tree
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.recovery import recover
 from frontinus.engine.registry import Registry
-from frontinus.mock.engine import ROOT, mock_engine
-from frontinus.mock.hypervisor import MockGuest
+from frontinus.mock.engine import ROOT
 from frontinus.mock.images import MemoryImages
 from support.guests import document
+from support.mocked import mock_guest
 
 DISK = "<disk type='file'><driver name='qemu' type='qcow2'/><source file='/a.qcow2'/><target dev='vda' bus='virtio'/></disk>"
 EXTERNAL = "<disks><disk name='vda' snapshot='external'/></disks>"
@@ -43,15 +41,6 @@ EXTERNAL = "<disks><disk name='vda' snapshot='external'/></disks>"
 
 def named(name: str, inside: str = "") -> str:
     return f"<domainsnapshot><name>{name}</name>{inside}</domainsnapshot>"
-
-
-@pytest.fixture
-async def local(tmp_path: Path) -> AsyncIterator[LocalEngine]:
-    engine = await mock_engine(
-        Paths(*(str(tmp_path / n) for n in ("config", "state", "run", "log", "cache"))), fixture=False
-    )
-    yield engine
-    await engine.stop()
 
 
 @pytest.fixture
@@ -64,12 +53,6 @@ async def engine(local: LocalEngine) -> Engine:
 def images(local: LocalEngine) -> MemoryImages:
     assert isinstance(local.world.images, MemoryImages)
     return local.world.images
-
-
-def mock(local: LocalEngine) -> MockGuest:
-    process = local.world.guests.find("test").need_running().process
-    assert isinstance(process, MockGuest)
-    return process
 
 
 def files(local: LocalEngine, *, live: bool = False) -> list[str]:
@@ -223,7 +206,7 @@ async def test_cut_off_at_the_switch(
     """The definition has the new layer already. QEMU tells whether it does."""
     await engine.start("test")
     with monkeypatch.context() as patch:
-        die_at(local, mock(local), "update", patch, after=after)
+        die_at(local, mock_guest(local, "test"), "update", patch, after=after)
         with pytest.raises(Exception, match="unexpectedly"):
             await engine.create_snapshot("test", named("s"), ["disk-only"])
     assert files(local) == ["/a.s", "/a.qcow2"]
@@ -278,7 +261,7 @@ async def test_a_refused_switch_is_taken_back(
     async def refuses(*_: object) -> None:
         raise HypervisorFailed("no")
 
-    monkeypatch.setattr(mock(local), "update", refuses)
+    monkeypatch.setattr(mock_guest(local, "test"), "update", refuses)
     with pytest.raises(HypervisorFailed):
         await engine.create_snapshot("test", named("s"), ["disk-only"])
     assert files(local) == files(local, live=True) == ["/a.qcow2"] and images(local).removed == ["/a.s"]
@@ -300,7 +283,7 @@ async def test_a_hidden_process_merges_for_a_guest_that_is_off(local: LocalEngin
 def asked(local: LocalEngine, monkeypatch: pytest.MonkeyPatch, *refused: str) -> list[str]:
     """What the agent is asked, and QEMU told."""
     log: list[str] = []
-    process, update = mock(local), mock(local).update
+    process, update = mock_guest(local, "test"), mock_guest(local, "test").update
 
     async def agent(command: str, deadline: float) -> str:
         word = json.loads(command)["execute"].removeprefix("guest-fsfreeze-")
@@ -347,7 +330,7 @@ async def test_a_snapshot_whose_merging_broke_off_is_not_gone_back_to(local: Loc
     """Its image has some of what was written later."""
     await engine.start("test")
     await engine.create_snapshot("test", named("s"), ["disk-only"])
-    mock(local).blocks.stuck = True
+    mock_guest(local, "test").blocks.stuck = True
     call = asyncio.ensure_future(engine.delete_snapshot("test", "s"))
     async with asyncio.timeout(60):
         while not await engine.block_jobs("test"):  # noqa: ASYNC110
@@ -361,7 +344,7 @@ async def test_a_snapshot_whose_merging_broke_off_is_not_gone_back_to(local: Loc
     later = (await again(local)).session(ROOT)
     with pytest.raises(WrongState, match="not whole"):
         await later.revert_snapshot("test", "s")
-    mock(local).blocks.stuck = False
+    mock_guest(local, "test").blocks.stuck = False
     await later.delete_snapshot("test", "s")
     assert await later.snapshots("test") == []
 
