@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from frontinus.api.errors import InvalidValue, WrongState
 from frontinus.api.networks import LeaseView, NetworkPortView, NetworkView, UpdateCommand, UpdateSection
+from frontinus.engine import apart
 from frontinus.engine.network import netlife, netports
 from frontinus.engine.network.netrecord import AUTOSTART, DEFINITIONS, NetworkRecord
 from frontinus.engine.world import World
@@ -31,7 +32,8 @@ class Networks:
     async def _parsed(self, xml: str, *, validate: bool) -> tuple[NetworkRecord, Network]:
         """The record that a document is for, new or known, and the network. Raises AlreadyExists, InvalidXML, Unsupported."""
         netlife.host_networks(self.world)
-        network = complete(parse_network(xml, validate=validate), self.world.host)
+        host = self.world.host
+        network = await apart.reading(xml, lambda: complete(parse_network(xml, validate=validate), host))
         assert network.uuid is not None
         known = self.world.networks.claim(network.uuid, network.name)
         record = known or NetworkRecord(network.uuid, network.name)

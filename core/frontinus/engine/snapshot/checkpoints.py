@@ -20,6 +20,7 @@ from frontinus.domain.snapshots.checkpoint import (
     refuse_formats,
 )
 from frontinus.domain.snapshots.snapshot import find_disk
+from frontinus.engine import apart
 from frontinus.engine.block import bitmaps, blockends
 from frontinus.engine.record import Record, Running
 from frontinus.engine.snapshot.hidden import at_work
@@ -78,7 +79,8 @@ class Checkpoints:
 
     async def create_checkpoint(self, guest: str, xml: str, flags: Sequence[CheckpointFlag] = ()) -> CheckpointView:
         record = self.world.guests.find(guest)
-        wanted = parse_checkpoint(xml, validate="validate" in flags, redefine="redefine" in flags)
+        said = {"validate": "validate" in flags, "redefine": "redefine" in flags}
+        wanted = await apart.reading(xml, lambda: parse_checkpoint(xml, **said))
         async with record.lock.hold("make a checkpoint"):
             if "redefine-validate" in flags and "redefine" not in flags:
                 raise InvalidValue("'redefine-validate' goes with 'redefine'", field="flags")

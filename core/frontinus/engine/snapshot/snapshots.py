@@ -10,6 +10,7 @@ from frontinus.api.errors import AlreadyExists, InvalidValue, InvalidXML, NoSuch
 from frontinus.api.events import GuestSnapshotEvent
 from frontinus.api.snapshots import DeleteFlag, RevertFlag, SnapshotFlag, SnapshotView
 from frontinus.domain.snapshots.snapshot import DomainSnapshot, align, parse_snapshot
+from frontinus.engine import apart
 from frontinus.engine.record import Record
 from frontinus.engine.snapshot.snapshot_create import create
 from frontinus.engine.snapshot.snapshot_delete import delete
@@ -51,7 +52,8 @@ class Snapshots:
 
     async def create_snapshot(self, guest: str, xml: str, flags: Sequence[SnapshotFlag] = ()) -> SnapshotView:
         record = self.world.guests.find(guest)
-        wanted = parse_snapshot(xml, validate="validate" in flags, redefine="redefine" in flags)
+        said = {"validate": "validate" in flags, "redefine": "redefine" in flags}
+        wanted = await apart.reading(xml, lambda: parse_snapshot(xml, **said))
         _check_flags(flags)
         async with record.lock.hold("make a snapshot"):
             if "redefine" in flags:
