@@ -61,6 +61,8 @@ DEVICES = {
     "controller-scsi": "<controller type='scsi' index='3' model='virtio-scsi'/>",
     "controller-usb": "<controller type='usb' index='3' model='qemu-xhci'/>",
     "controller-serial": "<controller type='virtio-serial' index='3'/>",
+    "controller-sata": "<controller type='sata' index='3'/>",
+    "controller-ccid": "<controller type='ccid' index='3'/>",
     "redirdev": "<redirdev bus='usb' type='unix'><source mode='bind' path='{place}/redir'/></redirdev>",
     "hub": "<hub type='usb'/>",
     "smartcard": "<smartcard mode='passthrough' type='unix'><source mode='bind' path='{place}/card'/></smartcard>",

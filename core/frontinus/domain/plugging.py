@@ -5,6 +5,7 @@ from __future__ import annotations
 from frontinus.api.errors import InvalidXML, NoSuchDevice
 from frontinus.domain.aliases import assign_aliases, is_user_alias
 from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.changes import CHANGES
 from frontinus.domain.complete import complete
 from frontinus.domain.devices import Devices
 from frontinus.domain.devices.base import (
@@ -26,9 +27,6 @@ from frontinus.xml.mapping import Spec, specs
 
 IDENTITY = {"disk": ("target",), "interface": ("mac",), "filesystem": ("target",), "graphics": ("type",)}
 """What users name a device by when they detach or update it: one matching attribute is enough to be the same device."""
-
-CHANGE = {"memory": ("requested", "current"), "memballoon": ("period",)}
-"""What can change in a device without a name of its own, and so tells nothing of which is meant."""
 
 
 def parse_device(xml: str) -> Device:
@@ -110,7 +108,8 @@ def _same(candidate: Device, wanted: Device) -> bool:
     keys = [pair for pair in keys if pair[1] is not None]
     if keys:
         return all(mine == theirs for mine, theirs in keys)
-    return _has(candidate, wanted.clone(**dict.fromkeys(CHANGE.get(wanted.tag, ()))))
+    change = CHANGES.get(type(wanted))  # what can change tells nothing of which is meant
+    return _has(candidate, wanted.clone(**dict.fromkeys(change.fields if change else ())))
 
 
 def _has(candidate: object, wanted: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.addresses.connections import placed_devices
@@ -16,6 +16,7 @@ from frontinus.domain.devices.rules import acpi_index, rom
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.reasons import Lacking
+from frontinus.xml.mapping import specs
 
 MAX_REASONS = 5
 ALIAS = re.compile(r"[A-Za-z0-9_-]+")
@@ -27,9 +28,25 @@ def validate(guest: Guest, caps: Capabilities, host: HostFacts, *, stored: bool 
     Where all that is wrong is what this QEMU lacks, raises Unsupported; nothing for a guest that is `stored` already:
     it waits for a QEMU that has it.
     """
+    _refuse(guest, _reasons(guest, caps, host), stored=stored)
+
+
+def validate_change(guest: Guest, old: Device, new: Device, caps: Capabilities) -> None:
+    """Whether a device of a running guest can be as it is to become. Raises InvalidXML, Unsupported."""
+    after = guest.clone()
+    place = next(place for place, device in enumerate(guest.devices.all()) if device is old)
+    changed = list(after.devices.all())[place]
+    for name in specs(type(new)):
+        setattr(changed, name, getattr(new, name))
+    known = {reason for _, reason in _device_reasons(guest, old, caps)}
+    fresh = ((tag, reason) for tag, reason in _device_reasons(after, changed, caps) if reason not in known)
+    _refuse(after, (*fresh, *_boot(after)))
+
+
+def _refuse(guest: Guest, reasons: Iterable[tuple[str, str]], *, stored: bool = False) -> None:
     wrong: dict[str, str] = {}
     lacking: dict[str, str] = {}
-    for element, reason in _reasons(guest, caps, host):
+    for element, reason in reasons:
         (lacking if isinstance(reason, Lacking) else wrong).setdefault(reason, element)
         if len(wrong) == MAX_REASONS:
             break
@@ -54,11 +71,15 @@ def _reasons(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[tupl
     for reason in check_guest(guest, caps, host):
         yield reason.partition("<")[2].partition(">")[0].partition(" ")[0] or "domain", reason
     for device in guest.devices.all():
-        for reason in (*device.check(guest, caps), *acpi_index(device, caps), *rom(device), *_address(device)):
-            yield device.tag, reason
+        yield from _device_reasons(guest, device, caps)
     yield from _aliases(guest)
     yield from _indexes(guest)
     yield from _boot(guest)
+
+
+def _device_reasons(guest: Guest, device: Device, caps: Capabilities) -> Iterator[tuple[str, str]]:
+    for reason in (*device.check(guest, caps), *acpi_index(device, caps), *rom(device), *_address(device)):
+        yield device.tag, reason
 
 
 def _address(device: Device) -> Iterator[str]:

@@ -91,6 +91,14 @@ class LinuxResources:
         undo = [record for _, records in steps for record in records]
         return Prepared(fds=setup.fds, undo=undo, names=setup.names)
 
+    async def adjust(self, tap: Tap, journal: Journal) -> list[dict[str, object]]:
+        """Isolate a tap on its bridge or not, have it gather frames, and promise it a rate."""
+        records = self._taps.promised(tap)
+        if records:
+            await journal([dict(record) for record in records])
+        await self._in_thread(lambda: self._taps.adjust(tap))
+        return records
+
     async def tear_down(self, undo: Sequence[Mapping[str, object]]) -> None:
         """Walk backward. What fails is logged. Idempotent."""
         await self._in_thread(lambda: self._undo(undo))

@@ -41,6 +41,9 @@ class MemoryResources:
         await self._firewall.put({link: tap.filtered})
         return [{"kind": "filter", "name": link, "alias": tap.alias}]
 
+    async def adjust(self, tap: Tap, journal: Journal) -> list[dict[str, object]]:
+        return []
+
     async def tear_down(self, undo: Sequence[Mapping[str, object]]) -> None:
         for record in undo:
             if record.get("kind") == "filter" and self._firewall is not None:

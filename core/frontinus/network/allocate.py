@@ -49,6 +49,13 @@ def allocated(network: Network, ports: Mapping[str, NetworkPort], wanted: Networ
     return port
 
 
+def inherited(network: Network, wanted: NetworkPort) -> NetworkPort:
+    """A port with the settings that it takes from its group and its network. Raises WrongState."""
+    port = wanted.clone()
+    _inherit(network, port)
+    return port
+
+
 def _inherit(network: Network, port: NetworkPort) -> None:
     """What the interface leaves open is the group's, then the network's."""
     group = network.portgroup(port.group)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from frontinus.domain.plan import Resource
+from frontinus.domain.plan import Resource, Tap
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,12 @@ class Resources(Protocol):
         """Walk forward; on failure walk back and raise. Never leaves half.
 
         The undo records of everything that will be made are worked out first and journalled, then acted on.
+        """
+
+    async def adjust(self, tap: Tap, journal: Journal) -> list[dict[str, object]]:
+        """Have a tap that is on its bridge, by its name, as it is to be there; the undo records of what it is promised.
+
+        Raises HostFailed.
         """
 
     async def tear_down(self, undo: Sequence[Mapping[str, object]]) -> None:

@@ -6,12 +6,13 @@ A device has one translation: the items that would be its part of a command line
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.changes import refuse_fixed
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.character import Channel, Console, Parallel, Serial
 from frontinus.domain.devices.controller import Controller
@@ -60,7 +61,6 @@ from frontinus.qemu.argv.controllers import controller_props, is_built_in
 from frontinus.qemu.argv.graphics import expiry
 from frontinus.qemu.argv.secrets import Sealer, placeholder
 from frontinus.qemu.limits import dma_limits
-from frontinus.xml.mapping import specs
 
 FIRST_FD = 10_000
 """Above every number that a start uses: they also name sets of descriptors inside QEMU, which must not meet."""
@@ -217,21 +217,10 @@ STEPS: Mapping[str, Callable[[Context, Props], Step]] = {
 def plan_update(guest: Guest, old: Device, new: Device, caps: Capabilities, host: HostFacts,
                 seal: Sealer = placeholder) -> DevicePlan:  # fmt: skip
     """The steps that change a device. Raises Unsupported for what cannot change while the guest runs."""
-    change = CHANGES.get(type(old))
-    if change is None:
-        raise Unsupported(f"<{old.tag}> cannot change while the guest runs")
-    differs = [name for name in specs(type(old)) if getattr(old, name) != getattr(new, name)]
-    if refused := [spoken(type(old), name) for name in differs if name not in change.fields]:
-        able = ", ".join(spoken(type(old), name) for name in change.fields if name not in change.told)
-        raise Unsupported(
-            f"<{old.tag}>: {', '.join(refused)} cannot change while the guest runs, only {able} can", element=old.tag
-        )
-    return change.plan(context(guest, old.alias or old.tag, caps, host, seal), old, new)
-
-
-def spoken(kind: type[Device], name: str) -> str:
-    """A field as its element or attribute: iotune, link state."""
-    return specs(kind)[name].path.replace("/", " ").replace("@", "").replace("  ", " ")
+    refuse_fixed(old, new)
+    ctx = context(guest, old.alias or old.tag, caps, host, seal)
+    plan = PLANNERS[type(old)](ctx, old, new) if type(old) in PLANNERS else DevicePlan(old.alias or old.tag)
+    return replace(plan, steps=(*plan.steps, *_change_boot(old, new)))
 
 
 def _set(alias: str, name: str, value: int) -> DevicePlan:
@@ -241,19 +230,27 @@ def _set(alias: str, name: str, value: int) -> DevicePlan:
     ))  # fmt: skip
 
 
+def _change_boot(old: Device, new: Device) -> Iterator[Step]:
+    """The firmware reads the order at the guest's next reset."""
+    if old.boot_order != new.boot_order:
+        yield from _set(alias_of(old), "bootindex", new.boot_order or -1).steps
+
+
 def _change_card(ctx: Context, old: Interface, new: Interface) -> DevicePlan:
-    """The filter is the host's to change, and the bridge that the tap is on."""
+    """The link is QEMU's to change; bridge, rates and filter are the host's, by the tap that the card would have."""
     if (old.type, old.source) != (new.type, new.source) and not (_moves(old) and _moves(new)):
-        raise Unsupported("<source>: while the guest runs an interface moves from bridge to bridge only, and none that is "
-                          "isolated, has a virtual port or a promised rate", element="source")  # fmt: skip
-    return DevicePlan(alias_of(old), (), (Step("set_link", {"name": alias_of(old), "up": new.link != "down"}),))
+        raise Unsupported("<source>: while the guest runs an interface moves from bridge to bridge only, and none that "
+                          "has a virtual port", element="source")  # fmt: skip
+    if _moves(new):
+        ctx.need(interfaces.tap(new, (), ()))
+    steps = [Step("set_link", {"name": alias_of(old), "up": new.link != "down"})] if old.link != new.link else []
+    return DevicePlan(alias_of(old), tuple(ctx.resources), tuple(steps))
 
 
 def _moves(card: Interface) -> bool:
-    """Whether a card's tap can be put on another bridge, or be on one that it was not made for."""
-    on_bridge = card.type in ("network", "bridge") and card.source is not None and card.source.bridge is not None
-    promised = card.inbound is not None and card.inbound.floor
-    return on_bridge and not promised and not card.isolated and card.virtual_port is None
+    """Whether the card's tap is on a bridge of the host, and can be on another."""
+    on_bridge = card.type in ("bridge", "network") and card.source is not None and bool(card.source.bridge)
+    return on_bridge and card.virtual_port is None
 
 
 def _change_size(ctx: Context, old: MemoryDevice, new: MemoryDevice) -> DevicePlan:
@@ -268,7 +265,7 @@ def _change_disk(ctx: Context, old: Disk, new: Disk) -> DevicePlan:
     steps: list[Step] = []
     if old.iotune != new.iotune:
         steps.append(Step("block_set_io_throttle", disks.throttle_arguments(new)))
-    if (old.type, old.source) != (new.type, new.source):
+    if not new.has_medium_of(old, new.format):
         if old.device not in ("cdrom", "floppy"):
             raise Unsupported("<source>: only a CD-ROM's or floppy's medium can change while the guest runs")
         steps += _change_medium(ctx, old, new)
@@ -299,20 +296,11 @@ def _change_password(ctx: Context, old: Graphics, new: Graphics) -> DevicePlan:
     ))  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Change:
-    """What may differ in a device of a running guest, and how it is brought about. `told`: what the guest tells anyway."""
-
-    fields: tuple[str, ...]
-    plan: Callable[[Context, Any, Any], DevicePlan]
-    told: tuple[str, ...] = ()
-
-
-CHANGES: Mapping[type[Device], Change] = {
-    Disk: Change(("type", "source", "format", "backing_store", "iotune", "readonly"), _change_disk),
-    Interface: Change(("link", "filter", "filter_parameters", "type", "source"), _change_card),
-    Graphics: Change(("password", "password_until", "connected"), _change_password),
-    MemoryDevice: Change(("requested", "current"), _change_size, told=("current",)),
-    Memballoon: Change(("period",), _change_polling),
+PLANNERS: Mapping[type[Device], Callable[[Context, Any, Any], DevicePlan]] = {
+    Disk: _change_disk,
+    Interface: _change_card,
+    Graphics: _change_password,
+    MemoryDevice: _change_size,
+    Memballoon: _change_polling,
 }
-"""What can change while the guest runs, by kind of device. All the rest needs a restart: `--config`."""
+"""How what `domain.changes` lists is brought about; the boot order is changed alike everywhere."""

@@ -9,19 +9,22 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from frontinus.api.errors import FrontinusError, Unsupported
+from frontinus.domain.changes import CHANGES, merged
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.devices import Devices
 from frontinus.domain.devices.base import Device
-from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.disk import BackingStore, Disk
 from frontinus.domain.devices.graphics import Graphics
-from frontinus.domain.devices.interface import Interface
+from frontinus.domain.devices.interface import Interface, InterfaceSource
 from frontinus.domain.devices.iotune import IoTune
 from frontinus.domain.devices.memballoon import Memballoon
 from frontinus.domain.devices.memory import MemoryDevice
+from frontinus.domain.devices.netparts import Rate
 from frontinus.domain.devices.source import Source
+from frontinus.domain.plan import Tap
 from frontinus.mock.capabilities import capabilities
-from frontinus.qemu.hotplug import CHANGES, EMITTERS, plan_update
+from frontinus.qemu.hotplug import EMITTERS, plan_update
 from frontinus.xml import Model
 from frontinus.xml.mapping import specs
 from support.whole_guest import HOST, text
@@ -101,3 +104,50 @@ def test_a_medium_is_what_a_drive_without_one_cannot_change() -> None:
     old = Disk(type="file", device="disk", bus="virtio", target="vda", alias="virtio-disk0", source=Source(file="/a"))
     with pytest.raises(FrontinusError, match="<source>: only a CD-ROM's or floppy's medium"):
         plan_update(GUEST, old, old.clone(source=Source(file="/b")), CAPS, HOST)
+
+
+def test_what_an_element_leaves_open_stays() -> None:
+    """But for what it takes away by leaving it out."""
+    disk = Disk(type="file", device="cdrom", bus="sata", target="sda", serial="one", boot_order=2, iotune=IoTune(total_iops_sec=5),
+                format="raw", source=Source(file="/a", index=3))  # fmt: skip
+    after = merged(disk, Disk(device="cdrom", target="sda", source=Source(file="/b")))
+    assert (after.serial, after.boot_order, after.iotune) == ("one", 2, disk.iotune)
+    assert after.source == Source(file="/b") and after.format is None
+    card = Interface(
+        type="bridge", mac="52:54:00:00:00:01", model="virtio", link="down", inbound=Rate(average=9), boot_order=1
+    )
+    after_card = merged(card, Interface(type="bridge", mac="52:54:00:00:00:01"))
+    assert (after_card.model, after_card.boot_order, after_card.link, after_card.inbound) == ("virtio", 1, None, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "same"),
+    [
+        ({}, None, True),
+        ({"source": Source(file="/a", startup_policy="optional")}, None, True),
+        ({"source": Source(file="/b")}, None, False),
+        ({"type": "block"}, None, False),
+        ({}, "raw", False),
+        ({}, "qcow2", True),
+    ],
+)
+def test_a_disk_that_names_its_image_keeps_it(change: dict[str, object], said: str | None, same: bool) -> None:
+    below = BackingStore(type="file", format="raw", source=Source(file="/below", index=4))
+    old = Disk(
+        type="file", bus="virtio", target="vda", format="qcow2", source=Source(file="/a", index=3), backing_store=below
+    )
+    new = Disk(type="file", bus="virtio", target="vda", source=Source(file="/a")).clone(**change)
+    assert new.has_medium_of(old, said) is same
+    if same:
+        new.keep_medium(old)
+        assert (new.format, new.backing_store, new.source and new.source.index) == ("qcow2", below, 3)
+
+
+def test_a_card_changes_its_bridge_and_nothing_else() -> None:
+    old = Interface(type="bridge", model="virtio", alias="net0", target="vnet0", source=InterfaceSource(bridge="left"))
+    moved = plan_update(GUEST, old, old.clone(source=InterfaceSource(bridge="right")), CAPS, HOST)
+    assert [(tap.name, tap.bridge) for tap in moved.resources if isinstance(tap, Tap)] == [("vnet0", "right")]
+    assert moved.steps == ()
+    for other in (old.clone(type="user", source=None), old.clone(type="direct", source=InterfaceSource(device="eth0"))):
+        with pytest.raises(Unsupported, match="from bridge to bridge only"):
+            plan_update(GUEST, old, other, CAPS, HOST)

@@ -14,7 +14,7 @@ from frontinus.domain.devices.queues import ThreadOfQueues
 from frontinus.domain.devices.source import FORMATS, TYPES, Auth, Encryption, Source
 from frontinus.domain.devices.statistics import Histogram, Interval
 from frontinus.domain.reasons import within
-from frontinus.xml import Element, ElementCodec, Flag, Model, Size, Variants, many, one, xml
+from frontinus.xml import Element, ElementCodec, Flag, Model, Size, Variants, format_document, many, one, xml
 from frontinus.xml.codecs import OnOff, UInt32, YesNo, integer, one_of
 
 if TYPE_CHECKING:
@@ -220,6 +220,17 @@ class Disk(Device, VirtioOptions, tag="disk"):
         source = self.source
         return None if source is None else source.local_path or source.path or source.name
 
+    def has_medium_of(self, old: Disk, format: str | None) -> bool:
+        """Whether a changed disk names the image that the running one has. `format`: what the change says of it."""
+        return (self.type, _said(self.source)) == (old.type, _said(old.source)) and format in (None, old.format)
+
+    def keep_medium(self, old: Disk) -> None:
+        """Take over the running disk's image, its layers and their numbers."""
+        for name in ("format", "backing_store", "auth", "encryption", "mirror"):
+            setattr(self, name, getattr(old, name))
+        if self.source is not None and old.source is not None:
+            self.source = old.source.clone(startup_policy=self.source.startup_policy)
+
     def layers(self) -> Iterator[Source | BackingStore]:
         """What carries the index of each layer, from the top down."""
         if self.source is not None and not self.is_empty and self.type != "vhostuser":
@@ -295,6 +306,11 @@ class Disk(Device, VirtioOptions, tag="disk"):
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         for reason in check_disk(self, guest, caps):
             yield within(f"disk '{self.target}'", reason)
+
+
+def _said(source: Source | None) -> str:
+    """A place as a definition has it, but for what happens where nothing is there."""
+    return "" if source is None else format_document(source.clone(startup_policy=None), secrets=True)
 
 
 def target_index(target: str) -> int:

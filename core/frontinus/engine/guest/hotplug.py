@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from frontinus.api.errors import NoSuchDevice, Unresponsive, WrongState
 from frontinus.api.events import DeviceAddedEvent, DiskChangeEvent
+from frontinus.domain.changes import merged
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.disk import Disk, last_layer, number_layers
 from frontinus.domain.devices.graphics import Graphics
@@ -24,10 +25,11 @@ from frontinus.domain.plugging import (
     replace_device,
     user_of,
 )
+from frontinus.domain.validate import validate_change
 from frontinus.engine import trail
 from frontinus.engine.block.chains import disk_with_layers
 from frontinus.engine.filter import filtering
-from frontinus.engine.guest import handing, unplugging
+from frontinus.engine.guest import cards, handing, unplugging
 from frontinus.engine.guest.preparing import carry_out, prepared
 from frontinus.engine.halves import Halves
 from frontinus.engine.network import netports
@@ -86,6 +88,7 @@ class Hotplug:
         async with prepared(self.world, record, running, plan, after) as made:
             if isinstance(device, Interface) and device.alias in made.names:
                 device.target = made.names[device.alias]
+            await cards.shape(self.world, device)
             async with filtering.joined(self.world, record, device, edition):
                 await running.process.plug(plan, made.fds)
 
@@ -147,36 +150,35 @@ class Hotplug:
 
     async def _change(self, record: Record, running: Running, device: Device) -> None:
         old = find_device(running.guest, device)
-        new = device.clone(alias=old.alias, address=old.address)
-        if isinstance(old, Interface) and isinstance(new, Interface):
-            netports.stay(old, new)
-            new.target = new.target or old.target
-        new.complete(running.guest, running.capabilities, self.world.host)
-        plugged_in = isinstance(old, Interface) and isinstance(new, Interface) and await netports.plug_changed(
-            self.world, record, old, new)  # fmt: skip
-        try:
-            new = await self._carry_out(record, running, old, new)
-        except BaseException:
-            if plugged_in and isinstance(new, Interface):
-                await netports.release_card(self.world, new)
-            raise
+        new = merged(old, device.clone(alias=old.alias, address=old.address))
+        said = device.format if isinstance(device, Disk) else None
+        async with cards.ported(self.world, record, old, new):
+            new.complete(running.guest, running.capabilities, self.world.host)
+            if isinstance(old, Graphics) and isinstance(new, Graphics):
+                new = new.over(old)
+            if isinstance(old, Disk) and isinstance(new, Disk):
+                new = await self._with_medium(running, old, new, said)
+            await self._carry_out_change(record, running, old, new)
         replace_device(running.guest, old, new)
         if isinstance(old, Disk) and isinstance(new, Disk) and old.source_path != new.source_path:
             self.world.bus.publish(DiskChangeEvent(uuid=record.uuid, name=record.name, old=old.source_path,
                                                    new=new.source_path, device=new.alias or "", reason="changed"))  # fmt: skip
 
-    async def _carry_out(self, record: Record, running: Running, old: Device, new: Device) -> Device:
-        """Change a device as it is planned; what it is then."""
-        if isinstance(old, Graphics) and isinstance(new, Graphics):
-            new = new.over(old)
-        if isinstance(new, Disk):
-            new = await disk_with_layers(self.world, new)
-            number_layers([new], last_layer(running.guest.devices.disks))
+    async def _with_medium(self, running: Running, old: Disk, new: Disk, format: str | None) -> Disk:
+        """A changed disk with the layers of its image: those that it has, or another's."""
+        if new.has_medium_of(old, format):
+            new.keep_medium(old)
+            return new
+        found = await disk_with_layers(self.world, new)
+        number_layers([found], last_layer(running.guest.devices.disks))
+        return found
+
+    async def _carry_out_change(self, record: Record, running: Running, old: Device, new: Device) -> None:
         plan = self.world.hypervisor.plan_update(running.guest, old, new, running.capabilities,
                                                  handing.host_for(self.world, record), self.world.secrets.value)  # fmt: skip
-        async with netports.moved(self.world, old, new), filtering.changed(self.world, record, running, old, new):
-            await carry_out(self.world, record, running, plan)
-        return new
+        validate_change(running.guest, old, new, running.capabilities)
+        async with cards.changed(self.world, record, running, old, new, plan) as rest:
+            await carry_out(self.world, record, running, rest)
 
 
 def _refuse_used(half: Guest, device: Device) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 
 from frontinus.api.errors import FrontinusError, WrongState
 from frontinus.api.events import LeaseEvent
 from frontinus.api.networks import LeaseView
-from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest
 from frontinus.domain.plan import Resource, Tap
@@ -17,7 +15,7 @@ from frontinus.engine.network import netlife
 from frontinus.engine.network.netrecord import NetworkRecord, save_state
 from frontinus.engine.record import Record
 from frontinus.engine.world import World, log
-from frontinus.network.allocate import allocated, plugged, requested
+from frontinus.network.allocate import allocated, inherited, plugged, requested
 from frontinus.network.model import Network
 from frontinus.network.plan import floor, plan
 from frontinus.network.port import NetworkPort
@@ -25,6 +23,10 @@ from frontinus.ports.networks import Lease
 
 PLUGGED = frozenset({"network", "bridge", "direct", "hostdev"})
 """Types of a NIC on a network: the first as it is defined, the others as they are while it runs, and in what was saved."""
+
+
+SETTINGS = ("inbound", "outbound", "vlan", "isolated", "virtual_port", "trust_filters")
+"""What a port says of its NIC."""
 
 
 async def plug(world: World, record: Record, live: Guest) -> None:
@@ -117,49 +119,50 @@ async def rejoin(world: World, record: NetworkRecord) -> None:
         await _kept(world, record, live)
 
 
-def stay(old: Interface, new: Interface) -> None:
-    """Let a changed NIC keep the port that it has, when it stays on its network."""
+def stays(world: World, guest: Record, old: Interface, new: Interface) -> bool:
+    """Whether a changed NIC keeps the port that it has, with what its network and its group say of it: it stays on its
+    network and is promised what it was."""
     before, after = old.source, new.source
     if before is None or after is None or not before.port_id or before.network != after.network:
+        return False
+    record = _holder(world, before.port_id)
+    if record is None or after.portgroup not in (None, before.portgroup):
+        return False
+    kept = new.clone(source=after.clone(portgroup=before.portgroup))
+    settings = inherited(record.need_live(), requested(kept, guest.uuid, guest.name))
+    if _floor(settings) != _floor(record.ports[before.port_id]):
+        return False
+    new.type, new.source, new.managed = old.type, before.clone(), old.managed
+    for name in SETTINGS:
+        setattr(new, name, getattr(settings, name))
+    return True
+
+
+async def renew(world: World, card: Interface) -> None:
+    """Write down what a NIC's port is now."""
+    uuid = card.source.port_id if card.source else None
+    record = _holder(world, uuid)
+    if record is None or uuid is None:
         return
-    if after.portgroup in (None, before.portgroup):
-        new.type, new.source = old.type, before.clone()
-        for name in ("inbound", "outbound", "vlan", "isolated", "virtual_port", "trust_filters", "managed"):
-            if getattr(new, name) is None:
-                setattr(new, name, getattr(old, name))
+    port = record.ports[uuid]
+    changed = port.clone(**{name: getattr(card, name) for name in SETTINGS})
+    if changed != port:
+        record.ports[uuid] = changed
+        await _kept(world, record, record.need_live())
+        netlife.publish(world, record, "changed")
+
+
+def _holder(world: World, uuid: str | None) -> NetworkRecord | None:
+    return next((record for record in world.networks.active() if uuid is not None and uuid in record.ports), None)
+
+
+def _floor(port: NetworkPort) -> int | None:
+    return port.inbound.floor if port.inbound else None
 
 
 def bridge_of(card: Interface) -> str | None:
     """The host's bridge that a running guest's NIC is on."""
     return card.source.bridge if card.type in ("network", "bridge") and card.source else None
-
-
-async def plug_changed(world: World, record: Record, old: Interface, new: Interface) -> bool:
-    """Give a changed NIC that goes to another network its port there; whether it got one."""
-    stays = new.source is None or (old.source is not None and new.source.port_id == old.source.port_id is not None)
-    if stays or new.source is None or not new.source.network:
-        return False
-    await plug_card(world, record, new)
-    new.target = new.target or old.target
-    return True
-
-
-@asynccontextmanager
-async def moved(world: World, old: Device, new: Device) -> AsyncIterator[None]:
-    """A device changes: if it is a NIC that goes to another bridge it does so at once, and back if the rest fails."""
-    if not isinstance(old, Interface) or not isinstance(new, Interface) or not old.target:
-        yield
-        return
-    before, after = bridge_of(old), bridge_of(new)
-    if before is None or after in (None, before):
-        yield
-        return
-    await netlife.host_networks(world).join(old.target, after or "")
-    try:
-        yield
-    except BaseException:
-        await netlife.host_networks(world).join(old.target, before)
-        raise
 
 
 async def put_back(world: World) -> None:

@@ -44,9 +44,9 @@ class Links:
             body += attribute(_MASTER, struct.pack("=I", master))
         self._netlink.request(NEWLINK, body)
 
-    def isolate(self, index: int) -> None:
-        """Forbid a bridge's port to reach other isolated ports."""
-        port = attribute(_PORT_ISOLATED, b"\1")
+    def isolate(self, index: int, *, on: bool = True) -> None:
+        """Forbid a bridge's port to reach other isolated ports, or let it."""
+        port = attribute(_PORT_ISOLATED, bytes((on,)))
         self._netlink.request(
             SETLINK, _LINK_MESSAGE.pack(_AF_BRIDGE, 0, index, 0, 0) + attribute(_PROTINFO | NESTED, port)
         )

@@ -110,6 +110,18 @@ class Taps(Maker[Tap]):
         if resource.alias:
             setup.names[resource.alias] = name
 
+    def promised(self, resource: Tap) -> list[Undo]:
+        """The undo records of what a tap's bridge promises it."""
+        return floors.intend(resource)
+
+    def adjust(self, resource: Tap) -> None:
+        """Have a tap that is on its bridge as it is to be there. Raises HostFailed."""
+        with failing("change the tap", resource.name):
+            self._links.isolate(socket.if_nametoindex(resource.name), on=resource.isolated)
+            if resource.coalesce is not None:
+                coalesce(resource.name, resource.coalesce)
+        floors.make(resource)
+
     def undo(self, record: Mapping[str, object]) -> None:
         if record["kind"] == floors.KIND:
             floors.undo(record)

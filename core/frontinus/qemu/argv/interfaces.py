@@ -78,7 +78,7 @@ def _tap(ctx: Context, card: Interface) -> dict[str, object]:
     count = card.queue_count
     fds = tuple(ctx.fd() for _ in range(count))
     vhost = tuple(ctx.fd() for _ in range(count)) if uses_vhost(ctx, card) else ()
-    ctx.need(_resource(card, fds, vhost))
+    ctx.need(tap(card, fds, vhost))
     return {
         "type": "tap",
         **_descriptors("fd", fds),
@@ -92,7 +92,8 @@ def _descriptors(name: str, fds: tuple[int, ...]) -> dict[str, object]:
     return {name: str(fds[0])} if len(fds) == 1 else {f"{name}s": ":".join(map(str, fds))}
 
 
-def _resource(card: Interface, fds: tuple[int, ...], vhost: tuple[int, ...]) -> Tap:
+def tap(card: Interface, fds: tuple[int, ...], vhost: tuple[int, ...]) -> Tap:
+    """The tap that a card has on the host."""
     source = _source(card)
     return Tap(
         mac=card.mac or "",
