@@ -12,6 +12,7 @@ from frontinus.api.errors import FrontinusError
 from frontinus.domain.abi import Difference, as_started, differences
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.complete import complete
+from frontinus.domain.custom_capabilities import customized
 from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
@@ -27,8 +28,10 @@ def argv_lines(files: Iterable[str], caps: Capabilities, host: HostFacts) -> Ite
     seal = sealer(host)
 
     def translate(text: bytes) -> dict[str, object]:
-        guest = prepare(complete(parse_guest(text), caps, host), caps, host, guest_id=-1)
-        return {"argv": list(launch_plan(guest, caps, host, seal=seal).argv)}
+        defined = complete(parse_guest(text), caps, host)
+        mine = customized(caps, defined.qemu_capabilities)
+        guest = prepare(defined, mine, host, guest_id=-1)
+        return {"argv": list(launch_plan(guest, mine, host, seal=seal).argv)}
 
     return (line(name, translate) for name in files)
 

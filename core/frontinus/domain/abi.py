@@ -47,6 +47,7 @@ from frontinus.domain.features import Features, KvmFeatures
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
+from frontinus.domain.hyperv import offered, with_enlightenments
 from frontinus.domain.launch_security import LaunchSecurity
 from frontinus.domain.numa import Cell
 from frontinus.domain.osboot import Loader, Os
@@ -147,6 +148,8 @@ def as_started(guest: Guest, caps: Capabilities, host: HostFacts) -> Guest:
         started = with_firmware(complete(guest, caps, host), caps, host)
     if started.cpu and says_model(started.cpu) and host_processor(started, caps):
         started.cpu = concrete_cpu(started, caps, started.cpu)
+    if offered(caps) is not None:
+        with_enlightenments(started, caps)
     return started
 
 

@@ -67,6 +67,9 @@ class Capabilities:
     defaults: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     sev: Mapping[str, object] | None = None
     sgx: Mapping[str, object] | None = None
+    granted: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+    """Schema paths that a guest's user takes for granted, or does not want to be used."""
     schema: Schema = field(default_factory=lambda: Schema(()), compare=False, repr=False)
 
     def has_type(self, name: str) -> bool:
@@ -90,7 +93,7 @@ class Capabilities:
 
     def has_schema(self, path: str) -> bool:
         """Whether query-qmp-schema has a path, e.g. "blockdev-add/arg-type/driver=file/aio=io_uring" (see qapi)."""
-        return self.schema.has(path)
+        return path in self.granted or (path not in self.denied and self.schema.has(path))
 
     def settles(self, emulator: str | None, machine: str | None) -> bool:
         """Whether what a definition leaves open can be told: its emulator is this one, its machine no alias but a type."""

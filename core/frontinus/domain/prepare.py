@@ -14,6 +14,7 @@ from frontinus.domain.devices.disk import number_layers
 from frontinus.domain.devices.graphics import FIRST_PORT, assign_ports
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
+from frontinus.domain.hyperv import with_enlightenments
 
 __all__ = ["assign_alias", "prepare"]
 
@@ -28,6 +29,7 @@ def prepare(guest: Guest, caps: Capabilities, host: HostFacts, *, guest_id: int,
     live.id = guest_id
     if live.cpu and says_model(live.cpu):
         live.cpu = concrete_cpu(live, caps, live.cpu)
+    with_enlightenments(live, caps)
     for device in live.devices.all():
         device.alias = device.alias if is_user_alias(device.alias) else None
     assign_aliases(live)

@@ -7,6 +7,7 @@ import logging
 
 from frontinus.api.errors import FrontinusError, InvalidXML, NoSuchProcess
 from frontinus.api.views import REASONS, State
+from frontinus.domain.custom_capabilities import customized
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.engine import runstate
@@ -107,7 +108,7 @@ async def _attach(world: World, state: RunState, guest: Guest) -> None:
     record = world.guests.get(state.uuid) or Record(
         state.uuid, state.name, starting=guest, books=world.books_of(state.uuid)
     )
-    caps = await world.hypervisor.capabilities(guest.devices.emulator)
+    caps = customized(await world.hypervisor.capabilities(guest.devices.emulator), guest.qemu_capabilities)
     running = Running(guest, process, caps, undo=state.undo, tainted=state.tainted, redefined=state.redefined,
                       hidden=state.hidden, held=state.held, agent_timeout=state.agent_timeout,
                       asked_cpu=state.cpu(), works=Works(state.works), backup=state.backup)  # fmt: skip

@@ -82,6 +82,8 @@ async def test_threads_are_scheduled_as_the_definition_says(local: LocalEngine, 
 @pytest.mark.parametrize(("asked", "element"), [
     ("<cputune><cachetune vcpus='0'><cache id='0' level='3' type='both' size='3' unit='MiB'/></cachetune></cputune>", "cachetune"),
     ("<cputune><memorytune vcpus='0'><node id='0' bandwidth='60'/></memorytune></cputune>", "memorytune"),
+    ("<cputune><cachetune vcpus='0'><monitor level='3' vcpus='0'/></cachetune></cputune>", "cachetune"),
+    ("<cputune><energytune vcpus='0'><monitor vcpus='0'/></energytune></cputune>", "energytune"),
     ("<resource><fibrechannel appid='a'/></resource>", "fibrechannel"),
 ])  # fmt: skip
 async def test_what_nothing_here_keeps_is_no_silent_promise(engine: Engine, asked: str, element: str) -> None:

@@ -9,19 +9,12 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.clock import Timer
 from frontinus.domain.features import Features, HyperV, KvmFeatures
 from frontinus.domain.guest import Guest
+from frontinus.domain.hyperv import NEEDS
 from frontinus.domain.reasons import Lacking
 
 ELSEWHERE = ("gic", "hpt", "htm", "nested_hv", "ccf_assist", "cfpc", "sbbc", "ibs", "ras", "aia")
 """Features of other processors or hypervisors: refused, since a guest would miss them."""
 LEAST_RETRIES = 4095
-NEEDS = {
-    "synic": ("vpindex",),
-    "stimer": ("vpindex", "synic"),
-    "tlbflush": ("vpindex",),
-    "ipi": ("vpindex",),
-    "evmcs": ("vapic",),
-}
-"""Enlightenments that build on others, without which KVM refuses them (QEMU: docs/system/i386/hyperv.rst)."""
 RINGS = [2**power for power in range(10, 17)]
 
 
@@ -36,9 +29,10 @@ def check_features(guest: Guest, caps: Capabilities) -> Iterator[str]:
     yield from _smm(guest, features)
     if features.hyperv is not None and features.hyperv.mode != "passthrough":
         yield from _hyperv(features.hyperv)
-        yield from _enlightened(guest, features.hyperv) if guest.type == "kvm" else ()
-    if features.hyperv is not None and features.hyperv.mode == "host-model":
-        yield "<hyperv mode='host-model'>: not supported"
+        chosen = guest.type == "kvm" and features.hyperv.mode != "host-model"
+        yield from _enlightened(guest, features.hyperv) if chosen else ()
+    if features.hyperv is not None and features.hyperv.mode == "host-model" and guest.type != "kvm":
+        yield "<hyperv mode='host-model'>: only for KVM guests"
     if features.kvm is not None:
         yield from _kvm(guest, features.kvm, caps)
     if features.tcg is not None and guest.type != "qemu":

@@ -13,6 +13,7 @@ from frontinus.api.events import MetadataChangeEvent
 from frontinus.api.views import GuestView
 from frontinus.domain import metadata as documents
 from frontinus.domain.complete import complete
+from frontinus.domain.custom_capabilities import customized
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
@@ -61,6 +62,7 @@ class Definitions:
     async def argv(self, xml: str) -> list[str]:
         guest = await completed(self.world, xml)
         caps = await self.world.hypervisor.capabilities(guest.devices.emulator)
+        caps = customized(caps, guest.qemu_capabilities)
         live = prepare(guest, caps, self.world.host, guest_id=-1)
         plan = await apart.planning(live, lambda: self.world.hypervisor.plan(live, caps, self.world.host))
         return list(plan.argv)

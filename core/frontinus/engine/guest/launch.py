@@ -11,6 +11,7 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.cpu.host import misfits
 from frontinus.domain.cpu.made import as_made, deviation
 from frontinus.domain.cpu.model import Cpu
+from frontinus.domain.custom_capabilities import customized
 from frontinus.domain.defaults import says_model
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
@@ -39,7 +40,7 @@ async def launch(world: World, record: Record, definition: Guest, *, soon: runst
     `soon`: the state that the caller brings it to then, which the run state says already: it is written once.
     `asked_cpu`: of a guest that comes back with the CPU that it had, the one that was asked for at first.
     """
-    caps = await world.hypervisor.capabilities(definition.devices.emulator)
+    caps = customized(await world.hypervisor.capabilities(definition.devices.emulator), definition.qemu_capabilities)
     firm = await with_layers(world, with_firmware(definition, caps, world.host))
     guest_id = world.guests.new_id()
     for last in (*[False] * (PORT_TRIES - 1), True):

@@ -16,6 +16,7 @@ from frontinus.domain.capabilities import Capabilities, MachineType
 from frontinus.domain.cpu.named import nearest, processor
 from frontinus.domain.cpu.names import user_feature
 from frontinus.domain.host import Firmware, HostFacts
+from frontinus.domain.hyperv import ALL, PARTS, offered
 from frontinus.qemu.caps.tree import VENDOR_NAMES, Element, child, enum, supported, write
 
 ACCELERATORS = {"kvm": "kvm", "qemu": "tcg"}
@@ -86,10 +87,6 @@ VENDORS = (
 """Vendors by the names of QEMU's CPU models."""
 NO_MODELS = frozenset({"host", "max", "base"})
 """What QEMU lists among its models but users reach by a mode."""
-ENLIGHTENMENTS = (
-    "relaxed", "vapic", "spinlocks", "vpindex", "runtime", "synic", "stimer", "reset", "vendor_id", "frequencies",
-    "reenlightenment", "tlbflush", "ipi", "evmcs", "avic", "emsr_bitmap", "xmm_input",
-)  # fmt: skip
 
 
 def describe(caps: Capabilities, host: HostFacts, machine: str | None = None, virt_type: str | None = None) -> str:
@@ -264,7 +261,16 @@ def _kib(size: object) -> int:
 
 def _hyperv(node: Element, caps: Capabilities) -> None:
     """Those that KVM turns on when it is asked for all; none are told where QEMU cannot be asked."""
-    properties = caps.host_cpu.get("kvm.hyperv", {})
-    found = [n for n in ENLIGHTENMENTS if properties.get(f"hv-{n.replace('_', '-')}") not in (None, False)]
-    if found:
-        enum(supported(node, "hyperv"), "features", found)
+    found = offered(caps)
+    if found is None:
+        return
+    part = supported(node, "hyperv")
+    enum(part, "features", [name for name in ALL if getattr(found, name)])
+    usual = child(part, "defaults")
+    if found.spinlocks:
+        child(usual, "spinlocks", found.spinlocks.retries)
+    for name, inside in PARTS.items():
+        for word in inside if (one := getattr(found, name)) else ():
+            child(usual, f"{name}_{word}", "on" if getattr(one, word) else "off")
+    if found.vendor_id:
+        child(usual, "vendor_id", found.vendor_id.value)
