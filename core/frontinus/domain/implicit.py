@@ -28,9 +28,9 @@ def add_machine_devices(guest: Guest, caps: Capabilities, host: HostFacts) -> No
     """Root bus, USB, the chipset's SATA, keyboard and mouse, balloon. To be completed with the user's own devices."""
     _add_hostdev_scsi(guest, caps, host)
     if guest.is_q35:
-        add_controller(guest, caps, host, "pci", 0, "pcie-root")
-        add_controller(guest, caps, host, "sata", 0)
         _add_q35_usb(guest, caps, host)
+        add_controller(guest, caps, host, "sata", 0)
+        add_controller(guest, caps, host, "pci", 0, "pcie-root")
     elif guest.machine != ISA_ONLY:
         add_controller(guest, caps, host, "usb", 0)
         add_controller(guest, caps, host, "pci", 0, "pci-root")

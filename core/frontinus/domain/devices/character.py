@@ -166,6 +166,11 @@ class Channel(Character, tag="channel"):
         return self.target == "virtio" and self.name == AGENT
 
     @property
+    def port_name(self) -> str | None:
+        """What the guest finds its port by: the SPICE agent's has a name of its own."""
+        return self.name or (VDAGENT if self.type in ("spicevmc", "qemu-vdagent") else None)
+
+    @property
     def own_path(self) -> bool:
         """Whether its socket is ours to place."""
         return self.type == "unix" and self.target == "virtio" and self.end.path is None
@@ -184,12 +189,10 @@ class Channel(Character, tag="channel"):
             self.end.path = None
 
     def complete(self, guest: Guest, caps: Capabilities, host: HostFacts) -> None:
-        """Leave the place of a socket to the start, and name the SPICE agent's channel."""
+        """Leave the place of a socket to the start."""
         super().complete(guest, caps, host)
         if self.own_path and not self.end.reconnect:
             self.sources.clear()
-        if self.type in ("spicevmc", "qemu-vdagent") and self.target == "virtio" and self.name is None:
-            self.name = VDAGENT
 
     def check(self, guest: Guest, caps: Capabilities) -> Iterator[str]:
         """Reasons why this channel cannot be."""
@@ -208,7 +211,7 @@ class Channel(Character, tag="channel"):
         same = [other for other in guest.devices.channels if other.target == "virtio" and other.name == self.name]
         if self.target == "virtio" and self.name and same[0] is not self:
             yield f"<channel>: name '{self.name}' is used twice"
-        if self.type in ("spicevmc", "qemu-vdagent") and self.target == "virtio" and self.name != VDAGENT:
+        if self.type in ("spicevmc", "qemu-vdagent") and self.target == "virtio" and self.port_name != VDAGENT:
             yield f"<channel type='{self.type}'>: the name is '{VDAGENT}', not '{self.name}'"
 
 

@@ -67,5 +67,5 @@ def channel(ctx: Context, device: Channel) -> None:
         ctx.props("netdev", {"type": "user", "guestfwd": [{"str": rule}], "id": alias})
         return
     ctx.props("device", {
-        "driver": "virtserialport", **address_props(ctx, device), "chardev": name, "id": alias, "name": device.name,
+        "driver": "virtserialport", **address_props(ctx, device), "chardev": name, "id": alias, "name": device.port_name,
     })  # fmt: skip
