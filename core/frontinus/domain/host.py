@@ -126,6 +126,10 @@ class HostFacts:
     """What the host's processor can do, by QEMU's names of features and, beyond those, the kernel's."""
     cpu_numbers: tuple[int, int, int] | None = None
     """Family, model and stepping of the host's processor."""
+    physical_bits: int | None = None
+    """Width of the physical addresses that the host's processor has."""
+    vfio: bool = True
+    """Whether the kernel can pass PCI devices on; nobody looked where nothing else is said."""
     paths: Paths = Paths()
     firmware: tuple[Firmware, ...] = ()
     keep_machine_alias: bool = False

@@ -14,6 +14,12 @@ KVM_API = 12
 """The one version that there is (Documentation/virt/kvm/api.rst)."""
 
 
+def has_vfio(root: Path) -> bool:
+    """Whether the kernel can pass PCI devices on: VFIO is there, and an IOMMU keeps devices apart."""
+    groups = root / "sys/kernel/iommu_groups"
+    return (root / "dev/vfio/vfio").exists() and groups.is_dir() and any(groups.iterdir())
+
+
 def has_kvm(device: Path) -> bool:
     """Whether KVM is there and answers."""
     try:

@@ -41,6 +41,8 @@ def probe_facts(paths: Paths, *, session: bool = False, root: Path = ROOT) -> Ho
         cpu_vendor=cpuinfo.get("vendor_id"),
         cpu_features=kernel_features(cpuinfo.get("flags", "").split()),
         cpu_numbers=_numbers(cpuinfo),
+        physical_bits=_physical_bits(cpuinfo),
+        vfio=devices.has_vfio(root),
         paths=paths,
         tls=_certificates(Path(paths.state, "pki")),
         tls_verify=frozenset({"backup"}),
@@ -110,6 +112,11 @@ def _numbers(cpuinfo: dict[str, str]) -> tuple[int, int, int] | None:
     if not (family.isdecimal() and model.isdecimal()):
         return None
     return int(family), int(model), int(stepping) if stepping.isdecimal() else 0
+
+
+def _physical_bits(cpuinfo: dict[str, str]) -> int | None:
+    said = re.match(r"(\d+) bits physical", cpuinfo.get("address sizes", ""))
+    return int(said[1]) if said else None
 
 
 def _megahertz(root: Path) -> int:

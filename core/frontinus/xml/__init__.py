@@ -17,9 +17,10 @@ from frontinus.xml.mapping import (
     xml,
 )
 from frontinus.xml.reader import DocumentError, document, parse_document
-from frontinus.xml.writer import View, format_document, to_element
+from frontinus.xml.writer import View, format_document, to_element, written
 
 __all__ = [
     "DocumentError", "Element", "ElementCodec", "Flag", "Kinds", "MappingError", "Model", "Raw", "Size", "Unknown",
-    "Variants", "View", "document", "format_document", "many", "one", "parse_document", "texts", "to_element", "xml",
+    "Variants", "View", "document", "format_document", "many", "one", "parse_document", "texts", "to_element", "written",
+    "xml",
 ]  # fmt: skip

@@ -46,7 +46,18 @@ def format_document(model: Model, view: View = View.INACTIVE, *, secrets: bool =
     element = _element(writing, model, model.tag, None)
     etree.indent(element, "  ")
     writing.finish()
-    text: str = etree.tostring(element, encoding="unicode")
+    return quoted(element)
+
+
+def written(root: Element) -> str:
+    """An element that was built by hand as an indented document."""
+    etree.indent(root, "  ")
+    return quoted(root)
+
+
+def quoted(root: Element) -> str:
+    """A document with its attributes in single quotes."""
+    text: str = etree.tostring(root, encoding="unicode")
     return TAG.sub(lambda tag: ATTRIBUTE.sub(_single_quoted, tag[0]), text) + "\n"
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from lxml import etree
 
+from frontinus.xml import written
+
 Element = etree._Element
 VENDOR_NAMES = {"AuthenticAMD": "AMD", "GenuineIntel": "Intel", "HygonGenuine": "Hygon", "CentaurHauls": "Zhaoxin"}
 """Vendors of processors as users call them, by their CPUID string."""
@@ -34,8 +36,7 @@ def supported(parent: Element, tag: str, yes: bool = True, /, **attributes: obje
 
 def write(root: Element) -> str:
     """The document."""
-    etree.indent(root)
-    return etree.tostring(root, encoding="unicode") + "\n"
+    return written(root)
 
 
 def _text(value: object) -> str:

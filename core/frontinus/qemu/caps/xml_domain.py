@@ -6,7 +6,7 @@ The shape is the documented one of virConnectGetDomainCapabilities; what stands 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 
 from lxml import etree
@@ -15,6 +15,7 @@ from frontinus.api.errors import InvalidValue, Unsupported
 from frontinus.domain.capabilities import Capabilities, MachineType
 from frontinus.domain.cpu.named import nearest, processor
 from frontinus.domain.cpu.names import user_feature
+from frontinus.domain.firmware import INTERFACES, VARIABLES
 from frontinus.domain.host import Firmware, HostFacts
 from frontinus.domain.hyperv import ALL, PARTS, offered
 from frontinus.qemu.caps.tree import VENDOR_NAMES, Element, child, enum, supported, write
@@ -77,6 +78,34 @@ FILESYSTEMS: Sequence[Row] = (("path", always), ("handle", always), ("virtiofs",
 REDIRECTION: Sequence[Row] = (("usb", has_type("usb-redir")),)
 CHANNELS: Sequence[Row] = (
     ("pty", always), ("unix", always), ("spicevmc", has_schema("chardev-add/arg-type/backend/type=spicevmc")))  # fmt: skip
+CRYPTO_BACKENDS: Sequence[Row] = (
+    ("builtin", has_type("cryptodev-backend-builtin")), ("lkcf", has_type("cryptodev-backend-lkcf")),
+)  # fmt: skip
+NETWORK_BACKENDS: Sequence[Row] = (("default", always), ("passt", has_schema("netdev_add/arg-type/type=stream")))
+PANICS: Sequence[Row] = (("isa", has_type("pvpanic")), ("pvpanic", has_type("pvpanic-pci")), ("hyperv", always))
+CONSOLES: Sequence[Row] = (
+    *((name, always) for name in ("null", "vc", "pty", "dev", "file", "pipe", "stdio", "udp", "tcp", "unix")),
+    ("qemu-vdagent", has_schema("chardev-add/arg-type/backend/type=qemu-vdagent")),
+    ("dbus", has_schema("chardev-add/arg-type/backend/type=dbus")),
+)  # fmt: skip
+REST: Mapping[str, Mapping[str, Sequence[Row]]] = {
+    "redirdev": {"bus": REDIRECTION},
+    "channel": {"type": CHANNELS},
+    "crypto": {
+        "model": (("virtio", has_type("virtio-crypto-pci")),),
+        "type": (("qemu", always),),
+        "backendModel": CRYPTO_BACKENDS,
+    },
+    "interface": {"backendType": NETWORK_BACKENDS},
+    "panic": {"model": PANICS},
+    "console": {"type": CONSOLES},
+}
+"""Devices that are there where each of their choices has a value."""
+SECURITY: Sequence[Row] = (
+    ("sev", lambda caps: caps.sev is not None), ("sev-snp", lambda caps: caps.sev is not None and caps.has_type("sev-snp-guest")),
+    ("tdx", lambda caps: caps.kvm and caps.has_type("tdx-guest")),
+)  # fmt: skip
+FIRMWARE_FEATURES = {"secureBoot": "secure-boot", "enrolledKeys": "enrolled-keys"}
 TPM_MODELS = ("tpm-tis", "tpm-crb", "tpm-spapr")
 
 VENDORS = (
@@ -104,10 +133,10 @@ def describe(caps: Capabilities, host: HostFacts, machine: str | None = None, vi
     child(root, "arch", caps.arch)
     child(root, "vcpu", max=found.max_cpus)
     supported(root, "iothreads", caps.has_type("iothread"))
-    _os(root, found, host, caps.arch)
+    _os(root, caps, found, host)
     _cpu(child(root, "cpu"), caps, host, ACCELERATORS[kind])
     enum(supported(root, "memoryBacking"), "sourceType", _there(MEMORY, caps))
-    _devices(child(root, "devices"), caps, found)
+    _devices(child(root, "devices"), caps, found, host)
     _features(child(root, "features"), caps, kind)
     return write(root)
 
@@ -123,44 +152,55 @@ def _fits(firmware: Firmware, machine: MachineType, arch: str) -> bool:
     return any(a == arch and fnmatch(machine.name, pattern) for a, pattern in firmware.targets)
 
 
-def _os(root: Element, machine: MachineType, host: HostFacts, arch: str) -> None:
-    fitting = [f for f in host.firmware if _fits(f, machine, arch)]
-    kinds = {"bios", *("efi" for f in fitting if "uefi" in f.interfaces)}
+def _os(root: Element, caps: Capabilities, machine: MachineType, host: HostFacts) -> None:
+    """What of firmware can be asked for. Each comes from a descriptor on the host: without one, no choice is offered."""
+    fitting = [f for f in host.firmware if _fits(f, machine, caps.arch)]
+    uefi = [f for f in fitting if "uefi" in f.interfaces]
     os = supported(root, "os")
-    enum(os, "firmware", [kind for kind in ("bios", "efi") if kind in kinds])
+    enum(os, "firmware", [word for word, kind in INTERFACES.items() if any(kind in f.interfaces for f in fitting)])
+    features = supported(os, "firmwareFeatures", bool(uefi))
+    for name, feature in FIRMWARE_FEATURES.items() if uefi else ():
+        there = {feature in f.features for f in uefi}
+        enum(features, name, [word for word, has in (("yes", True), ("no", False)) if has in there])
     loader = supported(os, "loader")
     for path in dict.fromkeys(f.executable for f in fitting if f.device == "flash"):
         child(loader, "value", path)
     enum(loader, "type", ("rom", "pflash"))
     enum(loader, "readonly", ("yes", "no"))
-    enum(loader, "secure", ("yes", "no") if "q35" in machine.name else ("no",))
+    secure = any("requires-smm" in f.features for f in fitting)
+    enum(loader, "secure", ("yes", "no") if secure else ("no",))
+    supported(os, "varstore", caps.has_type("uefi-vars-x64") and any(VARIABLES in f.features for f in uefi))
 
 
 # --- CPU
 
 
 def _cpu(node: Element, caps: Capabilities, host: HostFacts, accel: str) -> None:
-    passed = supported(node, "mode", accel == "kvm")
-    passed.set("name", "host-passthrough")
+    passed = child(node, "mode", name="host-passthrough", supported=accel == "kvm")
     if accel == "kvm":
         enum(passed, "hostPassthroughMigratable", ("on", "off"))
     maximum = child(node, "mode", name="maximum", supported=True)
     enum(maximum, "maximumMigratable", ("on", "off"))
     listed = caps.cpu_models.get(accel, ())
     models = {m.name: m for m in listed if m.name not in NO_MODELS and not re.search(r"-v\d+$", m.name)}
-    _host_model(node, caps, accel, models)
+    _host_model(node, caps, host, accel, models)
     custom = child(node, "mode", name="custom", supported=bool(models))
     for model in models.values():
         usable = "unknown" if model.usable is None else model.usable
         vendor = _vendor(model.name)
-        child(custom, "model", model.name, usable=usable, deprecated=model.deprecated or None, vendor=vendor)
+        child(custom, "model", model.name, usable=usable, deprecated=model.deprecated or None, vendor=vendor,
+              canonical=model.canonical)  # fmt: skip
+        if model.blockers:
+            blockers = child(custom, "blockers", model=model.name)
+            for name in sorted({*map(user_feature, model.blockers)}):
+                child(blockers, "feature", name=name)
 
 
 def _vendor(model: str) -> str:
     return next(vendor for pattern, vendor in VENDORS if fnmatch(model, pattern))
 
 
-def _host_model(node: Element, caps: Capabilities, accel: str, models: Collection[str]) -> None:
+def _host_model(node: Element, caps: Capabilities, host: HostFacts, accel: str, models: Collection[str]) -> None:
     """The host's processor as a named model: with all that it has, so also what a guest that may migrate is not given."""
     properties = caps.host_cpu.get(f"{accel}.all") or caps.host_cpu.get(accel, {})
     found = nearest(processor(properties, sure=accel == "tcg"), models) if properties else None
@@ -169,6 +209,8 @@ def _host_model(node: Element, caps: Capabilities, accel: str, models: Collectio
         return
     child(mode, "model", found.model.name, fallback="forbid")
     child(mode, "vendor", VENDOR_NAMES.get(found.model.vendor, found.model.vendor))
+    if accel == "kvm" and host.physical_bits:
+        child(mode, "maxphysaddr", mode="passthrough", limit=host.physical_bits)
     for policy, names in (("require", found.on), ("disable", found.off)):
         for name in sorted(names):
             child(mode, "feature", policy=policy, name=user_feature(name))
@@ -177,7 +219,7 @@ def _host_model(node: Element, caps: Capabilities, accel: str, models: Collectio
 # --- devices
 
 
-def _devices(node: Element, caps: Capabilities, machine: MachineType) -> None:
+def _devices(node: Element, caps: Capabilities, machine: MachineType, host: HostFacts) -> None:
     disk = supported(node, "disk")
     enum(disk, "diskDevice", ("disk", "cdrom", "floppy", "lun"))
     ide = ["ide"] if "i440fx" in machine.name or machine.name == "isapc" else []
@@ -190,16 +232,16 @@ def _devices(node: Element, caps: Capabilities, machine: MachineType) -> None:
     enum(hostdev, "startupPolicy", ("default", "mandatory", "requisite", "optional"))
     enum(hostdev, "subsysType", _there(HOSTDEV, caps))
     enum(hostdev, "capsType", ())
-    enum(hostdev, "pciBackend", ("default", "vfio") if caps.has_type("vfio-pci") else ())
+    enum(hostdev, "pciBackend", ("default", "vfio") if caps.has_type("vfio-pci") and host.vfio else ())
     rng = supported(node, "rng", caps.has_type("virtio-rng-pci"))
     enum(rng, "model", _there(RNG_MODELS, caps))
     enum(rng, "backendModel", _there(RNG_BACKENDS, caps))
     enum(supported(node, "filesystem"), "driverType", _there(FILESYSTEMS, caps))
     _tpm(node, caps)
-    for name, member, rows in (("redirdev", "bus", REDIRECTION), ("channel", "type", CHANNELS)):
-        values = list(_there(rows, caps))
-        part = supported(node, name, bool(values))
-        if values:
+    for name, enums in REST.items():
+        found = {member: list(_there(rows, caps)) for member, rows in enums.items()}
+        part = supported(node, name, all(found.values()))
+        for member, values in found.items() if all(found.values()) else ():
             enum(part, member, values)
 
 
@@ -225,10 +267,18 @@ def _features(node: Element, caps: Capabilities, kind: str) -> None:
     supported(node, "genid", caps.has_type("vmgenid"))
     supported(node, "backingStoreInput")
     supported(node, "backup", caps.has_command("blockdev-reopen"))
+    supported(node, "async-teardown", caps.has_option("run-with", "async-teardown"))
+    supported(node, "s390-pv", False)
+    supported(node, "ps2", caps.has_option("machine", "i8042"))
+    supported(node, "tdx", kind == "kvm" and caps.has_type("tdx-guest"))
     _sev(node, caps)
     _sgx(node, caps)
     if kind == "kvm":
         _hyperv(node, caps)
+    secured = list(_there(SECURITY, caps)) if kind == "kvm" else []
+    security = supported(node, "launchSecurity", bool(secured))
+    if secured:
+        enum(security, "sectype", secured)
 
 
 def _sev(node: Element, caps: Capabilities) -> None:
