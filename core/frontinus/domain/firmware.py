@@ -28,13 +28,20 @@ def with_firmware(guest: Guest, caps: Capabilities, host: HostFacts) -> Guest:
         started = guest.clone()
         _apply(started, chosen, host)
         return started
-    if os.nvram is not None and not os.nvram.template and os.loader and os.loader.path:
-        template = next((f.nvram_template for f in host.firmware if f.executable == os.loader.path), None)
-        if template is not None and os.nvram.path:
-            started = guest.clone()
-            started.os.nvram = os.nvram.clone(template=template)
-            return started
-    return guest
+    known = next((f for f in host.firmware if os.loader and os.loader.path and f.executable == os.loader.path), None)
+    return _described(guest, known) if known is not None else guest
+
+
+def _described(guest: Guest, firmware: Firmware) -> Guest:
+    """A guest whose user names the firmware, with what its descriptor says of the formats and of the template."""
+    started = guest.clone()
+    loader, nvram = started.os.loader, started.os.nvram
+    if loader is not None and loader.format is None and firmware.executable_format != "raw":
+        loader.format = firmware.executable_format
+    if nvram is not None and nvram.path and not nvram.template and firmware.nvram_template:
+        nvram.template = firmware.nvram_template
+        nvram.template_format = firmware.nvram_format if firmware.nvram_format != "raw" else None
+    return started
 
 
 def select(guest: Guest, caps: Capabilities, host: HostFacts) -> Firmware:

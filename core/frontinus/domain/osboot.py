@@ -80,6 +80,12 @@ class Os(Model, tag="os"):
         return self.varstore.path if self.varstore else None
 
     @property
+    def is_settled(self) -> bool:
+        """Whether a choice of firmware is written beside the wish for it, whole, as newer releases of libvirt keep it."""
+        loader = self.loader
+        return bool(loader and loader.path and (loader.type == "rom" or (loader.type == "pflash" and loader.readonly)))
+
+    @property
     def is_q35(self) -> bool:
         """Whether the machine is of the q35 family."""
         machine = self.machine or ""

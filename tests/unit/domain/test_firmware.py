@@ -8,6 +8,7 @@ import pytest
 
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.capabilities import Capabilities
+from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
@@ -168,3 +169,83 @@ def test_a_store_of_another_format_than_its_template_s() -> None:
     <nvram template='/t.fd' templateFormat='raw' format='qcow2'>/v.qcow2</nvram>"""
     launch = launch_plan(prepare(defined(os=os), qemu72(), HOST, guest_id=1), qemu72(), HOST)
     assert CopyOnce("/t.fd", "/v.qcow2", "qcow2", "raw") in launch.resources
+
+
+SETTLED = (
+    "<firmware><feature enabled='yes' name='secure-boot'/></firmware>"
+    "<loader readonly='yes' secure='yes' type='pflash' format='raw'>/usr/share/OVMF/secure.fd</loader>"
+    "<nvram template='/usr/share/OVMF/keys.fd' templateFormat='raw' format='raw'>/mine.fd</nvram>"
+)
+
+
+def test_a_choice_that_is_written_beside_the_wish_stands() -> None:
+    """As newer releases of libvirt dump a guest whose firmware they chose."""
+
+    def automatic(os: str) -> Guest:
+        document = text(os=os, features="<acpi/><smm state='on'/>").replace("<os>", "<os firmware='efi'>")
+        return complete(parse_guest(document), qemu72(), HOST)
+
+    guest = automatic(SETTLED)
+    started = with_firmware(guest, qemu72(), HOST)
+    assert started.os.loader and started.os.loader.path == "/usr/share/OVMF/secure.fd"
+    assert started.os.nvram and (started.os.nvram.path, started.os.nvram.template) == (
+        "/mine.fd",
+        "/usr/share/OVMF/keys.fd",
+    )
+    for half in (
+        "<loader>/usr/share/OVMF/secure.fd</loader>",
+        "<loader type='pflash'>/usr/share/OVMF/secure.fd</loader>",
+        "<loader type='pflash'/>",
+        "<loader readonly='yes'/>",
+        "<nvram template='/usr/share/OVMF/keys.fd'/>",
+    ):
+        with pytest.raises(InvalidXML, match="cannot be given with <os firmware"):
+            automatic(half)
+
+
+def descriptor(name: str, **facts: object) -> Firmware:
+    flash = Firmware(f"{name}.json", ("uefi",), "flash", f"/{name}.fd", mode="split", nvram_template=f"/{name}.vars",
+                     targets=(("x86_64", "pc-q35-*"),))  # fmt: skip
+    return replace(flash, **facts)  # type: ignore[arg-type]
+
+
+MANY = (
+    descriptor("combined", mode="combined"),
+    descriptor("qcow2", executable_format="qcow2", nvram_format="qcow2"),
+    descriptor("stateless", mode="stateless", nvram_template=None),
+    descriptor("foreign", targets=(("aarch64", "virt-*"), ("x86_64", "pc-i440fx-*"))),
+    descriptor("kernel", device="kernel"),
+    descriptor("keys", features=frozenset({"secure-boot", "enrolled-keys", "requires-smm", "acpi-s3"})),
+    descriptor("secure", features=frozenset({"secure-boot", "requires-smm", "acpi-s3"})),
+    descriptor("plain", features=frozenset({"acpi-s3", "acpi-s4"})),
+    descriptor("snp", features=frozenset({"amd-sev-snp"}), device="memory"),
+    descriptor("memory", device="memory"),
+)
+
+
+@pytest.mark.parametrize(
+    ("os", "parts", "expected"),
+    [
+        ("", {}, "keys"),
+        ("<loader format='qcow2'/>", {}, "qcow2"),
+        ("<nvram format='qcow2'/>", {}, "qcow2"),
+        ("<loader stateless='yes'/>", {}, "stateless"),
+        ("<firmware><feature enabled='yes' name='secure-boot'/><feature enabled='no' name='enrolled-keys'/></firmware>", {},
+         "secure"),
+        ("<firmware><feature enabled='no' name='secure-boot'/></firmware>", {}, "plain"),
+        ("", {"features": "<acpi/><smm state='off'/>"}, "plain"),
+        ("", {"more": "<pm><suspend-to-disk enabled='yes'/></pm>"}, "plain"),
+        ("", {"more": "<launchSecurity type='sev-snp'><policy>0x30000</policy></launchSecurity>"}, "snp"),
+    ],
+)  # fmt: skip
+def test_of_many_descriptors_the_first_that_is_of_use(os: str, parts: dict[str, str], expected: str) -> None:
+    guest = parse_guest(text(os=os, **parts).replace("<os>", "<os firmware='efi'>"))
+    chosen = with_firmware(guest, qemu72(), replace(HOST, firmware=MANY)).os.loader
+    assert chosen and chosen.path == f"/{expected}.fd"
+
+
+def test_what_a_named_loaders_descriptor_says_of_formats_counts() -> None:
+    named = text(os="<loader readonly='yes' type='pflash'>/qcow2.fd</loader><nvram>/v</nvram>")
+    guest = with_firmware(parse_guest(named), qemu72(), replace(HOST, firmware=MANY))
+    assert guest.os.loader and guest.os.loader.format == "qcow2"
+    assert guest.os.nvram and (guest.os.nvram.template, guest.os.nvram.template_format) == ("/qcow2.vars", "qcow2")

@@ -20,7 +20,7 @@ BIOS_DATE = re.compile(r"(0?[1-9]|1[0-2])/(0?[1-9]|[12]\d|3[01])/(\d\d|\d{4})")
 def check_os(guest: Guest, caps: Capabilities) -> Iterator[str]:
     """Reasons that lie in <os>."""
     os = guest.os
-    if os.firmware is None:
+    if os.firmware is None or os.is_settled:
         yield from _manual(guest, os)
     else:
         yield from _automatic(os)
@@ -63,7 +63,7 @@ def _variables(os: Os, caps: Capabilities) -> Iterator[str]:
 
 
 def _manual(guest: Guest, os: Os) -> Iterator[str]:
-    if os.features:
+    if os.features and os.firmware is None:
         yield "<firmware>: features can only be chosen with <os firmware=...>"
     loader = os.loader
     if loader is None:
