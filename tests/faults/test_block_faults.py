@@ -186,6 +186,7 @@ async def test_qemu_dies_in_the_middle_of_a_copy(place: Path, guest_image: Guest
 
         await eventually(ended, "the guest does not end")
         assert await layers(engine, inactive=True) == [str(place / "a.s"), str(path)]
+        assert not (place / "copy.qcow2").exists()  # which was not in step
         await engine.start("real")
         assert await engine.block_jobs("real") == []
         await writing(engine, "real")

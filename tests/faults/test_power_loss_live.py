@@ -49,7 +49,7 @@ State = list[int]
 class Told:
     """What is to be expected: the disk is one of `either`, but for the region that is being written. `snapshots`: what they hold,
     by name, and `deleting` them. `kept`: files that somebody wanted; `maybe`: such as are whole if they are there (without a
-    state: whatever that is)."""
+    state: whatever that is). `saved`: the disk when the guest's memory was, which may be there as long as it has that."""
 
     either: list[State] = field(default_factory=lambda: [[0] * REGIONS])
     writing: int | None = None
@@ -57,6 +57,7 @@ class Told:
     deleting: list[str] = field(default_factory=list)
     kept: dict[str, State] = field(default_factory=dict)
     maybe: dict[str, State] = field(default_factory=dict)
+    saved: State | None = None
 
 
 class Writer:
@@ -205,8 +206,18 @@ async def backup(it: Writer) -> None:
         await it.write(1, number + 2)
 
 
+async def saved(it: Writer) -> None:
+    """Memory saved by the engine, and used up when the guest goes on."""
+    for number in (1, 2):
+        await it.write(0, number)
+        it.tell(saved=it.now)
+        await it.engine.managed_save("bare")
+        await it.engine.start("bare")
+        await it.write(1, number)
+
+
 WORKS: Mapping[str, Callable[[Writer], Awaitable[None]]] = {
-    work.__name__: work for work in (layers, inside, memory, back, copy, merge, backup)
+    work.__name__: work for work in (layers, inside, memory, back, copy, merge, backup, saved)
 }
 
 
@@ -286,6 +297,10 @@ async def look(rig: Rig, session: Engine, told: Told, where: str) -> None:
     """What the engine found, against what was told."""
     chain = sources(await session.guest_xml("bare", ["inactive"]))
     assert fits(state(chain[0]), told), f"{where}: the disk {chain} has {state(chain[0])}, not {told}"
+    if (await session.guest("bare")).managed_save:
+        assert state(chain[0]) == told.saved, f"{where}: the disk has {state(chain[0])}, its memory is of {told.saved}"
+        assert (await session.start("bare")).reason == "restored", where
+        await end_all(session)
     known = set(chain)
     for one in await session.snapshots("bare"):
         document = await session.snapshot_xml("bare", one.name)
