@@ -29,6 +29,7 @@ from support.waiting import closing
 MIB = 2**20
 NAMES = ("-rf", "--help", "a b", "it's", 'qu"ote', "ünï-码", "json:{}", "nbd:a", "a,b=c", "$(id)", "%s", "x" * 255)
 """Each means something to some tool, or would if it were let through."""
+UNSEEN = (".", "..", ".hidden", "lost+found", "a/b", "../a", "a\nb", "a\tb", "x" * 256, "é" * 128)
 SECONDS = 60.0
 
 
@@ -123,13 +124,11 @@ class StorageContract:
         with pytest.raises(AlreadyExists):
             await rig.session.clone_volume("p", volume("a"), "p", "b")
 
-    @pytest.mark.parametrize(
-        "name", [".", "..", ".hidden", "lost+found", "a/b", "../a", "a\nb", "a\tb", "x" * 256, "é" * 128]
-    )
-    async def test_no_volume_gets_a_name_that_would_not_be_seen(self, rig: Rig, name: str) -> None:
-        with pytest.raises(InvalidXML, match="<name>"):
-            await rig.session.create_volume("p", volume(escape(name)))
-        assert rig.names() == []
+    async def test_no_volume_gets_a_name_that_would_not_be_seen(self, rig: Rig) -> None:
+        for name in UNSEEN:
+            with pytest.raises(InvalidXML, match="<name>"):
+                await rig.session.create_volume("p", volume(escape(name)))
+            assert rig.names() == []
 
     async def test_a_volume_grows_and_shrinks_only_when_told(self, rig: Rig) -> None:
         for name, kind in (("a", "raw"), ("b", "qcow2")):

@@ -47,9 +47,9 @@ GROUPS: Mapping[str, Group] = {
         deadline=900,
     ),
     "logical": Group(least=14, deadline=1200),
-    "disk": Group(least=32, deadline=1200),
+    "disk": Group(least=34, deadline=1200),
     "units": Group(least=27, deadline=1200),
-    "shares": Group(least=58, deadline=1200),
+    "shares": Group(least=66, deadline=1200),
 }
 """By folder."""
 
