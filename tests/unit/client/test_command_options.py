@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from unit.client.test_command import Shell, shell, socket
+from support.shell import Shell
 
-__all__ = ["shell", "socket"]
 GUEST = "guest-00000"
 
 

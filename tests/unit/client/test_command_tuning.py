@@ -11,9 +11,8 @@ from frontinus.api.errors import InvalidValue
 from frontinus.client.commands import find
 from frontinus.client.commands.base import Output
 from frontinus.client.main import make_parser
-from unit.client.test_command import Shell, shell, socket
+from support.shell import Shell
 
-__all__ = ["shell", "socket"]
 GUEST = "guest-00000"
 
 

@@ -11,9 +11,7 @@ from frontinus.client import main
 from frontinus.client.commands import commands, find
 from frontinus.client.commands.looks import uris
 from frontinus.client.words import NAMES, arranged
-from unit.client.test_command import Shell, shell, socket
-
-__all__ = ["shell", "socket"]
+from support.shell import Shell
 
 
 def parsed(*words: str) -> dict[str, object]:

@@ -12,9 +12,7 @@ import pytest
 
 from frontinus.client import completion, main
 from frontinus.client.shell import candidates, commands_of
-from unit.client.test_command import SERVING, Shell, shell, socket
-
-__all__ = ["shell", "socket"]
+from support.shell import SERVING, Shell
 
 
 @pytest.mark.parametrize(

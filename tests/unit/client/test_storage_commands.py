@@ -14,7 +14,7 @@ import pytest
 
 from frontinus.client import main
 from frontinus.client.commands.pools import pool_document
-from unit.client.test_command import Shell, serving
+from support.shell import Shell, serving
 
 
 @pytest.fixture

@@ -23,10 +23,10 @@ from frontinus.domain.prepare import prepare
 from frontinus.xml import Kinds, Model, Variants
 from frontinus.xml.mapping import Spec, specs
 from support.guests import GUESTS, completed, document, host, qemu72
+from support.models import instance, value_of
+from support.random_guests import GUESTS as MADE_OF
+from support.random_guests import LAW, made
 from support.whole_guest import HOST, WHOLE, text
-from unit.domain.test_addresses_laws import GUESTS as MADE_OF
-from unit.domain.test_addresses_laws import LAW, made
-from unit.xml.test_xml_laws import instance, value_of
 
 GOLDEN = sorted(GUESTS.glob("*.defined.xml"))
 GUEST = """<disk type='file'><driver type='raw'/><source file='/a'/><target dev='vda' bus='virtio'/><serial>s</serial></disk>

@@ -25,8 +25,8 @@ from frontinus.engine.recovery import recover
 from frontinus.linux.node import LinuxNode
 from frontinus.mock.engine import ROOT
 from frontinus.mock.hypervisor import MockGuest
+from support.machine import server as machine
 from support.waiting import until
-from unit.linux.test_linux_host import server as machine
 
 XML = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory><vcpu current='2'>4</vcpu>
 <iothreads>1</iothreads><os><type arch='x86_64' machine='q35'>hvm</type></os>

@@ -15,16 +15,9 @@ from frontinus.domain.host import Firmware, NumaNode, Paths, UsbDevice
 from frontinus.linux import devices, tools, topology
 from frontinus.linux.firmware import read_firmware
 from frontinus.linux.host import _asked, probe_facts, probe_view
+from support.machine import server, tree
 
 MIB = 2**20
-
-
-def tree(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n")
-    return root
 
 
 def test_programs_are_asked_when_it_first_matters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,31 +31,6 @@ def test_programs_are_asked_when_it_first_matters(tmp_path: Path, monkeypatch: p
     assert facts.can("virtiofsd_options") == {"--readonly"} and len(asked) == 1
     assert facts.can("virtiofsd_options") == {"--readonly"} and len(asked) == 1, "once is enough"
     _asked.cache_clear()
-
-
-def server(root: Path, *, sockets: int = 2, cores: int = 4, threads: int = 2) -> Path:
-    """A machine with a NUMA node in each socket."""
-    per_socket = cores * threads
-    files = {
-        f"{topology.CPUS}/online": f"0-{sockets * per_socket - 1}",
-        "proc/meminfo": "MemTotal: 8388608 kB\nMemFree: 1024 kB\nHugePages_Total: 7\nHugepagesize: 2048 kB",
-        "proc/cpuinfo": "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: A: fine CPU\n"
-        "cpu MHz\t\t: 2599.98\n\nprocessor\t: 1",
-        "proc/mounts": "none /dev/huge\\040pages hugetlbfs rw,relatime,pagesize=2M 0 0\n"
-        "none /mnt/1g hugetlbfs rw,pagesize=1024M 0 0\nnone /mnt/again hugetlbfs rw,pagesize=2M 0 0\n/dev/a / ext4 rw 0 0",
-    }
-    for cpu in range(sockets * per_socket):
-        topo = f"{topology.CPUS}/cpu{cpu}/topology"
-        files[f"{topo}/physical_package_id"] = str(cpu // per_socket)
-        files[f"{topo}/core_id"] = str(cpu % per_socket // threads)
-    for node in range(sockets):
-        folder = f"{topology.NODES}/node{node}"
-        files[f"{folder}/meminfo"] = f"Node {node} MemTotal: {2048 + node} kB\nNode {node} MemFree: 1 kB"
-        files[f"{folder}/cpulist"] = f"{node * per_socket}-{(node + 1) * per_socket - 1}"
-        files[f"{folder}/distance"] = "10 21" if node == 0 else "21 10"
-        files[f"{folder}/hugepages/hugepages-2048kB/nr_hugepages"] = str(5 + node)
-        files[f"{folder}/hugepages/hugepages-1048576kB/nr_hugepages"] = "0"
-    return tree(root, files)
 
 
 def test_nodes_cpus_and_memory(tmp_path: Path) -> None:
