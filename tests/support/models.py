@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hypothesis import strategies as st
@@ -81,3 +81,20 @@ def chosen(model: type[Model], chooser: Variants) -> dict[str, str]:
     word = next(word for word, candidate in chooser.models.items() if candidate is model)
     field = next((n for n, spec in model._specs.items() if spec.path == f"@{chooser.attribute}"), None)
     return {field: word} if field else {}
+
+
+def below(spec: Spec) -> list[type[Model]]:
+    """The classes of the objects that a field holds."""
+    if spec.model is None:
+        return []
+    return list(spec.model.models.values()) if isinstance(spec.model, Variants | Kinds) else [spec.model]
+
+
+def alone(spec: Spec, value: object, draw: Callable[..., object]) -> object:
+    """Another value of a field; what holds objects comes or goes as a whole."""
+    if spec.model is not None or spec.many:
+        if value:
+            return [] if spec.many else None
+        made = draw(instance(below(spec)[0], 1, spec.model)) if spec.model is not None else "x"
+        return [made] if spec.many else made
+    return draw(value_of(spec, 1))

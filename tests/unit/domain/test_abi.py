@@ -20,10 +20,10 @@ from frontinus.domain.devices.base import Device, PciAddress
 from frontinus.domain.guest import Guest
 from frontinus.domain.plugging import _slot, add_device, parse_device
 from frontinus.domain.prepare import prepare
-from frontinus.xml import Kinds, Model, Variants
-from frontinus.xml.mapping import Spec, specs
+from frontinus.xml import Model
+from frontinus.xml.mapping import specs
 from support.guests import GUESTS, completed, document, host, qemu72
-from support.models import instance, value_of
+from support.models import alone, below, instance, value_of
 from support.random_guests import GUESTS as MADE_OF
 from support.random_guests import LAW, made
 from support.whole_guest import HOST, WHOLE, text
@@ -253,13 +253,6 @@ def compared() -> Iterator[type[Model]]:
         yield kind
 
 
-def below(spec: Spec) -> list[type[Model]]:
-    """The classes of the objects that a field holds."""
-    if spec.model is None:
-        return []
-    return list(spec.model.models.values()) if isinstance(spec.model, Variants | Kinds) else [spec.model]
-
-
 COMPARED = sorted(set(compared()), key=lambda kind: kind.__name__)
 
 
@@ -271,16 +264,6 @@ def test_what_is_seen_and_what_is_not(golden: Callable[[str, str], None]) -> Non
         unseen = [name for name in specs(kind) if name not in seen]
         lines.append(f"{kind.__name__}\n  guest: {' '.join(seen)}\n  host: {' '.join(unseen)}")
     golden("abi_fields.txt", "\n".join(lines) + "\n")
-
-
-def alone(spec: Spec, value: object, draw: Callable[..., object]) -> object:
-    """Another value of a field; what holds objects comes or goes as a whole."""
-    if spec.model is not None or spec.many:
-        if value:
-            return [] if spec.many else None
-        made = draw(instance(below(spec)[0], 1, spec.model)) if spec.model is not None else "x"
-        return [made] if spec.many else made
-    return draw(value_of(spec, 1))
 
 
 @pytest.mark.parametrize("kind", COMPARED, ids=lambda kind: kind.__name__)

@@ -27,9 +27,8 @@ from frontinus.mock.capabilities import capabilities
 from frontinus.qemu.hotplug import EMITTERS, plan_update
 from frontinus.xml import Model
 from frontinus.xml.mapping import specs
-from support.models import instance, value_of
+from support.models import alone, below, instance, value_of
 from support.whole_guest import HOST, text
-from unit.domain.test_abi import alone, below
 
 
 def kinds() -> Iterator[type[Model]]:
