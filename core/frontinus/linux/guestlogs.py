@@ -29,7 +29,14 @@ SOON = 0.2
 EVENTS = 1 << 18
 """Bytes of events that are read at once; equal ones that wait are one."""
 _EVENT = struct.Struct("iIII")
-_IN_MODIFY, _IN_OVERFLOW, _IN_ONLYDIR, _IN_NONBLOCK, _IN_CLOEXEC = 0x2, 0x4000, 0x1000000, 0o4000, 0o2000000
+_IN_MODIFY, _IN_OVERFLOW, _IN_IGNORED, _IN_ONLYDIR, _IN_NONBLOCK, _IN_CLOEXEC = (
+    0x2,
+    0x4000,
+    0x8000,
+    0x1000000,
+    0o4000,
+    0o2000000,
+)
 _COLLAPSE_RANGE = 8
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
@@ -50,6 +57,7 @@ class GuestLogs:
         self._turn = turn
         self._files: dict[str, str] = {}
         """The guest that each file is of."""
+        self._guests: dict[str, Sequence[str]] = {}
         self._folders: dict[int, str] = {}
         self._written: set[str] = set()
         self._inotify = -1
@@ -60,6 +68,7 @@ class GuestLogs:
         if not self._turn.size:
             return
         self.forget(guest)
+        self._guests[guest] = files
         self._files |= dict.fromkeys(files, guest)
         self._written.update(files)  # they may have grown while nobody watched
         try:
@@ -70,10 +79,12 @@ class GuestLogs:
         self._soon()
 
     def forget(self, guest: str) -> None:
-        for file in [file for file, owner in self._files.items() if owner == guest]:
-            del self._files[file]
+        for file in self._guests.pop(guest, ()):
+            if self._files.get(file) == guest:
+                del self._files[file]
 
     async def close(self) -> None:
+        self._turn = Turn(size=0)  # whoever still starts a guest is too late
         if self._due is not None:
             self._due.cancel()
         if self._inotify >= 0:
@@ -119,6 +130,8 @@ class GuestLogs:
             at += _EVENT.size + length
             if mask & _IN_OVERFLOW:
                 yield from self._files
+            elif mask & _IN_IGNORED:  # the folder is gone
+                self._folders.pop(watch, None)
             else:
                 yield f"{self._folders.get(watch)}/{name}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -141,6 +142,20 @@ async def test_a_guest_that_has_ended_is_forgotten(log: Path, logs: GuestLogs) -
     append(other, lines(0, 300))
     await until(lambda: other.stat().st_size < TURN.size)
     assert log.read_bytes() == lines(0, 300)
+
+
+async def test_a_folder_that_was_made_anew_is_watched_again(tmp_path: Path, logs: GuestLogs) -> None:
+    log = tmp_path / "logs/serial.log"
+    for guest in "ab":
+        log.parent.mkdir()
+        append(log, b"")
+        logs.follow(guest, [str(log)])
+        await asyncio.sleep(0)
+        append(log, lines(0, 300))
+        await until(lambda: log.stat().st_size < TURN.size)
+        logs.forget(guest)
+        shutil.rmtree(log.parent)
+        await until(lambda: not logs._folders)
 
 
 async def test_without_a_limit_nobody_looks(log: Path) -> None:
