@@ -17,7 +17,8 @@ from support.marked import Marked
 from support.releases import Hardware, compare, hardware
 from support.snapshot_rows import Kind
 from support.started import paths_in, started
-from system.releases.test_releases import ALL, GUESTS, INSTALLED, PC, Q35, REQUIRED, defined, make_files
+from support.ten_guests import GUESTS, PC, Q35
+from system.releases.test_releases import ALL, INSTALLED, REQUIRED, defined, make_files
 from trial import Daemon
 
 ROADS: Sequence[tuple[str, str]] = (
