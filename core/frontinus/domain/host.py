@@ -173,6 +173,8 @@ class HostFacts:
     swtpm_setup: frozenset[str] = frozenset()
     """What swtpm_setup says that it can do."""
     vhost_net: bool = False
+    fips: bool = False
+    """Whether the kernel is in FIPS mode (proc/sys/crypto/fips_enabled)."""
     vnc_listen: str = "127.0.0.1"
     spice_listen: str = "127.0.0.1"
     pools: Mapping[str, Pool] = field(default_factory=dict)

@@ -57,6 +57,7 @@ def probe_facts(paths: Paths, *, session: bool = False, root: Path = ROOT) -> Ho
         nbdkit_parts=tools.nbdkit_parts(root),
         vhost_user_gpu=devices.first_program(*VHOST_USER_GPU),
         vhost_net=os.access(root / "dev/vhost-net", os.R_OK | os.W_OK),
+        fips=topology.read(root / "proc/sys/crypto/fips_enabled") == "1",
         security_model=devices.read_security_model(root),
         users=devices.read_accounts(root / "etc/passwd"),
         groups=devices.read_accounts(root / "etc/group"),

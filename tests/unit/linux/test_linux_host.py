@@ -102,7 +102,8 @@ def test_a_uuid_that_no_vendor_gave_is_none(tmp_path: Path) -> None:
 
 def test_devices(tmp_path: Path) -> None:
     usb = "sys/bus/usb/devices"
-    files = {f"{usb}/1-2/busnum": "1", f"{usb}/1-2/devnum": "12", f"{usb}/1-2/idVendor": "0951",
+    files = {"proc/sys/crypto/fips_enabled": "1\n",
+             f"{usb}/1-2/busnum": "1", f"{usb}/1-2/devnum": "12", f"{usb}/1-2/idVendor": "0951",
              f"{usb}/1-2/idProduct": "16ae", f"{usb}/1-2:1.0/bInterfaceClass": "08",
              "sys/block/sr0/size": "0", "sys/block/sda/size": "1", "dev/dri/renderD129": "", "dev/dri/renderD128": "",
              "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nqemu:x:107:108::/:/bin/false\n+nis", "etc/group": "kvm:x:106:",
@@ -110,6 +111,7 @@ def test_devices(tmp_path: Path) -> None:
     tree(server(tmp_path), files)
     (tmp_path / "sys/class/scsi_generic/sg3/device").symlink_to(tmp_path / "sys/devices/h/2:0:0:1")
     facts = probe_facts(Paths(), root=tmp_path)
+    assert facts.fips and not probe_facts(Paths(), root=tmp_path / "sys").fips
     assert facts.now().usb == (UsbDevice(1, 12, 0x0951, 0x16AE),)
     assert facts.now().scsi_generic == {"2:0:0:1": "sg3"}
     shutil.rmtree(tmp_path / "sys/bus/usb")

@@ -9,9 +9,11 @@ import pytest
 
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.plan import CopyOnce, Folder, Label, SecretFile
+from frontinus.domain.prepare import prepare
+from frontinus.qemu.plan import launch_plan
 from support.guest_argv import found, objects, with_
 from support.guests import qemu72
-from support.whole_guest import options, plan
+from support.whole_guest import HOST, defined, options, plan
 
 
 def test_the_frame() -> None:
@@ -34,6 +36,16 @@ def test_a_monitor_that_is_an_object() -> None:
     caps = with_(qemu72(), types="monitor-qmp")
     assert objects("", caps)["monitor"] == {"qom-type": "monitor-qmp", "id": "monitor", "chardev": "charmonitor"}
     assert found("mon", "", caps) == []
+
+
+@pytest.mark.parametrize("fips", [True, False])
+def test_a_host_in_fips_mode(fips: bool) -> None:
+    """QEMU is told of it where it does not leave that to its libraries."""
+    old = with_(qemu72(), commands=qemu72().commands - {"block-export-add"})
+    for caps, expected in ((old, [""] if fips else []), (qemu72(), [])):
+        guest = prepare(defined("", caps), caps, HOST, guest_id=7)
+        said = options(launch_plan(guest, caps, replace(HOST, fips=fips)).argv)
+        assert said.get("enable-fips", []) == expected
 
 
 MACHINE = "pc-q35-7.2,usb=off{0},dump-guest-core=off{1},memory-backend=pc.ram{2}"

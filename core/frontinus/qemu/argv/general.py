@@ -16,6 +16,8 @@ MASTER_KEY = "masterKey0"
 """Id of the secret object that all others are encrypted with."""
 TRACKS = {"guest": "vm", "wall": "host", "realtime": "rt"}
 ACPI_SIGNATURES = {"slic": "SLIC", "msdm": "MSDM"}
+FIPS_OF_ITSELF = "block-export-add"
+"""Came with the release (5.2) from which on QEMU leaves to its libraries what may not be in FIPS mode."""
 DEPRECATIONS = {"omit": ("hide", None), "reject": ("hide", "reject"), "crash": ("hide", "crash")}
 
 
@@ -30,6 +32,8 @@ def build_head(ctx: Context) -> None:
     key = master_key_file(ctx.folder)
     ctx.need(SecretFile(key, ctx.master_key))
     ctx.props("object", {"qom-type": "secret", "id": MASTER_KEY, "format": "raw", "file": key})
+    if ctx.host.fips and not ctx.caps.has_command(FIPS_OF_ITSELF):
+        ctx.flag("enable-fips")
 
 
 def master_key_file(folder: str) -> str:
