@@ -23,13 +23,16 @@ several cores when the guest asked; only the picture's preferred size did change
 UNSAID = {"logical_block_size": 0, "physical_block_size": 0}
 """Values that stand for the default."""
 
+PATIENCE = 120.0
+"""Seconds for some hundred answers, on a machine that has other work."""
+
 Hardware = Mapping[str, Any]
 
 
 async def answers(guest: QemuGuest, commands: Iterable[Command]) -> list[Any]:
     """The decoded answers; None for a command that was refused."""
     found: list[Any] = []
-    for answer in await guest.monitor.execute_many(list(commands)):
+    for answer in await guest.monitor.execute_many(list(commands), deadline=PATIENCE):
         try:
             found.append(answer.value(object))
         except HypervisorFailed:

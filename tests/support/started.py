@@ -15,7 +15,7 @@ from frontinus.qemu.driver import QemuHypervisor
 from frontinus.qemu.guest import QemuGuest
 
 USERS = (70000, 70009)
-DYING = 5.0
+DYING = 60.0
 """Seconds that QEMU has to end by itself."""
 
 
