@@ -223,6 +223,10 @@ MEMORY: Mapping[str, Element] = {
         "<alias name='ua-fs'/></filesystem>", {"ua-fs": {"tag": "tag", "queue-size": 512}}),
 }  # fmt: skip
 
+FIRMWARE: Mapping[str, Element] = {
+    "UEFI that checks signatures": Element("", {"/machine/system.flash0": {"secure": True}, "machine": {"smm": "on"}}),
+}  # fmt: skip
+
 BARE: Mapping[str, Element] = {
     "no USB, no ACPI": Element("<controller type='usb' model='none'/>", {"machine": {"usb": False, "acpi": "off"}}),
 }
@@ -236,6 +240,7 @@ unit='MiB'><distances><sibling id='0' value='21'/><sibling id='1' value='10'/></
 <bandwidth initiator='0' target='0' type='access' value='1' unit='GiB'/><bandwidth initiator='0' target='1' type='access'
 value='1' unit='GiB'/><bandwidth initiator='1' target='0' type='access' value='1' unit='GiB'/><bandwidth initiator='1'
 target='1' type='access' value='1' unit='GiB'/></interconnects></numa></cpu>"""
+OVMF = "{suite}/root/usr/share/OVMF/OVMF_"
 SPLIT = "<acpi/><apic/><ioapic driver='qemu'/>"
 
 GUESTS: Mapping[str, tuple[Mapping[str, Element], Mapping[str, str]]] = {
@@ -247,6 +252,9 @@ GUESTS: Mapping[str, tuple[Mapping[str, Element], Mapping[str, str]]] = {
     "chips": (CHIPS, {"features": f"{SPLIT}<smm state='on'><tseg unit='MiB'>16</tseg></smm>",
                       "more": "<clock><timer name='hpet' present='no'/></clock>"}),
     "memory": (MEMORY, {"features": SPLIT, "more": CELLS, "memory": ""}),
+    "firmware": (FIRMWARE, {"features": "<acpi/><smm state='on'/>", "os": f"""<loader readonly='yes' secure='yes'
+        type='pflash'>{OVMF}CODE_4M.secboot.fd</loader><nvram template='{OVMF}VARS_4M.ms.fd' templateFormat='raw'
+        format='qcow2'>{{place}}/vars.qcow2</nvram>"""}),
     "bare": (BARE, {"features": "<apic/>"}),
 }  # fmt: skip
 """Elements that fit into one guest, and what it says outside its devices."""
@@ -292,9 +300,10 @@ def test_the_guest_has_what_the_document_says(other: Path, host: HostFacts, plac
     caps = capabilities(other, place)
     elements = {what: e for what, e in wanted.items() if e.needs is None or caps.has_property(*e.needs)}
     devices = "".join(element.xml for element in elements.values())
-    devices = devices.replace("{place}", str(place)).replace("{pid}", str(os.getpid()))
+    words = {"{place}": str(place), "{pid}": str(os.getpid()), "{suite}": str(other.parent)}
+    devices = replaced(devices, words)
     make_images(devices, place)
-    document = text(**{"memory": "<memory unit='MiB'>256</memory>", **parts})
+    document = replaced(text(**{"memory": "<memory unit='MiB'>256</memory>", **parts}), words)
     guest = complete(parse_guest(document.replace("</domain>", f"<devices>{devices}</devices></domain>")), caps, host)
 
     async def look() -> dict[str, str]:
@@ -305,6 +314,12 @@ def test_the_guest_has_what_the_document_says(other: Path, host: HostFacts, plac
         assert asyncio.run(look()) == {}
     finally:
         Path(f"/dev/shm/frontinus-{os.getpid()}").unlink(missing_ok=True)
+
+
+def replaced(text: str, words: Mapping[str, str]) -> str:
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return text
 
 
 def make_images(devices: str, place: Path) -> None:
