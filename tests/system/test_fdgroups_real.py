@@ -185,9 +185,17 @@ async def test_layers_over_descriptors_come_and_go(daemon: Daemon, images: Path)
         await engine.block_commit("real", "vda", flags=["active"])  # to the lowest
         await ready(engine)
         await engine.abort_block_job("real", "vda", ["pivot"])
+        await give(engine, "copy", images / "copy.img", BOTH)
+        copy = "<disk type='file'><driver type='raw'/><source fdgroup='copy'/></disk>"
+        with pytest.raises(InvalidXML, match="reuse-external"):
+            await engine.block_copy("real", "vda", copy)
+        await engine.block_copy("real", "vda", copy, flags=["reuse-external"])
+        await ready(engine)
+        await engine.abort_block_job("real", "vda", ["pivot"])
+        assert "fdgroup='copy'" in await engine.guest_xml("real")
         names = {node["node-name"] for node in await ask(engine, "query-named-block-nodes", flat=True)}
-        assert "frontinus-2-format" in names and "frontinus-1-format" not in names
-    assert b"D" * 65536 in (images / "top.qcow2").read_bytes() and b"D" * 65536 in (images / "base.img").read_bytes()
+        assert not names & {"frontinus-1-format", "frontinus-2-format"}
+    assert all(b"D" * 65536 in (images / name).read_bytes() for name in ("top.qcow2", "base.img", "copy.img"))
 
 
 async def ready(engine: Engine) -> None:
