@@ -7,14 +7,16 @@ from typing import get_args, get_type_hints
 import pytest
 
 from frontinus import xml
-from frontinus.api.engine import Engine
+from frontinus.api.engine import Descriptor, Engine
 from frontinus.api.errors import (
     Denied,
+    Unsupported,
     WrongState,
 )
 from frontinus.api.identity import Identity
-from frontinus.api.permissions import MORE, PERMISSIONS, READ_SECURE, RUN_PROGRAM
+from frontinus.api.permissions import MORE, PERMISSIONS, READ_SECURE, RUN_PROGRAM, Permission
 from frontinus.domain.capabilities import Capabilities
+from frontinus.engine.access import ByRole, Details
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.engine import ROOT
 from frontinus.wire.surface import names
@@ -137,3 +139,47 @@ async def test_no_name_forges_a_field_of_the_audit_log(engine: Engine, caplog: p
         await engine.set_autostart("a result=denied", True)
     (line,) = [r.getMessage() for r in caplog.records]
     assert 'guest="a result=denied" uuid=' in line
+
+
+class KeepsSecrets(ByRole):
+    """Everything is allowed but what secrets say."""
+
+    async def allows(self, who: Identity, permission: Permission, details: Details) -> bool:
+        return str(permission) != "secret.read-secure"
+
+
+async def test_whatever_starts_a_guest_takes_the_right_to_its_secrets(local: LocalEngine, engine: Engine) -> None:
+    await engine.define_secret("<secret><usage type='volume'><volume>/a</volume></usage></secret>")
+    disk = """<disk type='file'><driver type='qcow2'/><source file='/a'><encryption format='luks'>
+        <secret type='passphrase' usage='/a'/></encryption></source><target dev='vda'/></disk>"""
+    xml = XML.format(name="a").replace("</domain>", f"<devices>{disk}</devices></domain>")
+    await engine.define(xml)
+    local.policy = KeepsSecrets()
+    caller, other = local.session(ROOT), xml.replace("<name>a", "<name>b")
+    starts = {
+        "start": ("a",), "start_with": ("a",), "start_with_files": ("a", []), "create": (other,), "create_with": (other,),
+        "create_with_files": (other, []),
+    }  # fmt: skip
+    of_starts = {name for name, needed in PERMISSIONS.items() if str(needed) == "domain.start"}
+    assert set(starts) == of_starts - {"restore", "restore_with"}  # whose definition is in the saved state
+    for name, arguments in starts.items():
+        with pytest.raises(Denied, match=r"secret\.read-secure"):
+            await getattr(caller, name)(*arguments)
+    assert not (await engine.guest("a")).active
+
+
+async def test_who_gives_descriptors_is_in_the_log(
+    local: LocalEngine, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    view = await engine.define(XML.format(name="a"))
+    caplog.set_level("INFO", "frontinus.audit")
+    with pytest.raises(Unsupported):
+        await engine.associate_descriptors("a", "g", [Descriptor(0)])
+    with pytest.raises(Denied):
+        await local.session(Identity(uid=7, gid=7, pid=9, readonly=True)).associate_descriptors(
+            "a", "g", [Descriptor(0)]
+        )
+    assert [record.message for record in caplog.records] == [
+        f"uid=0 pid=0 via=socket call=associate_descriptors guest=a uuid={view.uuid} result=unsupported",
+        f"uid=7 pid=9 via=socket call=associate_descriptors guest=a uuid={view.uuid} result=denied",
+    ]

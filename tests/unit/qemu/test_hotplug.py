@@ -14,6 +14,7 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.devices.base import Device
+from frontinus.domain.devices.disk import number_layers
 from frontinus.domain.devices.filesystem import Filesystem
 from frontinus.domain.devices.hostdev import PciHostdev
 from frontinus.domain.devices.interface import Interface, InterfaceSource
@@ -24,11 +25,14 @@ from frontinus.domain.devices.vsock import Vsock
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.memory import MemoryBacking
-from frontinus.domain.plan import DevicePlan, Listener, OpenFile, Step, Tap
+from frontinus.domain.plan import DevicePlan, Handed, Listener, OpenFile, Step, Tap
 from frontinus.domain.prepare import prepare
 from frontinus.domain.qapi import Entity, Member, Schema
+from frontinus.domain.snapshots.chain import Chain, path_of, reference
 from frontinus.mock.capabilities import capabilities
 from frontinus.qemu import plugging
+from frontinus.qemu.argv.fdgroups import FIRST_SET
+from frontinus.qemu.blocks import QemuBlocks
 from frontinus.qemu.hotplug import FIRST_FD, plan_device, plan_update
 from frontinus.qemu.limits import freed_limits
 from frontinus.qemu.monitor.client import Monitor
@@ -266,3 +270,43 @@ async def test_cancelled_plug_is_walked_back_with_the_step_that_nobody_waited_fo
     with pytest.raises(asyncio.CancelledError):
         await plug(script, step("a"), step("b"), step("c"))
     assert [name for name, _, _ in script.log] == ["a-add", "b-add", "b-del", "a-del"]
+
+
+async def test_a_set_of_several_descriptors_is_taken_back_once() -> None:
+    script = Script(**{"b-add": HypervisorFailed("no b")})
+    undo = ("remove-fd", {"fdset-id": 9})
+    adds = [Step("add-fd", {"fdset-id": 9, "opaque": str(number)}, undo, (("", number),)) for number in (1, 2)]
+    with pytest.raises(HypervisorFailed, match="no b"):
+        await plug(script, *adds, step("b"), fds={1: 101, 2: 102})
+    assert [(name, fds) for name, _, fds in script.log] == [
+        ("add-fd", (101,)), ("add-fd", (102,)), ("b-add", ()), ("remove-fd", ())]  # fmt: skip
+
+
+BY_FDS = """<domain type='qemu'><name>x</name><memory unit='MiB'>64</memory>
+<os><type arch='x86_64' machine='pc'>hvm</type></os><devices>
+<disk type='file' device='cdrom'><driver type='raw'/><source file='/{0}' fdgroup='{0}'/>
+<target dev='hdc' bus='ide'/><readonly/></disk></devices></domain>"""
+
+
+def test_a_medium_by_descriptors_takes_the_set_of_the_one_before_away(caps: Capabilities) -> None:
+    facts = dataclasses.replace(HOST, fdgroups={"b": ["r", "rw"]})  # those of the old one are long gone
+    guest = prepare(complete(parse_guest(BY_FDS.format("a")), caps, facts), caps, facts, guest_id=1)
+    (old,) = guest.devices.disks
+    (new,) = parse_guest(BY_FDS.format("b")).devices.disks
+    new.complete(guest, caps, facts)
+    new.alias, new.address = old.alias, old.address
+    number_layers([new], 1)
+    plan = plan_update(guest, old, new, caps, facts)
+    told = [(step.command, step.arguments.get("fdset-id")) for step in plan.steps if step.command.endswith("-fd")]
+    assert told == [("add-fd", FIRST_SET + 4), ("add-fd", FIRST_SET + 4), ("remove-fd", FIRST_SET + 2)]
+    numbers = tuple(number for step in plan.steps for _, number in step.fds)
+    assert [need for need in plan.resources if isinstance(need, Handed)] == [Handed("b", numbers)]
+
+
+def test_a_layer_that_is_closed_takes_its_set_along(caps: Capabilities) -> None:
+    guest = prepare(complete(parse_guest(BY_FDS.format("a")), caps, HOST), caps, HOST, guest_id=1)
+    (layer,) = Chain.of(guest.devices.disks[0]).layers
+    steps = [step for plan in QemuBlocks(guest, caps, HOST).close([layer]) for step in plan.steps]
+    assert [step.command for step in steps] == ["blockdev-del", "blockdev-del", "remove-fd"]
+    assert steps[-1].arguments == {"fdset-id": FIRST_SET + 2}
+    assert path_of(layer) is None and reference(layer) == "/a"  # nobody opens it; headers above name it
