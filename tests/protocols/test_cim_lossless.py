@@ -10,7 +10,7 @@ import pywbem
 from pywbem import CIMInstance, CIMInstanceName, Uint32
 
 from support.cim import Rig, rig, schema
-from support.cim_resources import DOMAIN, MAC, PARTS, Changer, class_of, properties
+from support.cim_resources import DOMAIN, MAC, PARTS, SERVICE, UUID, VSSD, Changer, class_of, other, properties
 
 GUEST = {
     "name": "whole",
@@ -50,6 +50,72 @@ async def test_each_property_is_changed_or_refused_by_name(cim: Rig, kind: str) 
             await cim.engine.define(DOMAIN.format(**GUEST))
     client.close()
     assert DONE[kind] <= done
+
+
+NETWORK = "<network><name>office</name><bridge name='virbr7'/><ip address='10.7.7.1' prefix='24'/></network>"
+SWITCH_SETTINGS = "KVM_VirtualEthernetSwitchSettingData"
+SWITCH_DONE = {
+    "BridgeName",
+    "ForwardMode",
+    "Address",
+    "Netmask",
+    "DomainName",
+    "MTU",
+    "SpanningTree",
+    "AutomaticStartupAction",
+}
+SYSTEM_DONE = {
+    "VirtualSystemIdentifier", "Description", "AutoStart", "AutomaticStartupAction", "AutomaticRecoveryAction", "ClockOffset",
+    "EnableACPI", "EnableAPIC", "EnablePAE", "BootDevices", "Kernel", "BootLoader",
+}  # fmt: skip
+
+
+async def test_each_property_of_a_guest_as_a_whole_too(cim: Rig) -> None:
+    client, done = cim.connection(), set[str]()
+    guest = Changer(client, cim.engine, UUID)
+    for prop in properties(schema(), "System"):
+        await cim.engine.define(DOMAIN.format(**GUEST))
+        await cim.settled()
+        path = CIMInstanceName(VSSD, {"InstanceID": "KVM:whole"}, namespace="root/virt")
+        now, before = await guest.ask("GetInstance", path), await guest.document()
+        wanted = other("System", prop, now.get(prop.name))
+        given = CIMInstance(VSSD, {"InstanceID": "KVM:whole", prop.name: wanted})
+        try:
+            value, _ = await guest.ask("InvokeMethod", "ModifySystemSettings", SERVICE, SystemSettings=given)
+        except pywbem.CIMError as error:
+            assert prop.name in error.status_description and await guest.document() == before, (prop.name, error)
+            continue
+        name = (await cim.engine.guest(UUID)).name
+        shown = await guest.ask(
+            "GetInstance", CIMInstanceName(VSSD, {"InstanceID": f"KVM:{name}"}, namespace="root/virt")
+        )
+        assert value == 0 and shown[prop.name] == wanted.value, prop.name
+        done.add(prop.name)
+        await cim.engine.undefine(UUID)
+    client.close()
+    assert done >= SYSTEM_DONE, SYSTEM_DONE - done
+
+
+async def test_each_property_of_a_switch_too(cim: Rig) -> None:
+    client, done = cim.connection(), set[str]()
+    await cim.engine.define_network(NETWORK)
+    await cim.settled()
+    path = CIMInstanceName(SWITCH_SETTINGS, {"InstanceID": "Switch:office"}, namespace="root/virt")
+    guest = Changer(client, cim.engine, "office")
+    for prop in (one for one in schema()[SWITCH_SETTINGS].properties if one.name != "InstanceID"):
+        now, before = await guest.ask("GetInstance", path), await cim.engine.network_xml("office")
+        wanted = other("Switch", prop, now.get(prop.name))
+        given = CIMInstance(SWITCH_SETTINGS, {"InstanceID": "Switch:office", prop.name: wanted})
+        try:
+            value, _ = await guest.ask("InvokeMethod", "ModifySystemSettings", SWITCHES, SystemSettings=given)
+        except pywbem.CIMError as error:
+            assert prop.name in error.status_description, (prop.name, error)
+            assert await cim.engine.network_xml("office") == before
+            continue
+        assert value == 0 and (await guest.ask("GetInstance", path))[prop.name] == wanted.value, prop.name
+        done.add(prop.name)
+    client.close()
+    assert done >= SWITCH_DONE, SWITCH_DONE - done
 
 
 async def test_null_takes_a_property_away_or_is_refused(cim: Rig) -> None:

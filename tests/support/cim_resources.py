@@ -16,14 +16,15 @@ from frontinus_cim.model import INTEGERS
 from frontinus_cim.schema import Property, Schema
 
 MAC = "52:54:00:00:07:01"
-DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>e3f3b3a3-f4f4-4555-8666-97979797c1c2</uuid>
+UUID = "e3f3b3a3-f4f4-4555-8666-97979797c1c2"
+DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>
 <memory unit='MiB'>256</memory><currentMemory unit='MiB'>128</currentMemory>
 <vcpu current='1'>2</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os><devices>
 <disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='{disk}'/><target dev='vda' bus='virtio'/>
 </disk><interface type='{card}'>{source}<mac address='{mac}'/><model type='virtio'/>
 <bandwidth><inbound average='100'/></bandwidth></interface>
 <controller type='virtio-serial' index='0'/><serial type='pty'/><input type='tablet' bus='usb'/>
-<graphics type='vnc' port='5939' autoport='no' listen='127.0.0.1'/></devices></domain>"""
+<graphics type='vnc' port='5939' autoport='no' listen='127.0.0.1'/></devices></domain>""".replace("{uuid}", UUID)
 PARTS = {
     "Disk": "vda", "Net": MAC, "Mem": "mem", "Proc": "proc", "Graphics": "graphics:vnc", "Console": "charserial:0",
     "Input": "tablet:usb", "Controller": "controller:virtio-serial:0",
@@ -43,6 +44,13 @@ GIVEN: dict[str, dict[str, Any]] = {
                  "Password": "opensesa", "IsIPv6Only": True},
     "Console": {"SourceType": "null", "TargetType": "usb-serial", "SourcePath": "/x/y"},
     "Input": {"ResourceSubType": "mouse", "BusType": "virtio"},
+    "Switch": {"BridgeName": "virbr9", "ForwardMode": "nat", "Address": "10.7.7.2", "Netmask": "255.255.0.0", "MTU": 1400,
+               "IPRangeStart": "10.7.7.10", "IPRangeEnd": "10.7.7.20", "VLANConnection": ["7"], "AutomaticStartupAction": 4,
+               "EVBMode": 3},
+    "System": {"VirtualSystemIdentifier": "other", "VirtualSystemType": "KVM", "AutoStart": 1, "AutomaticStartupAction": 4,
+               "AutomaticRecoveryAction": 3, "Machine": "q35", "Arch": "i686", "BootDevices": ["network", "hd"],
+               "ClockOffset": "localtime", "Emulator": "/usr/bin/qemu-system-i386", "Kernel": "/x/kernel",
+               "ConfigurationDataRoot": "/x"},
     "Controller": {"ResourceSubType": "scsi", "Model": "virtio", "Index": 1, "Ports": 8, "Vectors": 4, "Queues": 2},
 }  # fmt: skip
 """What properties are changed to where anything else of their type is no sensible value."""
@@ -52,13 +60,13 @@ STATUS = {
     pywbem.CIM_ERR_FAILED,
     pywbem.CIM_ERR_NOT_FOUND,
 }
-WRITE_ONLY = "Password"
+WRITE_ONLY, VSSD = "Password", "KVM_VirtualSystemSettingData"
 SERVICE = "KVM_VirtualSystemManagementService"
 """Methods of a service may be called by its class: there is one."""
 
 
 def class_of(kind: str) -> str:
-    return f"KVM_{kind}ResourceAllocationSettingData"
+    return VSSD if kind == "System" else f"KVM_{kind}ResourceAllocationSettingData"
 
 
 def properties(schema: Schema, kind: str) -> Iterator[Property]:
@@ -75,6 +83,8 @@ def other(kind: str, prop: Property, now: object) -> Any:
         value = ["7"] if prop.type == "string" else [7]
     elif prop.type == "boolean":
         value = not now
+    elif prop.type == "datetime":
+        value = "20260101000000.000000+000"
     else:
         value = (int(now) if isinstance(now, int) else 0) + 3 if prop.type in INTEGERS else "another"
     return pywbem.CIMProperty(prop.name, value, type=prop.type, is_array=prop.array)

@@ -5,10 +5,12 @@ What is given and differs from what is shown must be shown afterwards; else the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from frontinus_cim import compose, ethernet
+from frontinus.api.errors import FrontinusError
+from frontinus_cim import compose, errors, ethernet
 from frontinus_cim.compose import Wanted
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.kinds import Kind, Node
@@ -16,6 +18,10 @@ from frontinus_cim.model import Embedded, Value
 from frontinus_cim.settings import FAMILIES
 
 KEY = "InstanceID"
+WHOLE = "system"
+"""Stands for a family where a guest as a whole is changed."""
+STARTS = (3, 4)
+"""Values of AutomaticStartupAction with which a guest starts with its host; the last is shown."""
 IN_SHOWN_UNITS: Mapping[str, Callable[[Embedded], Embedded]] = {
     "net": ethernet.in_kilobytes, "mem": compose.in_kibibytes,
 }  # fmt: skip
@@ -41,10 +47,21 @@ def check(kind: Kind[Any], after: object, change: Wanted) -> None:
         raise CimError(Status.NOT_SUPPORTED, f"{', '.join(lost)}: this cannot be changed, or not to this value")
 
 
+@contextmanager
+def named(change: Wanted) -> Iterator[None]:
+    """What cannot be done names the properties that were to change: the engine speaks of its XML."""
+    try:
+        yield
+    except (CimError, FrontinusError) as error:
+        told = error if isinstance(error, CimError) else errors.of(error)
+        words = told.message if any(name in told.message for name in change.values) else f"{change}: {told.message}"
+        raise CimError(told.status, words) from error
+
+
 def _says(shown: Value, value: Value, family: str, name: str) -> bool:
     """Whether a property is as it is given. Nothing may be NULL, no text, or the number that stands for nothing."""
     if shown is None or (value is None and shown is False):
-        field = FAMILIES[family].fields.get(name)
+        field = FAMILIES[family].fields.get(name) if family in FAMILIES else None
         return value in (None, "", []) or (field is not None and field.none is not None and value == field.none)
     return value == shown
 
@@ -79,11 +96,19 @@ def _listens(node: Node, change: Wanted) -> bool:
     )
 
 
+def _boots(node: Node, change: Wanted) -> bool:
+    """A device may be called by more than one name."""
+    given, shown = change.get("BootDevices"), node.value("BootDevices")
+    return isinstance(given, list) and [compose.boot_name(str(one)) for one in given] == shown
+
+
 OTHERWISE: Mapping[str, Callable[[Node, Wanted], bool]] = {
     "Password": lambda node, change: change.family == "graphics",  # never shown
     "ResourceType": lambda node, change: _is_type(change.get("ResourceType"), change.family),
     "PortVID": _no_vlan, "DesiredVLANEndpointMode": _no_vlan,
     "AllowedToTransmitVLANs": _trunk("AllowedToTransmitVLANs"), "AllowedToReceiveVLANs": _trunk("AllowedToReceiveVLANs"),
-    "Address": _listens,
+    "Address": _listens, "BootDevices": _boots,
+    "AutomaticStartupAction": lambda node, change: change.get("AutomaticStartupAction") in STARTS and (
+        node.value("AutomaticStartupAction") == STARTS[-1]),
 }  # fmt: skip
 """Properties that are taken though they are not shown as they were given."""

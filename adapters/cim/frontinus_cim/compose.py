@@ -248,8 +248,8 @@ def system(domain: Element, settings: Embedded) -> None:
     values = settings.values
     for prop, path in (("VirtualSystemIdentifier", "name"), ("UUID", "uuid"), ("Description", "description"),
                        ("Emulator", "devices/emulator")):  # fmt: skip
-        if isinstance(text := values.get(prop), str) and text:
-            put(domain, path, text)
+        if isinstance(text := values.get(prop), str) and (text or prop == "Description"):
+            put(domain, path, text or None)
     if domain.find("name") is None and isinstance(name := values.get("ElementName"), str) and name:
         put(domain, "name", name)
     fields.update(domain, SYSTEM_FIELDS, values)
@@ -268,7 +268,12 @@ def _boot(domain: Element, names: list[str]) -> None:
     for old in os.findall("boot"):
         os.remove(old)
     for name in names:
-        etree.SubElement(os, "boot").set("dev", {"disk": "hd", "net": "network", "floppy": "fd"}.get(name, name))
+        etree.SubElement(os, "boot").set("dev", boot_name(name))
+
+
+def boot_name(name: str) -> str:
+    """What a definition calls a kind of device that can be started from."""
+    return {"disk": "hd", "net": "network", "floppy": "fd"}.get(name, name)
 
 
 def resources(domain: Element, given: list[Embedded]) -> None:

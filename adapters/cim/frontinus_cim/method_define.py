@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TypeVar
 
+from msgspec import structs
+
 from frontinus.api.engine import Engine
 from frontinus.api.errors import AlreadyExists
-from frontinus.client.details import parse
-from frontinus_cim import compose, links_guests
+from frontinus.client.details import of_root, parse
+from frontinus_cim import changes, compose, links_guests
+from frontinus_cim.compose import Wanted
 from frontinus_cim.errors import CimError, Status, invalid
-from frontinus_cim.fields import text
+from frontinus_cim.fields import Element, text
 from frontinus_cim.guest import Guest
 from frontinus_cim.methods import MethodCall, Result, method
 from frontinus_cim.model import Embedded, Path
 from frontinus_cim.services import MANAGEMENT, SWITCHES
-from frontinus_cim.settings import guest_of_system_id
+from frontinus_cim.settings import SYSTEMS, VSSD, guest_of_system_id
 
 MOST_RESOURCES = 256
 T = TypeVar("T")
@@ -114,29 +118,35 @@ async def modify_system_settings(call: MethodCall) -> Result:
 
 
 async def modify_system(call: MethodCall, engine: Engine, guest: Guest, whole: Embedded) -> Result:
-    """Change a guest as a whole: its definition, its name, whether it starts by itself."""
-    uuid, name = guest.view.uuid, whole.values.get("VirtualSystemIdentifier")
-    if isinstance(name, str) and name and name != guest.name:
-        await engine.rename(uuid, name)
-    values = {prop: value for prop, value in whole.values.items() if prop not in ("VirtualSystemIdentifier", "UUID")}
-    if {prop for prop, value in values.items() if value is not None} - UNCHANGED:
-        xml = await engine.guest_xml(uuid, ["inactive", "secure"])
-        root = parse(xml)
-        checked(lambda: compose.system(root, Embedded(whole.cls, values)))
-        if (changed := text(root)) != text(parse(xml)):
-            await engine.define(changed)
-    if (on := starts(whole)) is not None and on != guest.view.autostart:
-        await engine.set_autostart(uuid, on)
+    """Change a guest as a whole: its definition, its name, whether it starts by itself. Raises CimError."""
+    uuid, change = guest.view.uuid, changes.wanted(links_guests.settings_node(guest), changes.WHOLE, whole)
+    with changes.named(change):
+        await _change(engine, guest, change)
     await call.world.caught_up(engine, uuid)
     return Result(0)
 
 
-UNCHANGED = {
-    "InstanceID",
-    "ElementName",
-    "ConfigurationName",
-    "VirtualSystemType",
-    "AutoStart",
-    "AutomaticStartupAction",
-}
-"""Properties of settings that are not places of the definition."""
+async def _change(engine: Engine, guest: Guest, change: Wanted) -> None:
+    uuid, values = guest.view.uuid, Embedded(VSSD, change.values)
+    root = parse(await engine.guest_xml(uuid, ["inactive", "secure"]))
+    before, on = text(root), starts(values)
+    checked(lambda: compose.system(root, values))
+    changes.check(SYSTEMS, _as_changed(guest, root, on), change)
+    if change.get("VirtualSystemIdentifier") is not None:
+        await engine.rename(uuid, root.findtext("name") or "")
+    if text(root) != before and change.values.keys() - NOT_PLACES:
+        await engine.define(text(root))
+    if on is not None and on != guest.view.autostart:
+        await engine.set_autostart(uuid, on)
+
+
+def _as_changed(guest: Guest, root: Element, on: bool | None) -> Guest:
+    """What a guest would be with another definition."""
+    found = of_root(root)
+    view = structs.replace(guest.view, name=found["name"], title=found["title"] or None, description=found["description"] or None,
+                           virt_type=found["@type"], autostart=guest.view.autostart if on is None else on)  # fmt: skip
+    return dataclasses.replace(guest, view=view, details=found, _parts=None, cache={})
+
+
+NOT_PLACES = frozenset({"VirtualSystemIdentifier", "AutoStart", "AutomaticStartupAction"})
+"""Properties of settings that are changed by other means than the definition."""

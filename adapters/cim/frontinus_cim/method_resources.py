@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 
 from frontinus.api.engine import Engine, XmlFlag
-from frontinus.api.errors import FrontinusError
 from frontinus.client.details import Device, facts, of_root, parse
-from frontinus_cim import amounts, changes, compose, errors, ethernet, links_guests, settings
+from frontinus_cim import amounts, changes, compose, ethernet, links_guests, settings
 from frontinus_cim.amounts import AMOUNTS
 from frontinus_cim.compose import Wanted
 from frontinus_cim.errors import CimError, Status, invalid
@@ -102,22 +100,11 @@ async def modify_part(engine: Engine, guest: Guest, name: str, change: Wanted) -
     """Change one resource of a guest; the name that it has then. Raises CimError, which names the properties."""
     if not change.values:
         return name
-    with _about(change):
+    with changes.named(change):
         if name in AMOUNTS:
             await amounts.change(engine, guest, name, change)
             return name
         return await _modify_device(engine, guest, name, change)
-
-
-@contextmanager
-def _about(change: Wanted) -> Iterator[None]:
-    """What cannot be done names the properties that were to change: the engine speaks of its XML."""
-    try:
-        yield
-    except (CimError, FrontinusError) as error:
-        told = error if isinstance(error, CimError) else errors.of(error)
-        words = told.message if any(name in told.message for name in change.values) else f"{change}: {told.message}"
-        raise CimError(told.status, words) from error
 
 
 async def _modify_device(engine: Engine, guest: Guest, name: str, change: Wanted) -> str:

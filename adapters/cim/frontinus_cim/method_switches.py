@@ -5,12 +5,15 @@ A switch is a virtual network. A port is a guest's interface: adding one plugs i
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from frontinus.api.engine import Engine
 from frontinus.api.errors import AlreadyExists, WrongState
-from frontinus.client.details import parse
+from frontinus.client.details import facts, parse
 from frontinus_cim import changes, compose_switch, switch_settings, switches
 from frontinus_cim.compose import Wanted
 from frontinus_cim.errors import CimError, Status, invalid
@@ -160,20 +163,30 @@ async def modify_switch(call: MethodCall) -> Result:
 
 async def change(call: MethodCall, engine: Engine, network: Network, whole: Embedded) -> Result:
     """Change a switch's definition, which counts from its next start, and whether it starts with the host."""
-    uuid, name = network.view.uuid, whole.values.get("VirtualSystemIdentifier")
-    if name not in (None, "", network.view.name):
-        raise CimError(Status.NOT_SUPPORTED, "a switch keeps its name")
     if not network.view.persistent:
         raise WrongState(f"network '{network.view.name}' is not defined: it goes when it stops")
-    root = parse(await engine.network_xml(uuid, inactive=True))
-    before = text(root)
-    checked(lambda: compose_switch.update(root, whole))
-    if text(root) != before:
-        await engine.define_network(text(root))
-    if (on := starts(whole)) is not None and on != network.view.autostart:
-        await engine.set_network_autostart(uuid, on)
+    following = switch_settings.following(Pool(call.world, "net", network.view.name, network=network))
+    wanted = changes.wanted(Node(switch_settings.SETTINGS, following), changes.WHOLE, whole)
+    with changes.named(wanted):
+        await _change(engine, following, Embedded(whole.cls, wanted.values), wanted)
+    on = starts(whole)
     await call.world.shows(lambda: on is None or network.view.autostart == on, network)
     return Result(0)
+
+
+async def _change(engine: Engine, following: Configuration, values: Embedded, wanted: Wanted) -> None:
+    network = network_of(following.switch)
+    uuid, on = network.view.uuid, starts(values)
+    root = parse(await engine.network_xml(uuid, inactive=True))
+    before = text(root)
+    checked(lambda: compose_switch.update(root, values))
+    view = network.view if on is None else structs.replace(network.view, autostart=on)
+    after = dataclasses.replace(network, view=view, facts=facts(root), next=None)
+    changes.check(switch_settings.SETTINGS, Configuration(dataclasses.replace(following.switch, network=after)), wanted)
+    if text(root) != before:
+        await engine.define_network(text(root))
+    if on is not None and on != network.view.autostart:
+        await engine.set_network_autostart(uuid, on)
 
 
 @method(SWITCH, "RequestStateChange")
