@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import select
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,8 @@ from guest_image import GuestImage
 from support.cim import Provider, provider
 from support.cim_clients import CLIENTS, ByPywbem, ByWbemcli, Client, local
 from support.real import daemon, guest_image, place
+from support.real_console import answers
+from system.test_guest_life import Watcher
 from trial import Daemon
 
 __all__ = ["daemon", "guest_image", "place"]
@@ -61,15 +60,6 @@ async def becomes(client: Client, name: str, wanted: int) -> None:
             await asyncio.sleep(0.3)
 
 
-def read_until(descriptor: int, words: bytes) -> None:
-    said, end = b"", time.monotonic() + 120
-    with os.fdopen(descriptor, "rb", buffering=0) as console:
-        while words not in said and time.monotonic() < end:
-            readable, _, _ = select.select([console], [], [], 1)
-            said += console.read(4096) or b"" if readable else b""
-    assert words in said, said[-500:]
-
-
 @pytest.mark.parametrize("kind", CLIENTS, ids=lambda kind: kind.__name__)
 async def test_a_client_leads_a_guest_through_its_life(
     kind: type[Any], cim: Provider, daemon: Daemon, place: Path, guest_image: GuestImage
@@ -97,12 +87,14 @@ async def test_a_client_leads_a_guest_through_its_life(
     else:
         assert await client.call(service, "DefineSystem", SystemSettings=whole, ResourceSettings=parts) == 0
     async with daemon.engine() as engine:
+        watcher = await Watcher(engine).ready()
         await ask_for(ENABLED)
         for state in (QUIESCE, ENABLED, RESET):
             await ask_for(state)
             await becomes(client, name, ENABLED if state == RESET else state)
-        console = await engine.open_console(name, force=True)
-        await asyncio.to_thread(read_until, console, b"frontinus-guest: ready")
+        await watcher.until("RebootEvent")
+        watcher.close()
+        await answers(engine, name)
         await ask_for(SHUT_DOWN)
         await becomes(client, name, DISABLED)
         await ask_for(ENABLED)

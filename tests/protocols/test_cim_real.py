@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import signal
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from support import traces
 from support.cim import Provider, provider
 from support.ports import free_port
 from support.real import daemon, guest_image, place
+from support.real_console import answers
 from trial import Daemon
 
 __all__ = ["daemon", "guest_image", "place"]
@@ -159,8 +158,7 @@ async def test_a_guest_of_settings_boots_and_its_crash_is_told(
         assert await ask_for(cim, 2) in (0, 4096)
         await becomes(cim, 2)
         async with daemon.engine() as engine:
-            console = await engine.open_console("shown", force=True)
-            await asyncio.to_thread(wait_for, console, b"frontinus-guest: ready")
+            await answers(engine, "shown")
             pids = [
                 pid for pid, argv in traces.processes(str(place)).items() if argv.startswith("/usr/bin/qemu-system")
             ]
@@ -174,16 +172,6 @@ async def test_a_guest_of_settings_boots_and_its_crash_is_told(
         assert value == 0
     finally:
         await asyncio.to_thread(listener.stop)
-
-
-def wait_for(descriptor: int, words: bytes) -> None:
-    """Read a console until it has said something."""
-    said, end = b"", time.monotonic() + 90
-    with os.fdopen(descriptor, "rb", buffering=0) as console:
-        while words not in said and time.monotonic() < end:
-            readable, _, _ = select.select([console], [], [], 1)
-            said += console.read(4096) or b"" if readable else b""
-    assert words in said, said[-500:]
 
 
 async def test_pools_volumes_and_snapshots_of_a_real_guest(

@@ -1,13 +1,14 @@
-"""A real guest's console: wait for words, after typing others."""
+"""A real guest's console: wait for words, after typing others, or for whoever answers there."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 from frontinus.api.engine import Engine
 
-SECONDS = 90.0
+SECONDS = 120.0
 
 
 async def expect(engine: Engine, guest: str, wanted: str, say: str = "") -> None:
@@ -22,3 +23,19 @@ async def expect(engine: Engine, guest: str, wanted: str, say: str = "") -> None
                 data = await loop.sock_recv(console, 65536)
                 assert data, f"the console ended: {text[-500:]!r}"
                 text += data
+
+
+async def answers(engine: Engine, guest: str) -> None:
+    """Wait until the guest's shell answers. What a guest said before anybody listened is lost; this may come at any time."""
+    with socket.socket(fileno=await engine.open_console(guest, force=True)) as console:
+        console.setblocking(False)
+        loop, text = asyncio.get_running_loop(), b""
+        async with asyncio.timeout(SECONDS):
+            while b"answer-42" not in text:
+                await loop.sock_sendall(console, b"\necho answer-$((40+2))\n")
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(1):
+                        while b"answer-42" not in text:
+                            data = await loop.sock_recv(console, 65536)
+                            assert data, f"the console ended: {text[-500:]!r}"
+                            text += data

@@ -212,6 +212,7 @@ async def test_what_the_guests_agent_tells_and_does(daemon: Daemon, agent_image:
         await engine.start("real")
         await watcher.until("AgentEvent")
         watcher.close()
+        await engine.set_agent_timeout("real", 60)
         assert await engine.guest_hostname("real")
         assert (await engine.guest_time("real")).seconds > 1_600_000_000
         with pytest.raises(FrontinusError, match="not currently supported"):  # the small guest has no hwclock

@@ -14,6 +14,7 @@ from frontinus.api.errors import AgentUnavailable, InvalidXML, NoSuchSnapshot, S
 from guest_image import READY, GuestImage
 from support.disks import MIB, backing_of, bare_xml, content, disk, fill, guest_xml, image, writing, written_out
 from support.real_console import expect
+from system.test_guest_life import Watcher
 from trial import Daemon
 
 NAMED = "<domainsnapshot><name>{}</name></domainsnapshot>"
@@ -239,12 +240,15 @@ async def test_reused_overlay(engine: Engine, place: Path) -> None:
 async def test_quiesced_by_the_agent(engine: Engine, place: Path, agent_image: GuestImage) -> None:
     path = image(place / "a.qcow2", 8 * MIB)
     channel = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+    watcher = await Watcher(engine).ready()
     await engine.define(guest_xml(place, agent_image, disk(path), more=channel))
     await engine.start("real")
-    await expect(engine, "real", READY)
+    await watcher.until("AgentEvent")
+    watcher.close()
+    await engine.set_agent_timeout("real", 60)
     await engine.create_snapshot("real", named("s1"), ["disk-only", "quiesce"])
     await engine.create_checkpoint("real", "<domaincheckpoint><name>c1</name></domaincheckpoint>", ["quiesce"])
-    assert '"thawed"' in await engine.agent_command("real", '{"execute": "guest-fsfreeze-status"}', 20)
+    assert '"thawed"' in await engine.agent_command("real", '{"execute": "guest-fsfreeze-status"}', 60)
 
 
 async def test_redefine_and_metadata(engine: Engine, place: Path) -> None:
