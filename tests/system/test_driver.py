@@ -20,6 +20,7 @@ import pytest
 from contract.hypervisor_contract import GROUPS, News
 from frontinus.api.errors import HypervisorFailed, InvalidValue, NoSuchProcess, Unresponsive
 from frontinus.domain.plan import DevicePlan, OpenFile, Step, Tap
+from frontinus.qemu import vcpus
 from frontinus.qemu.guest import QemuGuest
 from guest_image import GuestImage
 from support import traces
@@ -259,7 +260,8 @@ async def test_descriptors_go_with_a_plug(rig: QemuRig, place: Path) -> None:
     assert (await guest.figures(["block"], LONG)).blocks["virtio-disk1"]["capacity"] == 1 << 20
 
 
-async def test_cpus_come_and_go(booting: QemuRig) -> None:
+async def test_cpus_come_and_go(booting: QemuRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vcpus, "UNPLUG_SECONDS", LONG)
     guest = await up(booting)
     await guest.set_vcpus(2)
     assert list((await guest.figures(["vcpu"], LONG)).vcpus) == [0, 1]

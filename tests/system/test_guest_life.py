@@ -19,6 +19,7 @@ from frontinus.api.events import DeviceAddedEvent, DeviceRemovedEvent, GuestEven
 from frontinus.api.views import GuestView, Snapshot
 from guest_image import READY, GuestImage
 from support import traces
+from support.unplugged import detach
 from trial import Daemon
 
 BOOT = 120.0
@@ -221,13 +222,13 @@ async def test_devices_come_and_go(engine: Engine, watcher: Watcher, place: Path
     assert "vdb" in live and "vdb" in kept
     assert [b.name for b in (await engine.stats(["real"], ["block"]))[0].blocks] == ["vda", "vdb"]
     assert extra.stat().st_uid >= 1_900_000_000
-    await engine.detach_device("real", disk, live=True, config=True)
+    await detach(engine, "real", disk, config=True)
     assert "vdb" not in await engine.guest_xml("real") + await engine.guest_xml("real", ["inactive"])
     assert extra.stat().st_uid == 0
     nic = "<interface type='user'><mac address='52:54:00:11:22:33'/><model type='virtio'/></interface>"
     await engine.attach_device("real", nic, live=True)
     assert "52:54:00:11:22:33" not in await engine.guest_xml("real", ["inactive"])
-    await engine.detach_device("real", nic, live=True)
+    await detach(engine, "real", nic)
     assert [type(e) for e in watcher.seen if isinstance(e, (DeviceAddedEvent, DeviceRemovedEvent))].count(
         DeviceRemovedEvent
     ) >= 1

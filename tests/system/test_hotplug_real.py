@@ -19,6 +19,7 @@ from frontinus.api.errors import FrontinusError, HypervisorFailed, NoSuchDevice,
 from guest_image import GuestImage
 from support import traces
 from support.disks import eventually
+from support.unplugged import detach
 from system.test_guest_life import boot
 from trial import Daemon
 
@@ -159,7 +160,7 @@ async def come_and_go(engine: Engine, xml: str, stays: bool) -> str:
         with pytest.raises(FrontinusError):
             await engine.detach_device("real", xml, live=True, config=True)
         return "" if (shown, defined) == await documents(engine) else "stays, and was forgotten"
-    await engine.detach_device("real", xml, live=True, config=True)
+    await detach(engine, "real", xml, config=True)
     return f"left {left}" if (left := await things(engine) - before) else ""
 
 

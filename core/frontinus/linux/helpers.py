@@ -23,7 +23,7 @@ from frontinus.linux.setup import Maker, Setup, Undo, number
 from frontinus.ports.hypervisor import SecretValues
 from frontinus.ports.resources import Credentials
 
-READY_SECONDS = 10.0
+READY_SECONDS = 30.0
 SETUP_SECONDS = 60.0
 END_SECONDS = 2.0
 """How long a helper may take to end by itself before it is killed."""

@@ -8,7 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
-SECONDS = 5
+SECONDS = 30
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 PLUGINS = ("usr/lib/x86_64-linux-gnu/nbdkit", "usr/lib64/nbdkit", "usr/lib/nbdkit")
 """Where nbdkit has its plugins and filters."""

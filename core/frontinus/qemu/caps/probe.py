@@ -22,7 +22,7 @@ from frontinus.ports.resources import Credentials
 from frontinus.qemu import process
 from frontinus.qemu.caps.user import KVM
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds for the whole probe; it takes a quarter of one on an idle machine."""
 
 WITHOUT_MACHINE = b"none,accel="
