@@ -55,10 +55,15 @@ class Walls:
         assert isinstance(found, CIMInstanceName)
         return found
 
-    async def answered(self) -> bool:
-        """Whether the host answers the guest."""
-        _, told = await self.console.run("ping -c 2 -W 1 10.9.8.1")
-        return " 100% packet loss" not in told and "packets received" in told
+    async def answered(self, seconds: int = 60) -> bool:
+        """Whether the host answers the guest within some seconds."""
+        _, told = await self.console.run(f"ping -c 2 -W {seconds} 10.9.8.1", 3 * seconds)
+        assert "packets received" in told
+        return " 100% packet loss" not in told
+
+    async def unanswered(self) -> bool:
+        """Whether it does not, as it does at once where it does."""
+        return not await self.answered(2)
 
     async def walk(self, port: CIMInstanceName) -> dict[str, list[str]]:
         """The filters on a port and those in them, by name, each with its entries."""
@@ -108,7 +113,7 @@ async def _lead(walls: Walls) -> None:
     assert await walls.walk(port) == {"own": ["own:0"]}
     held = ruleset()
     assert "icmp" in held and "drop" in held and "vnet" in held, held
-    assert not await walls.answered()
+    assert await walls.unanswered()
 
     changed = await cim.ask("GetInstance", rule)
     changed["Action"] = ACCEPT
@@ -122,7 +127,7 @@ async def _lead(walls: Walls) -> None:
     assert set(await walls.walk(port)) == {"own", "no-mac-spoofing"} and MAC in ruleset()
     lie = "ip link set eth0 down; ip link set eth0 address {}; ip link set eth0 up"
     await walls.console.run(lie.format("52:54:00:00:0c:99"))
-    assert not await walls.answered(), "who lies is not heard"
+    assert await walls.unanswered(), "who lies is not heard"
     await cim.ask("DeleteInstance", nested)
     assert MAC not in ruleset() and await walls.answered()
 

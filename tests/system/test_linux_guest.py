@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import socket
@@ -97,9 +98,10 @@ def descriptors(pid: int) -> dict[str, str]:
     """What a process has open, by what it is, with the access mode of files."""
     found = {}
     for fd in Path(f"/proc/{pid}/fd").iterdir():
-        flags = re.search(r"flags:\s*(\d+)", Path(f"/proc/{pid}/fdinfo/{fd.name}").read_text())
-        assert flags
-        found[os.readlink(fd)] = ("r", "w", "rw")[int(flags[1], 8) & os.O_ACCMODE]  # noqa: PTH115
+        with contextlib.suppress(FileNotFoundError):  # it is closed meanwhile
+            flags = re.search(r"flags:\s*(\d+)", Path(f"/proc/{pid}/fdinfo/{fd.name}").read_text())
+            assert flags
+            found[os.readlink(fd)] = ("r", "w", "rw")[int(flags[1], 8) & os.O_ACCMODE]  # noqa: PTH115
     return found
 
 
