@@ -144,6 +144,24 @@ async def test_the_engine_dies_at_each_moment(daemon: Daemon, place: Path) -> No
         await engine.start("bare")
 
 
+async def test_a_qemu_that_does_not_answer_the_next_engine_is_waited_for(daemon: Daemon, place: Path) -> None:
+    """As one that derives a key for the engine that died: it has the volume open, so that no tool can settle the change."""
+    async with daemon.engine() as engine:
+        image, uuids = await prepared(engine, place)
+    state = json.loads(next((place / "run/running").iterdir()).read_text())
+    done = await killed_at(daemon, MOMENTS["it is in the journal"], image, uuids[1])
+    unsettled = any((place / "state/volume-work").iterdir())
+    os.kill(state["process"]["pid"], signal.SIGSTOP)
+    try:
+        await daemon.start()
+    finally:
+        os.kill(state["process"]["pid"], signal.SIGCONT)
+    assert ("waits for a guest that does not answer" in daemon.log) is unsettled
+    assert await settled(daemon, image, uuids) == int(done)
+    async with daemon.engine() as engine:
+        await runs_on_it(engine)
+
+
 @pytest.mark.parametrize("name", ["the new one is added", "it is noted"])
 async def test_the_engine_and_qemu_die(name: str, daemon: Daemon, place: Path) -> None:
     """As when the host loses power: the tool finishes what the guest's QEMU had begun."""

@@ -10,11 +10,12 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Literal, TypeVar
 
 import msgspec
 
-from frontinus.api.errors import Cancelled, FrontinusError, Unsupported, WrongState
+from frontinus.api.errors import Cancelled, FrontinusError, Unresponsive, Unsupported, WrongState
 from frontinus.api.storage import WipeAlgorithm
 from frontinus.domain.usedplaces import used_places
 from frontinus.engine.jobs import Job
@@ -51,6 +52,9 @@ REPAIRED = frozenset({"qcow2", "qed"})
 """Formats that reserve room inside the image."""
 LATER = frozenset({"rekey"})
 """Work that a running guest may have a part in."""
+RETRY = 5.0
+"""Seconds between two tries to settle what a guest has a part in that does not answer."""
+UNSETTLED = "unfinished work on a volume could not be settled and is tried again at the next start: %s"
 
 Settle = Callable[[World, Work], Awaitable[None]]
 
@@ -159,16 +163,33 @@ async def recover(world: World, settle: Settle | None = None, *, later: bool = F
     for stored in await world.store.load(KIND):
         try:
             work = msgspec.json.decode(stored.text, type=Work)
-            if (work.what in LATER) is not later:
-                continue
-            await scripts.run(world, tell(*(EndStrays(place) for place in (work.path, work.reserved) if "/" in place)))
-            await (settle or _settle)(world, work)
-        except (FrontinusError, msgspec.MsgspecError) as error:
-            log.error(
-                "unfinished work on a volume could not be settled and is tried again at the next start: %s", error
-            )
+        except msgspec.MsgspecError as error:
+            log.error(UNSETTLED, error)
             continue
-        await world.store.delete(KIND, stored.key)
+        finish = partial(_finish, world, stored.key, work, settle or _settle)
+        if (work.what in LATER) is later and not await finish():
+            world.spawn(_finish_later(finish), f"unfinished work on {work.path}")
+
+
+async def _finish(world: World, key: str, work: Work, settle: Settle) -> bool:
+    """Settle what was left; False where a guest that does not answer may have a part in it."""
+    silent = work.what in LATER and any(guest.unreachable is not None for guest in world.guests)
+    try:
+        await scripts.run(world, tell(*(EndStrays(place) for place in (work.path, work.reserved) if "/" in place)))
+        await settle(world, work)
+    except FrontinusError as error:
+        if silent or isinstance(error, Unresponsive):
+            log.warning("unfinished work on a volume waits for a guest that does not answer: %s", error)
+            return False
+        log.error(UNSETTLED, error)
+        return True
+    await world.store.delete(KIND, key)
+    return True
+
+
+async def _finish_later(finish: Callable[[], Awaitable[bool]]) -> None:
+    while not await finish():  # noqa: ASYNC110  # what it waits for tells nobody
+        await asyncio.sleep(RETRY)
 
 
 async def _settle(world: World, work: Work) -> None:
