@@ -61,7 +61,9 @@ async def whole(daemon: Daemon, folder: Path) -> list[str]:
         assert sorted(path.name for path in folder.iterdir()) == listed
         for one in await engine.volumes("p"):
             if one.format == "qcow2":
-                subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", one.path], check=True)
+                command = ["qemu-img", "check", "-f", "qcow2", one.path]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, done.stdout + done.stderr + daemon.log[-3000:]
     assert not list((daemon.folder / "state/volume-work").iterdir()), daemon.log[-3000:]
     return listed
 

@@ -13,7 +13,7 @@ from frontinus.storage.steps import EndStrays
 
 PROGRAMS = frozenset({b"qemu-img", b"setpriv", b"unshare", b"prlimit"})
 """What stands first in the command line of qemu-img, and of what becomes it."""
-SECONDS = 10
+SECONDS = 60
 
 
 def end(step: EndStrays) -> None:
