@@ -119,10 +119,10 @@ async def test_scrapes_at_once_cost_one_call(rig: Exporter, monkeypatch: pytest.
     engine = slow(rig)
     waiting, ask = 0, rig.link.round
 
-    async def counted(guests: Sequence[str] | None = None) -> Round:
+    async def counted(guests: Sequence[str] | None = None, *, end: float | None = None) -> Round:
         nonlocal waiting
         waiting += 1
-        return await ask(guests)
+        return await ask(guests, end=end)
 
     monkeypatch.setattr(rig.link, "round", counted)
     scrapes = [asyncio.create_task(rig.get()) for _ in range(5)]
