@@ -11,12 +11,15 @@ import subprocess
 from contextlib import aclosing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from contract.storage_contract import put, volume
 from frontinus.api.engine import Engine
 from frontinus.api.errors import FrontinusError
 from frontinus.api.events import HostJobEvent
+from frontinus.engine.storage.storagework import Work
+from support.waiting import until
 from trial import Daemon
 
 pytestmark = pytest.mark.needs("root", "qemu-img")
@@ -109,6 +112,28 @@ async def test_a_resize_is_done_or_not(daemon: Daemon, place: Path) -> None:
         async with daemon.engine() as engine:
             assert (await engine.volume("p", "image")).capacity in sizes[: number + 1]
         assert _starts_alike(folder / "image", folder / "big")
+
+
+async def test_a_tool_that_has_not_let_go_of_an_image_is_waited_for(daemon: Daemon, place: Path) -> None:
+    """As one that was killed in its last write, which the next engine cannot see any more; here it is a stranger's."""
+    async with daemon.engine() as engine:
+        await engine.define_pool(f"<pool type='dir'><name>p</name><target><path>{place}/images</path></target></pool>")
+        await engine.start_pool("p", build=[])
+        path = (await engine.create_volume("p", volume("image", "qcow2", size=4 * MIB))).path
+        document, pool = await engine.volume_xml("p", "image"), (await engine.pool("p")).uuid
+    await daemon.stop()
+    work = Work(what="resize", pool=pool, xml=document, path=path)
+    (place / "state/volume-work" / f"{'0' * 32}.json").write_bytes(msgspec.json.encode(work))
+    pipe = asyncio.subprocess.PIPE
+    holder = await asyncio.create_subprocess_exec("qemu-io", "-f", "qcow2", path, stdin=pipe, stdout=pipe)
+    assert holder.stdin is not None and holder.stdout is not None
+    assert await holder.stdout.readexactly(8) == b"qemu-io>", "it has not opened the image"
+    starting = asyncio.create_task(daemon.start())
+    await until(lambda: "waits until its image is let go of" in daemon.log)
+    holder.stdin.close()
+    await holder.communicate()
+    await starting
+    assert await whole(daemon, place / "images") == ["image"]
 
 
 def _starts_alike(image: Path, original: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from frontinus.api.errors import Cancelled, FrontinusError, Unresponsive, Unsupported, WrongState
+from frontinus.api.errors import Cancelled, FrontinusError, StorageFailed, Unresponsive, Unsupported, WrongState
 from frontinus.api.storage import WipeAlgorithm
 from frontinus.domain.usedplaces import used_places
 from frontinus.engine.jobs import Job
@@ -54,6 +54,9 @@ LATER = frozenset({"rekey"})
 """Work that a running guest may have a part in."""
 RETRY = 5.0
 """Seconds between two tries to settle what a guest has a part in that does not answer."""
+DYING_SECONDS = 30
+LOCKED = " lock"
+"""What QEMU's tools complain of when another has an image open."""
 UNSETTLED = "unfinished work on a volume could not be settled and is tried again at the next start: %s"
 
 Settle = Callable[[World, Work], Awaitable[None]]
@@ -176,7 +179,7 @@ async def _finish(world: World, key: str, work: Work, settle: Settle) -> bool:
     silent = work.what in LATER and any(guest.unreachable is not None for guest in world.guests)
     try:
         await scripts.run(world, tell(*(EndStrays(place) for place in (work.path, work.reserved) if "/" in place)))
-        await settle(world, work)
+        await (settle(world, work) if silent else _let_go(lambda: settle(world, work)))
     except FrontinusError as error:
         if silent or isinstance(error, Unresponsive):
             log.warning("unfinished work on a volume waits for a guest that does not answer: %s", error)
@@ -185,6 +188,21 @@ async def _finish(world: World, key: str, work: Work, settle: Settle) -> bool:
         return True
     await world.store.delete(KIND, key)
     return True
+
+
+async def _let_go(settle: Callable[[], Awaitable[None]]) -> None:
+    """Settle as soon as the tool of the engine before has let go of the image: one that was killed may still be at its last write,
+    and cannot be seen any more."""
+    for second in range(DYING_SECONDS):
+        try:
+            return await settle()
+        except StorageFailed as error:
+            if LOCKED not in error.message:
+                raise
+            if second == 0:
+                log.warning("unfinished work on a volume waits until its image is let go of: %s", error)
+            await asyncio.sleep(1)
+    return await settle()
 
 
 async def _finish_later(finish: Callable[[], Awaitable[bool]]) -> None:
