@@ -171,6 +171,7 @@ async def recover(world: World, settle: Settle | None = None, *, later: bool = F
             continue
         finish = partial(_finish, world, stored.key, work, settle or _settle)
         if (work.what in LATER) is later and not await finish():
+            log.warning("unfinished work on %s waits for a guest that does not answer", work.path)
             world.spawn(_finish_later(finish), f"unfinished work on {work.path}")
 
 
@@ -182,7 +183,7 @@ async def _finish(world: World, key: str, work: Work, settle: Settle) -> bool:
         await (settle(world, work) if silent else _let_go(lambda: settle(world, work)))
     except FrontinusError as error:
         if silent or isinstance(error, Unresponsive):
-            log.warning("unfinished work on a volume waits for a guest that does not answer: %s", error)
+            log.debug("unfinished work on %s still waits: %s", work.path, error)
             return False
         log.error(UNSETTLED, error)
         return True
