@@ -42,7 +42,7 @@ def mounted(folder: Path, record: Path) -> Iterator[None]:
             yield
         finally:
             unmount(folder)
-            process.wait(60)
+            process.wait(300)
 
 
 def begin(folder: Path) -> None:
