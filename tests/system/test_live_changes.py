@@ -51,6 +51,7 @@ PLUGGED = """<interface type='bridge'><mac address='52:54:00:00:00:03'/><source 
 <bandwidth><inbound average='100'/></bandwidth><model type='virtio'/></interface>"""
 FIXED = (
     (DISK.format("<serial>two</serial>", place="{place}"), Unsupported, "<disk>: serial cannot change"),
+    (DISK.format("<readonly/>", place="{place}"), Unsupported, "<readonly>: only a CD-ROM's"),
     (DISK.format("<boot order='1'/>", place="{place}"), InvalidXML, "order 1 stands at two devices"),
     ("<disk type='file'><source file='/other'/><target dev='vda'/></disk>", Unsupported, "only a CD-ROM's or floppy's"),
     (CARD.format("left", "<model type='e1000'/>"), Unsupported, "<interface>: model type cannot change"),

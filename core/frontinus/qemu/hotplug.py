@@ -267,7 +267,10 @@ def _change_disk(ctx: Context, old: Disk, new: Disk) -> DevicePlan:
         steps.append(Step("block_set_io_throttle", disks.throttle_arguments(new)))
     if not new.has_medium_of(old, new.format):
         if old.device not in ("cdrom", "floppy"):
-            raise Unsupported("<source>: only a CD-ROM's or floppy's medium can change while the guest runs")
+            what = "readonly" if old.readonly != new.readonly else "source"
+            raise Unsupported(
+                f"<{what}>: only a CD-ROM's or floppy's medium can change while the guest runs", element=what
+            )
         steps += _change_medium(ctx, old, new)
     return DevicePlan(alias_of(old), tuple(ctx.resources), tuple(steps))
 

@@ -21,7 +21,7 @@ from frontinus.domain.devices.iotune import IoTune
 from frontinus.domain.devices.memballoon import Memballoon
 from frontinus.domain.devices.memory import MemoryDevice
 from frontinus.domain.devices.netparts import Rate
-from frontinus.domain.devices.source import Source
+from frontinus.domain.devices.source import Auth, Encryption, Source
 from frontinus.domain.plan import Tap
 from frontinus.mock.capabilities import capabilities
 from frontinus.qemu.hotplug import EMITTERS, plan_update
@@ -126,6 +126,9 @@ def test_what_an_element_leaves_open_stays() -> None:
         ({"source": Source(file="/a", startup_policy="optional")}, None, True),
         ({"source": Source(file="/b")}, None, False),
         ({"type": "block"}, None, False),
+        ({"readonly": True}, None, False),
+        ({"auth": Auth(username="a")}, None, False),
+        ({"encryption": Encryption(format="luks")}, None, False),
         ({}, "raw", False),
         ({}, "qcow2", True),
     ],

@@ -221,8 +221,13 @@ class Disk(Device, VirtioOptions, tag="disk"):
         return None if source is None else source.local_path or source.path or source.name
 
     def has_medium_of(self, old: Disk, format: str | None) -> bool:
-        """Whether a changed disk names the image that the running one has. `format`: what the change says of it."""
-        return (self.type, _said(self.source)) == (old.type, _said(old.source)) and format in (None, old.format)
+        """Whether a changed disk has the image that the running one has, to be reached and used as it is.
+
+        `format`: what the change says of it.
+        """
+        same = (self.type, _said(self.source), self.readonly) == (old.type, _said(old.source), old.readonly)
+        keys = self.auth in (None, old.auth) and self.encryption in (None, old.encryption)
+        return same and keys and format in (None, old.format)
 
     def keep_medium(self, old: Disk) -> None:
         """Take over the running disk's image, its layers and their numbers."""
