@@ -280,8 +280,8 @@ def host(other: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> HostFacts
     monkeypatch.setattr(tpm, "SETUP", beside["swtpm_setup"])
     monkeypatch.setattr(passt, "PROGRAM", beside["passt"])
     return replace(
-        probe_facts(paths_in(place)), virtiofsd=beside["virtiofsd"], virtiofsd_options=told(tools.options, beside["virtiofsd"]),
-        swtpm_setup=told(tools.features, beside["swtpm_setup"]),
+        probe_facts(paths_in(place)), ask=None, virtiofsd=beside["virtiofsd"],
+        virtiofsd_options=told(tools.options, beside["virtiofsd"]), swtpm_setup=told(tools.features, beside["swtpm_setup"]),
     )  # fmt: skip
 
 
