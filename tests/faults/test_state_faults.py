@@ -17,6 +17,7 @@ import pytest
 
 from frontinus.api.errors import StorageFailed
 from frontinus.domain.host import Paths
+from frontinus.durable import is_temporary
 from frontinus.state.store import FileStore
 from support.mounts import unmount
 
@@ -83,7 +84,7 @@ def test_a_killed_writer_loses_nothing_that_it_was_promised(tmp_path: Path) -> N
         later = 1 + kill // KILLS  # where the first kills came too early: on a slow machine or disk
         durable |= kill_a_writer(tmp_path, max(durable.values()), dice.uniform(0.005, 0.04) * later)
         folder = tmp_path / "config/guests"
-        cut_short += folder.exists() and any(durable.is_temporary(entry.name) for entry in folder.iterdir())
+        cut_short += folder.exists() and any(is_temporary(entry.name) for entry in folder.iterdir())
         found, problems = asyncio.run(loaded(places(tmp_path)))
         assert not problems
         for key, last in durable.items():
