@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -56,6 +58,37 @@ def test_accept_encoding(accept: str, packed: bool) -> None:
 )
 def test_a_scrapers_timeout(header: str, waits: float) -> None:
     assert patience(header, 3) == pytest.approx(waits)
+
+
+PIECES = (
+    b"GET",
+    b"/probe?target=%ff&=",
+    b"//[::1",
+    b"http://[x/",
+    b"HTTP/1.1",
+    b"HTTP/1.0\r\n:",
+    b"\r\nAccept: ;q=,",
+    b"\xff",
+)
+
+
+@given(st.binary(max_size=300) | st.lists(st.sampled_from(PIECES), max_size=6).map(b" ".join))
+def test_whatever_comes_is_a_request_or_is_refused(head: bytes) -> None:
+    try:
+        request = httpd.parse(head + b"\r\n\r\n")
+    except httpd.Malformed as error:
+        assert 400 <= error.status < 600
+        return
+    assert isinstance(wants_openmetrics(request.headers.get("accept", "")), bool)
+
+
+@given(
+    st.text(max_size=80)
+    | st.lists(st.sampled_from(["gzip", "*", ";", "q=", "0.5", ",", "nan", "-1", "text/plain"])).map("".join)
+)
+def test_whatever_is_wished_for_is_understood_or_passed_over(header: str) -> None:
+    assert isinstance(wants_openmetrics(header), bool) and isinstance(httpd.takes_gzip(header), bool)
+    assert 0 < patience(header, 3) <= 3
 
 
 async def test_a_header_that_comes_twice_is_one_list(rig: Exporter) -> None:
