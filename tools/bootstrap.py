@@ -48,6 +48,7 @@ PACKAGES = {
     "libfuse3-3": ("the file system of tests that loses what was not fsynced", "ci"),
     "xfsprogs": ("mkfs.xfs, for clones that share blocks", "ci"),
     "btrfs-progs": ("mkfs.btrfs, the same", "ci"),
+    "e2fsprogs": ("mke2fs, for a guest's file system", "ci"),
     "cryptsetup-bin": ("cryptsetup, which judges encrypted volumes", "ci"),
     "acl": ("setfacl and getfacl, which judge access control lists", "ci"),
     "openssl": ("certificates for tests of TLS", "ci"),
