@@ -46,6 +46,7 @@ GROUPS: Mapping[str, Group] = {
         ),
         deadline=900,
     ),
+    "rates": Group(least=2),
     "logical": Group(least=14, deadline=1200),
     "disk": Group(least=34, deadline=1200),
     "units": Group(least=27, deadline=1200),
