@@ -14,7 +14,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted(path for folder in ("core", "adapters") for path in (ROOT / folder).rglob("*.py"))
-QUIRKS = ROOT / "core/frontinus/qemu/caps/quirks.py"
 MAX_LINES = 430
 
 
@@ -62,9 +61,8 @@ CHOOSING = [p for p in CODE if names(p).startswith(("core/frontinus/qemu/", "cor
 
 
 @pytest.mark.parametrize("path", CHOOSING, ids=names)
-def test_the_release_is_never_asked_for_outside_the_quirks(path: Path) -> None:
-    if path != QUIRKS:
-        assert not list(version_comparisons(parsed(path)))
+def test_the_release_is_never_asked_for(path: Path) -> None:
+    assert not list(version_comparisons(parsed(path)))
 
 
 @pytest.mark.parametrize("source", ["if caps.version >= (7, 2, 0): pass", "x = version < 5", "a = (4, 2) <= q.version"])
