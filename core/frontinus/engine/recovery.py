@@ -17,6 +17,7 @@ from frontinus.engine.guest import ending, saving
 from frontinus.engine.guest.logs import follow_logs
 from frontinus.engine.guest.news import follow
 from frontinus.engine.halves import KIND
+from frontinus.engine.loading import loading
 from frontinus.engine.network import netports
 from frontinus.engine.record import Record, Running
 from frontinus.engine.runstate import RunState
@@ -62,14 +63,8 @@ async def recover(world: World) -> None:
 async def _load_definitions(world: World) -> None:
     marked = {stored.key for stored in await world.store.load("autostart")}
     for stored in await world.store.load(KIND):
-        try:
-            guest = parse_guest(stored.text)
-            if guest.uuid != stored.key:
-                raise ValueError(f"holds the guest {guest.uuid}")
-            world.guests.claim(stored.key, guest.name)
-        except (FrontinusError, ValueError) as error:
-            place = await world.store.set_aside(KIND, stored.key, str(error))
-            log.error("definition %s does not load and was set aside as %s: %s", stored.key, place, error)
+        guest = await _definition(world, stored)
+        if guest is None:
             continue
         record = Record(stored.key, guest.name, definition=guest, autostart=stored.key in marked,
                         books=world.books_of(stored.key))  # fmt: skip
@@ -77,13 +72,20 @@ async def _load_definitions(world: World) -> None:
         world.guests.add(record)
 
 
+async def _definition(world: World, stored: Stored) -> Guest | None:
+    async with loading(world.store, KIND, stored.key, f"definition {stored.key}"):
+        guest = parse_guest(stored.text)
+        if guest.uuid != stored.key:
+            raise ValueError(f"holds the guest {guest.uuid}")
+        world.guests.claim(stored.key, guest.name)
+        return guest
+    return None
+
+
 async def _decode(world: World, stored: Stored) -> RunState | None:
-    try:
+    async with loading(world.store, runstate.KIND, stored.key, f"run state {stored.key}"):
         return runstate.decode(stored.text)
-    except ValueError as error:
-        place = await world.store.set_aside(runstate.KIND, stored.key, str(error))
-        log.error("run state %s does not load and was set aside as %s: %s", stored.key, place, error)
-        return None
+    return None
 
 
 async def _revive(world: World, state: RunState) -> bool:

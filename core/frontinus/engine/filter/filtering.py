@@ -18,6 +18,7 @@ from frontinus.domain.devices.interface import Interface
 from frontinus.domain.plan import Resource, Tap
 from frontinus.engine import runstate
 from frontinus.engine.filter.filterbook import Nic
+from frontinus.engine.loading import loading
 from frontinus.engine.record import Record, Running
 from frontinus.engine.runstate import RunState
 from frontinus.engine.world import World
@@ -146,7 +147,7 @@ async def _keep(world: World, nic: Nic) -> None:
 async def load_filters(world: World) -> None:
     """Find definitions, and what was learned. What does not load is set aside."""
     for key, text in await _documents(world, KIND):
-        async with _set_aside_if_wrong(world, KIND, key):
+        async with loading(world.store, KIND, key, f"{KIND} {key}"):
             filter = parse_filter(text)
             if filter.uuid != key:
                 raise ValueError(f"holds the filter {filter.uuid}")
@@ -154,7 +155,7 @@ async def load_filters(world: World) -> None:
             world.filters.put(filter)
     now = time.time()
     for key, text in await _documents(world, LEASES):
-        async with _set_aside_if_wrong(world, LEASES, key):
+        async with loading(world.store, LEASES, key, f"{LEASES} {key}"):
             found = msgspec.json.decode(text, type=dict[str, float | None])
             world.filters.leases[key] = {one: end for one, end in found.items() if end is None or end > now}
         if not world.filters.leases.get(key):
@@ -171,7 +172,7 @@ async def restore_filters(world: World, living: Iterable[RunState]) -> None:
             if card.filter and card.target:
                 world.filters.nics[card.target] = _nic(world, state.uuid, state.name, card)
     for key, text in await _documents(world, BINDINGS):
-        async with _set_aside_if_wrong(world, BINDINGS, key):
+        async with loading(world.store, BINDINGS, key, f"{BINDINGS} {key}"):
             world.filters.nics.setdefault(key, foreign(world, parse_binding(text)))
     wanted = await asyncio.to_thread(_what_is_not_lost, world)
     try:
@@ -201,12 +202,3 @@ def foreign(world: World, binding: Binding) -> Nic:
 
 async def _documents(world: World, kind: str) -> list[tuple[str, str]]:
     return [(stored.key, stored.text) for stored in await world.store.load(kind)]
-
-
-@asynccontextmanager
-async def _set_aside_if_wrong(world: World, kind: str, key: str) -> AsyncIterator[None]:
-    try:
-        yield
-    except (FrontinusError, ValueError, msgspec.MsgspecError) as error:
-        place = await world.store.set_aside(kind, key, str(error))
-        log.error("%s %s does not load and was set aside as %s: %s", kind, key, place, error)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from frontinus.api.errors import FrontinusError
+from frontinus.engine.loading import loading
 from frontinus.engine.network import netlife, netports
 from frontinus.engine.network.netrecord import (
     AUTOSTART,
@@ -68,27 +69,20 @@ async def recover_networks(world: World) -> None:
 async def _load(world: World) -> None:
     marked = {stored.key for stored in await world.store.load(AUTOSTART)}
     for stored in await world.store.load(DEFINITIONS):
-        try:
+        async with loading(world.store, DEFINITIONS, stored.key, f"network {stored.key}"):
             network = parse_network(stored.text)
             if network.uuid != stored.key:
                 raise ValueError(f"holds the network {network.uuid}")
             world.networks.claim(stored.key, network.name)
-        except (FrontinusError, ValueError) as error:
-            place = await world.store.set_aside(DEFINITIONS, stored.key, str(error))
-            log.error("network %s does not load and was set aside as %s: %s", stored.key, place, error)
-            continue
-        world.networks.add(NetworkRecord(stored.key, network.name, network, autostart=stored.key in marked))
+            world.networks.add(NetworkRecord(stored.key, network.name, network, autostart=stored.key in marked))
 
 
 async def _decode(world: World, stored: Stored) -> NetworkState | None:
-    try:
+    async with loading(world.store, RUNNING, stored.key, f"run state of network {stored.key}"):
         state = decode_state(stored.text)
         state.network(), state.records()
-    except (FrontinusError, ValueError) as error:
-        place = await world.store.set_aside(RUNNING, stored.key, str(error))
-        log.error("run state of network %s does not load and was set aside as %s: %s", stored.key, place, error)
-        return None
-    return state
+        return state
+    return None
 
 
 async def _revive(world: World, state: NetworkState) -> None:

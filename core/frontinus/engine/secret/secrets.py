@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from frontinus.api.errors import AlreadyExists, Denied, FrontinusError, InvalidValue, InvalidXML
+from frontinus.api.errors import AlreadyExists, Denied, InvalidValue, InvalidXML
 from frontinus.api.events import SecretEvent, SecretKind
 from frontinus.api.secrets import SecretView, UsageType
+from frontinus.engine.loading import loading
 from frontinus.engine.secret.secretbook import SecretRecord
 from frontinus.engine.world import World
 from frontinus.storage.definition import format_secret, parse_secret
@@ -120,14 +121,10 @@ async def load_secrets(world: World) -> None:
     """Find the secrets that an earlier engine kept. What does not load is set aside."""
     sealed = {stored.key: stored.text for stored in await world.store.load(VALUES)}
     for stored in await world.store.load(KIND):
-        try:
+        async with loading(world.store, KIND, stored.key, f"secret {stored.key}"):
             secret = parse_secret(stored.text)
             if secret.uuid != stored.key:
                 raise ValueError(f"holds the secret {secret.uuid}")
-        except (FrontinusError, ValueError) as error:
-            place = await world.store.set_aside(KIND, stored.key, str(error))
-            log.error("secret %s does not load and was set aside as %s: %s", stored.key, place, error)
-            continue
-        world.secrets.put(SecretRecord(secret, world.secrets.keeper.protection, sealed.get(stored.key)))
+            world.secrets.put(SecretRecord(secret, world.secrets.keeper.protection, sealed.get(stored.key)))
     if any(record.sealed is not None for record in world.secrets):
         log.info("values of secrets are encrypted with the host's key: %s", world.secrets.keeper.protection)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from frontinus.api.errors import FrontinusError, Unsupported
 from frontinus.api.events import PoolEvent, PoolKind
 from frontinus.api.storage import BuildFlag, PoolView
+from frontinus.engine.loading import loading
 from frontinus.engine.storage import scripts, storagework
 from frontinus.engine.storage.poolbook import PoolRecord
 from frontinus.engine.world import World
@@ -238,15 +239,12 @@ async def load_pools(world: World) -> None:
 
 
 async def _parsed(world: World, kind: str, key: str, text: str) -> Pool | None:
-    try:
+    async with loading(world.store, kind, key, f"pool {key}"):
         pool = parse_pool(text)
         if pool.uuid != key:
             raise ValueError(f"holds the pool {pool.uuid}")
-    except (FrontinusError, ValueError) as error:
-        place = await world.store.set_aside(kind, key, str(error))
-        log.error("pool %s does not load and was set aside as %s: %s", key, place, error)
-        return None
-    return pool
+        return pool
+    return None
 
 
 async def _adopt(world: World, uuid: str, pool: Pool) -> None:
