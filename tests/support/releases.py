@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+import releases
 from frontinus.api.errors import HypervisorFailed
 from frontinus.qemu.guest import QemuGuest
 from frontinus.qemu.monitor.client import Command
+
+ALL = os.environ.get("FRONTINUS_RELEASES") == "all"
+"""Set by `make releases`. Without it the release that is farthest from the installed one stands for the others."""
+SUITES = tuple(releases.SUITES) if ALL else ("bullseye",)
+REQUIRED = ALL or os.environ.get("FRONTINUS_REQUIRE_SYSTEM") == "1"
 
 SCALARS = re.compile(r"bool|u?int(8|16|32|64)?|str|string|size|OnOffAuto|on/off/auto")
 HOST_SIDE = frozenset({
@@ -27,6 +37,17 @@ PATIENCE = 120.0
 """Seconds for some hundred answers, on a machine that has other work."""
 
 Hardware = Mapping[str, Any]
+
+
+def emulator(suite: str) -> Path:
+    """The emulator of another release; unpacked where it is required, and the test is skipped where it cannot be had."""
+    found = releases.cached(suite)
+    if found is None and not REQUIRED:
+        pytest.skip(f"the QEMU of {suite} is not unpacked: `make releases` does that")
+    try:
+        return found or releases.emulator(suite)
+    except releases.ReleaseError as error:
+        pytest.skip(str(error))
 
 
 async def answers(guest: QemuGuest, commands: Iterable[Command]) -> list[Any]:

@@ -25,13 +25,11 @@ from frontinus.qemu.argv import passt, tpm
 from frontinus.qemu.driver import QemuHypervisor
 from frontinus.qemu.guest import QemuGuest
 from frontinus.qemu.monitor.client import Command
-from support.releases import answers
+from support.releases import ALL, answers, emulator
 from support.started import paths_in, started
 from support.whole_guest import text
 
-ALL = os.environ.get("FRONTINUS_RELEASES") == "all"
 SUITES = ("trixie", "sid") if ALL else ("trixie",)
-REQUIRED = ALL or os.environ.get("FRONTINUS_REQUIRE_SYSTEM") == "1"
 MIB = 2**20
 
 
@@ -263,13 +261,7 @@ GUESTS: Mapping[str, tuple[Mapping[str, Element], Mapping[str, str]]] = {
 @pytest.fixture(scope="module", params=SUITES)
 def other(request: pytest.FixtureRequest) -> Path:
     """The emulator of another release."""
-    found = releases.cached(request.param)
-    if found is None and not REQUIRED:
-        pytest.skip(f"the QEMU of {request.param} is not unpacked: `make releases` does that")
-    try:
-        return found or releases.emulator(request.param)
-    except releases.ReleaseError as error:
-        pytest.skip(str(error))
+    return emulator(request.param)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,27 +20,17 @@ from frontinus.qemu.caps.replies import from_sessions
 from frontinus.qemu.caps.transcript import read
 from frontinus.qemu.caps.user import probe_user
 from frontinus.qemu.driver import QemuHypervisor
-from support.releases import Hardware, compare, hardware
+from support.releases import SUITES, Hardware, compare, emulator, hardware
 from support.started import paths_in, started
 from support.ten_guests import GUESTS, PC, Q35, document, nics
 
 INSTALLED = "/usr/bin/qemu-system-x86_64"
-ALL = os.environ.get("FRONTINUS_RELEASES") == "all"
-"""Set by `make releases`. Without it the release that is farthest from the installed one stands for the others."""
-SUITES = tuple(releases.SUITES) if ALL else ("bullseye",)
-REQUIRED = ALL or os.environ.get("FRONTINUS_REQUIRE_SYSTEM") == "1"
 
 
 @pytest.fixture(scope="module", params=SUITES)
 def other(request: pytest.FixtureRequest) -> Path:
     """The emulator of another release."""
-    found = releases.cached(request.param)
-    if found is None and not REQUIRED:
-        pytest.skip(f"the QEMU of {request.param} is not unpacked: `make releases` does that")
-    try:
-        return found or releases.emulator(request.param)
-    except releases.ReleaseError as error:
-        pytest.skip(str(error))
+    return emulator(request.param)
 
 
 @pytest.fixture(scope="module")

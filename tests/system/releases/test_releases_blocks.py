@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-import releases
+from support import releases
 from support.bitmap_rows import HAPPENINGS, Guest, a_snapshot_is_merged, row
 from support.marked import Marked
 from support.snapshot_rows import CUTS, KINDS, MADE, Cut, Kind, all_rows, delete, go_back
 from trial import Daemon
 
-ALL = os.environ.get("FRONTINUS_RELEASES") == "all"
-"""Set by `make releases`. Without it a few rows on the release that is farthest from the installed one stand for all."""
-SUITES = tuple(releases.SUITES) if ALL else ("bullseye",)
-REQUIRED = ALL or os.environ.get("FRONTINUS_REQUIRE_SYSTEM") == "1"
-BITMAPS: tuple[Callable[[Guest], Awaitable[None]], ...] = HAPPENINGS if ALL else (a_snapshot_is_merged,)
-BACK = KINDS if ALL else [kind for kind in KINDS if kind.memory and kind.state == "running"]
-CUT = list(itertools.product(MADE, CUTS.values())) if ALL else [(MADE[1], CUTS["middle"]), (MADE[3], CUTS["middle"])]
+BITMAPS: tuple[Callable[[Guest], Awaitable[None]], ...] = HAPPENINGS if releases.ALL else (a_snapshot_is_merged,)
+BACK = KINDS if releases.ALL else [kind for kind in KINDS if kind.memory and kind.state == "running"]
+CUT = (
+    list(itertools.product(MADE, CUTS.values()))
+    if releases.ALL
+    else [(MADE[1], CUTS["middle"]), (MADE[3], CUTS["middle"])]
+)
 
 
-@pytest.fixture(scope="module", params=SUITES)
+@pytest.fixture(scope="module", params=releases.SUITES)
 def emulator(request: pytest.FixtureRequest) -> str:
-    found = releases.cached(request.param)
-    if found is None and not REQUIRED:
-        pytest.skip(f"the QEMU of {request.param} is not unpacked: `make releases` does that")
-    try:
-        return str(found or releases.emulator(request.param))
-    except releases.ReleaseError as error:
-        pytest.skip(str(error))
+    return str(releases.emulator(request.param))
 
 
 @pytest.mark.timeout(600)

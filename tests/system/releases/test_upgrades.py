@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 
-import releases
 from frontinus.api.engine import Engine
 from frontinus.api.errors import HypervisorFailed
 from support.disks import MIB, disk, image
 from support.marked import Marked
-from support.releases import Hardware, compare, hardware
+from support.releases import ALL, Hardware, compare, emulator, hardware
 from support.snapshot_rows import Kind
 from support.started import paths_in, started
 from support.ten_guests import GUESTS, PC, Q35
-from system.releases.test_releases import ALL, INSTALLED, REQUIRED, defined, make_files
+from system.releases.test_releases import INSTALLED, defined, make_files
 from trial import Daemon
 
 ROADS: Sequence[tuple[str, str]] = (
@@ -36,20 +35,14 @@ BARE = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory><
 @pytest.fixture(scope="module", params=ROADS, ids=lambda road: "-".join(suite or "installed" for suite in road))
 def road(request: pytest.FixtureRequest) -> tuple[str, str]:
     """The emulators before and after the upgrade."""
-    before, after = (emulator(suite) for suite in request.param)
+    before, after = (binary(suite) for suite in request.param)
     return before, after
 
 
-def emulator(suite: str) -> str:
+def binary(suite: str) -> str:
     if not suite:
         return INSTALLED
-    found = releases.cached(suite)
-    if found is None and not REQUIRED:
-        pytest.skip(f"the QEMU of {suite} is not unpacked: `make releases` does that")
-    try:
-        return str(found or releases.emulator(suite))
-    except releases.ReleaseError as error:
-        pytest.skip(str(error))
+    return str(emulator(suite))
 
 
 @pytest.mark.parametrize("name", MOVED)
@@ -114,7 +107,7 @@ async def test_an_upgrade(road: tuple[str, str], daemon: Daemon, place: Path, ma
 @pytest.mark.skipif(not ALL, reason="of releases that CI does not unpack")
 async def test_a_state_that_cannot_be_read_is_kept(daemon: Daemon, place: Path) -> None:
     """An upgrade that QEMU does not bear costs no state: it says so, and the old package reads it still."""
-    before, after = (emulator(suite) for suite in BROKEN)
+    before, after = (binary(suite) for suite in BROKEN)
     program = place / "qemu"
     program.symlink_to(before)
     async with daemon.engine() as engine:
