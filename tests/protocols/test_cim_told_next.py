@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from frontinus_cim.model import Embedded
-from frontinus_cim.subscriptions import Destination, Subscription
-from support.cim import Rig, rig
+from support.cim import Rig, rig, subscribe
 from support.waiting import until
 
 XML = """<domain type='qemu'><name>two</name><memory>65536</memory><vcpu>2</vcpu>
@@ -30,16 +29,14 @@ async def cim(tmp_path: Path) -> AsyncIterator[Rig]:
 @pytest.fixture
 def told(cim: Rig) -> Told:
     """What a subscription to all of resources is told from now on."""
-    kept, heard = cim.world.subscriptions, Told()
-    kept.destinations["to"] = Destination(name="to", url="http://127.0.0.1:9/", system=("", ""))
-    kept.subscriptions["Frontinus:Resources", "to"] = Subscription(filter="Frontinus:Resources", destination="to")
+    heard = Told()
 
-    def send(subscribed: str, destination: Destination, indication: Embedded, passed: str | None = None) -> None:
+    def hear(indication: Embedded) -> None:
         source: Any = indication.values["SourceInstance"]
         what = indication.cls.removeprefix("KVM_ResourceAllocationSettingData").removesuffix("Indication")
         heard.append((what, str(source.values["InstanceID"])))
 
-    cim.delivery.send = send  # type: ignore[method-assign]
+    subscribe(cim, "Frontinus:Resources", hear)
     return heard
 
 

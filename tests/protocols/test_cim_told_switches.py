@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from frontinus_cim.model import Embedded
-from frontinus_cim.subscriptions import Destination, Subscription
-from support.cim import Rig, rig
+from support.cim import Rig, rig, subscribe
 from support.waiting import until
 
 MACS = ("52:54:00:00:07:01", "52:54:00:00:07:02")
@@ -33,11 +32,9 @@ async def cim(tmp_path: Path) -> AsyncIterator[Rig]:
 @pytest.fixture
 def told(cim: Rig) -> Told:
     """What a subscription to all of switches is told from now on."""
-    kept, heard = cim.world.subscriptions, Told()
-    kept.destinations["to"] = Destination(name="to", url="http://127.0.0.1:9/", system=("", ""))
-    kept.subscriptions["Frontinus:Switches", "to"] = Subscription(filter="Frontinus:Switches", destination="to")
+    heard = Told()
 
-    def send(subscribed: str, destination: Destination, indication: Embedded, passed: str | None = None) -> None:
+    def hear(indication: Embedded) -> None:
         source: Any = indication.values["SourceInstance"]
         name = source.values.get("DeviceID", source.values["Name"])
         assert f'"{name}"' in str(indication.values["SourceInstanceModelPath"])
@@ -45,7 +42,7 @@ def told(cim: Rig) -> Told:
         assert ("PreviousInstance" in indication.values) == (indication.cls == "CIM_InstModification")
         heard.append((BASES[indication.cls], str(name)))
 
-    cim.delivery.send = send  # type: ignore[method-assign]
+    subscribe(cim, "Frontinus:Switches", hear)
     return heard
 
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,10 +27,11 @@ from frontinus_cim.config import Config
 from frontinus_cim.delivery import Delivery
 from frontinus_cim.httpd import Front
 from frontinus_cim.indications import Indications
+from frontinus_cim.model import Embedded
 from frontinus_cim.pam import Pam
 from frontinus_cim.schema import Schema
 from frontinus_cim.service import Service
-from frontinus_cim.subscriptions import Subscriptions
+from frontinus_cim.subscriptions import Destination, Subscription, Subscriptions
 from frontinus_cim.world import World
 from support.waiting import until
 
@@ -149,6 +150,18 @@ async def rig(folder: Path, *, guests: int = 2, **more: Any) -> AsyncIterator[Ri
         for each in sockets:
             each.close()
         await local.stop()
+
+
+def subscribe(cim: Rig, collection: str, hear: Callable[[Embedded], None]) -> None:
+    """Hear from now on what a subscription to a collection is told."""
+    kept = cim.world.subscriptions
+    kept.destinations["to"] = Destination(name="to", url="http://127.0.0.1:9/", system=("", ""))
+    kept.subscriptions[collection, "to"] = Subscription(filter=collection, destination="to")
+
+    def send(subscribed: str, destination: Destination, indication: Embedded, passed: str | None = None) -> None:
+        hear(indication)
+
+    cim.delivery.send = send  # type: ignore[method-assign]
 
 
 @contextlib.asynccontextmanager
