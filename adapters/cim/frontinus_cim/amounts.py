@@ -17,6 +17,7 @@ from frontinus_cim.fields import put
 from frontinus_cim.guest import DEFINED, KIB, NOTHING, Guest, Part, where
 
 AMOUNTS = ("mem", "proc")
+"""Parts that have no element: what they are is in the guest's view."""
 
 
 @dataclasses.dataclass(frozen=True)

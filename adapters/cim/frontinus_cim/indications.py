@@ -14,6 +14,7 @@ from frontinus.api.events import AnyEvent, ChangedEvent, GuestEvent, LifecycleEv
 from frontinus.api.views import GuestView, Snapshot
 from frontinus_cim import alerts, jobkinds, pools, settings, systems, values
 from frontinus_cim.alerts import Alert
+from frontinus_cim.amounts import AMOUNTS
 from frontinus_cim.delivery import Delivery
 from frontinus_cim.errors import CimError
 from frontinus_cim.guest import Guest, Part
@@ -246,10 +247,6 @@ class Indications:
                 await self._kept.remove(SUBSCRIPTION, key)
             elif policy == DISABLE and (subscription := self._kept.subscriptions.get(key)) is not None:
                 await self._kept.change_subscription(subscription, {"SubscriptionState": DISABLED})
-
-
-AMOUNTS = ("mem", "proc")
-"""Parts that have no element: what they are is in the guest's view."""
 
 
 def _as_it_is(guest: Guest) -> Guest:

@@ -87,7 +87,7 @@ def starts(settings: Embedded) -> bool | None:
     auto, action = settings.values.get("AutoStart"), settings.values.get("AutomaticStartupAction")
     if auto is None and action is None:
         return None
-    return auto == 1 or (auto is None and action in (3, 4))
+    return auto == 1 or (auto is None and action in changes.STARTS)
 
 
 @method(MANAGEMENT, "DestroySystem")

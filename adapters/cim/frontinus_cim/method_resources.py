@@ -85,14 +85,18 @@ async def modify_resource_settings(call: MethodCall) -> Result:
     return await call.long(_modify(call, call.engine, wanted))
 
 
+async def modified(call: MethodCall, engine: Engine, part: Part, change: Wanted) -> str:
+    """Change a resource; the name that it has then, when the world shows it. Raises CimError."""
+    try:
+        return await modify_part(engine, part.guest, part.name, change)
+    finally:
+        await call.world.caught_up(engine, part.guest.view.uuid)
+
+
 async def _modify(call: MethodCall, engine: Engine, wanted: Sequence[tuple[Part, Wanted]]) -> Result:
     changed: list[Value] = []
     for part, change in wanted:
-        try:
-            name = await modify_part(engine, part.guest, part.name, change)
-        finally:
-            await call.world.caught_up(engine, part.guest.view.uuid)
-        changed += _paths(call, part.guest, [name])
+        changed += _paths(call, part.guest, [await modified(call, engine, part, change)])
     return Result(0, {"ResultingResourceSettings": changed})
 
 

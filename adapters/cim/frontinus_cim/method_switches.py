@@ -22,7 +22,7 @@ from frontinus_cim.guest import Guest, where
 from frontinus_cim.kinds import Node
 from frontinus_cim.links_guests import resource_node
 from frontinus_cim.method_define import MOST_RESOURCES, checked, starts
-from frontinus_cim.method_resources import device_xml, modify_part, remove_parts
+from frontinus_cim.method_resources import device_xml, modified, modify_part, remove_parts
 from frontinus_cim.method_state import INVALID_TRANSITION, wanted_state
 from frontinus_cim.methods import MethodCall, Refused, Result, method
 from frontinus_cim.model import Embedded, Path, Value
@@ -290,12 +290,8 @@ async def change_port(call: MethodCall, engine: Engine, port: Port, change: Want
     """Change the interface that is plugged into a port. Raises CimError."""
     if others := sorted(change.values.keys() - OF_INTERFACE):
         raise CimError(Status.NOT_SUPPORTED, f"{', '.join(others)}: this cannot be changed of a port")
-    guest = port.nic.guest
-    try:
-        name = await modify_part(engine, guest, port.nic.name, change)
-    finally:
-        await call.world.caught_up(engine, guest.view.uuid)
-    part = guest.parts.get(name)
+    name = await modified(call, engine, port.nic, change)
+    part = port.nic.guest.parts.get(name)
     switch = switches.switch_of(call.world, part) if part is not None else None
     return Port(switch, part) if switch is not None else None
 

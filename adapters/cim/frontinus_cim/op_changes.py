@@ -169,10 +169,7 @@ async def _modify_resource(call: Call, found: Found, given: Mapping[str, Value])
     if isinstance(part, Bound):
         raise CimError(Status.NOT_SUPPORTED, f"{part.name} is of no guest, and stays")
     change = _wanted(found, part.family, given)
-    try:
-        await method_resources.modify_part(method.engine, part.guest, part.name, change)
-    finally:
-        await call.world.caught_up(method.engine, part.guest.view.uuid)
+    await method_resources.modified(method, method.engine, part, change)
 
 
 async def _modify_switch(call: Call, found: Found, given: Mapping[str, Value]) -> None:
