@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.passthrough import QemuCapabilities
+
+T = TypeVar("T")
 
 TYPES: Mapping[str, tuple[str, ...]] = {
     **{name: (name,) for name in (
@@ -79,38 +82,21 @@ def customized(caps: Capabilities, wish: QemuCapabilities | None) -> Capabilitie
     known = SETTLED.union(*TABLES)
     if strange := sorted({*wish.add, *wish.remove} - known):
         raise Unsupported(f"<qemu:capabilities>: nothing here depends on '{strange[0]}'", element="capabilities")
-    added, removed = (_Facts.of(names) for names in (wish.add, wish.remove))
     return replace(
         caps,
-        types=caps.types - removed.types | added.types,
-        commands=caps.commands - removed.commands | added.commands,
-        options=_with(caps.options, added.options, removed.options),
-        properties={owner: {name: caps.properties.get(owner, {}).get(name, "") for name in names}
-                    for owner, names in _with(caps.properties, added.properties, removed.properties).items()},
-        granted=caps.granted - removed.schema | added.schema, denied=caps.denied - added.schema | removed.schema,
+        types=caps.types - _facts(TYPES, wish.remove) | _facts(TYPES, wish.add),
+        commands=caps.commands - _facts(COMMANDS, wish.remove) | _facts(COMMANDS, wish.add),
+        options=_with(caps.options, _facts(OPTIONS, wish.add), _facts(OPTIONS, wish.remove)),
+        properties={owner: {name: caps.properties.get(owner, {}).get(name, "") for name in names} for owner, names in _with(
+            caps.properties, _facts(PROPERTIES, wish.add), _facts(PROPERTIES, wish.remove)).items()},
+        granted=caps.granted - _facts(SCHEMA, wish.remove) | _facts(SCHEMA, wish.add),
+        denied=caps.denied - _facts(SCHEMA, wish.add) | _facts(SCHEMA, wish.remove),
     )  # fmt: skip
 
 
-class _Facts:
-    """The facts that some names stand for."""
-
-    def __init__(self) -> None:
-        self.types: frozenset[str] = frozenset()
-        self.commands: frozenset[str] = frozenset()
-        self.schema: frozenset[str] = frozenset()
-        self.properties: frozenset[tuple[str, str]] = frozenset()
-        self.options: frozenset[tuple[str, str]] = frozenset()
-
-    @classmethod
-    def of(cls, names: Sequence[str]) -> _Facts:
-        found = cls()
-        for name in names:
-            found.types |= {*TYPES.get(name, ())}
-            found.commands |= {*COMMANDS.get(name, ())}
-            found.schema |= {*SCHEMA.get(name, ())}
-            found.properties |= {*PROPERTIES.get(name, ())}
-            found.options |= {*OPTIONS.get(name, ())}
-        return found
+def _facts(table: Mapping[str, Sequence[T]], names: Sequence[str]) -> frozenset[T]:
+    """What some names stand for in a table."""
+    return frozenset(fact for name in names for fact in table.get(name, ()))
 
 
 def _with(known: Mapping[str, object], added: frozenset[tuple[str, str]],

@@ -34,11 +34,16 @@ def with_firmware(guest: Guest, caps: Capabilities, host: HostFacts) -> Guest:
 
 def _described(guest: Guest, firmware: Firmware) -> Guest:
     """A guest whose user names the firmware, with what its descriptor says of the formats and of the template."""
+    loader, nvram = guest.os.loader, guest.os.nvram
+    formatted = loader is not None and loader.format is None and firmware.executable_format != "raw"
+    templated = nvram is not None and nvram.path and not nvram.template and firmware.nvram_template
+    if not formatted and not templated:
+        return guest
     started = guest.clone()
     loader, nvram = started.os.loader, started.os.nvram
-    if loader is not None and loader.format is None and firmware.executable_format != "raw":
+    if loader is not None and formatted:
         loader.format = firmware.executable_format
-    if nvram is not None and nvram.path and not nvram.template and firmware.nvram_template:
+    if nvram is not None and templated:
         nvram.template = firmware.nvram_template
         nvram.template_format = firmware.nvram_format if firmware.nvram_format != "raw" else None
     return started

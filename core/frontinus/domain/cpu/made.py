@@ -50,12 +50,13 @@ def deviation(cpu: Cpu, made: MadeCpu, caps: Capabilities) -> Deviation:
     model = named_models().get(cpu.model.name or "") if cpu.mode == "custom" and cpu.model else None
     if made.on is None:
         return Deviation(frozenset(), made.dropped, made.dropped)
-    broken = made.dropped | (asked & features(caps)) - made.on
+    can = features(caps)
+    broken = made.dropped | (asked & can) - made.on
     if model is None:
         return Deviation(frozenset(), broken, broken)
     off = policies.keys() - asked
     wanted = (model.features | asked) - off
-    known = features(caps) | model.features
+    known = can | model.features
     return Deviation((made.on & known) - wanted, broken | (wanted & known) - made.on, broken)
 
 
