@@ -11,6 +11,7 @@ from frontinus.domain.devices.interface import Interface
 from frontinus.domain.plan import DevicePlan, Tap
 from frontinus.engine import runstate
 from frontinus.engine.filter import filtering
+from frontinus.engine.guest.preparing import give_back
 from frontinus.engine.network import netlife, netports
 from frontinus.engine.record import Record, Running
 from frontinus.engine.world import World
@@ -100,15 +101,14 @@ async def _moved(world: World, record: Record, running: Running, old: Interface,
         try:
             yield
         except BaseException:
-            await world.resources.tear_down(made)
+            await give_back(world, running, made)
             raise
     except BaseException:
         await _join(world, new, old)
         for tap in taps:
             await world.resources.adjust(_settled(tap, old), journal)
         raise
-    await world.resources.tear_down(before)
-    running.undo = [one for one in running.undo if one not in before]
+    await give_back(world, running, before)
 
 
 async def _join(world: World, old: Interface, new: Interface) -> None:
