@@ -226,8 +226,11 @@ def used_path(path: Path) -> Path:
 async def find_managed(world: World, record: Record, *, lives: bool) -> None:
     """Of an earlier engine's managed save only a whole one counts, whose guest has not run since."""
     path = managed_path(world, record.uuid)
+    if not (path.exists() or used_path(path).exists()):
+        record.managed_save = False
+        return
     record.managed_save = not lives and await asyncio.to_thread(savefile.is_finished, path)
-    if not record.managed_save and (path.exists() or used_path(path).exists()):
+    if not record.managed_save:
         log.warning("the saved state of guest %s is not whole, or used up: it is removed", record.name)
         await forget_managed(world, record)
 

@@ -33,6 +33,8 @@ async def spare(world: World, record: Record, files: Collection[str]) -> None:
 
 async def remove(world: World, record: Record, files: Collection[str]) -> None:
     """Remove files durably, to the end even when the engine dies meanwhile."""
+    if not files:
+        return
     await doom(world, record, files)
     await world.images.remove(sorted(files))
     await spare(world, record, files)
