@@ -20,6 +20,8 @@ class Group:
 
     def __init__(self, fds: Sequence[int], allowance: Allowance | None = None) -> None:
         self._allowance = allowance
+        self.forget: Callable[[], None] = lambda: None
+        """No longer wait for the end of the connection that gave them."""
         self.fds: Sequence[int] = copies(fds, FIELD)
         if allowance is not None:
             try:
@@ -47,31 +49,26 @@ class FdGroups:
     """Those of one guest."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, tuple[Group, Callable[[], None]]] = {}
+        self._groups: dict[str, Group] = {}
 
     def put(self, name: str, group: Group, lifetime: Lifetime) -> None:
         """Keep a group until the connection ends, in place of one of the same name."""
         self._drop(name)
-
-        def end() -> None:
-            self._drop(name)
-
-        self._groups[name] = group, lambda: None
-        self._groups[name] = group, lifetime.when_ended(end)
+        self._groups[name] = group
+        group.forget = lifetime.when_ended(lambda: self._drop(name))
 
     def _drop(self, name: str) -> None:
-        group, forget = self._groups.pop(name, (None, None))
-        if group is not None and forget is not None:
-            forget()
+        if (group := self._groups.pop(name, None)) is not None:
+            group.forget()
             group.close()
 
     def modes(self) -> Mapping[str, Sequence[str]]:
         """How each descriptor of each group is open."""
-        return {name: [_mode(fd) for fd in group.fds] for name, (group, _) in self._groups.items()}
+        return {name: [_mode(fd) for fd in group.fds] for name, group in self._groups.items()}
 
     def copy(self, name: str) -> list[int]:
         """A copy of each descriptor of a group, the caller's to close. Raises WrongState where there is none."""
-        group, _ = self._groups.get(name, (None, None))
+        group = self._groups.get(name)
         if group is None:
             raise WrongState(
                 f"the descriptors of fdgroup '{name}' went with the connection that gave them", state="gone"
