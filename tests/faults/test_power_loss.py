@@ -153,11 +153,6 @@ class Rig:
             storage.close()
             subprocess.run(["rm", "-rf", self.run], check=True)
 
-    def lay_out(self, image: lost.Image) -> None:
-        for path in self.disk.iterdir():
-            subprocess.run(["rm", "-rf", path], check=True)
-        lost.lay_out(image, str(self.disk))
-
 
 @pytest.fixture
 def rig(place: Path) -> Rig:
@@ -203,7 +198,7 @@ async def test_power_may_be_lost_at_any_moment(rig: Rig, tmp_path: Path, name: s
     assert len(lefts) > 1 + CUTS
     seen = set()
     for left in lefts:
-        rig.lay_out(left.image)
+        lost.lay_out(left.image, rig.disk)
         async with rig.engine() as (engine, session):
             now = await _whole(rig, engine, session)
         allowed = [before, after] if name != "wipe" else [before, after, {"old": _said(b"", SIZE, "raw")}]
@@ -260,7 +255,7 @@ async def test_power_may_be_lost_while_a_secret_changes(
     some = [lefts[0], *found.by_chance(random.Random(SEED), max(2, CUTS // 5)), lefts[len(lefts) // 2], lefts[-1]]
     opened = []
     for left in some:
-        rig.lay_out(left.image)
+        lost.lay_out(left.image, rig.disk)
         async with rig.engine() as (engine, session):
             await _whole_folder(rig, engine, session)
             noted = uuids[1] in await session.volume_xml("p", "safe")

@@ -246,11 +246,6 @@ class Rig:
             await end_all(session)
             await engine.stop()
 
-    def lay_out(self, left: lost.Image) -> None:
-        for path in self.disk.iterdir():
-            subprocess.run(["rm", "-rf", path], check=True)
-        lost.lay_out(left, str(self.disk))
-
 
 @pytest.fixture
 def rig(place: Path) -> Rig:
@@ -274,7 +269,7 @@ async def test_power_is_lost_under_a_running_guest(rig: Rig, tmp_path: Path, nam
             it.tell()
     found = lost.Record.load(record)
     for left in found.by_chance(random.Random(f"{SEED} {name}"), CUTS):
-        rig.lay_out(left.image)
+        lost.lay_out(left.image, rig.disk)
         where = f"{name}: after {left.what} ({left.variant}, seed {SEED})"
         async with rig.engine() as (engine, session):
             await settled(engine)

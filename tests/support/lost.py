@@ -16,6 +16,7 @@ import os
 import pickle
 import random
 import stat
+import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -345,10 +346,12 @@ def _digest(image: Image) -> bytes:
     return digest.digest()
 
 
-def lay_out(image: Image, folder: str) -> None:
+def lay_out(image: Image, folder: Path) -> None:
     """Make a real folder have what an image has, and nothing else."""
+    for old in folder.iterdir():
+        subprocess.run(["rm", "-rf", old], check=True)
     for path, kept in sorted(image.items()):
-        place = folder + path
+        place = f"{folder}{path}"
         if stat.S_ISDIR(kept.mode):
             os.makedirs(place, exist_ok=True)  # noqa: PTH103
         elif not stat.S_ISREG(kept.mode):
