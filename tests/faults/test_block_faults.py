@@ -20,6 +20,7 @@ from lxml import etree
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Disconnected, FrontinusError, WrongState
 from guest_image import GuestImage
+from support import traces
 from support.disks import MIB, content, disk, eventually, guest_xml, image, job_ready, writing
 from trial import Daemon
 
@@ -178,8 +179,7 @@ async def test_qemu_dies_in_the_middle_of_a_copy(place: Path, guest_image: Guest
         first = content(path)
         target = f"<disk type='file'><driver type='qcow2'/><source file='{place}/copy.qcow2'/></disk>"
         await engine.block_copy("real", "vda", target, bandwidth=65536)
-        pid = int(json.loads((next((place / "run/running").iterdir())).read_text())["process"]["pid"])
-        os.kill(pid, 9)
+        os.kill(traces.qemu(place), 9)
 
         async def ended() -> bool:
             return not (await engine.guest("real")).active

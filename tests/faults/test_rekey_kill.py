@@ -18,6 +18,7 @@ import pytest
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import FrontinusError
+from support import traces
 from support.disks import bare_xml, eventually
 from trial import Daemon
 
@@ -51,7 +52,7 @@ MOMENTS: Mapping[str, Moment] = {
     "the new one is added": lambda image, root, uuid: all(slots(image)),
     "it is noted": lambda image, root, uuid: noted(image, uuid),
     "the guest's definition names it": lambda image, root, uuid: any(
-        uuid in path.read_text() for path in (root / "config/guests").glob("*")
+        uuid in path.read_text() for path in (root / "config/guests").glob("*.xml")
     ),
     "the old one is erased": lambda image, root, uuid: noted(image, uuid) and sum(slots(image)) == 1,
 }
@@ -148,14 +149,14 @@ async def test_a_qemu_that_does_not_answer_the_next_engine_is_waited_for(daemon:
     """As one that derives a key for the engine that died: it has the volume open, so that no tool can settle the change."""
     async with daemon.engine() as engine:
         image, uuids = await prepared(engine, place)
-    state = json.loads(next((place / "run/running").iterdir()).read_text())
+    qemu = traces.qemu(place)
     done = await killed_at(daemon, MOMENTS["it is in the journal"], image, uuids[1])
     unsettled = any((place / "state/volume-work").iterdir())
-    os.kill(state["process"]["pid"], signal.SIGSTOP)
+    os.kill(qemu, signal.SIGSTOP)
     try:
         await daemon.start()
     finally:
-        os.kill(state["process"]["pid"], signal.SIGCONT)
+        os.kill(qemu, signal.SIGCONT)
     assert ("waits for a guest that does not answer" in daemon.log) is unsettled
     assert await settled(daemon, image, uuids) == int(done)
     async with daemon.engine() as engine:
@@ -167,9 +168,9 @@ async def test_the_engine_and_qemu_die(name: str, daemon: Daemon, place: Path) -
     """As when the host loses power: the tool finishes what the guest's QEMU had begun."""
     async with daemon.engine() as engine:
         image, uuids = await prepared(engine, place)
-    state = json.loads(next((place / "run/running").iterdir()).read_text())
+    qemu = traces.qemu(place)
     done = await killed_at(daemon, MOMENTS[name], image, uuids[1])
-    os.kill(state["process"]["pid"], signal.SIGKILL)
+    os.kill(qemu, signal.SIGKILL)
     await daemon.start()
     assert await settled(daemon, image, uuids) == int(done)
     async with daemon.engine() as engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
@@ -39,8 +40,14 @@ def descriptors(pid: int) -> set[str]:
     return found
 
 
-def _open(folder: Path) -> list[str]:
-    return [str((folder / "cwd").readlink()), *(str(fd.readlink()) for fd in (folder / "fd").iterdir())]
+def qemu(place: Path) -> int:
+    """The process of the one guest that a daemon runs. Its record may be replaced meanwhile: another file is beside it then."""
+    (record,) = (place / "run/running").glob("*.json")
+    return int(json.loads(record.read_text())["process"]["pid"])
+
+
+def _open(folder: Path) -> set[str]:
+    return {str((folder / "cwd").readlink()), *descriptors(int(folder.name))}
 
 
 def sockets(marker: str) -> list[str]:

@@ -161,9 +161,8 @@ async def test_statistics_equal_what_the_kernel_says(engine: Engine, place: Path
     await engine.start("real")
     await boot(engine, "real")
     await engine.suspend("real")
-    state = json.loads(next((place / "run").rglob("*running*/*")).read_text())
+    pid = traces.qemu(place)
     stats = (await engine.stats(["real"]))[0]
-    pid = state["process"]["pid"]
     fields = (Path(f"/proc/{pid}/stat")).read_text().rsplit(")", 1)[1].split()
     ticks = (int(fields[11]) + int(fields[12])) * 10**7
     assert stats.cpu is not None and stats.cpu.time is not None and abs(stats.cpu.time - ticks) <= 5 * 10**8

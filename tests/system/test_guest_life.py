@@ -153,8 +153,8 @@ async def test_boot_and_acpi_shutdown(
 
 async def test_isolation_of_the_process(engine: Engine, place: Path, guest_image: GuestImage) -> None:
     await started(engine, place, guest_image)
-    state = json.loads(next((place / "run").rglob("*running*/*")).read_text())
-    proc = Path(f"/proc/{state['process']['pid']}")
+    pid = traces.qemu(place)
+    proc = Path(f"/proc/{pid}")
     status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines() if ":\t" in line)
     assert (
         int(status["Uid"].split()[0]) >= 1_900_000_000
@@ -164,7 +164,7 @@ async def test_isolation_of_the_process(engine: Engine, place: Path, guest_image
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     argv = (proc / "cmdline").read_bytes().decode().split("\0")
     assert argv[argv.index("-sandbox") + 1].startswith("on,") and "-nodefaults" in argv and "-no-user-config" in argv
-    targets = traces.descriptors(state["process"]["pid"])
+    targets = traces.descriptors(pid)
     strange = {
         t for t in targets if not t.startswith(("socket:", "anon_inode:", "pipe:", "/memfd:", "/dev/pt", str(place)))
     }
@@ -304,8 +304,7 @@ async def test_guest_outlives_a_crash_of_the_daemon(daemon: Daemon, place: Path,
 
 async def test_crash_of_qemu_is_told(engine: Engine, watcher: Watcher, place: Path, guest_image: GuestImage) -> None:
     await started(engine, place, guest_image)
-    state = json.loads(next((place / "run").rglob("*running*/*")).read_text())
-    os.kill(state["process"]["pid"], 9)
+    os.kill(traces.qemu(place), 9)
     await watcher.until("stopped")
     assert watcher.lifecycle()[-1] == ("stopped", "crashed")
     assert (await engine.start("real")).state == "running"
