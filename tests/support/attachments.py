@@ -10,8 +10,8 @@ from frontinus.domain.definition import parse_guest
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts, Paths
 from frontinus.domain.prepare import prepare
-from frontinus.qemu.argv import audio, characters, graphics, interfaces, video
 from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.devices import audio, characters, graphics, interfaces, video
 from support.guests import document, host, qemu72
 
 PATHS = Paths(state="/state", run="/run/here", log="/log")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from frontinus.qemu.argv import (
+from frontinus.qemu.argv.devices import (
     balloon,
     crypto,
     filesystems,

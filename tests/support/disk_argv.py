@@ -11,7 +11,7 @@ from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.prepare import prepare
-from frontinus.qemu.argv import disks
+from frontinus.qemu.argv.block import disks
 from frontinus.qemu.argv.context import Context
 from frontinus.qemu.argv.secrets import Sealed, SecretUse
 from support.guests import document, host, qemu72

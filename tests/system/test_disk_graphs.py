@@ -19,8 +19,9 @@ from frontinus.domain.plan import Overlay
 from frontinus.domain.prepare import prepare
 from frontinus.linux.overlays import Overlays
 from frontinus.linux.setup import Setup
-from frontinus.qemu.argv import controllers, disks
+from frontinus.qemu.argv.block import disks
 from frontinus.qemu.argv.context import Context, Item, write
+from frontinus.qemu.argv.devices import controllers
 from frontinus.qemu.argv.secrets import Sealed, SecretUse
 from frontinus.qemu.plan import json_options
 from support.guests import document, host, qemu72

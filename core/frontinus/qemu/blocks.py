@@ -15,11 +15,11 @@ from frontinus.domain.plan import DevicePlan, Label, Listener, Resource, Step
 from frontinus.domain.snapshots.variables import keeps_inside
 from frontinus.ports.blocks import CopyOptions, KeyChange, Mark, Marks, Overlaid, Saved, Service, StateVerb
 from frontinus.qemu import hotplug
-from frontinus.qemu.argv import disks as disk_family
-from frontinus.qemu.argv import fdgroups
-from frontinus.qemu.argv.blockdev import Access, below, emit_image, encryption_secret, format_node, storage_node
+from frontinus.qemu.argv.block import disks as disk_family
+from frontinus.qemu.argv.block import fdgroups
+from frontinus.qemu.argv.block.blockdev import Access, below, emit_image, encryption_secret, format_node, storage_node
 from frontinus.qemu.argv.context import Context
-from frontinus.qemu.argv.firmware import STORE
+from frontinus.qemu.argv.machine.firmware import STORE
 from frontinus.qemu.argv.secrets import Sealer, SecretUse, emit_secret, placeholder
 from frontinus.qemu.argv.tls import tls_credentials
 

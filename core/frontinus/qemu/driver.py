@@ -20,7 +20,7 @@ from frontinus.domain.plan import DevicePlan, LaunchPlan
 from frontinus.ports.hypervisor import RunRecord, SecretValues
 from frontinus.ports.resources import Credentials
 from frontinus.qemu import hotplug, limits, process
-from frontinus.qemu.argv.general import master_key_file
+from frontinus.qemu.argv.machine.general import master_key_file
 from frontinus.qemu.argv.secrets import KEY_BYTES, Sealer, placeholder, sealer
 from frontinus.qemu.blocks import QemuBlocks
 from frontinus.qemu.caps import cache, replies, transcript, xml_capabilities, xml_domain

@@ -36,12 +36,15 @@ from frontinus.domain.devices.watchdog import Watchdog
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import DevicePlan, Step
-from frontinus.qemu.argv import (
+from frontinus.qemu.argv.address import alias_of
+from frontinus.qemu.argv.block import disks
+from frontinus.qemu.argv.chardev import chardev_add
+from frontinus.qemu.argv.context import Context, Item, Props
+from frontinus.qemu.argv.devices import (
     audio,
     balloon,
     characters,
     crypto,
-    disks,
     filesystems,
     hostdevs,
     inputs,
@@ -54,11 +57,8 @@ from frontinus.qemu.argv import (
     vsock,
     watchdogs,
 )
-from frontinus.qemu.argv.address import alias_of
-from frontinus.qemu.argv.chardev import chardev_add
-from frontinus.qemu.argv.context import Context, Item, Props
-from frontinus.qemu.argv.controllers import controller_props, is_built_in
-from frontinus.qemu.argv.graphics import expiry
+from frontinus.qemu.argv.devices.controllers import controller_props, is_built_in
+from frontinus.qemu.argv.devices.graphics import expiry
 from frontinus.qemu.argv.secrets import Sealer, placeholder
 from frontinus.qemu.limits import dma_limits
 

@@ -16,7 +16,7 @@ from frontinus.domain.cpu.model import Cpu
 from frontinus.ports.hypervisor import RunRecord
 from frontinus.ports.limits import Threads
 from frontinus.ports.tending import Progress
-from frontinus.qemu.argv.cpu import model_props
+from frontinus.qemu.argv.machine.cpu import model_props
 from frontinus.qemu.caps.replies import Expansion
 from frontinus.qemu.figures import Cpu as Cpus
 from frontinus.qemu.monitor.client import Command, Event, Monitor

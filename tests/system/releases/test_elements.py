@@ -21,7 +21,7 @@ from frontinus.domain.definition import parse_guest
 from frontinus.domain.host import HostFacts
 from frontinus.linux import tools
 from frontinus.linux.host import probe_facts
-from frontinus.qemu.argv import passt, tpm
+from frontinus.qemu.argv.devices import passt, tpm
 from frontinus.qemu.driver import QemuHypervisor
 from frontinus.qemu.guest import QemuGuest
 from frontinus.qemu.monitor.client import Command

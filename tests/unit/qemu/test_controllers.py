@@ -13,8 +13,8 @@ from frontinus.domain.definition import format_guest, parse_guest
 from frontinus.domain.devices.base import PciAddress
 from frontinus.domain.devices.controller import Controller, arrange, assign_indexes, free_bus_nr
 from frontinus.domain.prepare import prepare
-from frontinus.qemu.argv import controllers
 from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.devices import controllers
 from support.guests import completed, document, host, qemu72
 
 CELL = "<cpu><numa><cell id='0' cpus='0' memory='512' unit='MiB'/></numa></cpu>"

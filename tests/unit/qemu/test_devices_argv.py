@@ -16,17 +16,8 @@ from frontinus.domain.host import HostFacts, NumaNode, UsbDevice
 from frontinus.domain.plan import Handed, Helper, Label, Listener, OpenFile, Vfio
 from frontinus.domain.prepare import prepare
 from frontinus.domain.qapi import Schema
-from frontinus.qemu.argv import (
-    filesystems,
-    hostdevs,
-    inputs,
-    memory_devices,
-    rng,
-    tpm,
-    vsock,
-    watchdogs,
-)
 from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.devices import filesystems, hostdevs, inputs, memory_devices, rng, tpm, vsock, watchdogs
 from frontinus.qemu.hotplug import plan_device
 from frontinus.xml import Model
 from frontinus.xml.mapping import specs

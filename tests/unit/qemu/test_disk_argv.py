@@ -14,9 +14,9 @@ from frontinus.domain.devices.disk import Disk
 from frontinus.domain.host import Pool
 from frontinus.domain.plan import Handed, Helper, Label, Overlay, Vfio
 from frontinus.domain.prepare import prepare
-from frontinus.qemu.argv import disks
+from frontinus.qemu.argv.block import disks
+from frontinus.qemu.argv.block.fdgroups import FIRST_SET
 from frontinus.qemu.argv.context import Context
-from frontinus.qemu.argv.fdgroups import FIRST_SET
 from support.disk_argv import STORAGE, UUID, Props, anything, built, context, file, network
 from support.guests import document, host, qemu72
 

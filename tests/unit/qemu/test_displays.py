@@ -14,7 +14,7 @@ from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import Helper, Label
 from frontinus.domain.qapi import Schema
 from frontinus.qemu.argv.context import comma
-from frontinus.qemu.argv.graphics import expiry
+from frontinus.qemu.argv.devices.graphics import expiry
 from support.attachments import definition, translated, values
 from support.guests import host, qemu72
 

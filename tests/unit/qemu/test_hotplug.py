@@ -31,7 +31,7 @@ from frontinus.domain.qapi import Entity, Member, Schema
 from frontinus.domain.snapshots.chain import Chain, path_of, reference
 from frontinus.mock.capabilities import capabilities
 from frontinus.qemu import plugging
-from frontinus.qemu.argv.fdgroups import FIRST_SET
+from frontinus.qemu.argv.block.fdgroups import FIRST_SET
 from frontinus.qemu.blocks import QemuBlocks
 from frontinus.qemu.hotplug import FIRST_FD, plan_device, plan_update
 from frontinus.qemu.limits import freed_limits

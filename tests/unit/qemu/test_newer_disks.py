@@ -15,8 +15,9 @@ from frontinus.domain.guest import Guest
 from frontinus.domain.plan import Helper, Label, OpenFile, Use
 from frontinus.domain.prepare import prepare
 from frontinus.domain.qapi import Schema
-from frontinus.qemu.argv import controllers, disks
+from frontinus.qemu.argv.block import disks
 from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.devices import controllers
 from frontinus.qemu.hotplug import plan_device
 from support.guests import document, host, qemu72
 

@@ -4,39 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from frontinus.qemu.argv import (
+from frontinus.qemu.argv.block import disks
+from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.devices import (
     audio,
     balloon,
     characters,
     controllers,
-    cpu,
     crypto,
-    disks,
     filesystems,
-    general,
     graphics,
     hostdevs,
     inputs,
     interfaces,
     iommu,
-    machine,
-    memory,
     memory_devices,
     panic,
     pstore,
     rng,
-    security,
     shmem,
     smartcard,
-    sysinfo,
     tpm,
     usb,
-    vcpus,
     video,
     vsock,
     watchdogs,
 )
-from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.machine import cpu, general, machine, memory, security, sysinfo, vcpus
 
 FAMILIES: tuple[Callable[[Context], None], ...] = (
     general.build_head, machine.build, cpu.build, memory.build, cpu.build_smp, vcpus.build, memory.build_late,

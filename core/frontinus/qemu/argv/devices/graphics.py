@@ -7,8 +7,8 @@ import datetime
 from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.graphics import SERVERS, Graphics, Listen
 from frontinus.domain.plan import Helper, Label
-from frontinus.qemu.argv.audio import audio_of
 from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.devices.audio import audio_of
 from frontinus.qemu.argv.tls import let_read, tls_credentials, tls_folder
 
 VNC_BASE = 5900

@@ -12,8 +12,8 @@ from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.image import Image
 from frontinus.domain.devices.source import CURL
 from frontinus.domain.plan import Helper, Label, Use
+from frontinus.qemu.argv.block.protocols import cookie_header, url
 from frontinus.qemu.argv.context import Context
-from frontinus.qemu.argv.protocols import cookie_header, url
 
 PASSWORD_FD, COOKIE_FD = 10, 11
 """The descriptors from which it reads the password and the cookies."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from frontinus.domain.guest import Guest
-from frontinus.qemu.argv import firmware
 from frontinus.qemu.argv.context import Context, Props
+from frontinus.qemu.argv.machine import firmware
 
 IRQCHIPS = {"kvm": "on", "qemu": "split"}
 

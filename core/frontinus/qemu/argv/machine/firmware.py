@@ -6,7 +6,7 @@ from frontinus.domain.devices.image import Image, resolved
 from frontinus.domain.devices.source import Source
 from frontinus.domain.osboot import Loader, Nvram
 from frontinus.domain.plan import CopyOnce, Label
-from frontinus.qemu.argv.blockdev import Access, emit_chain
+from frontinus.qemu.argv.block.blockdev import Access, emit_chain
 from frontinus.qemu.argv.context import Context, Props
 
 STORE = "frontinus-pflash1"

@@ -14,7 +14,7 @@ from frontinus.qemu.argv.address import address_props, alias_of
 from frontinus.qemu.argv.boot import boot_index
 from frontinus.qemu.argv.chardev import chardev, fd_set
 from frontinus.qemu.argv.context import Context, Props
-from frontinus.qemu.argv.passt import passt_props, passt_socket
+from frontinus.qemu.argv.devices.passt import passt_props, passt_socket
 from frontinus.qemu.argv.rom import rom_props
 from frontinus.qemu.argv.virtio import virtio_driver, virtio_props
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from frontinus.domain.numa import Bandwidth, Cell, Interconnects, Latency
-from frontinus.qemu.argv.backend import Backend, Piece, aligned, emit_backend, memory_backend
 from frontinus.qemu.argv.context import Context
-from frontinus.qemu.argv.machine import default_ram
+from frontinus.qemu.argv.machine.backend import Backend, Piece, aligned, emit_backend, memory_backend
+from frontinus.qemu.argv.machine.machine import default_ram
 from frontinus.xml.codecs import format_ranges
 
 HIERARCHY = ("memory", "first-level", "second-level", "third-level")

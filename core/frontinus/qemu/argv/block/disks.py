@@ -14,7 +14,7 @@ from frontinus.domain.devices.queues import PROPERTY, mapping
 from frontinus.domain.devices.source import Source
 from frontinus.domain.plan import Helper, Overlay
 from frontinus.qemu.argv.address import Props, address_props, alias_of
-from frontinus.qemu.argv.blockdev import (
+from frontinus.qemu.argv.block.blockdev import (
     CACHES,
     Access,
     emit_chain,
@@ -25,10 +25,10 @@ from frontinus.qemu.argv.blockdev import (
     reservations_socket,
     storage_props,
 )
+from frontinus.qemu.argv.block.drive import emit_drive
+from frontinus.qemu.argv.block.protocols import Objects
 from frontinus.qemu.argv.boot import boot_index
 from frontinus.qemu.argv.context import Context, Item
-from frontinus.qemu.argv.drive import emit_drive
-from frontinus.qemu.argv.protocols import Objects
 from frontinus.qemu.argv.virtio import virtio_driver, virtio_props
 
 OF_BUS = {"usb": "usb-storage", "fdc": "floppy", "nvme": "nvme-ns"}

@@ -18,11 +18,11 @@ from frontinus.domain.devices.hostdev import (
 from frontinus.domain.devices.image import Image
 from frontinus.domain.devices.source import Source
 from frontinus.domain.plan import VFIO_DRIVER, Handed, Label, OpenFile, Vfio
-from frontinus.qemu.argv import fdgroups
 from frontinus.qemu.argv.address import address_props, alias_of
-from frontinus.qemu.argv.blockdev import emit_node, emit_objects
+from frontinus.qemu.argv.block import fdgroups
+from frontinus.qemu.argv.block.blockdev import emit_node, emit_objects
+from frontinus.qemu.argv.block.protocols import protocol_props
 from frontinus.qemu.argv.context import Context
-from frontinus.qemu.argv.protocols import protocol_props
 from frontinus.qemu.argv.rom import rom_props
 from frontinus.qemu.argv.virtio import virtio_driver
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from frontinus.domain.devices.disk import Disk
 from frontinus.domain.devices.image import Image
-from frontinus.qemu.argv.blockdev import Access, emit_objects, format_driver
+from frontinus.qemu.argv.block.blockdev import Access, emit_objects, format_driver
+from frontinus.qemu.argv.block.protocols import Objects, Props, protocol_props
 from frontinus.qemu.argv.context import Context
-from frontinus.qemu.argv.protocols import Objects, Props, protocol_props
 
 THROTTLES = {
     f"{way}_{rate}_sec{suffix}": f"throttling.{short}-{way}{end}"

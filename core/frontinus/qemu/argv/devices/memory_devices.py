@@ -7,8 +7,8 @@ from dataclasses import replace
 from frontinus.domain.devices.memory import DRIVERS, MemoryDevice
 from frontinus.domain.plan import Label
 from frontinus.qemu.argv.address import address_props, alias_of
-from frontinus.qemu.argv.backend import Piece, emit_backend, memory_backend
 from frontinus.qemu.argv.context import Context
+from frontinus.qemu.argv.machine.backend import Piece, emit_backend, memory_backend
 from frontinus.qemu.argv.virtio import virtio_props
 
 ALIGNMENT = 2 * 2**20

@@ -12,10 +12,10 @@ from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.image import Image
 from frontinus.domain.devices.source import Encryption
 from frontinus.domain.plan import Label, Vfio
-from frontinus.qemu.argv import fdgroups, nbdkit
+from frontinus.qemu.argv.block import fdgroups, nbdkit
+from frontinus.qemu.argv.block.protocols import Objects, Props, cookie_header, protocol_props
 from frontinus.qemu.argv.chardev import fd_set
 from frontinus.qemu.argv.context import Context, Item
-from frontinus.qemu.argv.protocols import Objects, Props, cookie_header, protocol_props
 from frontinus.qemu.argv.secrets import SecretUse, emit_secret
 from frontinus.qemu.argv.tls import tls_credentials
 

@@ -1,0 +1,1 @@
+"""All other devices, one file a family."""

@@ -1,0 +1,1 @@
+"""The machine itself: its options, processors, memory, firmware, and the process around them."""
