@@ -9,8 +9,8 @@ import pytest
 
 from contract.hypervisor_contract import SECONDS, News
 from frontinus.api.errors import HypervisorFailed
-from frontinus.domain.devices.disk import Disk, Mirror
-from frontinus.domain.devices.source import Source
+from frontinus.domain.devices.block.disk import Disk, Mirror
+from frontinus.domain.devices.block.source import Source
 from frontinus.domain.snapshots.chain import Chain, overlay
 from frontinus.ports import RunningGuest
 from frontinus.ports.blocks import BlockPlanner, CopyOptions, JobFacts, Marks, Overlaid

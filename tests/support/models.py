@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from frontinus.domain.devices.disk import Verbatim
+from frontinus.domain.devices.block.disk import Verbatim
 from frontinus.domain.scaled import Scaled
 from frontinus.xml import Flag, Kinds, Model, Raw, Size, Variants
 from frontinus.xml.mapping import Spec

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from contract.blocks_contract import BlocksContract
-from frontinus.domain.devices.disk import Disk, number_layers
+from frontinus.domain.devices.block.disk import Disk, number_layers
 from frontinus.ports import RunningGuest
 from frontinus.qemu.blocks import QemuBlocks
 from support.guests import completed, host, qemu72

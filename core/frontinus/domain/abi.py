@@ -19,10 +19,10 @@ from frontinus.domain.cpu.model import Cpu, CpuFeature, CpuModelName
 from frontinus.domain.defaults import says_model
 from frontinus.domain.devices import Devices
 from frontinus.domain.devices.base import Address, Device, PciAddress, Rom, VirtioOptions
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.devices.character import Channel, Console, Parallel, Port, Serial
 from frontinus.domain.devices.controller import Controller
 from frontinus.domain.devices.crypto import Crypto
-from frontinus.domain.devices.disk import Disk
 from frontinus.domain.devices.filesystem import Filesystem
 from frontinus.domain.devices.hostdev import Hostdev, MdevHostdev
 from frontinus.domain.devices.hub import Hub

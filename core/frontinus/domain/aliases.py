@@ -11,8 +11,8 @@ from typing import Any
 
 from frontinus.domain.controllers import find_controller
 from frontinus.domain.devices.base import Device, DimmAddress, DriveAddress
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.devices.controller import Controller
-from frontinus.domain.devices.disk import Disk
 from frontinus.domain.devices.memory import MemoryDevice
 from frontinus.domain.guest import Guest
 

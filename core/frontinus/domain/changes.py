@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.base import Device
-from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.devices.graphics import Graphics
 from frontinus.domain.devices.hostdev import PciHostdev, UsbHostdev
 from frontinus.domain.devices.interface import Interface

@@ -9,10 +9,10 @@ from __future__ import annotations
 from frontinus.domain.addresses import assign_addresses, assign_drives
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.defaults import complete_guest, runs_on
+from frontinus.domain.devices.block.disk import arrange as arrange_disks
 from frontinus.domain.devices.character import mirror_console, pair_consoles
 from frontinus.domain.devices.controller import arrange as arrange_controllers
 from frontinus.domain.devices.controller import assign_indexes
-from frontinus.domain.devices.disk import arrange as arrange_disks
 from frontinus.domain.devices.video import primary_first
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts

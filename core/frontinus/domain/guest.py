@@ -8,7 +8,7 @@ from frontinus.domain.clock import Clock
 from frontinus.domain.cpu.model import Cpu
 from frontinus.domain.devices import Devices
 from frontinus.domain.devices.base import SecurityLabel
-from frontinus.domain.devices.iotune import ThrottleGroup
+from frontinus.domain.devices.block.iotune import ThrottleGroup
 from frontinus.domain.features import Features
 from frontinus.domain.launch_security import LaunchSecurity
 from frontinus.domain.memory import MemoryBacking

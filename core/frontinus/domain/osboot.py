@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frontinus.domain.devices.source import Source
+from frontinus.domain.devices.block.source import Source
 from frontinus.xml import Model, many, one, texts, xml
 from frontinus.xml.codecs import YesNo, integer, one_of
 

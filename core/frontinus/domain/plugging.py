@@ -16,8 +16,8 @@ from frontinus.domain.devices.base import (
     UsbAddress,
     VirtioSerialAddress,
 )
+from frontinus.domain.devices.block.disk import Disk, last_layer, number_layers
 from frontinus.domain.devices.controller import Controller
-from frontinus.domain.devices.disk import Disk, last_layer, number_layers
 from frontinus.domain.devices.hub import Hub
 from frontinus.domain.devices.memballoon import Memballoon
 from frontinus.domain.guest import Guest

@@ -9,8 +9,8 @@ from frontinus.domain.aliases import assign_alias, assign_aliases, is_user_alias
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.cpu.host import concrete_cpu
 from frontinus.domain.defaults import says_model
+from frontinus.domain.devices.block.disk import number_layers
 from frontinus.domain.devices.character import mirror_console
-from frontinus.domain.devices.disk import number_layers
 from frontinus.domain.devices.graphics import FIRST_PORT, assign_ports
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from frontinus.domain.devices.source import Source
+from frontinus.domain.devices.block.source import Source
 from frontinus.xml import Model
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from frontinus.domain.devices.base import Device
-from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.devices.interface import Interface
 from frontinus.engine.record import Record, current_vcpus
 from frontinus.engine.world import World

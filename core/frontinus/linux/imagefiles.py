@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from frontinus.api.errors import StorageFailed
-from frontinus.domain.devices.source import BACKED, FORMATS
+from frontinus.domain.devices.block.source import BACKED, FORMATS
 from frontinus.durable import sync_folder
 from frontinus.linux import images
 from frontinus.linux.storage.notes import note

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from frontinus.api.errors import HypervisorFailed
-from frontinus.domain.devices.disk import BackingStore, Disk, Mirror
+from frontinus.domain.devices.block.disk import BackingStore, Disk, Mirror
 from frontinus.domain.guest import Guest
 from frontinus.domain.plan import DevicePlan, Step
 from frontinus.ports.blocks import (

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from frontinus.domain.devices.disk import BackingStore, Disk, Mirror
+from frontinus.domain.devices.block.disk import BackingStore, Disk, Mirror
 from frontinus.domain.plan import DevicePlan
 from frontinus.domain.snapshots.deciding import Overlaid as Overlaid
 

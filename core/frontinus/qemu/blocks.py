@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.capabilities import Capabilities
-from frontinus.domain.devices.disk import BackingStore, Disk, Mirror
-from frontinus.domain.devices.image import Image
+from frontinus.domain.devices.block.disk import BackingStore, Disk, Mirror
+from frontinus.domain.devices.block.image import Image
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.plan import DevicePlan, Label, Listener, Resource, Step

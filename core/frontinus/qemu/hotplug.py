@@ -14,10 +14,10 @@ from frontinus.api.errors import Unsupported
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.changes import refuse_fixed
 from frontinus.domain.devices.base import Device
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.devices.character import Channel, Console, Parallel, Serial
 from frontinus.domain.devices.controller import Controller
 from frontinus.domain.devices.crypto import Crypto
-from frontinus.domain.devices.disk import Disk
 from frontinus.domain.devices.filesystem import Filesystem
 from frontinus.domain.devices.graphics import Graphics
 from frontinus.domain.devices.hostdev import Hostdev

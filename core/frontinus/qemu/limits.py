@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from frontinus.domain.devices.base import Device
-from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.devices.hostdev import MdevHostdev, PciHostdev
 from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest

@@ -14,14 +14,14 @@ from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.devices import Devices
 from frontinus.domain.devices.base import Device
-from frontinus.domain.devices.disk import BackingStore, Disk
+from frontinus.domain.devices.block.disk import BackingStore, Disk
+from frontinus.domain.devices.block.iotune import IoTune
+from frontinus.domain.devices.block.source import Auth, Encryption, Source
 from frontinus.domain.devices.graphics import Graphics
 from frontinus.domain.devices.interface import Interface, InterfaceSource
-from frontinus.domain.devices.iotune import IoTune
 from frontinus.domain.devices.memballoon import Memballoon
 from frontinus.domain.devices.memory import MemoryDevice
 from frontinus.domain.devices.netparts import Rate
-from frontinus.domain.devices.source import Auth, Encryption, Source
 from frontinus.domain.plan import Tap
 from frontinus.mock.capabilities import capabilities
 from frontinus.qemu.hotplug import EMITTERS, plan_update

@@ -9,7 +9,7 @@ import pytest
 from frontinus.api.errors import FrontinusError
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import format_guest, parse_guest
-from frontinus.domain.devices.disk import Disk, arrange, last_layer, number_layers, target_index
+from frontinus.domain.devices.block.disk import Disk, arrange, last_layer, number_layers, target_index
 from frontinus.domain.guest import Guest
 from frontinus.xml import View, format_document, parse_document
 from support.guests import completed, document, host, qemu72

@@ -18,7 +18,7 @@ from frontinus.api.errors import (
     WrongState,
 )
 from frontinus.domain.definition import parse_guest
-from frontinus.domain.devices.disk import number_layers
+from frontinus.domain.devices.block.disk import number_layers
 from frontinus.domain.snapshots.backup import parse_backup
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.recovery import recover

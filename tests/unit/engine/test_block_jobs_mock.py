@@ -12,7 +12,7 @@ import pytest
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Busy, HypervisorFailed, InvalidXML, WrongState
 from frontinus.domain.definition import parse_guest
-from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.snapshots.chain import Chain, carried, find, layer_name, overlay, place_of
 from frontinus.engine.local import LocalEngine
 from frontinus.engine.recovery import recover

@@ -8,7 +8,7 @@ import pytest
 
 from contract.blocks_contract import BlocksContract
 from frontinus.domain.definition import parse_guest
-from frontinus.domain.devices.disk import Disk, number_layers
+from frontinus.domain.devices.block.disk import Disk, number_layers
 from frontinus.domain.host import HostFacts, Paths
 from frontinus.mock.blocks import MockBlocks
 from frontinus.mock.capabilities import capabilities

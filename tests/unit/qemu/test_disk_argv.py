@@ -10,7 +10,7 @@ import pytest
 from frontinus.api.errors import InvalidXML, Unsupported, WrongState
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
-from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.host import Pool
 from frontinus.domain.plan import Handed, Helper, Label, Overlay, Vfio
 from frontinus.domain.prepare import prepare

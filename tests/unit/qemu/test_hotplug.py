@@ -14,7 +14,7 @@ from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.devices.base import Device
-from frontinus.domain.devices.disk import number_layers
+from frontinus.domain.devices.block.disk import number_layers
 from frontinus.domain.devices.filesystem import Filesystem
 from frontinus.domain.devices.hostdev import PciHostdev
 from frontinus.domain.devices.interface import Interface, InterfaceSource

@@ -10,7 +10,7 @@ from itertools import count
 
 from frontinus.api.errors import InvalidXML
 from frontinus.domain.devices.base import Device, DriveAddress
-from frontinus.domain.devices.disk import NAMESPACES
+from frontinus.domain.devices.block.disk import NAMESPACES
 from frontinus.domain.guest import Guest
 
 SCSI_UNITS = 7

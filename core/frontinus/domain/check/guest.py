@@ -13,7 +13,7 @@ from frontinus.domain.check.memory import check_memory, check_numa
 from frontinus.domain.check.os import check_os, check_sysinfo
 from frontinus.domain.check.tuning import check_iothreads, check_tuning, check_vcpus
 from frontinus.domain.devices.base import SecurityLabel
-from frontinus.domain.devices.iotune import check_groups
+from frontinus.domain.devices.block.iotune import check_groups
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.reasons import Lacking

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from frontinus.domain.devices.audio import Audio
 from frontinus.domain.devices.base import Device
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.devices.character import Channel, Console, Parallel, Serial
 from frontinus.domain.devices.controller import Controller
 from frontinus.domain.devices.crypto import Crypto
-from frontinus.domain.devices.disk import Disk
 from frontinus.domain.devices.filesystem import Filesystem
 from frontinus.domain.devices.graphics import Graphics
 from frontinus.domain.devices.hostdev import HOSTDEVS, Hostdev

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import PciAddress
-from frontinus.domain.devices.disk_check import has_iothread
+from frontinus.domain.devices.block.disk_check import has_iothread
 from frontinus.domain.devices.queues import check_threads
 from frontinus.domain.devices.rules import lacks, placed
 from frontinus.domain.reasons import Lacking

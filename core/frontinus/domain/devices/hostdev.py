@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from frontinus.domain.devices.base import Device, DriveAddress, Rom
+from frontinus.domain.devices.block.source import Auth, Host, check_auth
 from frontinus.domain.devices.netparts import Ip, Route
 from frontinus.domain.devices.rules import VIRTIO_MODELS, has_usb, lacks, placed
-from frontinus.domain.devices.source import Auth, Host, check_auth
 from frontinus.domain.reasons import Lacking
 from frontinus.xml import Flag, Model, Variants, many, one, xml
 from frontinus.xml.codecs import Hex2, Hex4, HexFree, Int, OnOff, UInt32, Uuid, YesNo, integer, one_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from frontinus.api.errors import InvalidXML
-from frontinus.domain.devices.source import Source
+from frontinus.domain.devices.block.source import Source
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.document import Absolute, parse, refuse_doubles, refuse_unknown
 from frontinus.domain.snapshots.snapshot import find_disk

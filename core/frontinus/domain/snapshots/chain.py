@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from frontinus.api.errors import InvalidValue, NoSuchDevice, WrongState
-from frontinus.domain.devices.disk import BackingStore, Disk
-from frontinus.domain.devices.source import Source
+from frontinus.domain.devices.block.disk import BackingStore, Disk
+from frontinus.domain.devices.block.source import Source
 from frontinus.domain.guest import Guest
 
 NAMED = re.compile(r"(.+)\[(\d+)\]")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from frontinus.api.errors import InvalidXML
-from frontinus.domain.devices.disk import BackingStore, Disk
+from frontinus.domain.devices.block.disk import BackingStore, Disk
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.chain import Chain, overlay
 from frontinus.domain.snapshots.checkpoint import RECORDING

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from frontinus.api.errors import InvalidXML
 from frontinus.domain.cpu.model import Cpu
-from frontinus.domain.devices.disk import Disk
-from frontinus.domain.devices.source import TYPES, Source
+from frontinus.domain.devices.block.disk import Disk
+from frontinus.domain.devices.block.source import TYPES, Source
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.document import (
     GUEST,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from frontinus.api.errors import WrongState
-from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.chain import Chain
 from frontinus.domain.snapshots.checkpoint import RECORDING, DomainCheckpoint

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Collection
 from frontinus.api.blockjobs import BlockJobKind
 from frontinus.api.errors import FrontinusError, HypervisorFailed, Unresponsive
 from frontinus.api.events import BlockJobEvent, DiskChangeEvent
-from frontinus.domain.devices.disk import BackingStore, Disk, Mirror
+from frontinus.domain.devices.block.disk import BackingStore, Disk, Mirror
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.backup import parse_backup
 from frontinus.domain.snapshots.chain import Chain, carried, path_of

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from frontinus.api.blockjobs import AbortFlag, BlockJobKind, BlockJobView, CommitFlag, CopyFlag
 from frontinus.api.errors import Busy, InvalidValue, InvalidXML, NoSuchDevice, StorageFailed, WrongState
-from frontinus.domain.devices.disk import BackingStore, Disk, Mirror, last_layer
-from frontinus.domain.devices.source import BACKED
+from frontinus.domain.devices.block.disk import BackingStore, Disk, Mirror, last_layer
+from frontinus.domain.devices.block.source import BACKED
 from frontinus.domain.plan import DevicePlan
 from frontinus.domain.plugging import parse_device
 from frontinus.domain.snapshots.chain import Chain, find, layer_named, path_of, reference, relative

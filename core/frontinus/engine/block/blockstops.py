@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 
 from frontinus.api.errors import FrontinusError, HypervisorFailed, WrongState
-from frontinus.domain.devices.disk import BackingStore, Disk
+from frontinus.domain.devices.block.disk import BackingStore, Disk
 from frontinus.domain.snapshots.chain import Chain
 from frontinus.domain.snapshots.checkpoint import RECORDING
 from frontinus.engine import runstate

@@ -7,8 +7,8 @@ and gets none for it, as when QEMU follows the header by itself; and a layer wit
 from __future__ import annotations
 
 from frontinus.domain.devices.base import SecurityLabel
-from frontinus.domain.devices.disk import BackingStore, Disk
-from frontinus.domain.devices.source import BACKED, Source
+from frontinus.domain.devices.block.disk import BackingStore, Disk
+from frontinus.domain.devices.block.source import BACKED, Source
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.chain import Chain, path_of
 from frontinus.engine.world import World

@@ -11,7 +11,7 @@ from frontinus.api.errors import NoSuchDevice, Unresponsive, WrongState
 from frontinus.api.events import DeviceAddedEvent, DiskChangeEvent
 from frontinus.domain.changes import merged
 from frontinus.domain.devices.base import Device
-from frontinus.domain.devices.disk import Disk, last_layer, number_layers
+from frontinus.domain.devices.block.disk import Disk, last_layer, number_layers
 from frontinus.domain.devices.graphics import Graphics
 from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest

@@ -34,7 +34,7 @@ from frontinus.api.views import (
     StatsGroup,
     VcpuStats,
 )
-from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.guest import Guest
 from frontinus.engine.block.progress import Progress
 from frontinus.engine.guest.agent import AgentDesk

@@ -9,7 +9,7 @@ import asyncio
 import logging
 
 from frontinus.api.errors import FrontinusError
-from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.snapshots.chain import Chain, overlay
 from frontinus.domain.snapshots.deciding import inside, layer_of
 from frontinus.domain.snapshots.snapshot import DomainSnapshot, find_disk, parse_snapshot

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 
 from frontinus.api.errors import Busy, FrontinusError, HypervisorFailed, WrongState
-from frontinus.domain.devices.disk import BackingStore, Disk, last_layer
+from frontinus.domain.devices.block.disk import BackingStore, Disk, last_layer
 from frontinus.domain.snapshots.backup import NBD_PORT, BackupDisk, DomainBackup, align_backup, parse_backup
 from frontinus.domain.snapshots.chain import path_of
 from frontinus.domain.snapshots.checkpoint import DomainCheckpoint, parse_checkpoint

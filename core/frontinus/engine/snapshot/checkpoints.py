@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from frontinus.api.errors import AlreadyExists, InvalidValue, InvalidXML, NoSuchCheckpoint
 from frontinus.api.events import GuestSnapshotEvent
 from frontinus.api.snapshots import CheckpointFlag, CheckpointView, DeleteFlag
-from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.snapshots.chain import Chain
 from frontinus.domain.snapshots.checkpoint import (
     DomainCheckpoint,

@@ -19,7 +19,7 @@ from pathlib import Path
 from frontinus.api.errors import Busy, FrontinusError, StorageFailed, WrongState
 from frontinus.api.events import DiskChangeEvent
 from frontinus.domain.definition import format_cpu, format_guest, parse_guest
-from frontinus.domain.devices.disk import BackingStore, Disk, last_layer
+from frontinus.domain.devices.block.disk import BackingStore, Disk, last_layer
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.chain import Chain, path_of
 from frontinus.domain.snapshots.checkpoint import RECORDING

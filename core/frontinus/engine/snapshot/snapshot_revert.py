@@ -16,7 +16,7 @@ from typing import Literal
 from frontinus.api.errors import Busy, InvalidXML, StorageFailed, WrongState
 from frontinus.domain.cpu.model import Cpu
 from frontinus.domain.definition import format_guest, parse_guest
-from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.chain import Chain, overlay, path_of, paths
 from frontinus.domain.snapshots.deciding import inside

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from frontinus.api.errors import InvalidValue, InvalidXML, NoSuchDevice, Unsupported
 from frontinus.api.tuning import BlockIoTune, InterfaceParameters, Rate
 from frontinus.domain.devices import netparts
-from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.block.disk import Disk
+from frontinus.domain.devices.block.iotune import IoTune
 from frontinus.domain.devices.interface import Interface
-from frontinus.domain.devices.iotune import IoTune
 from frontinus.domain.guest import Guest
 from frontinus.engine.halves import Halves
 from frontinus.engine.tuning.placement import shown

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from frontinus.api.errors import InvalidValue, NoSuchDevice, Unsupported, WrongState
 from frontinus.api.options import LifecycleAction, LifecycleKind
 from frontinus.domain.check.features import check_lifecycle
-from frontinus.domain.devices.disk import Disk
+from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.guest import Guest
 from frontinus.domain.vcpus import each, set_count, set_maximum, switch
 from frontinus.engine.halves import Halves

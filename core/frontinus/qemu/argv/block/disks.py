@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from frontinus.api.errors import InvalidXML, Unsupported
-from frontinus.domain.devices.disk import Disk
-from frontinus.domain.devices.image import Image, resolved
+from frontinus.domain.devices.block.disk import Disk
+from frontinus.domain.devices.block.image import Image, resolved
+from frontinus.domain.devices.block.source import Source
 from frontinus.domain.devices.queues import PROPERTY, mapping
-from frontinus.domain.devices.source import Source
 from frontinus.domain.plan import Helper, Overlay
 from frontinus.qemu.argv.address import Props, address_props, alias_of
 from frontinus.qemu.argv.block.blockdev import (

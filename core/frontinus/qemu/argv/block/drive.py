@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from frontinus.domain.devices.disk import Disk
-from frontinus.domain.devices.image import Image
+from frontinus.domain.devices.block.disk import Disk
+from frontinus.domain.devices.block.image import Image
 from frontinus.qemu.argv.block.blockdev import Access, emit_objects, format_driver
 from frontinus.qemu.argv.block.protocols import Objects, Props, protocol_props
 from frontinus.qemu.argv.context import Context

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from frontinus.api.errors import WrongState
-from frontinus.domain.devices.image import DATA, Image
+from frontinus.domain.devices.block.image import DATA, Image
 from frontinus.domain.host import READS, WRITES
 from frontinus.domain.plan import Handed
 from frontinus.qemu.argv.context import Context

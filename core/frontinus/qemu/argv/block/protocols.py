@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from frontinus.api.errors import InvalidXML, Unsupported
-from frontinus.domain.devices.image import Image
-from frontinus.domain.devices.source import Host, Source
+from frontinus.domain.devices.block.image import Image
+from frontinus.domain.devices.block.source import Host, Source
 from frontinus.domain.host import HostFacts
 
 Props = dict[str, object]

@@ -6,6 +6,8 @@ import re
 
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.devices.base import PlainAddress
+from frontinus.domain.devices.block.image import Image
+from frontinus.domain.devices.block.source import Source
 from frontinus.domain.devices.hostdev import (
     ISCSI_PORT,
     Hostdev,
@@ -15,8 +17,6 @@ from frontinus.domain.devices.hostdev import (
     UsbHostdev,
     VhostScsiHostdev,
 )
-from frontinus.domain.devices.image import Image
-from frontinus.domain.devices.source import Source
 from frontinus.domain.plan import VFIO_DRIVER, Handed, Label, OpenFile, Vfio
 from frontinus.qemu.argv.address import address_props, alias_of
 from frontinus.qemu.argv.block import fdgroups

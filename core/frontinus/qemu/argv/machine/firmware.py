@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from frontinus.domain.devices.image import Image, resolved
-from frontinus.domain.devices.source import Source
+from frontinus.domain.devices.block.image import Image, resolved
+from frontinus.domain.devices.block.source import Source
 from frontinus.domain.osboot import Loader, Nvram
 from frontinus.domain.plan import CopyOnce, Label
 from frontinus.qemu.argv.block.blockdev import Access, emit_chain

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device, VirtioOptions
-from frontinus.domain.devices.disk_check import check_disk
-from frontinus.domain.devices.image import Image
-from frontinus.domain.devices.iotune import IoTune, ThrottleFilter
+from frontinus.domain.devices.block.disk_check import check_disk
+from frontinus.domain.devices.block.image import Image
+from frontinus.domain.devices.block.iotune import IoTune, ThrottleFilter
+from frontinus.domain.devices.block.source import FORMATS, TYPES, Auth, Encryption, Source
+from frontinus.domain.devices.block.statistics import Histogram, Interval
 from frontinus.domain.devices.queues import ThreadOfQueues
-from frontinus.domain.devices.source import FORMATS, TYPES, Auth, Encryption, Source
-from frontinus.domain.devices.statistics import Histogram, Interval
 from frontinus.domain.reasons import within
 from frontinus.xml import Element, ElementCodec, Flag, Model, Size, Variants, format_document, many, one, xml
 from frontinus.xml.codecs import OnOff, UInt32, YesNo, integer, one_of

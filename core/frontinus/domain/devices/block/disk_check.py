@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import DriveAddress, PciAddress, PlainAddress, UsbAddress
-from frontinus.domain.devices.image_check import check_image
+from frontinus.domain.devices.block.image_check import check_image
+from frontinus.domain.devices.block.statistics import check_histograms
 from frontinus.domain.devices.queues import check_threads
 from frontinus.domain.devices.rules import lacks
-from frontinus.domain.devices.statistics import check_histograms
 from frontinus.domain.reasons import Lacking
 
 if TYPE_CHECKING:
     from frontinus.domain.capabilities import Capabilities
-    from frontinus.domain.devices.disk import Disk
+    from frontinus.domain.devices.block.disk import Disk
     from frontinus.domain.guest import Guest
 
 Reasons = Iterator[str]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from frontinus.domain.devices.image import Image
+from frontinus.domain.devices.block.image import Image
+from frontinus.domain.devices.block.source import check_auth, check_encryption, check_login
 from frontinus.domain.devices.rules import lacks
-from frontinus.domain.devices.source import check_auth, check_encryption, check_login
 from frontinus.domain.reasons import Lacking
 
 if TYPE_CHECKING:
