@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from dbus_fast import Message, MessageType, Variant
 
-from frontinus_dbus.libvirt import INTERFACES
+from frontinus_dbus.libvirt.realm import INTERFACES
 from support.bus import TEST, CallFailed, Rig, ask, service
 from support.real import place
 

@@ -12,11 +12,11 @@ from dbus_fast.errors import AuthError, DBusError, InvalidAddressError
 
 from frontinus_dbus.audiences import Audiences
 from frontinus_dbus.callers import Callers
-from frontinus_dbus.changes import Changes
-from frontinus_dbus.libvirt import Libvirt
-from frontinus_dbus.native import Native
+from frontinus_dbus.libvirt.realm import Libvirt
+from frontinus_dbus.libvirt.signals import Herald
+from frontinus_dbus.native.changes import Changes
+from frontinus_dbus.native.realm import Native
 from frontinus_dbus.service import Service
-from frontinus_dbus.signals import Herald
 from frontinus_dbus.world import World
 from frontinus_dbus.writing import be_patient
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
-from frontinus_dbus import api_native
-from frontinus_dbus.libvirt import INTERFACES
-from frontinus_dbus.missing import MISSING
-from frontinus_dbus.native import KINDS
-from frontinus_dbus.served import SERVED
-from frontinus_dbus.signals import NEVER
+from frontinus_dbus.libvirt.missing import MISSING
+from frontinus_dbus.libvirt.realm import INTERFACES
+from frontinus_dbus.libvirt.served import SERVED
+from frontinus_dbus.libvirt.signals import NEVER
+from frontinus_dbus.native import api_guests
+from frontinus_dbus.native.realm import KINDS
 from frontinus_dbus.table import Argument, Interface
 
 
 def markdown() -> str:
     lines = ["# What the D-Bus service answers", "", "Made from its tables. How to use it: [D-Bus](dbus.md).", ""]
-    for interface in (api_native.MANAGER, *(kind.interface for kind in KINDS), api_native.JOB):
+    for interface in (api_guests.MANAGER, *(kind.interface for kind in KINDS), api_guests.JOB):
         lines += _native(interface)
     for interface in INTERFACES:
         lines += _compatible(interface)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from frontinus.api.errors import ERRORS, InvalidValue, NoSuchGuest
 from frontinus.api.events import ChangedEvent, LifecycleEvent
 from frontinus.api.views import BlockStats, GuestStats, GuestView, MemoryStats, Snapshot, VcpuStats
-from frontinus_dbus import faults, figures, names
+from frontinus_dbus import faults, names
 from frontinus_dbus.faults import NotSupported
+from frontinus_dbus.libvirt import figures
 from frontinus_dbus.model import Model
 
 UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"

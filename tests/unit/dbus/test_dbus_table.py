@@ -13,15 +13,15 @@ from lxml import etree
 
 from frontinus.api import events
 from frontinus_dbus import table
-from frontinus_dbus.api_guests import CONNECT, DOMAIN
-from frontinus_dbus.api_objects import STORAGEPOOL
-from frontinus_dbus.libvirt import INTERFACES, PARTS
-from frontinus_dbus.missing import MISSING, lacking
-from frontinus_dbus.native import KINDS, MANAGER_PART
-from frontinus_dbus.native_kinds import Kind
+from frontinus_dbus.libvirt.api_guests import CONNECT, DOMAIN
+from frontinus_dbus.libvirt.api_objects import STORAGEPOOL
+from frontinus_dbus.libvirt.missing import MISSING, lacking
+from frontinus_dbus.libvirt.realm import INTERFACES, PARTS
+from frontinus_dbus.libvirt.served import NOTHING, SERVED
+from frontinus_dbus.libvirt.signals import NEVER, OTHERS, signals
+from frontinus_dbus.native.kinds import Kind
+from frontinus_dbus.native.realm import KINDS, MANAGER_PART
 from frontinus_dbus.reference import markdown
-from frontinus_dbus.served import NOTHING, SERVED
-from frontinus_dbus.signals import NEVER, OTHERS, signals
 from frontinus_dbus.table import Interface
 
 FACTS = Path(os.environ.get("FRONTINUS_FACTS", Path(__file__).resolve().parents[4] / "shared/facts"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from frontinus_dbus import api_things
-from frontinus_dbus.native_kinds import Kind, by_name, does, listed, name_of, sets
+from frontinus_dbus.native import api_things
+from frontinus_dbus.native.kinds import Kind, by_name, does, listed, name_of, sets
 from frontinus_dbus.service import Handler
 
 NETWORK_METHODS: Mapping[str, Handler] = {

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dbus_fast import Variant
 
 from frontinus.api.engine import Engine
-from frontinus_dbus import parameters
-from frontinus_dbus.domain import IMPACT, engine, guest
-from frontinus_dbus.figures import double
-from frontinus_dbus.parameters import Given
+from frontinus_dbus.libvirt import parameters
+from frontinus_dbus.libvirt.domain import IMPACT, engine, guest
+from frontinus_dbus.libvirt.figures import double
+from frontinus_dbus.libvirt.parameters import Given
 from frontinus_dbus.service import Call, Getter, Handler
 
 SCHEDULER_PARAMETERS = len(parameters.SCHEDULER.rows)

@@ -12,15 +12,15 @@ from frontinus.api.engine import Descriptor, Engine
 from frontinus.api.errors import InvalidValue
 from frontinus.api.networks import AddressSource
 from frontinus.api.views import GuestStats, StatsGroup
-from frontinus_dbus import api_native
-from frontinus_dbus.native_kinds import Kind, Show, by_name, does, name_of, sets
+from frontinus_dbus.native import api_guests
+from frontinus_dbus.native.kinds import Kind, Show, by_name, does, name_of, sets
 from frontinus_dbus.service import Handler
 
 
 def flat(stats: GuestStats, groups: Sequence[str]) -> dict[str, Variant]:
     """Figures by name, in the names that domstats gives them."""
     from frontinus.api.views import STATS_GROUPS
-    from frontinus_dbus.figures import typed_rows
+    from frontinus_dbus.libvirt.figures import typed_rows
 
     return dict(typed_rows(stats, groups or STATS_GROUPS))
 
@@ -122,5 +122,5 @@ SHOWN: Mapping[str, Show] = {
     "Type": lambda g: g.virt_type, "OsType": lambda g: g.os_type, "Tainted": lambda g: list(g.tainted),
     "Job": lambda g: g.job or "",
 }  # fmt: skip
-GUEST = Kind("guest", "domain", api_native.GUEST, SHOWN, {**METHODS, **SNAPSHOTS, **BLOCK_JOBS},
+GUEST = Kind("guest", "domain", api_guests.GUEST, SHOWN, {**METHODS, **SNAPSHOTS, **BLOCK_JOBS},
              {"Autostart": sets(lambda e, g, on: e.set_autostart(g, on))})  # fmt: skip

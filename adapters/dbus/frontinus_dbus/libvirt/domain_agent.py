@@ -8,12 +8,12 @@ from dbus_fast import Variant
 
 from frontinus.api.errors import InvalidValue
 from frontinus.api.networks import AddressSource
-from frontinus_dbus.connect import NONE
-from frontinus_dbus.domain import engine
-from frontinus_dbus.domain_tuning import chosen
 from frontinus_dbus.faults import Flags
-from frontinus_dbus.figures import double
-from frontinus_dbus.parameters import ranges
+from frontinus_dbus.libvirt.connect import NONE
+from frontinus_dbus.libvirt.domain import engine
+from frontinus_dbus.libvirt.domain_tuning import chosen
+from frontinus_dbus.libvirt.figures import double
+from frontinus_dbus.libvirt.parameters import ranges
 from frontinus_dbus.service import Call, Handler
 
 HOSTNAME = Flags({"lease": 1, "agent": 2})

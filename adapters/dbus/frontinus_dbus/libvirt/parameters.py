@@ -22,7 +22,7 @@ from frontinus.api.tuning import (
     Rate,
     SchedulerParameters,
 )
-from frontinus_dbus.figures import double
+from frontinus_dbus.libvirt.figures import double
 
 KIB = 1024
 UNLIMITED = 9007199254740991

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from frontinus.api.errors import InvalidValue
 from frontinus.api.storage import ResizeFlag, VolumeFlag, VolumeKind, VolumeView, WipeAlgorithm
 from frontinus_dbus import names
-from frontinus_dbus.connect import NONE, root
 from frontinus_dbus.faults import Flags
-from frontinus_dbus.pools import pool
+from frontinus_dbus.libvirt.connect import NONE, root
+from frontinus_dbus.libvirt.pools import pool
 from frontinus_dbus.service import Call, Getter, Handler
 
 CREATE = Flags({"prealloc-metadata": 1, "reflink": 2, "validate": 4})

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from frontinus.api.errors import InvalidValue, NoSuchNetwork
 from frontinus.api.networks import NetworkView, UpdateCommand, UpdateSection
-from frontinus_dbus.connect import object_path, to_uuid
 from frontinus_dbus.faults import Flags
-from frontinus_dbus.listing import Listing
+from frontinus_dbus.libvirt.connect import object_path, to_uuid
+from frontinus_dbus.libvirt.listing import Listing
 from frontinus_dbus.service import Call, Getter, Handler, Setter
 
 LIST: Listing[NetworkView] = Listing((

@@ -9,11 +9,11 @@ from lxml import etree
 
 from frontinus.api.blockjobs import AbortFlag, BlockJobKind, CommitFlag, CopyFlag
 from frontinus.api.errors import InvalidValue, Unsupported
-from frontinus_dbus import parameters
-from frontinus_dbus.connect import NONE
-from frontinus_dbus.domain import engine
 from frontinus_dbus.faults import Flags
-from frontinus_dbus.parameters import Given
+from frontinus_dbus.libvirt import parameters
+from frontinus_dbus.libvirt.connect import NONE
+from frontinus_dbus.libvirt.domain import engine
+from frontinus_dbus.libvirt.parameters import Given
 from frontinus_dbus.service import Call, Handler
 
 MIB = 2**20

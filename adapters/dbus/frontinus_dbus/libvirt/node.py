@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from dbus_fast import Variant
 
-from frontinus_dbus import parameters
-from frontinus_dbus.connect import KIB, NONE
 from frontinus_dbus.faults import Flags
-from frontinus_dbus.parameters import Given
+from frontinus_dbus.libvirt import parameters
+from frontinus_dbus.libvirt.connect import KIB, NONE
+from frontinus_dbus.libvirt.parameters import Given
 from frontinus_dbus.service import Call, Handler
 
 BASELINE = Flags({"expand": 1, "migratable": 2})

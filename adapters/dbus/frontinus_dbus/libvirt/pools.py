@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from frontinus.api.errors import NoSuchPool
 from frontinus.api.storage import BuildFlag, PoolState, PoolView
-from frontinus_dbus.connect import NONE, object_path, to_uuid
 from frontinus_dbus.faults import Flags
-from frontinus_dbus.listing import Listing
+from frontinus_dbus.libvirt.connect import NONE, object_path, to_uuid
+from frontinus_dbus.libvirt.listing import Listing
 from frontinus_dbus.service import Call, Getter, Handler, Setter
 
 TYPES = ("dir", "fs", "netfs", "logical", "disk", "iscsi", "scsi", "mpath", "rbd", "sheepdog", "gluster", "zfs",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from frontinus_dbus import (
+from frontinus_dbus.libvirt import (
     connect,
     domain,
     domain_agent,

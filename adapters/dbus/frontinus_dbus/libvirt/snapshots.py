@@ -9,10 +9,10 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import NoSuchSnapshot
 from frontinus.api.snapshots import DeleteFlag, RevertFlag, SnapshotFlag, SnapshotView
 from frontinus_dbus import names
-from frontinus_dbus.connect import NONE, root
-from frontinus_dbus.domain import engine, guest
 from frontinus_dbus.faults import Flags
-from frontinus_dbus.listing import Listing
+from frontinus_dbus.libvirt.connect import NONE, root
+from frontinus_dbus.libvirt.domain import engine, guest
+from frontinus_dbus.libvirt.listing import Listing
 from frontinus_dbus.service import Call, Handler
 
 CREATE = Flags({name: 1 << bit for bit, name in enumerate(typing.get_args(SnapshotFlag))})

@@ -12,9 +12,9 @@ from frontinus.api.engine import Descriptor, Engine, MetadataKind, ShutdownMode,
 from frontinus.api.errors import InvalidValue, NoSuchDevice, NoSuchGuest, Unsupported, WrongState
 from frontinus.api.options import StartFlag
 from frontinus.api.views import REASONS, STATES, GuestView, JobView, StatsGroup
-from frontinus_dbus import figures
-from frontinus_dbus.connect import KIB, NONE, resume_state
 from frontinus_dbus.faults import Flags
+from frontinus_dbus.libvirt import figures
+from frontinus_dbus.libvirt.connect import KIB, NONE, resume_state
 from frontinus_dbus.raw import Ready, ready
 from frontinus_dbus.service import Call, Getter, Handler, Setter
 

@@ -10,11 +10,11 @@ from dbus_fast import Variant
 
 from frontinus.api import events
 from frontinus.api.events import LIFECYCLE_DETAILS, Event, GuestEvent
-from frontinus_dbus import api_guests
-from frontinus_dbus.api_objects import STORAGEPOOL
 from frontinus_dbus.audiences import Emit
-from frontinus_dbus.figures import double
-from frontinus_dbus.libvirt import Libvirt
+from frontinus_dbus.libvirt import api_guests
+from frontinus_dbus.libvirt.api_objects import STORAGEPOOL
+from frontinus_dbus.libvirt.figures import double
+from frontinus_dbus.libvirt.realm import Libvirt
 
 Row = Callable[..., tuple[str, Sequence[object]]]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from frontinus.api.errors import NoSuchFilter
 from frontinus.api.filters import FilterView
-from frontinus_dbus.connect import NONE, object_path, to_uuid
+from frontinus_dbus.libvirt.connect import NONE, object_path, to_uuid
 from frontinus_dbus.service import Call, Getter, Handler
 
 

@@ -11,8 +11,9 @@ from frontinus.api.engine import Descriptor
 from frontinus.api.errors import InvalidValue, NoSuchGuest
 from frontinus.api.options import CreateFlag
 from frontinus.api.views import GuestView, HostView, StatsGroup
-from frontinus_dbus import figures, names
+from frontinus_dbus import names
 from frontinus_dbus.faults import Flags
+from frontinus_dbus.libvirt import figures
 from frontinus_dbus.raw import Ready, ready
 from frontinus_dbus.service import Call, Getter, Handler
 

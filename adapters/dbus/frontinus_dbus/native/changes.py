@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dbus_fast import Variant
 
 from frontinus.api.events import ChangedEvent, Event, GuestEvent, JobEvent, LeaseEvent, LifecycleEvent, VolumeEvent
-from frontinus_dbus import api_native, table
+from frontinus_dbus import table
 from frontinus_dbus.audiences import Emit
 from frontinus_dbus.model import kind_of
-from frontinus_dbus.native import BY_MODEL, KINDS, job_path, job_variants
-from frontinus_dbus.native_guests import GUEST
-from frontinus_dbus.native_kinds import ROOT, facts
-from frontinus_dbus.native_things import NETWORK, POOL
+from frontinus_dbus.native import api_guests
+from frontinus_dbus.native.guests import GUEST
+from frontinus_dbus.native.kinds import ROOT, facts
+from frontinus_dbus.native.realm import BY_MODEL, KINDS, job_path, job_variants
+from frontinus_dbus.native.things import NETWORK, POOL
 from frontinus_dbus.picture import Picture
 
 HIDDEN = frozenset({"event", "uuid", "name", "generation", "guest"})
@@ -48,10 +49,10 @@ class Changes:
             self._job(event)
         if isinstance(event, LifecycleEvent):
             self._settle()
-            self._emit(GUEST.path(event.uuid), api_native.GUEST, "Lifecycle", [event.kind, event.detail])
+            self._emit(GUEST.path(event.uuid), api_guests.GUEST, "Lifecycle", [event.kind, event.detail])
         elif not isinstance(event, ChangedEvent):
             kind = type(event).__name__.removesuffix("Event").lower()
-            self._emit(GUEST.path(event.uuid), api_native.GUEST, "News", [kind, facts(event, HIDDEN)])
+            self._emit(GUEST.path(event.uuid), api_guests.GUEST, "News", [kind, facts(event, HIDDEN)])
 
     def _settle(self) -> None:
         """Tell what became of the objects that were touched since the last time."""
@@ -77,9 +78,9 @@ class Changes:
         path = job_path(event.job)
         if event.state == "running":
             self._picture.jobs[event.job] = (event.kind, event.uuid)
-            self._come(path, api_native.JOB.name, job_variants(self._picture, event.job))
+            self._come(path, api_guests.JOB.name, job_variants(self._picture, event.job))
         elif self._picture.jobs.pop(event.job, None):
-            self._gone(path, api_native.JOB.name)
+            self._gone(path, api_guests.JOB.name)
 
     def _come(self, path: str, interface: str, shown: dict[str, Variant]) -> None:
         self._emit(ROOT, table.OBJECT_MANAGER, "InterfacesAdded", [path, {interface: shown}])

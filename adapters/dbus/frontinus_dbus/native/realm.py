@@ -10,11 +10,12 @@ from dbus_fast import Variant
 from frontinus.api.engine import Engine
 from frontinus.api.errors import InvalidValue
 from frontinus.api.views import JobView, StatsGroup
-from frontinus_dbus import api_native, faults, names, table
+from frontinus_dbus import faults, names, table
 from frontinus_dbus.faults import Told
-from frontinus_dbus.native_guests import GUEST, flat
-from frontinus_dbus.native_kinds import ROOT, HasUuid, Kind, asks, listed, object_of
-from frontinus_dbus.native_things import FILTER, NETWORK, POOL, SECRET
+from frontinus_dbus.native import api_guests
+from frontinus_dbus.native.guests import GUEST, flat
+from frontinus_dbus.native.kinds import ROOT, HasUuid, Kind, asks, listed, object_of
+from frontinus_dbus.native.things import FILTER, NETWORK, POOL, SECRET
 from frontinus_dbus.picture import Picture
 from frontinus_dbus.raw import OBJECTS, Entries, Ready, entry
 from frontinus_dbus.service import Call, Found, Getter, Handler, Part, get_all
@@ -92,8 +93,8 @@ async def cancel(call: Call) -> None:
     await (await call.engine()).abort_job(call.key)
 
 
-MANAGER_PART = Part(api_native.MANAGER, MANAGER, ABOUT)
-JOB_PART = Part(api_native.JOB, {"Cancel": cancel, "Progress": progress}, {
+MANAGER_PART = Part(api_guests.MANAGER, MANAGER, ABOUT)
+JOB_PART = Part(api_guests.JOB, {"Cancel": cancel, "Progress": progress}, {
     "Kind": lambda call: call.picture.jobs[call.key][0],
     "Guest": lambda call: GUEST.path(call.picture.jobs[call.key][1]),
 })  # fmt: skip
@@ -144,9 +145,9 @@ class Native:
     def everything(self, call: Call) -> Entries:
         """Every object with its properties."""
         picture = call.picture
-        top = entry(ROOT, {api_native.MANAGER.name: cast("dict[str, Variant]", get_all(MANAGER_PART, call))})
+        top = entry(ROOT, {api_guests.MANAGER.name: cast("dict[str, Variant]", get_all(MANAGER_PART, call))})
         things = [_entry(picture, kind, view) for kind in KINDS for view in picture.model.all(kind.model).values()]
-        jobs = [entry(job_path(job), {api_native.JOB.name: job_variants(picture, job)}) for job in picture.jobs]
+        jobs = [entry(job_path(job), {api_guests.JOB.name: job_variants(picture, job)}) for job in picture.jobs]
         return Entries([top, *things, *jobs])
 
 

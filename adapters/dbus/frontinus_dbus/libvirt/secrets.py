@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from frontinus.api.errors import InvalidValue, NoSuchSecret
 from frontinus.api.secrets import SecretView, UsageType
-from frontinus_dbus.connect import NONE, object_path, to_uuid
 from frontinus_dbus.faults import Flags
-from frontinus_dbus.listing import Listing
+from frontinus_dbus.libvirt.connect import NONE, object_path, to_uuid
+from frontinus_dbus.libvirt.listing import Listing
 from frontinus_dbus.service import Call, Getter, Handler
 
 LIST: Listing[SecretView] = Listing((

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from frontinus.api.engine import Descriptor
 from frontinus.api.errors import InvalidValue
 from frontinus.api.inspection import DumpFormat
-from frontinus_dbus.connect import NONE
-from frontinus_dbus.domain import engine
 from frontinus_dbus.faults import Flags
+from frontinus_dbus.libvirt.connect import NONE
+from frontinus_dbus.libvirt.domain import engine
 from frontinus_dbus.service import Call, Handler
 
 DUMP = Flags({"crash": 1, "live": 2, "bypass-cache": 4, "reset": 8, "memory-only": 16})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from frontinus_dbus import api_guests, api_objects, faults, names
+from frontinus_dbus import faults, names
 from frontinus_dbus.faults import NotSupported, Told
-from frontinus_dbus.missing import lacking
+from frontinus_dbus.libvirt import api_guests, api_objects
+from frontinus_dbus.libvirt.missing import lacking
+from frontinus_dbus.libvirt.served import NOTHING, SERVED
 from frontinus_dbus.picture import Picture
-from frontinus_dbus.served import NOTHING, SERVED
 from frontinus_dbus.service import Call, Found, Handler, Part
 from frontinus_dbus.table import Interface
 from frontinus_dbus.world import World

@@ -1,0 +1,1 @@
+"""The realm of org.frontinus1: the API of our own."""
