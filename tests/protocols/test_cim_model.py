@@ -12,8 +12,7 @@ import pytest
 from frontinus_cim import profiles, services
 from frontinus_cim.kinds import Node, Pair
 from frontinus_cim.methods import METHODS
-from frontinus_cim.model import INTEROP, VIRT
-from frontinus_cim.systems import GUEST
+from frontinus_cim.model import GUEST, INTEROP, VIRT
 from support.cim import Rig, rig
 
 DEVICES = """<graphics type='vnc' port='5907' listen='127.0.0.1'/><video><model type='cirrus'/></video>

@@ -9,9 +9,8 @@ from frontinus_cim import services, systems
 from frontinus_cim.guest import Part
 from frontinus_cim.kinds import Kind, Link, Node
 from frontinus_cim.methods import MethodCall, Result, method
-from frontinus_cim.model import Path
+from frontinus_cim.model import GUEST, HOST, Path
 from frontinus_cim.settings import guest_of_id
-from frontinus_cim.systems import HOST
 from frontinus_cim.world import World
 
 SAP = "KVM_KVMRedirectionSAP"
@@ -62,10 +61,10 @@ def _host(world: World, node: Node) -> Iterable[Node]:
 LINKS = (
     Link("KVM_HostedAccessPoint", ("Antecedent", [HOST]), ("Dependent", [SAP]), _saps, _host),
     Link("KVM_ServiceAccessBySAP", ("Antecedent", [services.CONSOLES]), ("Dependent", [SAP]), _saps, _consoles),
-    Link("KVM_SAPAvailableForElement", ("AvailableSAP", [SAP]), ("ManagedElement", [systems.GUEST]),
+    Link("KVM_SAPAvailableForElement", ("AvailableSAP", [SAP]), ("ManagedElement", [GUEST]),
          lambda world, node: [Node(systems.GUESTS, node.subject.guest)],
          lambda world, node: (Node(SAPS, part) for part in node.subject.of("graphics"))),
-    Link("KVM_ServiceAffectsElement", ("AffectedElement", [systems.GUEST]), ("AffectingElement", [services.CONSOLES]), _consoles,
+    Link("KVM_ServiceAffectsElement", ("AffectedElement", [GUEST]), ("AffectingElement", [services.CONSOLES]), _consoles,
          lambda world, node: (Node(systems.GUESTS, guest) for guest in world.guests.values()),
          lambda world, first, second: {"ElementEffects": [5]}),
 )  # fmt: skip

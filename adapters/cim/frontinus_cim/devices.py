@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from frontinus.api.views import BlockStats
 from frontinus_cim.guest import Guest, Part
 from frontinus_cim.kinds import FIGURES, Kind, Node
-from frontinus_cim.model import Path
+from frontinus_cim.model import GUEST, Path
 from frontinus_cim.states import shown
-from frontinus_cim.systems import GUEST
 from frontinus_cim.world import World
 from frontinus_cim.writer import Columns
 

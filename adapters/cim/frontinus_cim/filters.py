@@ -12,9 +12,8 @@ from frontinus_cim import devices, systems
 from frontinus_cim.guest import Part
 from frontinus_cim.kinds import Kind, Link, Node
 from frontinus_cim.mirror import by_name
-from frontinus_cim.model import Path, Value
+from frontinus_cim.model import HOST, Path, Value
 from frontinus_cim.resources import Filter
-from frontinus_cim.systems import HOST
 from frontinus_cim.world import World
 from frontinus_cim.writer import Columns
 

@@ -21,7 +21,8 @@ from frontinus_cim.guest import Guest, Part
 from frontinus_cim.jobs import Job
 from frontinus_cim.kinds import Node, Registry
 from frontinus_cim.mirror import Documented
-from frontinus_cim.model import VIRT, Embedded, Value
+from frontinus_cim.model import HOST, VIRT, Embedded, Value
+from frontinus_cim.predefined import CREATED, DELETED, LIFE, MODIFIED
 from frontinus_cim.resources import Network
 from frontinus_cim.schema import Class
 from frontinus_cim.subscriptions import DISABLE, DISABLED, IGNORE, REMOVE, SUBSCRIPTION, Subscriptions
@@ -30,8 +31,6 @@ from frontinus_cim.world import World
 
 log = logging.getLogger(__name__)
 
-CREATED, MODIFIED, DELETED = "Created", "Modified", "Deleted"
-BASES = {CREATED: "CIM_InstCreation", MODIFIED: "CIM_InstModification", DELETED: "CIM_InstDeletion"}
 OWN = {
     "system": "KVM_ComputerSystem",
     "resource": "KVM_ResourceAllocationSettingData",
@@ -102,7 +101,7 @@ class Indications:
     def _switches(self, changes: Iterable[Change]) -> None:
         """Tell what became of switches and their ports."""
         for path, old, now in changes:
-            cls = BASES[CREATED if old is None else DELETED if now is None else MODIFIED]
+            cls = LIFE[CREATED if old is None else DELETED if now is None else MODIFIED]
             shown = now or old
             if shown is not None and self._wanted(cls):
                 self._tell(cls, path, shown, old if now is not None else None)
@@ -121,7 +120,7 @@ class Indications:
 
     def _resources(self, was: Guest | None, now: Guest | None) -> None:
         """Tell what became of a guest's resources; None stands for a guest that is not there."""
-        if not any(self._wanted(f"{OWN['resource']}{what}Indication") for what in BASES):
+        if not any(self._wanted(f"{OWN['resource']}{what}Indication") for what in LIFE):
             return
         old, new = resources(was), resources(now)
         for name in [*old, *(name for name in new if name not in old)]:
@@ -156,7 +155,7 @@ class Indications:
         return any(self._registry.schema.is_a(cls, query.cls.name) for _, _, query, _ in self._kept.active())
 
     def _instance(self, about: str, what: str, node: Node, before: Node | None = None) -> None:
-        cls = f"{OWN[about]}{what}Indication" if about else BASES[what]
+        cls = f"{OWN[about]}{what}Indication" if about else LIFE[what]
         if self._wanted(cls):
             self._tell(
                 cls, self._path(node), self.embedded(node), self.embedded(before) if before is not None else None
@@ -183,7 +182,7 @@ class Indications:
                 "AlertingManagedElement": self._path(node), "AlertingElementFormat": 2, "AlertType": alert.type,
                 "PerceivedSeverity": alert.severity, "ProbableCause": self._cause(alert.cause),
                 "ProbableCauseDescription": alert.cause, "EventID": alert.id, "EventTime": values.moment(item.time or time.time()),
-                "SystemCreationClassName": systems.HOST, "SystemName": self._world.hostname, "ProviderName": "Frontinus",
+                "SystemCreationClassName": HOST, "SystemName": self._world.hostname, "ProviderName": "Frontinus",
                 "Message": words, "Description": words, "OwningEntity": "Frontinus", "MessageID": alert.id,
             })  # fmt: skip
 

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from frontinus import __version__
-from frontinus_cim import pulls, systems
+from frontinus_cim import systems
 from frontinus_cim.kinds import Kind, Link, Node
-from frontinus_cim.model import INTEROP, NAMESPACES, Path
-from frontinus_cim.systems import HOST
+from frontinus_cim.model import HOST, INTEROP, NAMESPACES, Path
 from frontinus_cim.world import World
 from frontinus_cim.writer import Columns
 
 MANAGER, NAMESPACE, MECHANISM = "CIM_ObjectManager", "CIM_Namespace", "CIM_CIMXMLCommunicationMechanism"
 NAME = "Frontinus:CIM"
+LEAST_TIMEOUT, MOST_TIMEOUT = 1, 600
+"""Seconds between two pulls, as clients may choose them."""
 
 
 def _the_host(world: World) -> Iterable[World]:
@@ -61,7 +62,7 @@ MECHANISMS: Kind[World] = Kind(MECHANISM, {
     "EnabledState": 2, "RequestedState": 12, "CommunicationMechanism": 2,
     "FunctionalProfilesSupported": [2, 3, 5, 6, 7, 8, 9, 10, 11, 12], "MultipleOperationsSupported": False,
     "AuthenticationMechanismsSupported": [3], "Version": "1.0", "OperationalStatus": [2],
-    "PulledEnumerationMinimumOperationTimeout": pulls.LEAST_TIMEOUT, "PulledEnumerationMaximumOperationTimeout": pulls.MOST_TIMEOUT,
+    "PulledEnumerationMinimumOperationTimeout": LEAST_TIMEOUT, "PulledEnumerationMaximumOperationTimeout": MOST_TIMEOUT,
     "PulledEnumerationContinuationOnErrorSupported": False, "PulledEnumerationNoOperationTimeoutSupported": False,
     "PulledEnumerationClosureOnExceedingServerLimitsSupported": False,
 }, _the_host, lambda world, path: world, (INTEROP,))  # fmt: skip

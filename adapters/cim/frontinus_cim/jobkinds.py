@@ -10,7 +10,7 @@ from frontinus_cim.guest import Guest
 from frontinus_cim.jobs import COMPLETED, EXCEPTION, KEPT, RUNNING, TERMINATED, Job
 from frontinus_cim.kinds import Kind, Link, Node
 from frontinus_cim.methods import MethodCall, Refused, Result, method
-from frontinus_cim.model import Path
+from frontinus_cim.model import GUEST, Path
 from frontinus_cim.world import World
 from frontinus_cim.writer import Columns
 
@@ -110,7 +110,7 @@ def _owned(world: World, found: Node) -> Iterable[Node]:
 LINKS = (
     Link(
         "KVM_AffectedJobElement",
-        ("AffectedElement", [systems.GUEST]),
+        ("AffectedElement", [GUEST]),
         ("AffectingElement", CLASSES),
         _jobs_of_guest,
         _affected,

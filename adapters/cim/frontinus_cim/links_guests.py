@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from frontinus_cim import devices, settings, systems
 from frontinus_cim.guest import Guest, Part
 from frontinus_cim.kinds import Link, Node
-from frontinus_cim.model import Value
+from frontinus_cim.model import GUEST, HOST, Value
 from frontinus_cim.world import World
 
 YES, NO = 1, 2
@@ -117,23 +117,23 @@ def resource_of_device(world: World, node: Node) -> Iterable[Node]:
 
 
 LINKS = (
-    Link("KVM_SystemDevice", ("GroupComponent", [systems.GUEST]), ("PartComponent", DEVICE_CLASSES),
+    Link("KVM_SystemDevice", ("GroupComponent", [GUEST]), ("PartComponent", DEVICE_CLASSES),
          lambda world, node: devices.of_guest(node.subject), lambda world, node: [guest_node(node.subject.guest)]),
-    Link("KVM_SettingsDefineState", ("ManagedElement", [systems.GUEST]), ("SettingData", [settings.VSSD]),
+    Link("KVM_SettingsDefineState", ("ManagedElement", [GUEST]), ("SettingData", [settings.VSSD]),
          lambda world, node: [settings_node(node.subject)], lambda world, node: state_node(node.subject)),
     Link("KVM_SettingsDefineState", ("ManagedElement", DEVICE_CLASSES), ("SettingData", RESOURCE_CLASSES),
          resource_of_device, of_parts(devices_of_resource)),
     Link("KVM_VirtualSystemSettingDataComponent", ("GroupComponent", [settings.VSSD]), ("PartComponent", RESOURCE_CLASSES),
          lambda world, node: resources_of(node.subject),
          of_parts(lambda world, node: [settings_node(node.subject.guest)])),
-    Link("KVM_ElementSettingData", ("ManagedElement", [systems.GUEST]), ("SettingData", [settings.VSSD]),
+    Link("KVM_ElementSettingData", ("ManagedElement", [GUEST]), ("SettingData", [settings.VSSD]),
          system_configurations, lambda world, node: [guest_node(running(world, node.subject))], when),
     Link("KVM_ElementSettingData", ("ManagedElement", [settings.VSSD]), ("SettingData", [settings.VSSD]),
          defined_settings, state_settings, when),
     *[Link("KVM_ElementSettingData", ("ManagedElement", [cls]), ("SettingData", [cls]),
            of_parts(defined_resources), of_parts(state_resources), when)
       for cls in RESOURCE_CLASSES],
-    Link("KVM_HostedDependency", ("Antecedent", [systems.HOST]), ("Dependent", [systems.GUEST]),
+    Link("KVM_HostedDependency", ("Antecedent", [HOST]), ("Dependent", [GUEST]),
          lambda world, node: (guest_node(guest) for guest in world.guests.values()),
          lambda world, node: [Node(systems.HOSTS, world)]),
 )  # fmt: skip

@@ -10,12 +10,10 @@ from frontinus_cim.bounds import Bound
 from frontinus_cim.guest import Guest, Part
 from frontinus_cim.kinds import Kind, Link, Node
 from frontinus_cim.links_guests import DEVICE_CLASSES, RESOURCE_CLASSES, guest_node, of_parts, resource_node
-from frontinus_cim.model import CIMV2, VIRT
+from frontinus_cim.model import CIMV2, GUEST, HOST, VIRT
 from frontinus_cim.pools import POOL_CLASSES, Pool
 from frontinus_cim.settings import configurations
 from frontinus_cim.world import World
-
-HOST = systems.HOST
 
 
 def host(world: World, node: Node) -> Iterable[Node]:
@@ -69,7 +67,7 @@ def pools_of_bound(world: World, node: Node) -> Iterable[Node]:
 
 def to_guests(kind: Kind[Guest]) -> Link:
     """A guest and what it is able to do."""
-    return Link("KVM_ElementCapabilities", ("ManagedElement", [systems.GUEST]), ("Capabilities", [kind.cls]),
+    return Link("KVM_ElementCapabilities", ("ManagedElement", [GUEST]), ("Capabilities", [kind.cls]),
                 lambda world, node: [Node(kind, node.subject)], lambda world, node: [guest_node(node.subject)])  # fmt: skip
 
 
@@ -96,7 +94,7 @@ def hosted(cls: str) -> Link:
 def affects(cls: str) -> Link:
     """A service that works on every guest."""
     service = services.KINDS[cls]
-    return Link("KVM_ServiceAffectsElement", ("AffectedElement", [systems.GUEST]), ("AffectingElement", [cls]),
+    return Link("KVM_ServiceAffectsElement", ("AffectedElement", [GUEST]), ("AffectingElement", [cls]),
                 lambda world, node: [Node(service, world)],
                 lambda world, node: (guest_node(guest) for guest in world.guests.values()),
                 lambda world, first, second: {"ElementEffects": [5]})  # fmt: skip

@@ -8,11 +8,10 @@ from frontinus_cim import devices, pools, services, switch_settings, switches, s
 from frontinus_cim.guest import Part
 from frontinus_cim.kinds import Link, Node
 from frontinus_cim.links_guests import NO, YES, Follow, guest_node
-from frontinus_cim.model import Value
+from frontinus_cim.model import GUEST, HOST, Value
 from frontinus_cim.pools import Pool
 from frontinus_cim.switch_settings import PORT_SETTINGS, VSSD, Configuration
 from frontinus_cim.switches import FORWARDING, GUEST_END, PORT, SWITCH, SWITCH_END, Port, switch_node
-from frontinus_cim.systems import GUEST, HOST
 from frontinus_cim.world import World
 
 NIC, POOL = "KVM_NetworkPort", pools.KINDS["net"].cls

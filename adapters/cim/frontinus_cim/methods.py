@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from frontinus.api.engine import Engine
 from frontinus.api.identity import Identity
 from frontinus_cim.kinds import Node, Registry
 from frontinus_cim.model import Embedded, Path, Value
 from frontinus_cim.world import World
-
-if TYPE_CHECKING:
-    from frontinus_cim.service import Service
 
 COMPLETED, NOT_SUPPORTED, FAILED, TIMEOUT, INVALID_PARAMETER, INVALID_STATE, STARTED = 0, 1, 2, 3, 4, 5, 4096
 """Return values of the services' methods."""
@@ -24,20 +20,13 @@ COMPLETED, NOT_SUPPORTED, FAILED, TIMEOUT, INVALID_PARAMETER, INVALID_STATE, STA
 class MethodCall:
     """A method under way. `node` is what it is called on; `arguments` are typed, by the schema's names."""
 
-    service: Service
+    world: World
+    registry: Registry
     who: Identity
     node: Node
     name: str
     arguments: Mapping[str, Value]
     namespace: str
-
-    @property
-    def world(self) -> World:
-        return self.service.world
-
-    @property
-    def registry(self) -> Registry:
-        return self.service.registry
 
     @property
     def engine(self) -> Engine:

@@ -11,7 +11,7 @@ from frontinus_cim import devices, services, systems, values
 from frontinus_cim.guest import Guest, Part
 from frontinus_cim.kinds import FIGURES, Kind, Link, Node
 from frontinus_cim.methods import MethodCall, Result, method
-from frontinus_cim.model import Path, Value
+from frontinus_cim.model import GUEST, Path, Value
 from frontinus_cim.world import World
 
 DEFINITION, VALUE = "KVM_BaseMetricDefinition", "KVM_BaseMetricValue"
@@ -78,19 +78,17 @@ def _port(attribute: str) -> Read:
 DISK, PORT, PROCESSOR = "KVM_LogicalDisk", "KVM_NetworkPort", "KVM_Processor"
 NS = "second * 10^-9"
 METRICS: Sequence[Metric] = (
-    Metric("CPUTime", systems.GUEST, "CPU time that the guest used", NS, COUNTER, _cpu),
-    Metric("MemoryCurrent", systems.GUEST, "Memory that the guest has now", "byte", GAUGE, _memory("current")),
+    Metric("CPUTime", GUEST, "CPU time that the guest used", NS, COUNTER, _cpu),
+    Metric("MemoryCurrent", GUEST, "Memory that the guest has now", "byte", GAUGE, _memory("current")),
     Metric(
         "MemoryResident",
-        systems.GUEST,
+        GUEST,
         "The host's memory that the guest's process holds",
         "byte",
         GAUGE,
         _memory("rss"),
     ),
-    Metric(
-        "MemoryUnused", systems.GUEST, "Memory that the guest's system does not use", "byte", GAUGE, _memory("unused")
-    ),
+    Metric("MemoryUnused", GUEST, "Memory that the guest's system does not use", "byte", GAUGE, _memory("unused")),
     Metric("ProcessorTime", PROCESSOR, "CPU time that the virtual CPU used", NS, COUNTER, _vcpu),
     Metric("DiskReadBytes", DISK, "Bytes read", "byte", COUNTER, _block("read_bytes")),
     Metric("DiskWriteBytes", DISK, "Bytes written", "byte", COUNTER, _block("write_bytes")),
@@ -106,7 +104,7 @@ METRICS: Sequence[Metric] = (
     Metric("PortSendDrops", PORT, "Packets dropped on the way out", "count", COUNTER, _port("tx_drops")),
 )
 BY_NAME = {metric.name: metric for metric in METRICS}
-CLASSES = (systems.GUEST, PROCESSOR, DISK, PORT)
+CLASSES = (GUEST, PROCESSOR, DISK, PORT)
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ class Measured:
 
 
 def _parts(guest: Guest, cls: str) -> Iterable[str]:
-    return [""] if cls == systems.GUEST else [part.name for part in devices.DEVICES[cls][0](guest)]
+    return [""] if cls == GUEST else [part.name for part in devices.DEVICES[cls][0](guest)]
 
 
 def of_guest(guest: Guest) -> Iterable[Measured]:
@@ -181,7 +179,7 @@ def _values_of(world: World, node: Node) -> Iterable[Node]:
 
 def _measured(world: World, node: Node) -> Iterable[Node]:
     found: Measured = node.subject
-    if found.metric.cls == systems.GUEST:
+    if found.metric.cls == GUEST:
         return [Node(systems.GUESTS, found.guest)]
     kind = devices.KINDS[found.metric.cls]
     return (Node(kind, part) for part in devices.DEVICES[found.metric.cls][0](found.guest) if part.name == found.part)
@@ -193,7 +191,7 @@ def _definitions_of(world: World, node: Node) -> Iterable[Node]:
 
 def _elements(world: World, node: Node) -> Iterable[Node]:
     cls = node.subject.cls
-    kind: Kind[Any] = systems.GUESTS if cls == systems.GUEST else devices.KINDS[cls]
+    kind: Kind[Any] = systems.GUESTS if cls == GUEST else devices.KINDS[cls]
     return (Node(kind, subject) for subject in kind.every(world))
 
 

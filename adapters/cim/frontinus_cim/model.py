@@ -9,6 +9,8 @@ from typing import NamedTuple, Union
 
 VIRT, INTEROP, CIMV2 = "root/virt", "root/interop", "root/cimv2"
 NAMESPACES = (VIRT, INTEROP, CIMV2)
+HOST, GUEST = "KVM_HostSystem", "KVM_ComputerSystem"
+"""The classes of the systems that all else hangs on."""
 
 
 class Path(NamedTuple):

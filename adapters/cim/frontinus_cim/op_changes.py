@@ -148,7 +148,7 @@ async def _modify_subscription(call: Call, found: Found, given: Mapping[str, Val
 
 
 def _method_call(call: Call, node: Node, name: str) -> MethodCall:
-    return MethodCall(call.service, call.who, node, name, {}, call.namespace)
+    return MethodCall(call.world, call.registry, call.who, node, name, {}, call.namespace)
 
 
 async def _modify_system(call: Call, found: Found, given: Mapping[str, Value]) -> None:

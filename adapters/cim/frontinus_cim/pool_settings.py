@@ -9,10 +9,9 @@ from typing import Any
 from frontinus.api.networks import NetworkView
 from frontinus.api.storage import PoolView
 from frontinus_cim.kinds import Kind
-from frontinus_cim.model import Path, Value
+from frontinus_cim.model import HOST, Path, Value
 from frontinus_cim.pools import KINDS, Pool, find, pools
 from frontinus_cim.switch_settings import netmask
-from frontinus_cim.systems import HOST
 from frontinus_cim.world import World
 from frontinus_cim.writer import Columns
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 OWNER = "Frontinus:"
 """What the names of all of them begin with, and no name of a client's."""
-LIFE = {"Created": "CIM_InstCreation", "Modified": "CIM_InstModification", "Deleted": "CIM_InstDeletion"}
+CREATED, MODIFIED, DELETED = "Created", "Modified", "Deleted"
+LIFE = {CREATED: "CIM_InstCreation", MODIFIED: "CIM_InstModification", DELETED: "CIM_InstDeletion"}
 """Indications of what comes, changes and goes, where there is no class of our own."""
 
 
-def _changes(cls: str, kinds: Sequence[str] = ("Created", "Modified", "Deleted")) -> dict[str, str]:
-    return {kind: f"SELECT * FROM {cls}{kind}Indication" for kind in kinds}
+def _changes(cls: str) -> dict[str, str]:
+    return {kind: f"SELECT * FROM {cls}{kind}Indication" for kind in LIFE}
 
 
 QUERIES: Mapping[str, str] = {
@@ -37,7 +38,7 @@ def _all(*beginnings: str) -> Sequence[str]:
 
 
 COLLECTIONS: Mapping[str, Sequence[str]] = {
-    f"{OWNER}Guests": [f"{OWNER}Guest{kind}" for kind in ("Created", "Modified", "Deleted")],
+    f"{OWNER}Guests": [f"{OWNER}Guest{kind}" for kind in LIFE],
     f"{OWNER}Resources": _all("Resource"),
     f"{OWNER}Jobs": _all("Job"),
     f"{OWNER}Migrations": _all("Migration"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from frontinus_cim import interop, pools, services, switches, systems
 from frontinus_cim.kinds import Kind, Link, Node
 from frontinus_cim.methods import MethodCall, Result, method
-from frontinus_cim.model import INTEROP, VIRT, Path
+from frontinus_cim.model import GUEST, HOST, INTEROP, VIRT, Path
 from frontinus_cim.world import World
 
 DMTF = 2
@@ -63,8 +63,8 @@ def _allocation(suffix: str, family: str) -> Profile:
 
 
 ROWS: Sequence[Profile] = (
-    Profile("CIM:DSP1042-SystemVirtualization-1.0.0", "System Virtualization", "1.0.0", [systems.HOST], host),
-    Profile("CIM:DSP1057-VirtualSystem-1.0.0a", "Virtual System Profile", "1.0.0a", [systems.GUEST], guests),
+    Profile("CIM:DSP1042-SystemVirtualization-1.0.0", "System Virtualization", "1.0.0", [HOST], host),
+    Profile("CIM:DSP1057-VirtualSystem-1.0.0a", "Virtual System Profile", "1.0.0a", [GUEST], guests),
     Profile("CIM:DSP1041-ResourceAllocation-1.1.0c", "Resource Allocation", "1.1.0c", pools.POOL_CLASSES,
             pools_of(*pools.CLASSES)),
     Profile("CIM:DSP1043-AllocationCapabilities-1.0.0a", "Allocation Capabilities", "1.0.0a", [services.ALLOCATION.cls],

@@ -12,14 +12,15 @@ from frontinus.api.identity import Identity
 from frontinus_cim import query, writer
 from frontinus_cim.call import Call, Look, Wrap, instance, path, with_path
 from frontinus_cim.errors import CimError, Status
+from frontinus_cim.interop import LEAST_TIMEOUT, MOST_TIMEOUT
 from frontinus_cim.kinds import Found
 from frontinus_cim.op_associations import Walk
 from frontinus_cim.schema import Class
 
 MOST_CONTEXTS, MOST_OF_ONE = 256, 32
 """Enumerations that are open at once: in all, and of one user."""
-LEAST_TIMEOUT, MOST_TIMEOUT, USUAL_TIMEOUT = 1, 600, 60
-"""Seconds between two pulls."""
+USUAL_TIMEOUT = 60
+"""Seconds between two pulls, of a client that names none."""
 MOST_OBJECTS = 10_000
 """Instances in one answer."""
 

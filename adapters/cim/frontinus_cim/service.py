@@ -134,7 +134,7 @@ class Service:
             raise CimError(Status.METHOD_NOT_AVAILABLE, f"{cls.name}.{declared.name} is not offered here")
         self._admit(who, f"{cls.name}.{declared.name}", reads=body in READING)
         try:
-            result = await body(MethodCall(self, who, node, declared.name, arguments, namespace))
+            result = await body(MethodCall(self.world, self.registry, who, node, declared.name, arguments, namespace))
         except Refused as refused:
             log.info("%s.%s: %s", cls.name, declared.name, refused.message)
             result = Result(refused.value)

@@ -10,10 +10,9 @@ from frontinus import __version__
 from frontinus_cim import pools
 from frontinus_cim.guest import Guest
 from frontinus_cim.kinds import Kind
-from frontinus_cim.model import CIMV2, INTEROP, VIRT, Value
+from frontinus_cim.model import CIMV2, HOST, INTEROP, VIRT, Value
 from frontinus_cim.pools import Pool
 from frontinus_cim.states import ALL_REQUESTS
-from frontinus_cim.systems import HOST
 from frontinus_cim.world import World
 from frontinus_cim.writer import Columns
 

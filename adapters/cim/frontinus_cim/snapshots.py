@@ -17,7 +17,7 @@ from frontinus_cim.guest import Guest
 from frontinus_cim.kinds import Kind, Link, Node
 from frontinus_cim.method_define import guest_at
 from frontinus_cim.methods import MethodCall, Refused, Result, method
-from frontinus_cim.model import Path
+from frontinus_cim.model import GUEST, Path
 from frontinus_cim.world import World
 
 CLASS = "KVM_VirtualSystemSnapshotSettingData"
@@ -78,9 +78,9 @@ def _whose_last(world: World, node: Node) -> Iterable[Node]:
 
 
 LINKS = (
-    Link("KVM_SnapshotOfVirtualSystem", ("Antecedent", [systems.GUEST]), ("Dependent", [CLASS]), _snaps, _guest),
-    Link("KVM_LastAppliedSnapshot", ("Antecedent", [CLASS]), ("Dependent", [systems.GUEST]), _whose_last, _last),
-    Link("KVM_ElementSettingData", ("ManagedElement", [systems.GUEST]), ("SettingData", [CLASS]), _snaps, _guest,
+    Link("KVM_SnapshotOfVirtualSystem", ("Antecedent", [GUEST]), ("Dependent", [CLASS]), _snaps, _guest),
+    Link("KVM_LastAppliedSnapshot", ("Antecedent", [CLASS]), ("Dependent", [GUEST]), _whose_last, _last),
+    Link("KVM_ElementSettingData", ("ManagedElement", [GUEST]), ("SettingData", [CLASS]), _snaps, _guest,
          lambda world, first, second: {"IsDefault": 2, "IsCurrent": 2, "IsNext": 2}),
 )  # fmt: skip
 

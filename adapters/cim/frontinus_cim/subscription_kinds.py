@@ -11,7 +11,7 @@ from msgspec import structs
 from frontinus_cim import services, values
 from frontinus_cim.filter_collections import Collection
 from frontinus_cim.kinds import Kind, Link, Node
-from frontinus_cim.model import INTEROP, Value
+from frontinus_cim.model import HOST, INTEROP, Value
 from frontinus_cim.subscriptions import (
     COLLECTION,
     DESTINATION,
@@ -21,7 +21,6 @@ from frontinus_cim.subscriptions import (
     Destination,
     Filter,
 )
-from frontinus_cim.systems import HOST
 from frontinus_cim.world import World
 
 

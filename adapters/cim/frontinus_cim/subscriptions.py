@@ -20,10 +20,9 @@ from frontinus.client.private import BadState
 from frontinus_cim import predefined, query
 from frontinus_cim.errors import CimError, Status
 from frontinus_cim.filter_collections import Collection, Collections
-from frontinus_cim.model import Embedded, Value
+from frontinus_cim.model import HOST, Embedded, Value
 from frontinus_cim.query import Query
 from frontinus_cim.schema import Schema
-from frontinus_cim.systems import HOST
 
 K = TypeVar("K")
 log = logging.getLogger(__name__)

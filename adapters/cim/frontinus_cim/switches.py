@@ -14,10 +14,9 @@ from frontinus_cim import pools
 from frontinus_cim.devices import mac_of
 from frontinus_cim.guest import Part
 from frontinus_cim.kinds import Kind, Node
-from frontinus_cim.model import Value
+from frontinus_cim.model import GUEST, HOST, Value
 from frontinus_cim.pools import Pool
 from frontinus_cim.settings import guest_of_id
-from frontinus_cim.systems import GUEST, HOST
 from frontinus_cim.world import World
 from frontinus_cim.writer import Columns
 

@@ -8,11 +8,9 @@ from typing import Any
 from frontinus_cim import values
 from frontinus_cim.guest import Guest
 from frontinus_cim.kinds import Kind
-from frontinus_cim.model import CIMV2, INTEROP, VIRT, Path
+from frontinus_cim.model import CIMV2, GUEST, HOST, INTEROP, VIRT, Path
 from frontinus_cim.states import NOT_APPLICABLE, REQUESTS, shown
 from frontinus_cim.world import World
-
-HOST, GUEST = "KVM_HostSystem", "KVM_ComputerSystem"
 
 
 def find_guest(world: World, path: Path) -> Guest | None:
