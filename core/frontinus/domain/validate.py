@@ -16,6 +16,7 @@ from frontinus.domain.devices.rules import acpi_index, rom
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.reasons import Lacking
+from frontinus.xml import element_named
 from frontinus.xml.mapping import specs
 
 MAX_REASONS = 5
@@ -69,7 +70,7 @@ def _not_understood(guest: Guest) -> Iterator[str]:
 def _reasons(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[tuple[str, str]]:
     """Element and reason of everything that cannot be."""
     for reason in check_guest(guest, caps, host):
-        yield reason.partition("<")[2].partition(">")[0].partition(" ")[0] or "domain", reason
+        yield element_named(reason) or "domain", reason
     for device in guest.devices.all():
         yield from _device_reasons(guest, device, caps)
     yield from _aliases(guest)

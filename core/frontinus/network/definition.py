@@ -10,7 +10,7 @@ from frontinus.domain.host import HostFacts
 from frontinus.network.check import reasons
 from frontinus.network.model import Forward, ForwardInterface, Network
 from frontinus.network.port import NetworkPort
-from frontinus.xml import DocumentError, MappingError, Model, View, format_document, parse_document
+from frontinus.xml import DocumentError, MappingError, Model, View, element_named, format_document, parse_document
 
 MAX_REASONS = 5
 M = TypeVar("M", bound=Model)
@@ -54,7 +54,7 @@ def complete(network: Network, host: HostFacts) -> Network:
         lease.complete()
     found = list(dict.fromkeys(reasons(done)))[:MAX_REASONS]
     if found:
-        element = found[0].partition("<")[2].partition(">")[0].partition(" ")[0] or "network"
+        element = element_named(found[0]) or "network"
         raise InvalidXML("; ".join(found), element=element)
     return done
 

@@ -58,6 +58,11 @@ def document(text: str | bytes, tag: str = "") -> Element:
     return root
 
 
+def element_named(message: str) -> str:
+    """The element that a message names first, as in "<disk>: ..."; empty when it names none."""
+    return message.partition("<")[2].partition(">")[0].partition(" ")[0]
+
+
 def read(model: type[M], element: Element) -> M:
     """Build a model object from an element. Raises MappingError for the first thing that does not fit."""
     result = model()

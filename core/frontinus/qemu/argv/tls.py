@@ -6,6 +6,7 @@ from frontinus.api.errors import Unsupported
 from frontinus.domain.plan import Label
 from frontinus.qemu.argv.context import Context
 from frontinus.qemu.argv.secrets import SecretUse, emit_secret
+from frontinus.xml import element_named
 
 ELEMENTS = {
     "vnc": "<graphics type='vnc'>", "spice": "<graphics type='spice'>", "chardev": "<source tls='yes'> of a character device",
@@ -18,10 +19,8 @@ def tls_folder(ctx: Context, use: str) -> str:
     """Where the host keeps the credentials of a use (vnc, spice, chardev...). Raises Unsupported when it has none."""
     folder = ctx.host.tls.get(use) or ctx.host.tls.get("default")
     if folder is None:
-        element = ELEMENTS[use].removeprefix("<").partition(" ")[0].rstrip(">")
-        raise Unsupported(
-            f"{ELEMENTS[use]}: TLS is asked for, but this host has no {use} certificates", element=element
-        )
+        message = f"{ELEMENTS[use]}: TLS is asked for, but this host has no {use} certificates"
+        raise Unsupported(message, element=element_named(message))
     return folder
 
 
