@@ -15,10 +15,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from frontinus_cim import compile as compiling
-from frontinus_cim import tls
-from frontinus_cim.httpd import Front
-from frontinus_cim.service import Service
+from frontinus_cim.front import tls
+from frontinus_cim.front.httpd import Front
+from frontinus_cim.operations.service import Service
+from frontinus_cim.schema import compile as compiling
 from support.cim import Rig, rig
 
 GUESTS = 1000

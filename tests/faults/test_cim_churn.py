@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from frontinus_cim import jobs as working
-from frontinus_cim.methods import Result
-from frontinus_cim.model import Embedded
-from frontinus_cim.pulls import Context
+from frontinus_cim.host import jobs as working
+from frontinus_cim.methods.calls import Result
+from frontinus_cim.operations.pulls import Context
+from frontinus_cim.wire.model import Embedded
 from support.cim import Rig, rig
 
 ROUNDS = int(os.environ.get("FRONTINUS_CHURN", "1000"))

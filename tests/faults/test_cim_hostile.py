@@ -17,7 +17,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from frontinus_cim import httpd, safexml
+from frontinus_cim.front import httpd
+from frontinus_cim.wire import safexml
 from support.cim import PASSWORD, Rig, rig, until
 
 GET = '<IMETHODCALL NAME="{name}"><LOCALNAMESPACEPATH><NAMESPACE NAME="root"/><NAMESPACE NAME="{place}"/></LOCALNAMESPACEPATH>{rest}</IMETHODCALL>'

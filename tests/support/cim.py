@@ -19,20 +19,20 @@ from frontinus.daemon.server import Server as Socket
 from frontinus.domain.host import Paths
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.engine import ROOT, mock_engine
-from frontinus_cim import tls, users
-from frontinus_cim.access import Access
 from frontinus_cim.catalogue import registry
-from frontinus_cim.compile import load
-from frontinus_cim.config import Config
-from frontinus_cim.delivery import Delivery
-from frontinus_cim.httpd import Front
-from frontinus_cim.indications import Indications
-from frontinus_cim.model import Embedded
-from frontinus_cim.pam import Pam
-from frontinus_cim.schema import Schema
-from frontinus_cim.service import Service
-from frontinus_cim.subscriptions import Destination, Subscription, Subscriptions
-from frontinus_cim.world import World
+from frontinus_cim.front import tls, users
+from frontinus_cim.front.access import Access
+from frontinus_cim.front.config import Config
+from frontinus_cim.front.httpd import Front
+from frontinus_cim.front.pam import Pam
+from frontinus_cim.host.world import World
+from frontinus_cim.indications.delivery import Delivery
+from frontinus_cim.indications.news import Indications
+from frontinus_cim.operations.service import Service
+from frontinus_cim.schema.classes import Schema
+from frontinus_cim.schema.compile import load
+from frontinus_cim.subscriptions.store import Destination, Subscription, Subscriptions
+from frontinus_cim.wire.model import Embedded
 from support.waiting import until
 
 PASSWORD = "opensesame-4"

@@ -12,8 +12,8 @@ from lxml import etree
 from pywbem import CIMInstance, CIMInstanceName
 
 from frontinus.api.engine import Engine
-from frontinus_cim.model import INTEGERS
-from frontinus_cim.schema import Property, Schema
+from frontinus_cim.schema.classes import Property, Schema
+from frontinus_cim.wire.model import INTEGERS
 
 MAC = "52:54:00:00:07:01"
 UUID = "e3f3b3a3-f4f4-4555-8666-97979797c1c2"

@@ -16,8 +16,8 @@ from frontinus import __version__
 from frontinus.client.places import Places, adapter_places
 from frontinus.client.private import BadState
 from frontinus.client.toml import BadConfig
-from frontinus_cim import config as configuration
-from frontinus_cim import users
+from frontinus_cim.front import config as configuration
+from frontinus_cim.front import users
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = 2.0
@@ -84,17 +84,17 @@ async def _open(
     if not known and config.pam is None:
         log.info("no user is configured, so no port is open; add one with: frontinus-cim adduser NAME")
         return None
-    from frontinus_cim import tls
-    from frontinus_cim.access import Access
     from frontinus_cim.catalogue import registry
-    from frontinus_cim.compile import load
-    from frontinus_cim.delivery import Delivery
-    from frontinus_cim.httpd import Front
-    from frontinus_cim.indications import Indications
-    from frontinus_cim.pam import Pam
-    from frontinus_cim.service import Service
-    from frontinus_cim.subscriptions import Subscriptions
-    from frontinus_cim.world import World
+    from frontinus_cim.front import tls
+    from frontinus_cim.front.access import Access
+    from frontinus_cim.front.httpd import Front
+    from frontinus_cim.front.pam import Pam
+    from frontinus_cim.host.world import World
+    from frontinus_cim.indications.delivery import Delivery
+    from frontinus_cim.indications.news import Indications
+    from frontinus_cim.operations.service import Service
+    from frontinus_cim.schema.compile import load
+    from frontinus_cim.subscriptions.store import Subscriptions
 
     context = tls.context(config, where.state, platform.node())
     monitor = options.monitor_socket or options.socket.with_name("frontinus-ro.sock")

@@ -7,8 +7,8 @@ import base64
 
 import pytest
 
-from frontinus_cim import access, users
-from frontinus_cim.access import Access
+from frontinus_cim.front import access, users
+from frontinus_cim.front.access import Access
 
 
 def basic(password: str, name: str = "admin") -> str:

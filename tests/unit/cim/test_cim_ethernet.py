@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from frontinus.client.details import facts
-from frontinus_cim import compose, compose_switch, ethernet, switch_settings
-from frontinus_cim.errors import CimError
-from frontinus_cim.fields import Element
-from frontinus_cim.model import Embedded, Value
-from frontinus_cim.settings import FAMILIES
+from frontinus_cim.instances import ethernet, switch_settings
+from frontinus_cim.instances.fields import Element
+from frontinus_cim.instances.settings import FAMILIES
+from frontinus_cim.translation import compose, compose_switch
+from frontinus_cim.wire.errors import CimError
+from frontinus_cim.wire.model import Embedded, Value
 
 NET = FAMILIES["net"].cls
 CARD = "<interface type='network'><mac address='52:54:00:00:00:01'/><source network='lan'/>{}</interface>"

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from frontinus.client.details import details
 from frontinus.client.private import BadState
 from frontinus.client.toml import BadConfig
-from frontinus_cim import compile as compiling
-from frontinus_cim import config, moftext, query, request, tls, typed, users, values, writer
-from frontinus_cim.config import Config
-from frontinus_cim.errors import CimError, Status
-from frontinus_cim.model import Embedded, Value
-from frontinus_cim.request import BadMessage, GivenInstance
+from frontinus_cim.front import config, tls, users
+from frontinus_cim.front.config import Config
+from frontinus_cim.schema import compile as compiling
+from frontinus_cim.wire import moftext, query, request, typed, values, writer
+from frontinus_cim.wire.errors import CimError, Status
+from frontinus_cim.wire.model import Embedded, Value
+from frontinus_cim.wire.request import BadMessage, GivenInstance
 from support.cim import schema
 
 # --- values

@@ -1,0 +1,1 @@
+"""What happens, as indications to those who subscribed (DSP1054)."""

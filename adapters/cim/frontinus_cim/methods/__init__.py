@@ -1,0 +1,1 @@
+"""Extrinsic methods of systems and services that make, change and remove things."""
