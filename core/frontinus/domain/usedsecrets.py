@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from frontinus.domain.devices.block.credentials import Auth, Encryption, EncryptionSecret
 from frontinus.domain.devices.block.disk import BackingStore, Disk
-from frontinus.domain.devices.block.source import Auth, Encryption, EncryptionSecret
 from frontinus.domain.devices.tpm import EmulatorBackend
 from frontinus.domain.plan import Use
 from frontinus.xml import Model

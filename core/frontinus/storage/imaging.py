@@ -12,7 +12,7 @@ from typing import Literal
 
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.api.storage import WipeAlgorithm
-from frontinus.domain.devices.block.source import Encryption
+from frontinus.domain.devices.block.credentials import Encryption
 from frontinus.storage.steps import Image, Step
 from frontinus.storage.volume import Volume
 

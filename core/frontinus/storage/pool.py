@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frontinus.domain.devices.block.source import Auth
+from frontinus.domain.devices.block.credentials import Auth
 from frontinus.storage.parts import Bytes, Path, Permissions
 from frontinus.xml import Model, many, one, texts, xml
 from frontinus.xml.codecs import Hex2, Hex4, HexFree, Int, UInt32, Uuid, YesNo, integer, one_of

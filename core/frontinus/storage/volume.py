@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from frontinus.domain.devices.block.source import Encryption
+from frontinus.domain.devices.block.credentials import Encryption
 from frontinus.storage.parts import Bytes, Path, Permissions
 from frontinus.xml import Flag, Model, Size, many, one, xml
 from frontinus.xml.codecs import Codec, Int, one_of

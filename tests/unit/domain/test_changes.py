@@ -14,9 +14,10 @@ from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.devices import Devices
 from frontinus.domain.devices.base import Device
+from frontinus.domain.devices.block.credentials import Auth, Encryption
 from frontinus.domain.devices.block.disk import BackingStore, Disk
 from frontinus.domain.devices.block.iotune import IoTune
-from frontinus.domain.devices.block.source import Auth, Encryption, Source
+from frontinus.domain.devices.block.source import Source
 from frontinus.domain.devices.graphics import Graphics
 from frontinus.domain.devices.interface import Interface, InterfaceSource
 from frontinus.domain.devices.memballoon import Memballoon

@@ -25,7 +25,7 @@ from support.device_cases import AT, CASES, CELLS, DRIVE, ON_SCSI, Items
 from support.devices import CAPS, HOST, PCI, PORT, emitted, guest_with, only
 from support.guests import document
 
-OTHERS = {f"frontinus.domain.devices.{name}" for name in ("base", "block.source", "chardev")}
+OTHERS = {f"frontinus.domain.devices.{name}" for name in ("base", "block.source", "block.credentials", "chardev")}
 """Models that others test."""
 
 

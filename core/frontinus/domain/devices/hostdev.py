@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from frontinus.domain.devices.base import Device, DriveAddress, Rom
-from frontinus.domain.devices.block.source import Auth, Host, check_auth
+from frontinus.domain.devices.block.credentials import Auth, check_auth
+from frontinus.domain.devices.block.source import Host
 from frontinus.domain.devices.netparts import Ip, Route
 from frontinus.domain.devices.rules import VIRTIO_MODELS, has_usb, lacks, placed
 from frontinus.domain.reasons import Lacking

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from frontinus.api.errors import HypervisorFailed, StorageFailed, Unresponsive, Unsupported, WrongState
 from frontinus.api.events import VolumeEvent
+from frontinus.domain.devices.block.credentials import Encryption
 from frontinus.domain.devices.block.disk import Disk
-from frontinus.domain.devices.block.source import Encryption
 from frontinus.domain.usedplaces import used_places
 from frontinus.engine.block import blockends
 from frontinus.engine.block.blockjobs import free_disk

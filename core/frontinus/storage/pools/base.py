@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from frontinus.api.errors import Unsupported
-from frontinus.domain.devices.block.source import check_auth, check_encryption
+from frontinus.domain.devices.block.credentials import check_auth, check_encryption
 from frontinus.storage.imaging import Remote
 from frontinus.storage.parts import Permissions
 from frontinus.storage.pool import Pool, PoolTarget, Server

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
-from frontinus.domain.devices.block.source import Encryption, EncryptionSecret
+from frontinus.domain.devices.block.credentials import Encryption, EncryptionSecret
 from frontinus.storage.imaging import is_luks, note_of
 from frontinus.storage.parts import Permissions
 from frontinus.storage.pool import Pool

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import Device, VirtioOptions
+from frontinus.domain.devices.block.credentials import Auth, Encryption
 from frontinus.domain.devices.block.disk_check import check_disk
 from frontinus.domain.devices.block.image import Image
 from frontinus.domain.devices.block.iotune import IoTune, ThrottleFilter
-from frontinus.domain.devices.block.source import FORMATS, TYPES, Auth, Encryption, Source
+from frontinus.domain.devices.block.source import FORMATS, TYPES, Source
 from frontinus.domain.devices.block.statistics import Histogram, Interval
 from frontinus.domain.devices.queues import ThreadOfQueues
 from frontinus.domain.reasons import within

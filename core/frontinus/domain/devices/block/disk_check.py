@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.base import DriveAddress, PciAddress, PlainAddress, UsbAddress
 from frontinus.domain.devices.block.image_check import check_image
+from frontinus.domain.devices.block.source_check import check_source
 from frontinus.domain.devices.block.statistics import check_histograms
 from frontinus.domain.devices.queues import check_threads
 from frontinus.domain.devices.rules import lacks
@@ -120,7 +121,7 @@ def _sources(disk: Disk, caps: Capabilities) -> Reasons:
     for image in top.chain() if top is not None else ():
         yield from check_image(image, caps, legacy=disk.bus == "sd")
     if top is None and disk.source is not None:
-        yield from disk.source.check(disk.type)
+        yield from check_source(disk.source, disk.type)
 
 
 def _startup_policy(disk: Disk) -> Reasons:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from frontinus.api.errors import InvalidXML, Unsupported
-from frontinus.domain.devices.block.source import BACKED, Auth, Encryption, Host, Source
+from frontinus.domain.devices.block.credentials import Auth, Encryption
+from frontinus.domain.devices.block.source import BACKED, Host, Source
 from frontinus.domain.host import Pool
 
 BY_PATH = frozenset({"dir", "fs", "netfs", "logical", "disk", "scsi", "zfs", "vstorage", "iscsi"})

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from frontinus.domain.devices.block.credentials import check_auth, check_encryption, check_login
 from frontinus.domain.devices.block.image import Image
-from frontinus.domain.devices.block.source import check_auth, check_encryption, check_login
+from frontinus.domain.devices.block.source_check import check_source
 from frontinus.domain.devices.rules import lacks
 from frontinus.domain.reasons import Lacking
 
@@ -18,7 +19,7 @@ Reasons = Iterator[str]
 
 def check_image(image: Image, caps: Capabilities, *, legacy: bool = False) -> Reasons:
     """Reasons why one layer cannot be. `legacy`: it is given by -drive, which can say less."""
-    yield from image.source.check(image.type)
+    yield from check_source(image.source, image.type)
     if image.auth is not None and image.auth is not image.source.auth:
         yield from check_auth(image.auth)
         if image.protocol is not None:

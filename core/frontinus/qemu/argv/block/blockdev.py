@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from frontinus.api.errors import Unsupported
+from frontinus.domain.devices.block.credentials import Encryption
 from frontinus.domain.devices.block.image import Image
-from frontinus.domain.devices.block.source import Encryption
 from frontinus.domain.plan import Label, Vfio
 from frontinus.qemu.argv.block import fdgroups, nbdkit
 from frontinus.qemu.argv.block.protocols import Objects, Props, cookie_header, protocol_props

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.block.image import Image
-from frontinus.domain.devices.block.source import CURL
+from frontinus.domain.devices.block.protocols import CURL
 from frontinus.domain.plan import Helper, Label, Use
 from frontinus.qemu.argv.block.protocols import cookie_header, url
 from frontinus.qemu.argv.context import Context
