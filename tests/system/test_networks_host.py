@@ -240,7 +240,7 @@ async def test_the_end_of_a_server_and_new_leases_are_told() -> None:
         await port.set_up(wanted)
         assert wanted.dnsmasq is not None
         async with asyncio.timeout(60):
-            await until(lambda: port._inotify >= 0)
+            await until(lambda: port._inotify is not None)
             Path(wanted.dnsmasq.leases).write_text("2000000000 52:54:00:00:00:0a 10.7.7.7 guest 01:52:54:00:00:00:0a\n")
             told = await waiting
             assert (told.kind, told.network) == ("leases", 'net "one"')

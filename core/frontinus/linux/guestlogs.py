@@ -14,29 +14,19 @@ import ctypes
 import itertools
 import logging
 import os
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from frontinus import untrusted
+from frontinus.linux import inotify
+from frontinus.linux.inotify import Change, Inotify
 
 log = logging.getLogger(__name__)
 CHUNK = 1 << 20
 SOON = 0.2
 """Seconds from a first write until files are looked at: a guest that prints without end wakes us no oftener."""
-EVENTS = 1 << 18
-"""Bytes of events that are read at once; equal ones that wait are one."""
-_EVENT = struct.Struct("iIII")
-_IN_MODIFY, _IN_OVERFLOW, _IN_IGNORED, _IN_ONLYDIR, _IN_NONBLOCK, _IN_CLOEXEC = (
-    0x2,
-    0x4000,
-    0x8000,
-    0x1000000,
-    0o4000,
-    0o2000000,
-)
 _COLLAPSE_RANGE = 8
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
@@ -60,7 +50,7 @@ class GuestLogs:
         self._guests: dict[str, Sequence[str]] = {}
         self._folders: dict[int, str] = {}
         self._written: set[str] = set()
-        self._inotify = -1
+        self._inotify: Inotify | None = None
         self._due: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="logs")
 
@@ -87,60 +77,43 @@ class GuestLogs:
         self._turn = Turn(size=0)  # whoever still starts a guest is too late
         if self._due is not None:
             self._due.cancel()
-        if self._inotify >= 0:
+        if self._inotify is not None:
             asyncio.get_running_loop().remove_reader(self._inotify)
-            os.close(self._inotify)
-            self._inotify = -1
+            self._inotify.close()
+            self._inotify = None
         await asyncio.to_thread(self._thread.shutdown)
 
     def _watch(self, folder: str) -> None:
         """Hear of writes in a folder, for good."""
-        if self._inotify < 0:
-            self._inotify = _done(_libc.inotify_init1(_IN_CLOEXEC | _IN_NONBLOCK), "inotify")
-        watch = _libc.inotify_add_watch(self._inotify, os.fsencode(folder), _IN_MODIFY | _IN_ONLYDIR)
-        self._folders[_done(watch, folder)] = folder
+        self._inotify = self._inotify or Inotify()
+        self._folders[self._inotify.watch(folder, inotify.MODIFY)] = folder
 
     def _soon(self) -> None:
         """Look at what is written in a moment, and hear nothing more until then."""
         loop = asyncio.get_running_loop()
-        if self._inotify >= 0:
+        if self._inotify is not None:
             loop.remove_reader(self._inotify)
         if self._due is None:
             self._due = loop.call_later(SOON, self._look)
 
     def _look(self) -> None:
         self._due = None
-        if self._inotify >= 0:
-            self._written.update(self._told())
+        if self._inotify is not None:
+            self._written.update(self._told(self._inotify.read()))
             asyncio.get_running_loop().add_reader(self._inotify, self._soon)
         files = [Path(file) for file in self._written if file in self._files]
         self._written.clear()
         self._thread.submit(turn_over, files, self._turn)
 
-    def _told(self) -> Iterator[str]:
+    def _told(self, changes: Sequence[Change]) -> Iterator[str]:
         """The files that were written to, of all kinds."""
-        try:
-            data = os.read(self._inotify, EVENTS)
-        except BlockingIOError:
-            return
-        at = 0
-        while at < len(data):
-            watch, mask, _, length = _EVENT.unpack_from(data, at)
-            name = os.fsdecode(data[at + _EVENT.size : at + _EVENT.size + length].rstrip(b"\0"))
-            at += _EVENT.size + length
-            if mask & _IN_OVERFLOW:
+        for change in changes:
+            if change.mask & inotify.OVERFLOW:
                 yield from self._files
-            elif mask & _IN_IGNORED:  # the folder is gone
-                self._folders.pop(watch, None)
+            elif change.mask & inotify.IGNORED:
+                self._folders.pop(change.watch, None)
             else:
-                yield f"{self._folders.get(watch)}/{name}"
-
-
-def _done(result: int, what: str) -> int:
-    """What a call of the C library gave. Raises OSError."""
-    if result < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), what)
-    return result
+                yield f"{self._folders.get(change.watch)}/{change.name}"
 
 
 def turn_over(files: Iterable[Path], turn: Turn) -> None:

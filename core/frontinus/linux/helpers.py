@@ -17,8 +17,10 @@ from pathlib import Path
 from frontinus import procfs, untrusted
 from frontinus.api.errors import HostFailed
 from frontinus.domain.plan import Helper, Use
+from frontinus.linux import inotify
 from frontinus.linux.failing import failing
 from frontinus.linux.folders import make_way
+from frontinus.linux.inotify import Inotify
 from frontinus.linux.setup import Maker, Setup, Undo, number
 from frontinus.ports.hypervisor import SecretValues
 from frontinus.ports.resources import Credentials
@@ -33,7 +35,6 @@ LISTEN_SECONDS = 0.002
 """How often a socket that is bound is asked whether it listens."""
 LAST_WORDS = 500
 
-_IN_CREATE, _IN_MOVED_TO, _IN_CLOEXEC = 0x100, 0x80, 0o2000000
 _CLOSE_RANGE_CLOEXEC = 4
 _ACCEPTS = 1 << 16
 """__SO_ACCEPTCON among the flags of a socket."""
@@ -233,8 +234,8 @@ def _wait_for(path: Path, pid: int) -> None:
                 ready = dict(poll.poll(min(left, LISTEN_SECONDS if bound else left) * 1000))
                 if process in ready:
                     raise HostFailed("ended at once")
-                if changes in ready:
-                    os.read(changes, 65536)
+                if changes.fileno() in ready:
+                    changes.read()
     finally:
         os.close(process)
 
@@ -251,19 +252,16 @@ def _listens(path: Path) -> bool:
     return any(int(row[3], 16) & _ACCEPTS for row in rows if row[7:] == [name])
 
 
-@contextlib.contextmanager
-def _changes_in(folder: Path) -> Iterator[int]:
-    """A descriptor that is readable when a name came into a folder (inotify(7))."""
-    fd = _libc.inotify_init1(_IN_CLOEXEC)
-    if fd < 0 or _libc.inotify_add_watch(fd, os.fsencode(folder), _IN_CREATE | _IN_MOVED_TO) < 0:
-        code = ctypes.get_errno()
-        if fd >= 0:
-            os.close(fd)
-        raise HostFailed(f"cannot be waited for in {folder}: {os.strerror(code)}", what=str(folder))
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+def _changes_in(folder: Path) -> Inotify:
+    """What is readable when a name came into a folder."""
+    with contextlib.ExitStack() as stack:
+        try:
+            watched = stack.enter_context(Inotify())
+            watched.watch(folder, inotify.CREATE | inotify.MOVED_TO)
+        except OSError as error:
+            raise HostFailed(f"cannot be waited for in {folder}: {error.strerror}", what=str(folder)) from None
+        stack.pop_all()
+        return watched
 
 
 def _ends(pidfd: int, seconds: float) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -13,7 +12,8 @@ from typing import Any, TypeVar
 
 from frontinus.api.errors import FrontinusError, HostFailed
 from frontinus.domain.host import Paths
-from frontinus.linux import hooks
+from frontinus.linux import hooks, inotify
+from frontinus.linux.inotify import Inotify
 from frontinus.linux.network import bridges, dnsmasq
 from frontinus.linux.network.forwarding import Forwarding
 from frontinus.linux.network.nftables import Nftables, Watch
@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 
 SETTLED = 0.1
 """Seconds after the last write to a lease file after which it is taken to be whole."""
-_IN_MODIFY, _IN_CLOEXEC, _IN_NONBLOCK = 0x2, 0o2000000, 0o4000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 T = TypeVar("T")
 
@@ -48,7 +46,7 @@ class LinuxNetworks:
         self._files: dict[str, str] = {}
         """Networks by the name of their lease file."""
         self._settling: dict[str, asyncio.TimerHandle] = {}
-        self._inotify = -1
+        self._inotify: Inotify | None = None
         self._told: set[str] = set()
 
     def refusal(self) -> str | None:
@@ -148,10 +146,12 @@ class LinuxNetworks:
         loop.add_reader(self._rules.fileno(), self._rules_changed)
         folder = Path(self._paths.state, "dnsmasq")
         await self._run(lambda: folder.mkdir(parents=True, exist_ok=True, mode=dnsmasq.FOLDER_MODE))
-        self._inotify = _libc.inotify_init1(_IN_CLOEXEC | _IN_NONBLOCK)
-        if self._inotify >= 0:
-            _libc.inotify_add_watch(self._inotify, os.fsencode(folder), _IN_MODIFY)
-            loop.add_reader(self._inotify, self._file_changed)
+        try:
+            self._inotify = Inotify()
+            self._inotify.watch(folder, inotify.MODIFY)
+            loop.add_reader(self._inotify, self._file_changed, self._inotify)
+        except OSError as error:
+            log.error("new leases are not heard of: %s", error)
         while True:
             yield await self._news.get()
 
@@ -165,18 +165,19 @@ class LinuxNetworks:
         ):
             self._news.put_nowait(NetworkNews("rules"))
 
-    def _file_changed(self) -> None:
+    def _file_changed(self, watched: Inotify) -> None:
         """A file in dnsmasq's folder was written to: if it is a lease file, it is looked at when that has settled."""
-        data = os.read(self._inotify, 1 << 16)
-        while data:
-            length = int.from_bytes(data[12:16], "little")
-            name, data = os.fsdecode(data[16 : 16 + length].rstrip(b"\0")), data[16 + length :]
-            network = self._files.get(name)
-            if network is not None:
-                if (timer := self._settling.pop(network, None)) is not None:
-                    timer.cancel()
-                tell = NetworkNews("leases", network)
-                self._settling[network] = asyncio.get_running_loop().call_later(SETTLED, self._news.put_nowait, tell)
+        for change in watched.read():
+            for name in self._files if change.mask & inotify.OVERFLOW else (change.name,):
+                if (network := self._files.get(name)) is not None:
+                    self._settle(network)
+
+    def _settle(self, network: str) -> None:
+        """Tell of a network's leases when nothing was written for a while."""
+        if (timer := self._settling.pop(network, None)) is not None:
+            timer.cancel()
+        tell = NetworkNews("leases", network)
+        self._settling[network] = asyncio.get_running_loop().call_later(SETTLED, self._news.put_nowait, tell)
 
     def _watch_server(self, plan: NetworkPlan, pid: int | None) -> None:
         """Know when a server ends."""
@@ -213,10 +214,10 @@ class LinuxNetworks:
             loop.remove_reader(self._rules.fileno())
             self._rules.close()
             self._rules = None
-        if self._inotify >= 0:
+        if self._inotify is not None:
             loop.remove_reader(self._inotify)
-            os.close(self._inotify)
-            self._inotify = -1
+            self._inotify.close()
+            self._inotify = None
         self._thread.shutdown()
         if self._nftables is not None:
             self._nftables.close()
