@@ -12,7 +12,7 @@ from frontinus.domain.devices.interface import Interface, InterfaceSource
 from frontinus.domain.devices.netparts import VirtualPort
 from frontinus.network.model import Network, PoolAddress, Portgroup
 from frontinus.network.plan import FIRST_CLASS
-from frontinus.network.port import NetworkPort
+from frontinus.network.port import SETTINGS, NetworkPort
 
 Pool = Sequence[tuple[str | None, str]]
 """Virtual functions of a <pf>: network device, if there is one, and PCI address."""
@@ -23,8 +23,7 @@ def requested(card: Interface, owner_uuid: str, owner_name: str) -> NetworkPort:
     source = card.source or InterfaceSource()
     return NetworkPort(
         owner_uuid=owner_uuid, owner_name=owner_name, group=source.portgroup, mac=card.mac or "", plug="none",
-        inbound=card.inbound, outbound=card.outbound, vlan=card.vlan, isolated=card.isolated,
-        virtual_port=card.virtual_port, trust_filters=card.trust_filters,
+        **{name: getattr(card, name) for name in SETTINGS},
     )  # fmt: skip
 
 
@@ -142,6 +141,6 @@ def plugged(card: Interface, port: NetworkPort) -> None:
     source.host_device = port.address
     if port.plug == "hostdev-pci":
         card.managed = port.managed
-    card.inbound, card.outbound, card.vlan, card.isolated = port.inbound, port.outbound, port.vlan, port.isolated
-    card.virtual_port, card.trust_filters = port.virtual_port, port.trust_filters
+    for name in SETTINGS:
+        setattr(card, name, getattr(port, name))
     card.source = source

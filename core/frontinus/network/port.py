@@ -7,6 +7,9 @@ from frontinus.domain.devices.netparts import Rate, VirtualPort, Vlan
 from frontinus.xml import Model, one, xml
 from frontinus.xml.codecs import Mac, UInt32, Uuid, YesNo, one_of
 
+SETTINGS = ("inbound", "outbound", "vlan", "isolated", "virtual_port", "trust_filters")
+"""What a port and its NIC both say."""
+
 
 class NetworkPort(Model, tag="networkport"):
     """What a NIC is plugged into: a bridge of ours (network), another's bridge, a host device (direct), a PCI device."""

@@ -18,7 +18,7 @@ from frontinus.domain.definition import parse_guest
 from frontinus.domain.firmware import with_firmware
 from frontinus.domain.guest import Guest
 from frontinus.domain.prepare import prepare
-from frontinus.engine import apart, runstate
+from frontinus.engine import apart, autostart, runstate
 from frontinus.engine.guest import saving
 from frontinus.engine.halves import KIND, Halves
 from frontinus.engine.record import Record
@@ -120,13 +120,7 @@ class Definitions:
 
     async def set_autostart(self, guest: str, on: bool) -> None:
         record = self.world.guests.find(guest)
-        async with record.lock.hold("set autostart"):
-            record.need_definition()
-            if on:
-                await self.world.store.save("autostart", record.uuid, "")
-            else:
-                await self.world.store.delete("autostart", record.uuid)
-            record.autostart = on
+        await autostart.mark(self.world.store, "autostart", record, on)
         self.world.changed(record)
 
     async def rename(self, guest: str, name: str) -> GuestView:

@@ -18,15 +18,11 @@ from frontinus.engine.world import World, log
 from frontinus.network.allocate import allocated, inherited, plugged, requested
 from frontinus.network.model import Network
 from frontinus.network.plan import floor, plan
-from frontinus.network.port import NetworkPort
+from frontinus.network.port import SETTINGS, NetworkPort
 from frontinus.ports.networks import Lease
 
 PLUGGED = frozenset({"network", "bridge", "direct", "hostdev"})
 """Types of a NIC on a network: the first as it is defined, the others as they are while it runs, and in what was saved."""
-
-
-SETTINGS = ("inbound", "outbound", "vlan", "isolated", "virtual_port", "trust_filters")
-"""What a port says of its NIC."""
 
 
 async def plug(world: World, record: Record, live: Guest) -> None:
@@ -95,10 +91,8 @@ async def release(world: World, guest: str, keep: Sequence[str] = ()) -> None:
 
 async def release_card(world: World, card: Interface) -> None:
     """Give back the port of a NIC that has left its guest."""
-    uuid = card.source.port_id if card.source else None
-    for record in world.networks.active():
-        if uuid is not None and uuid in record.ports:
-            await delete(world, record, record.ports[uuid])
+    if (held := _port_of(world, card)) is not None:
+        await delete(world, *held)
 
 
 async def rejoin(world: World, record: NetworkRecord) -> None:
@@ -125,12 +119,13 @@ def stays(world: World, guest: Record, old: Interface, new: Interface) -> bool:
     before, after = old.source, new.source
     if before is None or after is None or not before.port_id or before.network != after.network:
         return False
-    record = _holder(world, before.port_id)
-    if record is None or after.portgroup not in (None, before.portgroup):
+    held = _port_of(world, old)
+    if held is None or after.portgroup not in (None, before.portgroup):
         return False
+    record, port = held
     kept = new.clone(source=after.clone(portgroup=before.portgroup))
     settings = inherited(record.need_live(), requested(kept, guest.uuid, guest.name))
-    if _floor(settings) != _floor(record.ports[before.port_id]):
+    if _floor(settings) != _floor(port):
         return False
     new.type, new.source, new.managed = old.type, before.clone(), old.managed
     for name in SETTINGS:
@@ -140,20 +135,26 @@ def stays(world: World, guest: Record, old: Interface, new: Interface) -> bool:
 
 async def renew(world: World, card: Interface) -> None:
     """Write down what a NIC's port is now."""
-    uuid = card.source.port_id if card.source else None
-    record = _holder(world, uuid)
-    if record is None or uuid is None:
+    held = _port_of(world, card)
+    if held is None:
         return
-    port = record.ports[uuid]
+    record, port = held
     changed = port.clone(**{name: getattr(card, name) for name in SETTINGS})
     if changed != port:
-        record.ports[uuid] = changed
+        record.ports[_port_id(card)] = changed
         await _kept(world, record, record.need_live())
         netlife.publish(world, record, "changed")
 
 
-def _holder(world: World, uuid: str | None) -> NetworkRecord | None:
-    return next((record for record in world.networks.active() if uuid is not None and uuid in record.ports), None)
+def _port_id(card: Interface) -> str:
+    """The UUID of the port that a NIC has, empty where it has none."""
+    return (card.source.port_id if card.source else None) or ""
+
+
+def _port_of(world: World, card: Interface) -> tuple[NetworkRecord, NetworkPort] | None:
+    """The port that a NIC has, and the network that it is of."""
+    uuid = _port_id(card)
+    return next(((record, record.ports[uuid]) for record in world.networks.active() if uuid in record.ports), None)
 
 
 def _floor(port: NetworkPort) -> int | None:
@@ -179,7 +180,7 @@ async def put_back(world: World) -> None:
 async def leave(world: World, record: Record) -> None:
     """Give back the ports that NICs of a running guest had before they went to other networks."""
     cards = record.running.guest.devices.interfaces if record.running is not None else []
-    await release(world, record.uuid, [card.source.port_id for card in cards if card.source and card.source.port_id])
+    await release(world, record.uuid, [_port_id(card) for card in cards])
 
 
 async def settle(world: World) -> None:
@@ -194,8 +195,8 @@ async def settle(world: World) -> None:
 
 def links(world: World) -> dict[str, str]:
     """The host's devices of running guests' NICs, by the UUID of their ports."""
-    cards = (c for r in world.guests if r.running is not None for c in r.running.guest.devices.interfaces)
-    return {c.source.port_id: c.target or "" for c in cards if c.source and c.source.port_id}
+    cards = [c for r in world.guests if r.running is not None for c in r.running.guest.devices.interfaces]
+    return {_port_id(card): card.target or "" for card in cards if _port_id(card)}
 
 
 def with_floors(world: World, live: Guest, resources: Sequence[Resource]) -> tuple[Resource, ...]:
@@ -205,7 +206,7 @@ def with_floors(world: World, live: Guest, resources: Sequence[Resource]) -> tup
 
     def told(resource: Resource) -> Resource:
         card = cards.get(resource.alias) if isinstance(resource, Tap) else None
-        port = ports.get(card.source.port_id or "") if card is not None and card.source else None
+        port = ports.get(_port_id(card)) if card is not None else None
         return replace(resource, floor=floor(port)) if isinstance(resource, Tap) and port is not None else resource
 
     return tuple(told(resource) for resource in resources)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from frontinus.api.errors import InvalidValue, WrongState
 from frontinus.api.networks import LeaseView, NetworkPortView, NetworkView, UpdateCommand, UpdateSection
-from frontinus.engine import apart
+from frontinus.engine import apart, autostart
 from frontinus.engine.network import netlife, netports
 from frontinus.engine.network.netrecord import AUTOSTART, DEFINITIONS, NetworkRecord
 from frontinus.engine.world import World
@@ -91,14 +91,8 @@ class Networks:
 
     async def set_network_autostart(self, network: str, on: bool) -> None:
         record = self.world.networks.find(network)
-        async with record.lock.hold("set autostart"):
-            record.need_definition()
-            if on:
-                await self.world.store.save(AUTOSTART, record.uuid, "")
-            else:
-                await self.world.store.delete(AUTOSTART, record.uuid)
-            record.autostart = on
-            netlife.publish(self.world, record, "changed")
+        await autostart.mark(self.world.store, AUTOSTART, record, on)
+        netlife.publish(self.world, record, "changed")
 
     async def update_network(self, network: str, command: UpdateCommand, section: UpdateSection, xml: str,
                              parent_index: int = -1, live: bool = False, config: bool = False) -> None:  # fmt: skip

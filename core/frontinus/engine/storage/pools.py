@@ -9,6 +9,7 @@ from dataclasses import replace
 from frontinus.api.errors import FrontinusError, Unsupported
 from frontinus.api.events import PoolEvent, PoolKind
 from frontinus.api.storage import BuildFlag, PoolView
+from frontinus.engine.autostart import mark
 from frontinus.engine.loading import loading
 from frontinus.engine.storage import scripts, storagework
 from frontinus.engine.storage.poolbook import PoolRecord
@@ -139,13 +140,7 @@ class Pools:
 
     async def set_pool_autostart(self, pool: str, on: bool) -> None:
         record = self.book.find(pool)
-        async with record.lock.hold("set autostart"):
-            record.need_definition()
-            if on:
-                await self.world.store.save(AUTOSTART, record.uuid, "")
-            else:
-                await self.world.store.delete(AUTOSTART, record.uuid)
-            record.autostart = on
+        await mark(self.world.store, AUTOSTART, record, on)
         tell(self.world, record, "changed")
 
     async def find_pool_sources(self, kind: str, xml: str | None = None) -> str:
