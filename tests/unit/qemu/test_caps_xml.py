@@ -62,14 +62,29 @@ def test_machine_and_type_are_asked_for(caps: Capabilities) -> None:
 
 
 def test_custom_models(caps: Capabilities) -> None:
-    models = (CpuModel("host", True), CpuModel("EPYC", True), CpuModel("EPYC-v1", True), CpuModel("Haswell", False),
-              CpuModel("qemu64", None, deprecated=True))  # fmt: skip
+    models = (CpuModel("host", True), CpuModel("EPYC", True, canonical="EPYC-v2"), CpuModel("EPYC-v2", True),
+              CpuModel("phenom-v1", False), CpuModel("Haswell", False), CpuModel("qemu64", None, deprecated=True))  # fmt: skip
     changed = dataclasses.replace(caps, cpu_models={"kvm": models})
     found = parse(xml_domain.describe(changed, HostFacts())).findall("cpu/mode[@name='custom']/model")
     assert "<mode name='custom' supported='yes'>" in xml_domain.describe(changed, HostFacts())
     assert [(m.text, m.attrib) for m in found] == [
-        ("EPYC", {"usable": "yes", "vendor": "AMD"}), ("Haswell", {"usable": "no", "vendor": "Intel"}),
+        ("EPYC", {"usable": "yes", "vendor": "AMD", "canonical": "EPYC-v2"}), ("EPYC-v2", {"usable": "yes", "vendor": "AMD"}),
+        ("phenom-v1", {"usable": "no", "vendor": "AMD"}), ("Haswell", {"usable": "no", "vendor": "Intel"}),
         ("qemu64", {"usable": "unknown", "deprecated": "yes", "vendor": "unknown"})]  # fmt: skip
+
+
+def test_a_host_s_model_is_one_that_every_release_knows(caps: Capabilities) -> None:
+    models = (CpuModel("EPYC", True, canonical="EPYC-v2"), CpuModel("EPYC-v2", True))
+    changed = dataclasses.replace(caps, cpu_models={"kvm": models}, host_cpu={"kvm": {"vendor": "AuthenticAMD", "sse2": True}})
+    assert parse(xml_domain.describe(changed, HostFacts())).findtext("cpu/mode[@name='host-model']/model") == "EPYC"
+
+
+@pytest.mark.parametrize(("knows", "told"), [(True, ["yes", "no"]), (False, ["no"])])
+def test_whether_devices_are_reached_by_iommufd(caps: Capabilities, knows: bool, told: list[str]) -> None:
+    able = dataclasses.replace(caps, properties={**caps.properties, "vfio-pci": {"iommufd": "link<iommufd>"}},
+                               granted=frozenset({"object-add/arg-type/qom-type=iommufd"}))  # fmt: skip
+    root = parse(xml_domain.describe(able if knows else caps, HostFacts()))
+    assert values(root, "devices/hostdev/enum[@name='iommufd']/value") == told
 
 
 def test_firmware_is_offered_as_its_descriptors_say(caps: Capabilities) -> None:
@@ -222,7 +237,8 @@ def test_capabilities(caps: Capabilities) -> None:
 
 
 EXPECTED = Path(__file__).parents[4] / "shared/corpus/open/domaincaps"
-NEWER = (*(f"devices/{name}" for name in ("crypto", "interface", "panic", "console")), "os/firmwareFeatures", "os/varstore",
+NEWER = (*(f"devices/{name}" for name in ("crypto", "interface", "panic", "console")), "devices/hostdev/enum[iommufd]",
+         "os/firmwareFeatures", "os/varstore",
          *(f"features/{name}" for name in ("async-teardown", "s390-pv", "ps2", "tdx", "launchSecurity")))  # fmt: skip
 """Elements of later releases than the recorded one."""
 ALLOWED = ("cpu", "os/loader", "features/hyperv", "devices/tpm", "features/sev", *NEWER)
@@ -250,9 +266,9 @@ def leaves(root: ElementTree.Element, path: str = "") -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for node in root:
         here = f"{path}/{node.tag}".lstrip("/")
-        if here in ALLOWED:
-            continue
         named = here + "".join(f"[{v}]" for k, v in node.attrib.items() if k == "name")
+        if here in ALLOWED or named in ALLOWED:
+            continue
         found |= {(named, (node.text or "").strip()), *((f"{named}@{k}", v) for k, v in node.attrib.items())}
         found |= leaves(node, here)
     return found

@@ -149,7 +149,7 @@ class PciHostdev(ShownHostdev, tag="hostdev"):
         if self.variant is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", self.variant):
             yield f"{name}: driver model '{self.variant}' is no name of a kernel's driver"
         yield from self._check_nodes(name, guest, caps)
-        if self.uses_iommufd(guest) and not _knows_iommufd(caps):
+        if self.uses_iommufd(guest) and not knows_iommufd(caps):
             yield Lacking(f"{name}: iommufd='yes' is not supported by this QEMU, only VFIO's own containers")
         yield from self._check_display(name, guest, caps)
 
@@ -164,8 +164,8 @@ class PciHostdev(ShownHostdev, tag="hostdev"):
             yield Lacking(f"{name}: <acpi nodeset> is not supported by this QEMU")
 
 
-def _knows_iommufd(caps: Capabilities) -> bool:
-    """Since 9.0, where it was built in."""
+def knows_iommufd(caps: Capabilities) -> bool:
+    """Whether a QEMU reaches devices by iommufd: since 9.0, where it was built in."""
     return caps.has_schema("object-add/arg-type/qom-type=iommufd") and caps.has_property("vfio-pci", "iommufd")
 
 

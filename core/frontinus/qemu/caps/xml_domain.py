@@ -15,6 +15,7 @@ from frontinus.api.errors import InvalidValue, Unsupported
 from frontinus.domain.capabilities import Capabilities, MachineType
 from frontinus.domain.cpu.named import nearest, processor
 from frontinus.domain.cpu.names import user_feature
+from frontinus.domain.devices.hostdev import knows_iommufd
 from frontinus.domain.firmware import INTERFACES, VARIABLES
 from frontinus.domain.host import Firmware, HostFacts
 from frontinus.domain.hyperv import ALL, PARTS, offered
@@ -116,6 +117,8 @@ VENDORS = (
 """Vendors by the names of QEMU's CPU models."""
 NO_MODELS = frozenset({"host", "max", "base"})
 """What QEMU lists among its models but users reach by a mode."""
+VERSIONED = re.compile(r"-v\d+$")
+"""Models of one version; a name without is the machine type's alias of one, its canonical model."""
 
 
 def describe(caps: Capabilities, host: HostFacts, machine: str | None = None, virt_type: str | None = None) -> str:
@@ -182,8 +185,8 @@ def _cpu(node: Element, caps: Capabilities, host: HostFacts, accel: str) -> None
     maximum = child(node, "mode", name="maximum", supported=True)
     enum(maximum, "maximumMigratable", ("on", "off"))
     listed = caps.cpu_models.get(accel, ())
-    models = {m.name: m for m in listed if m.name not in NO_MODELS and not re.search(r"-v\d+$", m.name)}
-    _host_model(node, caps, host, accel, models)
+    models = {m.name: m for m in listed if m.name not in NO_MODELS}
+    _host_model(node, caps, host, accel, [name for name in models if not VERSIONED.search(name)])
     custom = child(node, "mode", name="custom", supported=bool(models))
     for model in models.values():
         usable = "unknown" if model.usable is None else model.usable
@@ -197,7 +200,8 @@ def _cpu(node: Element, caps: Capabilities, host: HostFacts, accel: str) -> None
 
 
 def _vendor(model: str) -> str:
-    return next(vendor for pattern, vendor in VENDORS if fnmatch(model, pattern))
+    name = VERSIONED.sub("", model)
+    return next(vendor for pattern, vendor in VENDORS if fnmatch(name, pattern))
 
 
 def _host_model(node: Element, caps: Capabilities, host: HostFacts, accel: str, models: Collection[str]) -> None:
@@ -233,6 +237,7 @@ def _devices(node: Element, caps: Capabilities, machine: MachineType, host: Host
     enum(hostdev, "subsysType", _there(HOSTDEV, caps))
     enum(hostdev, "capsType", ())
     enum(hostdev, "pciBackend", ("default", "vfio") if caps.has_type("vfio-pci") and host.vfio else ())
+    enum(hostdev, "iommufd", ("yes", "no") if knows_iommufd(caps) else ("no",))
     rng = supported(node, "rng", caps.has_type("virtio-rng-pci"))
     enum(rng, "model", _there(RNG_MODELS, caps))
     enum(rng, "backendModel", _there(RNG_BACKENDS, caps))
