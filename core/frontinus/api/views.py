@@ -226,6 +226,22 @@ class AgentStats(View, frozen=True, kw_only=True):
     filesystems: tuple[GuestFilesystem, ...] = ()
 
 
+MonitorKind = Literal["cache", "bandwidth", "energy"]
+
+
+class MonitorStats(View, frozen=True, kw_only=True):
+    """What some vCPUs together use, where a <monitor> asks for it: of a cachetune, memorytune or energytune.
+
+    `values` by number of cache, node or package: `occupancy` of a cache and `total` and `local` bandwidth since the start
+    of the group in bytes; `core_energy` in joules, `activity` in farads. What the kernel cannot tell now is left out.
+    """
+
+    kind: MonitorKind
+    name: str
+    vcpus: tuple[int, ...]
+    values: Mapping[str, Mapping[int, float]] = {}
+
+
 class GuestStats(View, frozen=True, kw_only=True):
     """Figures of one guest, taken at `taken` (Unix time). `stale`: the hypervisor did not answer in time, figures are old."""
 
@@ -251,6 +267,8 @@ class GuestStats(View, frozen=True, kw_only=True):
     agent: AgentStats | None = None
     started: float | None = None
     """When its process started (Unix time): its counters are from then."""
+    monitors: tuple[MonitorStats, ...] = ()
+    """With the groups cpu (caches, energy) and memory (bandwidth)."""
 
 
 StatsGroup = Literal[

@@ -46,7 +46,7 @@ LACKING_OPTIONS: Mapping[str, Mapping[str, str]] = {
     "domblkstat": {"human": "the names are those of domstats"},
     "domfstrim": {"mountpoint": "the agent trims all"},
     "domjobabort": {"postcopy": MIGRATION},
-    "domstats": {"perf": "events are not counted", "memory": "bandwidth of memory is not measured",
+    "domstats": {"perf": "events are not counted",
                  "vm": "QEMU's own statistics are not read", "backing": "figures are of whole disks"},
     "dumpxml": {"update-cpu": "a running guest's CPU is shown as it is, a definition's as it was given"},
     "hypervisor-cpu-baseline": {"model": "give a file"},

@@ -100,13 +100,6 @@ def _scheduling(said: EmulatorSched | VcpuSched | IothreadSched | None) -> Sched
 
 
 def unkept(guest: Guest) -> str | None:
-    """The element of a limit, or of a measurement, that no part of the engine keeps (they need the kernel's resctrl): better
-    no start than a promise that is not kept."""
-    tune = guest.cpu_tune
-    said = {
-        "cachetune": tune and tune.caches,
-        "memorytune": tune and tune.memory,
-        "energytune": tune and tune.energy,
-        "fibrechannel": guest.resource and guest.resource.fibre_channel,
-    }
-    return next((element for element, value in said.items() if value), None)
+    """The element of a limit, or of a measurement, that no part of the engine keeps: better no start than a promise that is
+    not kept."""
+    return "fibrechannel" if guest.resource and guest.resource.fibre_channel else None

@@ -97,6 +97,10 @@ class EnergyTune(Model, tag="energytune"):
     monitors: list[EnergyMonitor] = many("monitor", EnergyMonitor)
 
 
+Tune = CacheTune | MemoryTune | EnergyTune
+"""What vCPUs get or are measured by through the kernel's resctrl."""
+
+
 class CpuTune(Model, tag="cputune"):
     """Shares, bandwidth (microseconds) and placement of the guest's threads."""
 
@@ -118,6 +122,10 @@ class CpuTune(Model, tag="cputune"):
     caches: list[CacheTune] = many("cachetune", CacheTune)
     memory: list[MemoryTune] = many("memorytune", MemoryTune)
     energy: list[EnergyTune] = many("energytune", EnergyTune)
+
+    def tunes(self) -> list[Tune]:
+        """All that resctrl does."""
+        return [*self.caches, *self.memory, *self.energy]
 
 
 class MemTune(Model, tag="memtune"):

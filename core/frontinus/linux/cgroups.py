@@ -22,7 +22,9 @@ from pathlib import Path
 from frontinus.api.errors import HostFailed, InvalidValue, Unsupported
 from frontinus.api.views import GroupStats
 from frontinus.domain.host import Paths
+from frontinus.domain.resctrl import Share
 from frontinus.linux.groupfigures import GroupFiles
+from frontinus.linux.resctrl import Resctrl
 from frontinus.linux.topology import numbers
 from frontinus.ports.limits import NO_LIMIT, Controller, Setting, Shape, Threads
 
@@ -90,13 +92,14 @@ def hierarchies(mounts: str) -> dict[Controller, Hierarchy]:
 
 
 class Cgroups:
-    """`ports.Limits` on Linux. `mounts` stands in for /proc/mounts in tests."""
+    """`ports.Limits` on Linux. `mounts` stands in for /proc/mounts in tests, `resctrl` for the kernel's."""
 
-    def __init__(self, paths: Paths, mounts: str | None = None) -> None:
+    def __init__(self, paths: Paths, mounts: str | None = None, resctrl: Resctrl | None = None) -> None:
         self._mounts = mounts
         self._files: dict[str, GroupFiles] = {}
         default = paths.state == Paths().state
         self._partition = "frontinus" + ("" if default else "-" + hashlib.sha256(paths.state.encode()).hexdigest()[:8])
+        self._resctrl = resctrl or Resctrl(self._partition)
 
     @cached_property
     def _where(self) -> dict[Controller, Hierarchy]:
@@ -118,6 +121,12 @@ class Cgroups:
 
     async def apply(self, group: str, settings: Sequence[Setting], threads: Threads) -> None:
         await asyncio.to_thread(self._apply, group, settings, threads)
+
+    async def allocate(self, group: str, shares: Sequence[Share], threads: Threads) -> None:
+        await asyncio.to_thread(self._resctrl.allocate, group, shares, threads)
+
+    def measured(self, group: str, vcpus: Sequence[int], what: str) -> Mapping[int, float]:
+        return self._resctrl.measured(group, vcpus, what)
 
     async def pin(self, threads: Sequence[int], cpus: Sequence[int]) -> None:
         here = set(cpus) & set(self.cpus())
@@ -161,12 +170,14 @@ class Cgroups:
                 log.warning("the control group %s is still in use", place / name)
             with contextlib.suppress(OSError):
                 place.rmdir()  # it goes with the last guest
+        await asyncio.to_thread(self._resctrl.remove, group)
 
     async def sweep(self, living: Sequence[str]) -> None:
         kept = {Path(folder).name for folder in living}
         for place in self._places():
             for folder in [entry for entry in _folders(place) if entry.name not in kept]:
                 await asyncio.to_thread(_remove, folder)
+        await asyncio.to_thread(self._resctrl.sweep, living)
 
     # Groups
 

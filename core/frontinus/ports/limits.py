@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from frontinus.api.views import GroupStats
+from frontinus.domain.resctrl import Share
 
 Controller = Literal["cpu", "memory", "blkio", "cpuset"]
 NO_LIMIT = -1
@@ -62,6 +63,13 @@ class Limits(Protocol):
 
     async def apply(self, group: str, settings: Sequence[Setting], threads: Threads) -> None:
         """Set values, their parts made first. Raises Unsupported for what cannot be limited here, HostFailed."""
+
+    async def allocate(self, group: str, shares: Sequence[Share], threads: Threads) -> None:
+        """Give vCPUs shares of caches and of memory bandwidth, and measure what they use; what is given stays as it is,
+        threads that have come join it. Raises Unsupported for what the host cannot give, HostFailed."""
+
+    def measured(self, group: str, vcpus: Sequence[int], what: str) -> Mapping[int, float]:
+        """What is measured of these vCPUs together, by number of cache, node or package; `what` as in domain.resctrl.MEASURES."""
 
     async def pin(self, threads: Sequence[int], cpus: Sequence[int]) -> None:
         """Let threads run on these CPUs only. Raises HostFailed, InvalidValue when none of them is there."""

@@ -93,6 +93,32 @@ async def test_what_nothing_here_keeps_is_no_silent_promise(engine: Engine, aske
     assert (await engine.guest("s")).state == "shutoff"
 
 
+SHARED = """<vcpu current='1'>2</vcpu><cputune>
+<cachetune vcpus='0-1'><cache id='0' level='3' type='both' size='3' unit='MiB'/><monitor level='3' vcpus='1'/></cachetune>
+<memorytune vcpus='0-1'><monitor vcpus='0-1'/></memorytune><energytune vcpus='0-1'><monitor vcpus='0'/></energytune></cputune>"""
+
+
+async def test_caches_are_shared_and_measured_as_the_definition_says(local: LocalEngine, engine: Engine) -> None:
+    limits(local).shares = True
+    await engine.define(DOCUMENT.format("s", SHARED).replace("'qemu'", "'kvm'"))
+    await engine.start("s")
+    folder = mock_guest(local, "s").record.folder
+    (share,), threads = limits(local).shared[folder]
+    assert share.vcpus == (0, 1) and share.caches[0].size == 3 * MIB and list(threads.vcpus) == [0]
+    await engine.set_vcpus("s", 2)
+    assert list(limits(local).shared[folder][1].vcpus) == [0, 1], "a vCPU that is plugged in joins"
+    assert "<cachetune vcpus='0-1' id='vcpus_0-1'>" in (await engine.guest_xml("s")).replace('"', "'")
+    assert "vcpus_0-1" not in await engine.guest_xml("s", ["inactive"])
+    (all_,) = await engine.stats(["s"])
+    assert [(m.kind, m.name, m.values) for m in all_.monitors] == [
+        ("cache", "vcpus_1", {"occupancy": {0: 13.0}}), ("bandwidth", "vcpus_0-1", {"total": {0: 15.0}, "local": {0: 15.0}}),
+        ("energy", "vcpus_0", {"core_energy": {0: 11.0}, "activity": {0: 8.0}})]  # fmt: skip
+    (few,) = await engine.stats(["s"], ["memory"])
+    assert [m.kind for m in few.monitors] == ["bandwidth"]
+    await engine.destroy("s")
+    assert limits(local).shared == {}
+
+
 async def test_a_limit_that_the_host_cannot_keep_stops_the_start(local: LocalEngine, engine: Engine) -> None:
     await engine.destroy("g")
 

@@ -75,7 +75,9 @@ def test_custom_models(caps: Capabilities) -> None:
 
 def test_a_host_s_model_is_one_that_every_release_knows(caps: Capabilities) -> None:
     models = (CpuModel("EPYC", True, canonical="EPYC-v2"), CpuModel("EPYC-v2", True))
-    changed = dataclasses.replace(caps, cpu_models={"kvm": models}, host_cpu={"kvm": {"vendor": "AuthenticAMD", "sse2": True}})
+    changed = dataclasses.replace(
+        caps, cpu_models={"kvm": models}, host_cpu={"kvm": {"vendor": "AuthenticAMD", "sse2": True}}
+    )
     assert parse(xml_domain.describe(changed, HostFacts())).findtext("cpu/mode[@name='host-model']/model") == "EPYC"
 
 

@@ -9,11 +9,12 @@ from dbus_fast import Variant
 from frontinus.api.errors import InvalidValue
 from frontinus.api.views import GuestStats, MemoryStats
 
-BITS = {1: "state", 2: "cpu", 4: "balloon", 8: "vcpu", 16: "interface", 32: "block", 128: "iothread"}
-UNKNOWN = 64 | 256 | 512 | 1024
-"""Groups that the engine has no figures of: perf events, memory bandwidth, dirty rate, QEMU's own counters."""
+BITS = {1: "state", 2: "cpu", 4: "balloon", 8: "vcpu", 16: "interface", 32: "block", 128: "iothread",
+        256: "memory"}  # fmt: skip
+UNKNOWN = 64 | 512 | 1024
+"""Groups that the engine has no figures of: perf events, dirty rate, QEMU's own counters."""
 
-TYPES = {"state": "i", "reason": "i", "halted": "b", "count": "u", "poll-grow": "u", "poll-shrink": "u"}
+TYPES = {"state": "i", "reason": "i", "halted": "b", "count": "u", "id": "u", "poll-grow": "u", "poll-shrink": "u"}
 """By the last word of a name; all other numbers are of type t."""
 
 TAGS = ("swap_in", "swap_out", "major_faults", "minor_faults", "unused", "available", "current", "rss", "usable",
@@ -54,6 +55,8 @@ def _typed(name: str, value: object) -> Variant:
     last = name.rpartition(".")[2]
     if isinstance(value, str) and last != "halted":
         return Variant("s", value)
+    if isinstance(value, float):
+        return Variant("d", value)
     if name in ("vcpu.current", "vcpu.maximum"):
         return Variant("u", value)
     return Variant(TYPES.get(last, "t"), value == "yes" if last == "halted" else value)

@@ -12,6 +12,7 @@ from frontinus.api.engine import Engine
 from frontinus.api.views import REASONS, STATES, STATS_GROUPS, GuestStats, GuestView, StatsGroup
 from frontinus.client.commands.base import GUEST, SCOPE, Command, Output, arg, flag
 from frontinus.client.commands.tuning import listed
+from frontinus.xml.codecs import format_ranges
 
 BLOCK = {
     "read_requests": "rd.reqs", "read_bytes": "rd.bytes", "read_time": "rd.times", "write_requests": "wr.reqs",
@@ -40,6 +41,13 @@ GROUP = {"memory": "memory", "memory_peak": "memory.peak", "memory_limit_hits": 
 
 VCPU_STATES = {"offline": 0, "running": 1, "blocked": 2}
 
+MONITORS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
+    "cache": ("cpu.cache.monitor", "bank", {"occupancy": "bytes"}),
+    "bandwidth": ("memory.bandwidth.monitor", "node", {"local": "bytes.local", "total": "bytes.total"}),
+    "energy": ("cpu.energy.monitor", "package", {"core_energy": "core_energy", "activity": "activity"}),
+}
+"""By kind of monitor: how its rows begin, what is numbered in it, and what is told of each."""
+
 Pairs = Iterator[tuple[str, object]]
 
 
@@ -58,6 +66,29 @@ def _state(stats: GuestStats) -> Pairs:
 def _cpu(stats: GuestStats) -> Pairs:
     if stats.cpu is not None:
         yield from _named("cpu", stats.cpu, {name: name for name in ("time", "user", "system")})
+    yield from _monitors(stats, "cache")
+    yield from _monitors(stats, "energy")
+
+
+def _bandwidth(stats: GuestStats) -> Pairs:
+    yield from _monitors(stats, "bandwidth")
+
+
+def _monitors(stats: GuestStats, kind: str) -> Pairs:
+    begin, part, names = MONITORS[kind]
+    found = [monitor for monitor in stats.monitors if monitor.kind == kind]
+    if found:
+        yield f"{begin}.count", len(found)
+    for number, monitor in enumerate(found):
+        yield f"{begin}.{number}.name", monitor.name
+        yield f"{begin}.{number}.vcpus", format_ranges(monitor.vcpus)
+        places = sorted({place for values in monitor.values.values() for place in values})
+        yield f"{begin}.{number}.{part}.count", len(places)
+        for index, place in enumerate(places):
+            yield f"{begin}.{number}.{part}.{index}.id", place
+            for ours, theirs in names.items():
+                if (value := monitor.values.get(ours, {}).get(place)) is not None:
+                    yield f"{begin}.{number}.{part}.{index}.{theirs}", value if kind == "energy" else int(value)
 
 
 def _balloon(stats: GuestStats) -> Pairs:
@@ -139,7 +170,7 @@ def _agent(stats: GuestStats) -> Pairs:
 
 GROUPS: Mapping[str, Callable[[GuestStats], Pairs]] = {
     "state": _state, "cpu": _cpu, "balloon": _balloon, "vcpu": _vcpus, "interface": _nics, "block": _disks,
-    "iothread": _iothreads, "job": _jobs, "dirtyrate": _dirty, "cgroup": _group, "agent": _agent,
+    "memory": _bandwidth, "iothread": _iothreads, "job": _jobs, "dirtyrate": _dirty, "cgroup": _group, "agent": _agent,
 }  # fmt: skip
 """What each group of figures prints, in this order."""
 
@@ -261,7 +292,7 @@ LISTED: Mapping[str, Callable[[GuestView], bool]] = {
     "paused": lambda g: g.state == "paused", "shutoff": lambda g: g.state == "shutoff",
     "other": lambda g: g.state not in ("running", "paused", "shutoff"),
 }  # fmt: skip
-CHOICES = [group for group in typing.get_args(StatsGroup) if group != "memory"]
+CHOICES: list[str] = list(typing.get_args(StatsGroup))
 INACTIVE = flag("--inactive", help="of the definition")
 
 COMMANDS = (

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.guest import Guest
 from frontinus.domain.reasons import Lacking
-from frontinus.domain.tuning import CpuTune, EmulatorSched, IothreadSched, VcpuSched
+from frontinus.domain.tuning import CpuTune, EmulatorSched, IothreadSched, Tune, VcpuSched
 
 REAL_TIME = ("fifo", "rr")
 PRIORITIES = range(100)
@@ -113,8 +113,11 @@ def check_tuning(guest: Guest) -> Iterator[str]:
     yield from _caches(tune)
     yield from _memory(tune)
     for cached in tune.caches:
-        if any(set(cached.vcpus) & set(shared.vcpus) and cached.vcpus != shared.vcpus for shared in tune.memory):
+        if _crossing(cached.vcpus, [shared.vcpus for shared in tune.memory]):
             yield "<memorytune>: shares some vCPUs with a <cachetune>, but not all"
+    sharing = [shared.vcpus for shared in tune.caches] + [shared.vcpus for shared in tune.memory]
+    if any(_crossing(measured.vcpus, sharing) for measured in tune.energy):
+        yield "<energytune>: shares some vCPUs with a <cachetune> or <memorytune>, but not all"
 
 
 def _bandwidth(tune: CpuTune) -> Iterator[str]:
@@ -142,7 +145,7 @@ def _pins(guest: Guest, tune: CpuTune) -> Iterator[str]:
     for number in sorted(scheduled - there):
         yield f"<iothreadsched>: there is no I/O thread {number}"
     sets = [pin.cpus for pin in tune.vcpu_pins] + [pin.cpus for pin in tune.iothread_pins]
-    sets += [entry.vcpus for entry in tune.caches] + [entry.vcpus for entry in tune.memory]
+    sets += [entry.vcpus for entry in tune.tunes()]
     if not all(sets) or (tune.emulator_pin is not None and not tune.emulator_pin.cpus):
         yield "<cputune>: a set names no CPU"
 
@@ -162,6 +165,11 @@ def _priority(sched: VcpuSched | IothreadSched | EmulatorSched) -> Iterator[str]
         yield f"<{sched.tag} priority='{sched.priority}'>: not from {PRIORITIES[0]} to {PRIORITIES[-1]}"
 
 
+def _crossing(vcpus: tuple[int, ...], others: list[tuple[int, ...]]) -> bool:
+    """Whether one of the others has some of these vCPUs, and is not for the same ones."""
+    return any(set(vcpus) & set(other) and vcpus != other for other in others)
+
+
 def _caches(tune: CpuTune) -> Iterator[str]:
     yield from _overlap("cachetune", [entry.vcpus for entry in tune.caches])
     for entry in tune.caches:
@@ -173,15 +181,21 @@ def _caches(tune: CpuTune) -> Iterator[str]:
                 yield f"<cachetune>: cache {number} of level {level} is shared as a whole and in parts"
         if any(not share.size for share in entry.caches):
             yield "<cachetune>: a share of a cache is missing its size, or has none"
-        monitors = [monitor.vcpus for monitor in entry.monitors]
-        for vcpus in monitors:
-            if not set(vcpus) <= set(entry.vcpus):
-                yield "<monitor>: vCPUs that its <cachetune> does not have"
-            parts = [set(other) for other in monitors if set(other) not in (set(vcpus), set(entry.vcpus))]
-            if set(vcpus) != set(entry.vcpus) and any(set(vcpus) & part for part in parts):
-                yield "<monitor>: two of them share some vCPUs"
-        if len(set(monitors)) != len(monitors):
-            yield "<monitor>: two of them for the same vCPUs"
+    yield from _overlap("energytune", [entry.vcpus for entry in tune.energy])
+    for measured in tune.tunes():
+        yield from _monitors(measured)
+
+
+def _monitors(entry: Tune) -> Iterator[str]:
+    monitors = [monitor.vcpus for monitor in entry.monitors]
+    for vcpus in monitors:
+        if not vcpus or not set(vcpus) <= set(entry.vcpus):
+            yield f"<monitor>: vCPUs that its <{entry.tag}> does not have"
+        parts = [set(other) for other in monitors if set(other) not in (set(vcpus), set(entry.vcpus))]
+        if set(vcpus) != set(entry.vcpus) and any(set(vcpus) & part for part in parts):
+            yield "<monitor>: two of them share some vCPUs"
+    if len(set(monitors)) != len(monitors):
+        yield "<monitor>: two of them for the same vCPUs"
 
 
 def _memory(tune: CpuTune) -> Iterator[str]:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -31,11 +31,13 @@ from frontinus.api.views import (
     JobView,
     LatencyHistogram,
     MemoryStats,
+    MonitorStats,
     StatsGroup,
     VcpuStats,
 )
 from frontinus.domain.devices.block.disk import Disk
 from frontinus.domain.guest import Guest
+from frontinus.domain.resctrl import MEASURES, name_of, shares
 from frontinus.engine.block.progress import Progress
 from frontinus.engine.guest.agent import AgentDesk
 from frontinus.engine.guest.agentfacts import AgentFacts
@@ -122,7 +124,8 @@ class Statistics:
         jobs = await self._progress.under_way(records) if "job" in wanted else {}
         answers: list[GuestStats] = []
         for record, round, group in zip(records, asked.rounds, groups, strict=True):
-            others = Others(jobs.get(record.uuid, ()), group, self._agents.of(record) if "agent" in wanted else None)
+            others = Others(jobs.get(record.uuid, ()), group, self._agents.of(record) if "agent" in wanted else None,
+                            tuple(self._monitors(record, wanted)))  # fmt: skip
             answers.append(_stats(record, self._figures(record, round), wanted, others))
             if len(answers) % AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -131,6 +134,16 @@ class Statistics:
     def _group(self, record: Record) -> GroupStats | None:
         running = record.running
         return self.world.limits.figures(running.process.record.folder) if running is not None else None
+
+    def _monitors(self, record: Record, wanted: Sequence[str]) -> Iterator[MonitorStats]:
+        running = record.running
+        for share in shares(running.guest) if running is not None else ():
+            for vcpus, element in share.monitors:
+                kind, files = MEASURES[element]
+                if running is not None and ("memory" if kind == "bandwidth" else "cpu") in wanted:
+                    told = {name: self.world.limits.measured(running.process.record.folder, vcpus, file)
+                            for file, name in files.items()}  # fmt: skip
+                    yield MonitorStats(kind=kind, name=name_of(vcpus), vcpus=vcpus, values=told)
 
     def _engine(self) -> EngineFigures:
         world = self.world
@@ -220,6 +233,7 @@ class Others(NamedTuple):
     jobs: tuple[JobView, ...]
     group: GroupStats | None
     agent: AgentStats | None
+    monitors: tuple[MonitorStats, ...]
 
 
 def _stats(record: Record, figures: GuestFigures | None, groups: Sequence[str], others: Others) -> GuestStats:
@@ -237,7 +251,7 @@ def _stats(record: Record, figures: GuestFigures | None, groups: Sequence[str], 
         blocks=_blocks(guest, shown) if "block" in groups else (),
         iothreads=tuple(IothreadStats(id=n, **v) for n, v in shown.iothreads.items()) if "iothread" in groups else (),
         jobs=others.jobs, group=others.group, agent=others.agent, dirty_rate=_dirty_rate(shown) if "dirtyrate" in groups else None,
-        started=record.running.started if record.running else None,
+        started=record.running.started if record.running else None, monitors=others.monitors,
     )  # fmt: skip
 
 

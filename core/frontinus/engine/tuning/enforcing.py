@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 from frontinus.api.errors import Unsupported
-from frontinus.domain import limits
+from frontinus.domain import limits, resctrl
 from frontinus.domain.guest import Guest
 from frontinus.domain.limits import Limit, Scheduling
 from frontinus.engine.record import Running
@@ -23,10 +23,14 @@ async def enforce(world: World, running: Running) -> None:
     wanted = list(limits.limits(running.guest))
     if lacking := limits.unkept(running.guest):
         raise Unsupported(f"<{lacking}>: this host has no means for it", element=lacking)
-    if wanted or _placed(running.guest):
+    shares = resctrl.shares(running.guest)
+    if wanted or shares or _placed(running.guest):
         threads = await running.process.threads()
         await world.limits.apply(running.process.record.folder, settings(wanted, threads), threads)
         await _place(world, running.guest, threads)
+        if shares:
+            await world.limits.allocate(running.process.record.folder, shares, threads)
+            resctrl.tell_names(running.guest)
 
 
 async def change(world: World, running: Running, wanted: Iterable[Limit]) -> None:

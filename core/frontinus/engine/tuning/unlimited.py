@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from frontinus.api.errors import Unsupported
 from frontinus.api.views import GroupStats
+from frontinus.domain.resctrl import Share
 from frontinus.ports.limits import Controller, Setting, Shape, Threads
 
 
@@ -24,6 +25,12 @@ class Unlimited:
     async def apply(self, group: str, settings: Sequence[Setting], threads: Threads) -> None:
         if settings:
             raise Unsupported(f"this host cannot limit '{settings[0].key}' of guests")
+
+    async def allocate(self, group: str, shares: Sequence[Share], threads: Threads) -> None:
+        raise Unsupported(f"<{shares[0].element}>: this host has no means for it", element=shares[0].element)
+
+    def measured(self, group: str, vcpus: Sequence[int], what: str) -> Mapping[int, float]:
+        return {}
 
     async def pin(self, threads: Sequence[int], cpus: Sequence[int]) -> None:
         raise Unsupported("this host cannot place guests on CPUs")
