@@ -12,7 +12,6 @@ from frontinus.api.engine import Engine
 from frontinus.api.views import REASONS, STATES, STATS_GROUPS, GuestStats, GuestView, StatsGroup
 from frontinus.client.commands.base import GUEST, SCOPE, Command, Output, arg, flag
 from frontinus.client.commands.tuning import listed
-from frontinus.xml.codecs import format_ranges
 
 BLOCK = {
     "read_requests": "rd.reqs", "read_bytes": "rd.bytes", "read_time": "rd.times", "write_requests": "wr.reqs",
@@ -81,7 +80,7 @@ def _monitors(stats: GuestStats, kind: str) -> Pairs:
         yield f"{begin}.count", len(found)
     for number, monitor in enumerate(found):
         yield f"{begin}.{number}.name", monitor.name
-        yield f"{begin}.{number}.vcpus", format_ranges(monitor.vcpus)
+        yield f"{begin}.{number}.vcpus", listed(monitor.vcpus)
         places = sorted({place for values in monitor.values.values() for place in values})
         yield f"{begin}.{number}.{part}.count", len(places)
         for index, place in enumerate(places):
