@@ -73,6 +73,7 @@ def _reasons(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[tupl
         yield element_named(reason) or "domain", reason
     for device in guest.devices.all():
         yield from _device_reasons(guest, device, caps)
+    yield from _targets(guest)
     yield from _aliases(guest)
     yield from _indexes(guest)
     yield from _boot(guest)
@@ -91,6 +92,12 @@ def _address(device: Device) -> Iterator[str]:
         yield f"<{device.tag}>: <zpci> is of s390 alone"
     elif address is not None and address.type == "unassigned" and device.tag != "hostdev":
         yield f"<{device.tag}>: an address of type 'unassigned' is for <hostdev> alone"
+
+
+def _targets(guest: Guest) -> Iterator[tuple[str, str]]:
+    counts = Counter(disk.target for disk in guest.devices.disks if disk.target)
+    for target in (target for target, count in counts.items() if count > 1):
+        yield "disk", f"disk '{target}': <target>: '{target}' is used by more than one disk"
 
 
 def _aliases(guest: Guest) -> Iterator[tuple[str, str]]:

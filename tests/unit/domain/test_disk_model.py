@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import dataclasses
 
 import pytest
@@ -160,6 +161,12 @@ REFUSED: dict[str, tuple[str, str]] = {
     "partition": (disk(target="dev='vda1'"), "partition"),
     "odd target": (disk(target="dev='xyz'"), "not the name of a drive"),
     "twice": (disk() + disk(), "used by more than one disk"),
+    "one place": ("".join(disk("<source file='/a'/><address type='drive' unit='3'/>", f"dev='sd{x}' bus='scsi'") for x in "ab"),
+                  "<disk>: the scsi address controller 0, bus 0, target 0, unit 3 is used twice"),
+    "a host device's place": (disk("<source file='/a'/><address type='drive' unit='3'/>", "dev='sda' bus='scsi'")
+                              + "<hostdev type='scsi'><source><adapter name='scsi_host3'/><address bus='0' target='1' unit='2'/>"
+                                "</source><address type='drive' unit='3'/></hostdev>",
+                              "<hostdev>: the scsi address controller 0, bus 0, target 0, unit 3 is used twice"),
     "empty disk": (disk(""), "<source> is missing"),
     "driver": (disk("<driver name='tap'/><source file='/a'/>"), "name 'tap'"),
     "iso": (disk("<driver type='iso'/><source file='/a'/>"), "format 'iso'"),
@@ -232,6 +239,18 @@ def test_refused(name: str) -> None:
     with pytest.raises(FrontinusError) as caught:
         completed(devices, "pc")
     assert reason in caught.value.message
+
+
+def calls_of_completing(disks: int) -> int:
+    names = [f"{letter}{other}" for letter in "abcdefghijklmnop" for other in "abcdefghijklmnopqrstuvwxyz"][:disks]
+    parsed = parse_guest(document("".join(disk(target=f"dev='sd{name}' bus='scsi'") for name in names)))
+    profile = cProfile.Profile()
+    profile.runcall(complete, parsed, qemu72(), host())
+    return sum(row.callcount for row in profile.getstats())
+
+
+def test_the_work_grows_with_the_disks_and_no_faster() -> None:
+    assert calls_of_completing(400) < 5 * calls_of_completing(100)
 
 
 @pytest.mark.parametrize("name", NETWORK)

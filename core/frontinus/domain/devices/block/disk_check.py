@@ -65,7 +65,7 @@ def check_disk(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
     if not disk.target:
         yield "<target>: attribute 'dev' is missing"
         return
-    yield from _target(disk, guest)
+    yield from _target(disk)
     yield from _sources(disk, caps)
     yield from _device(disk)
     yield from _bus(disk, guest)
@@ -84,7 +84,7 @@ def check_disk(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
         yield from _vhost_user(disk, guest, caps)
 
 
-def _target(disk: Disk, guest: Guest) -> Reasons:
+def _target(disk: Disk) -> Reasons:
     target = disk.target or ""
     if disk.target_index < 0:
         yield f"<target>: '{target}' is not the name of a drive"
@@ -93,8 +93,6 @@ def _target(disk: Disk, guest: Guest) -> Reasons:
     prefixes = PREFIXES.get(disk.device)
     if prefixes and not target.startswith(prefixes):
         yield f"<target>: '{target}' is not the name of a {disk.device}"
-    if sum(other.target == target for other in guest.devices.disks) > 1:
-        yield f"<target>: '{target}' is used by more than one disk"
 
 
 def _sources(disk: Disk, caps: Capabilities) -> Reasons:
@@ -232,7 +230,6 @@ def _address(disk: Disk, guest: Guest) -> Reasons:
             yield f"<address>: type '{address.type}' is not for bus '{disk.bus}'"
             return
         yield from _drive(disk, address, guest)
-        yield from _conflicts(disk, address, guest)
     elif disk.bus == "usb" and not isinstance(address, UsbAddress):
         yield f"<address>: type '{address.type}' is not for bus 'usb'"
     elif disk.bus == "virtio" and not isinstance(address, PciAddress) and address.type != "virtio-mmio":
@@ -254,19 +251,6 @@ def _drive(disk: Disk, address: DriveAddress, guest: Guest) -> Reasons:
     for name, most in PLACES.get(disk.bus or "", {}).items():
         if getattr(address, name) > most:
             yield f"<address>: on bus '{disk.bus}' the {name} is at most {most}"
-
-
-def _conflicts(disk: Disk, address: DriveAddress, guest: Guest) -> Reasons:
-    place = f"controller {address.controller} bus {address.bus} target {address.target} unit {address.unit}"
-    for other in guest.devices.disks:
-        there = other.address
-        if other is disk or other.bus != disk.bus or not isinstance(there, DriveAddress):
-            continue
-        if there.unit == address.unit and there == address:  # the unit tells most of them apart, and at once
-            yield f"<address>: disk '{other.target}' is also at {place}"
-    for device in guest.devices.hostdevs:
-        if disk.bus == "scsi" and isinstance(device.address, DriveAddress) and device.address == address:
-            yield f"<address>: a SCSI host device is also at {place}"
 
 
 def _virtio(disk: Disk, guest: Guest, caps: Capabilities) -> Reasons:
