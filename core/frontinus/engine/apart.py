@@ -27,6 +27,21 @@ async def reading(xml: object, work: Callable[[], T]) -> T:
     return work()
 
 
+async def completing(guest: Guest, work: Callable[[], T]) -> T:
+    """Complete a guest with a device that comes, goes or changes: the larger it is, the longer that takes."""
+    return await asyncio.to_thread(work) if is_large(guest) else work()
+
+
+async def copied(definition: Guest) -> Guest:
+    """A copy of a definition. Those never change in place, so a thread may take its time over one."""
+    return await asyncio.to_thread(definition.clone) if is_large(definition) else definition.clone()
+
+
+async def writing(guest: Guest, work: Callable[[Guest], T]) -> T:
+    """Write down a guest that may change meanwhile, as it is now."""
+    return await asyncio.to_thread(work, guest.clone()) if is_large(guest) else work(guest)
+
+
 async def planning(guest: Guest, work: Callable[[], T]) -> T:
     """Plan the start of a guest. Programs beside QEMU may have to be asked what they can do."""
     if is_large(guest) or guest.devices.tpms or guest.devices.filesystems:

@@ -51,6 +51,10 @@ class Running:
     """It is there only for work on the images of a guest that is off: nobody is told of it."""
     works: Works = field(default_factory=Works)
     backup: BackupState | None = None
+    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while its run state is written down."""
+    forgotten: bool = False
+    """It has ended, and its run state is gone."""
     started: float = 0.0
     """When its process started, Unix time."""
 

@@ -10,8 +10,9 @@ from frontinus.api.views import State
 from frontinus.domain.cpu.model import Cpu
 from frontinus.domain.definition import format_cpu, format_guest, parse_cpu, parse_guest
 from frontinus.domain.guest import Guest
+from frontinus.engine import apart
 from frontinus.engine.block.works import BackupState, Work
-from frontinus.engine.record import Record
+from frontinus.engine.record import Record, Running
 from frontinus.ports import RunRecord, StateStore
 
 
@@ -59,20 +60,41 @@ async def save_running(store: StateStore, record: Record, *, soon: Soon | None =
     What a later engine finds otherwise (the start was cut short before its CPUs ran) it believes QEMU.
     """
     running = record.need_running()
+    async with running.saving:  # what is written last is what is true last, however long a document takes
+        text = await _document(record, running, soon)
+        if record.running is running and not running.forgotten:  # it may have ended meanwhile
+            await store.save(KIND, record.uuid, text)
+
+
+async def forget(store: StateStore, record: Record, running: Running) -> None:
+    """The guest has ended: a later engine finds nothing of it, whatever was still being written down."""
+    async with running.saving:
+        running.forgotten = True
+        await store.delete(KIND, record.uuid)
+
+
+async def _document(record: Record, running: Running, soon: Soon | None) -> str:
     name, reason = soon or (record.state, record.reason)
     state = RunState(
-        uuid=record.uuid, name=record.name, folder=running.process.record.folder,
-        xml=format_guest(running.guest, active=True, secrets=True), state=name, reason=reason,
-        since=time.time() if soon else record.since, process=running.process.record, undo=running.undo, tainted=running.tainted,
-        redefined=running.redefined, hidden=running.hidden, held=running.held,
+        uuid=record.uuid, name=record.name, folder=running.process.record.folder, state=name, reason=reason,
+        since=time.time() if soon else record.since, process=running.process.record, undo=list(running.undo),
+        tainted=running.tainted, redefined=running.redefined, hidden=running.hidden, held=running.held,
         autodestroy=record.ends_with_caller, agent_timeout=running.agent_timeout,
         asked_cpu=format_cpu(running.asked_cpu), works=running.works.to_keep(), backup=running.backup,
     )  # fmt: skip
-    await write(store, state)
+
+    def written(guest: Guest) -> str:
+        return encode(msgspec.structs.replace(state, xml=format_guest(guest, active=True, secrets=True)))
+
+    return await apart.writing(running.guest, written)
 
 
 async def write(store: StateStore, state: RunState) -> None:
-    await store.save(KIND, state.uuid, msgspec.json.format(msgspec.json.encode(state)).decode())
+    await store.save(KIND, state.uuid, encode(state))
+
+
+def encode(state: RunState) -> str:
+    return msgspec.json.format(msgspec.json.encode(state)).decode()
 
 
 def decode(text: str) -> RunState:

@@ -310,7 +310,12 @@ class Model:
     def clone(self: M, **changes: Any) -> M:
         """A deep copy with some fields replaced."""
         copy = object.__new__(type(self))
-        copy.__dict__ = {name: _copied(value) for name, value in self.__dict__.items()} | changes
+        held = self.__dict__.copy()
+        held.update(changes)
+        for name, value in held.items():
+            if type(value) not in IMMUTABLE and name not in changes:
+                held[name] = _copied(value)
+        copy.__dict__ = held
         return copy
 
 
@@ -321,12 +326,10 @@ def specs(model: type[Model]) -> Mapping[str, Spec]:
 
 def _copied(value: Any) -> Any:
     """A copy of what can change in place."""
-    if type(value) in IMMUTABLE:
-        return value
+    if isinstance(value, list):
+        return [item if type(item) in IMMUTABLE else _copied(item) for item in value] if value else []
     if isinstance(value, Model):
         return value.clone()
-    if isinstance(value, list):
-        return [_copied(item) for item in value] if value else []
     return dict(value) if isinstance(value, dict) else value
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from frontinus.api.engine import Engine
-from frontinus.engine import apart
+from frontinus.engine import apart, runstate
+from frontinus.engine.local import LocalEngine
 
 DISKS = 300
 MOST = 0.4
@@ -77,3 +79,68 @@ async def test_short_documents_are_read_at_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(asyncio, "to_thread", None)
     assert await apart.reading("<domain/>", lambda: 7) == 7
     assert await apart.reading(None, lambda: 7) == 7
+
+
+class Gate:
+    """Holds up the thread that writes a run state down until it may go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.open = threading.Event(), threading.Event()
+        self._encode = runstate.encode
+        monkeypatch.setattr(runstate, "encode", self._held)
+
+    def _held(self, state: runstate.RunState) -> str:
+        if threading.current_thread() is not threading.main_thread():
+            self.reached.set()
+            assert self.open.wait(60)
+        return self._encode(state)
+
+
+async def test_others_are_answered_while_a_large_guest_changes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    await engine.create(document("large"), paused=True)
+    await engine.resume("large")
+    gate = Gate(monkeypatch)
+    suspended = asyncio.ensure_future(engine.suspend("large"))
+    assert await asyncio.to_thread(gate.reached.wait, 60)
+    assert (await engine.guest("large")).state == "paused"
+    gate.open.set()
+    await suspended
+
+
+async def test_what_is_written_last_is_what_is_true_last(
+    local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuid = (await engine.create(document("large"), paused=True)).uuid
+    await engine.resume("large")
+    record, gate = local.world.guests.find("large"), Gate(monkeypatch)
+    suspended = asyncio.ensure_future(engine.suspend("large"))
+    assert await asyncio.to_thread(gate.reached.wait, 60)
+    record.become("running", "unpaused")
+    later = asyncio.ensure_future(runstate.save_running(local.world.store, record))
+    await asyncio.sleep(0)
+    gate.open.set()
+    await asyncio.gather(suspended, later)
+    (stored,) = await local.world.store.load(runstate.KIND)
+    assert (stored.key, runstate.decode(stored.text).state) == (uuid, "running")
+
+
+async def test_a_guest_that_ends_while_it_is_written_down_is_not_found_again(
+    local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine.create(document("large"), paused=True)
+    await engine.resume("large")
+    gate = Gate(monkeypatch)
+    suspended = asyncio.ensure_future(engine.suspend("large"))
+    assert await asyncio.to_thread(gate.reached.wait, 60)
+    destroyed = asyncio.ensure_future(engine.destroy("large"))
+    gate.open.set()
+    await asyncio.gather(suspended, destroyed)
+    assert not list(await local.world.store.load(runstate.KIND))
+
+
+async def test_what_is_said_of_a_guest_that_has_ended_is_not_written_down(local: LocalEngine, engine: Engine) -> None:
+    await engine.create("<domain type='qemu'><name>a</name><memory>65536</memory><os><type>hvm</type></os></domain>")
+    record = local.world.guests.find("a")
+    await runstate.forget(local.world.store, record, record.need_running())
+    await runstate.save_running(local.world.store, record)
+    assert not list(await local.world.store.load(runstate.KIND))

@@ -11,6 +11,7 @@ from frontinus.domain.devices.block.disk import BackingStore, Disk
 from frontinus.domain.devices.block.source import BACKED, Source
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.chain import Chain, path_of
+from frontinus.engine import apart
 from frontinus.engine.world import World
 from frontinus.ports.images import Backing
 
@@ -20,7 +21,7 @@ DEEPEST = 200
 
 async def with_layers(world: World, guest: Guest) -> Guest:
     """A copy of a guest whose disks say all that lies below them, as far as headers tell."""
-    found = guest.clone()
+    found = await apart.copied(guest)
     found.devices.disks = [await disk_with_layers(world, disk) for disk in found.devices.disks]
     return found
 

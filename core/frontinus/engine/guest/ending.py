@@ -23,7 +23,7 @@ async def end(world: World, record: Record, running: Running) -> None:
         partial(filtering.leave, world, record.uuid),
         partial(world.resources.tear_down, running.undo),
         partial(world.limits.remove, running.process.record.folder),
-        partial(world.store.delete, runstate.KIND, record.uuid),
+        partial(runstate.forget, world.store, record, running),
         partial(netports.release, world, record.uuid),
     ):
         try:

@@ -26,7 +26,7 @@ from frontinus.domain.plugging import (
     user_of,
 )
 from frontinus.domain.validate import validate_change
-from frontinus.engine import trail
+from frontinus.engine import apart, trail
 from frontinus.engine.block.chains import disk_with_layers
 from frontinus.engine.filter import filtering
 from frontinus.engine.guest import cards, handing, unplugging
@@ -50,20 +50,21 @@ class Hotplug:
 
     async def attach_device(self, guest: str, xml: str, live: bool = False, config: bool = False) -> None:
         record = self.world.guests.find(guest)
-        device = parse_device(xml)
+        device = await apart.reading(xml, lambda: parse_device(xml))
         async with record.lock.hold("attach a device"):
             halves = Halves.of(record, live=live, config=config)
             if halves.definition is not None:
                 halves.definition = await self._with(halves.definition, device)
             if halves.live is not None:
-                halves.live = await self._plug(record, record.need_running(), device)
+                halves.live = await self._plug(record, record.need_running(), halves.live, device)
             await halves.commit(self.world)
 
-    async def _plug(self, record: Record, running: Running, device: Device) -> Guest:
+    async def _plug(self, record: Record, running: Running, live: Guest, device: Device) -> Guest:
         """Plug a device and what it needs; the running guest with them."""
         if isinstance(device, Disk):
             device = await disk_with_layers(self.world, device)
-        after, added = plugged(running.guest, device, running.capabilities, self.world.host)
+        caps = running.capabilities
+        after, added = await apart.completing(live, lambda: plugged(live, device, caps, self.world.host))
         for new in added:
             await self._plug_one(record, running, after, new)
             trail.plugged(self.world, record, new, "attach")
@@ -94,10 +95,14 @@ class Hotplug:
 
     async def _with(self, definition: Guest, device: Device) -> Guest:
         caps = await self.world.hypervisor.capabilities(definition.devices.emulator)
-        return add_device(definition, device, caps, self.world.host)
+        return await apart.completing(definition, lambda: add_device(definition, device, caps, self.world.host))
+
+    async def _changed(self, definition: Guest, device: Device) -> Guest:
+        caps = await self.world.hypervisor.capabilities(definition.devices.emulator)
+        return await apart.completing(definition, lambda: changed_device(definition, device, caps, self.world.host))
 
     async def detach_device(self, guest: str, xml: str, live: bool = False, config: bool = False) -> None:
-        device = parse_device(xml)
+        device = await apart.reading(xml, lambda: parse_device(xml))
         await self._detach(guest, lambda half: find_device(half, device), live, config)
 
     async def detach_alias(self, guest: str, alias: str, live: bool = False, config: bool = False) -> None:
@@ -135,12 +140,11 @@ class Hotplug:
 
     async def update_device(self, guest: str, xml: str, live: bool = False, config: bool = False) -> None:
         record = self.world.guests.find(guest)
-        device = parse_device(xml)
+        device = await apart.reading(xml, lambda: parse_device(xml))
         async with record.lock.hold("update a device"):
             halves = Halves.of(record, live=live, config=config)
             if halves.definition is not None:
-                caps = await self.world.hypervisor.capabilities(halves.definition.devices.emulator)
-                halves.definition = changed_device(halves.definition, device, caps, self.world.host)
+                halves.definition = await self._changed(halves.definition, device)
             if halves.live is not None:
                 await self._change(record, record.need_running(), device)
                 halves.live = None
