@@ -36,5 +36,5 @@ async def _part(world: World, call: str, given: Mapping[str, object]) -> Model |
     if call in ("create", "create_with", "create_with_files"):
         return await apart.reading(given.get("xml"), lambda: parse_guest(str(given.get("xml"))))
     if call == "attach_device":
-        return parse_device(str(given.get("xml")))
+        return await apart.reading(given.get("xml"), lambda: parse_device(str(given.get("xml"))))
     return None

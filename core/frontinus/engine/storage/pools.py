@@ -9,6 +9,7 @@ from dataclasses import replace
 from frontinus.api.errors import FrontinusError, Unsupported
 from frontinus.api.events import PoolEvent, PoolKind
 from frontinus.api.storage import BuildFlag, PoolView
+from frontinus.engine import apart
 from frontinus.engine.autostart import mark
 from frontinus.engine.loading import loading
 from frontinus.engine.storage import scripts, storagework
@@ -49,7 +50,7 @@ class Pools:
         return format_pool(shown, active=not inactive)
 
     async def define_pool(self, xml: str, validate: bool = False) -> PoolView:
-        wanted = parse_pool(xml, validate=validate)
+        wanted = await apart.reading(xml, lambda: parse_pool(xml, validate=validate))
         async with self.book.lock:
             record = self.book.claim(wanted) or _record(wanted)
             async with record.lock.hold("define"):
@@ -69,7 +70,7 @@ class Pools:
         tell(self.world, record, "undefined", gone=True)
 
     async def create_pool(self, xml: str, build: Sequence[BuildFlag] | None = None) -> PoolView:
-        wanted = parse_pool(xml)
+        wanted = await apart.reading(xml, lambda: parse_pool(xml))
         async with self.book.lock:
             known = self.book.claim(wanted)
             if known is not None:

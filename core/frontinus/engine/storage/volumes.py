@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from frontinus.api.errors import AlreadyExists, InvalidValue, NoSuchVolume, StorageFailed, Unsupported
 from frontinus.api.events import VolumeEvent
 from frontinus.api.storage import ResizeFlag, VolumeFlag, VolumeView, WipeAlgorithm
+from frontinus.engine import apart
 from frontinus.engine.jobs import Job
 from frontinus.engine.storage import imagechain, pools, scripts
 from frontinus.engine.storage.poolbook import PoolRecord
@@ -70,7 +71,7 @@ class Volumes:
     async def create_volume(self, pool: str, xml: str, flags: Sequence[VolumeFlag] = ()) -> VolumeView:
         record = self.book.find(pool)
         running = record.need_running()
-        volume = parse_volume(xml, running, validate="validate" in flags)
+        volume = await apart.reading(xml, lambda: parse_volume(xml, running, validate="validate" in flags))
         preallocate = _preallocation(flags)
 
         def content(path: str) -> list[Step]:
@@ -89,7 +90,7 @@ class Volumes:
         record, other = self.book.find(pool), self.book.find(source_pool)
         running = record.need_running()
         origin = other.volume(source)
-        volume = parse_volume(xml, running, validate="validate" in flags, sized=False)
+        volume = await apart.reading(xml, lambda: parse_volume(xml, running, validate="validate" in flags, sized=False))
         volume.capacity = max(volume.capacity or 0, origin.capacity or 0)
         listed, origin = origin, await self._trusted(other, origin)
         place = other.kind.remote(other.pool, origin.name or "", "from") if origin.type == "network" else None
