@@ -18,7 +18,9 @@ import pytest
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import Disconnected, FrontinusError
+from support.ending import end_all
 from support.namespaces import own_network
+from support.traces import files as below
 from support.waiting import until
 from trial import Daemon
 
@@ -53,7 +55,7 @@ def traces(place: Path) -> dict[str, object]:
             words = path.read_bytes().split(b"\0")
             if b"frontinusd" not in b"".join(words[:2]) and any(os.fsencode(place) in word for word in words):
                 found.append(words[0])
-    files = [str(path.relative_to(place)) for part in ("state", "run", "config") for path in (place / part).rglob("*")
+    files = [str(path.relative_to(place)) for part in ("state", "run", "config") for path in below(place / part)
              if path.is_file()]  # fmt: skip
     return {
         "links": subprocess.run(["ip", "-brief", "link"], capture_output=True, text=True, check=True).stdout,
@@ -88,13 +90,8 @@ async def cut_off(daemon: Daemon, work: Awaitable[None], after: float) -> None:
     await daemon.start()
 
 
-async def end_guests(engine: Engine) -> None:
-    for guest in await engine.guests(active=True):
-        await engine.destroy(guest.uuid)
-
-
 async def settle(engine: Engine) -> None:
-    await end_guests(engine)
+    await end_all(engine)
     for network in await engine.networks(active=True):
         await engine.destroy_network(network.uuid)
     for network in await engine.networks():
@@ -116,7 +113,7 @@ async def test_nothing_leaks(place: Path) -> None:
             name = dice.choice(list(NETWORKS))
             async with contextlib.AsyncExitStack() as stack:
                 engine = await stack.enter_async_context(daemon.engine())
-                await end_guests(engine)
+                await end_all(engine)
                 if dice.random() < KILLS:
                     kills += 1
                     await cut_off(daemon, cycle(engine, name, dice), dice.random() * SOON)

@@ -32,6 +32,7 @@ from frontinus.mock.engine import ROOT, mock_engine
 from frontinus.state.store import FileStore
 from frontinus.storage import imaging
 from support import losing, lost
+from support.waiting import until
 
 pytestmark = [pytest.mark.needs("root", "qemu-img", "mount"), pytest.mark.timeout(600)]
 
@@ -222,9 +223,7 @@ async def _whole(rig: Rig, engine: LocalEngine, session: Engine) -> Content:
 
 
 async def _whole_folder(rig: Rig, engine: LocalEngine, session: Engine) -> None:
-    async with asyncio.timeout(60):
-        while any(record.books.pending is not None for record in engine.world.guests):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)  # the books tell nobody
+    await until(lambda: all(record.books.pending is None for record in engine.world.guests))  # the books tell nobody
     await session.start_pool("p")
     left = [path.name for path in (rig.disk / "images").iterdir() if path.name.startswith(".")]
     assert not left

@@ -13,7 +13,6 @@ QEMU ends with the power. What is left by chance (support/lost.py) is laid out, 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -32,15 +31,16 @@ from frontinus.daemon.compose_qemu import qemu_engine
 from frontinus.daemon.config import Config, rooted_paths
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.engine import ROOT
-from support import losing, lost
-from support.disks import bare_xml, disk, eventually, image, job_gone, job_ready
+from support import losing, lost, qmp
+from support.disks import bare_xml, disk, image, job_gone, job_ready
+from support.ending import end_all
+from support.waiting import eventually, until
 
 pytestmark = [pytest.mark.needs("root", "qemu-img", "mount"), pytest.mark.timeout(900)]
 
 CUTS = int(os.environ.get("FRONTINUS_CUTS_LIVE", "3"))
 SEED = int(os.environ.get("FRONTINUS_SEED", "7"))
 REGIONS, REGION = 8, 64 << 10
-DEVICE = "/machine/peripheral/virtio-disk0/virtio-backend"
 State = list[int]
 """The byte that each region of the disk is full of."""
 
@@ -79,8 +79,7 @@ class Writer:
         after = [value if place == region else byte for place, byte in enumerate(self.now)]
         self.tell(either=[self.now, after], writing=region)
         for command in (f"write -q -P {value} {region * REGION} {REGION}", "flush"):
-            said = await self.engine.monitor_command("bare", f'qemu-io -d {DEVICE} "{command}"', hmp=True)
-            assert not said.strip(), said
+            await qmp.io(self.engine, "bare", command)
         self.tell(either=[after], writing=None)
 
     async def snapshot(self, name: str, *flags: str, memory: str = "") -> None:
@@ -277,15 +276,9 @@ async def test_power_is_lost_under_a_running_guest(rig: Rig, tmp_path: Path, nam
             await look(rig, session, Told(**json.loads(left.mark)) if left.mark else Told(), where)
 
 
-async def end_all(session: Engine) -> None:
-    for guest in await session.guests(active=True):
-        await session.destroy(guest.uuid)
-
-
 async def settled(engine: LocalEngine) -> None:
-    async with asyncio.timeout(90):
-        while any(record.books.pending is not None for record in engine.world.guests):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)  # the books tell nobody
+    """The books tell nobody."""
+    await until(lambda: all(record.books.pending is None for record in engine.world.guests), 120)
 
 
 async def look(rig: Rig, session: Engine, told: Told, where: str) -> None:

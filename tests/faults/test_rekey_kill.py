@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import struct
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -19,7 +17,9 @@ import pytest
 from frontinus.api.engine import Engine
 from frontinus.api.errors import FrontinusError
 from support import traces
-from support.disks import bare_xml, eventually
+from support.disks import bare_xml
+from support.qmp import ask
+from support.waiting import eventually, until
 from trial import Daemon
 
 pytestmark = pytest.mark.needs("root", "qemu-img", "cryptsetup")
@@ -45,10 +45,15 @@ def noted(path: Path, uuid: str) -> bool:
         return False
 
 
+def journal(root: Path) -> list[Path]:
+    """What a daemon has noted of changes under way."""
+    return list((root / "state/volume-work").glob("*.json"))
+
+
 Moment = Callable[[Path, Path, str], bool]
 """Whether it is there: by the image, the daemon's folder and the new secret."""
 MOMENTS: Mapping[str, Moment] = {
-    "it is in the journal": lambda image, root, uuid: any((root / "state/volume-work").glob("*.json")),
+    "it is in the journal": lambda image, root, uuid: bool(journal(root)),
     "the new one is added": lambda image, root, uuid: all(slots(image)),
     "it is noted": lambda image, root, uuid: noted(image, uuid),
     "the guest's definition names it": lambda image, root, uuid: any(
@@ -90,10 +95,7 @@ async def killed_at(daemon: Daemon, moment: Moment, image: Path, uuid: str) -> b
     noted by then tells whether the volume gets the new secret or keeps its old one."""
     async with daemon.engine() as engine:
         task = asyncio.ensure_future(engine.set_volume_secret("p", "safe", uuid))
-        until = time.monotonic() + SECONDS
-        while not (moment(image, daemon.folder, uuid) or task.done()):
-            assert time.monotonic() < until, f"the moment does not come: {task}"
-            await asyncio.sleep(0.002)
+        await until(lambda: moment(image, daemon.folder, uuid) or task.done(), SECONDS)
         await daemon.kill()
         with contextlib.suppress(FrontinusError):
             await task
@@ -103,10 +105,7 @@ async def killed_at(daemon: Daemon, moment: Moment, image: Path, uuid: str) -> b
 async def settled(daemon: Daemon, image: Path, uuids: list[str]) -> int:
     """Which of the secrets opens the volume when all is done: it alone, and whoever needs it knows."""
 
-    async def done() -> bool:
-        return not list((daemon.folder / "state/volume-work").iterdir())
-
-    await eventually(done, "the change is not settled")
+    await until(lambda: not journal(daemon.folder), SECONDS)
     which = [opens(image, key) for key in KEYS]
     assert sum(which) == 1, (which, daemon.log[-3000:])
     number = which.index(True)
@@ -122,10 +121,9 @@ async def runs_on_it(engine: Engine) -> None:
     """The guest's QEMU goes on, and has no passphrase or job left over."""
     assert (await engine.guest("bare")).state == "running"
     for command in ("query-jobs", "query-block-jobs"):
-        answer = json.loads(await engine.monitor_command("bare", json.dumps({"execute": command})))
-        assert answer.get("return", answer) == [], answer
-    objects = await engine.monitor_command("bare", '{"execute": "qom-list", "arguments": {"path": "/objects"}}')
-    assert "added-secret" not in objects and "erased-secret" not in objects
+        assert await ask(engine, "bare", command) == []
+    objects = {one["name"] for one in await ask(engine, "bare", "qom-list", path="/objects")}
+    assert not any("added-secret" in name or "erased-secret" in name for name in objects), objects
 
 
 async def test_the_engine_dies_at_each_moment(daemon: Daemon, place: Path) -> None:
@@ -151,7 +149,7 @@ async def test_a_qemu_that_does_not_answer_the_next_engine_is_waited_for(daemon:
         image, uuids = await prepared(engine, place)
     qemu = traces.qemu(place)
     done = await killed_at(daemon, MOMENTS["it is in the journal"], image, uuids[1])
-    unsettled = any((place / "state/volume-work").iterdir())
+    unsettled = bool(journal(place))
     os.kill(qemu, signal.SIGSTOP)
     try:
         await daemon.start()

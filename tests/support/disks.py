@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from frontinus.api.engine import Engine
 from guest_image import GuestImage
+from support.waiting import eventually
 
 MIB = 1 << 20
-SECONDS = 90.0
 
 XML = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>160</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='q35'>hvm</type><kernel>{kernel}</kernel><initrd>{initrd}</initrd>
@@ -77,15 +75,6 @@ def backing_of(path: Path) -> str | None:
     done = subprocess.run(["qemu-img", "info", "-U", "--output=json", str(path)], check=True, capture_output=True)
     found: str | None = json.loads(done.stdout).get("full-backing-filename")
     return found
-
-
-async def eventually(there: Callable[[], Awaitable[object]], what: str, seconds: float = SECONDS) -> object:
-    """The first true answer of a question that is asked until then."""
-    async with asyncio.timeout(seconds):
-        while not (answer := await there()):  # noqa: ASYNC110  what a client sees, it sees by asking
-            await asyncio.sleep(0.05)
-    assert answer, what
-    return answer
 
 
 async def written_out(engine: Engine, guest: str) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import guest_image as images
-from frontinus.api.errors import NoSuchGuest, WrongState
 from support import traces
+from support.ending import end_all
 from trial import Daemon
 
 
@@ -74,9 +74,7 @@ async def daemon(place: Path, probed: Path) -> AsyncIterator[Daemon]:
         yield daemon
         if daemon.process is not None and daemon.process.returncode is None:
             async with daemon.engine() as engine:
-                for guest in await engine.guests(active=True):
-                    with suppress(WrongState, NoSuchGuest):  # it has ended by itself meanwhile
-                        await engine.destroy(guest.uuid)
+                await end_all(engine)
     finally:
         await daemon.stop()
     if found.exists():

@@ -7,7 +7,10 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from frontinus.durable import is_temporary
 
 SECONDS = 60.0
 """That what was told to end may take on a loaded machine."""
@@ -31,13 +34,27 @@ def processes(marker: str) -> dict[int, str]:
     return found
 
 
-def descriptors(pid: int) -> set[str]:
-    """What a process has open, by the names that the kernel gives; it may open and close others meanwhile."""
-    found = set()
+def opened(pid: int) -> dict[int, str]:
+    """The descriptors of a process by the names that the kernel gives; it may open and close others meanwhile."""
+    found = {}
     for fd in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
-            found.add(str(fd.readlink()))
+            found[int(fd.name)] = str(fd.readlink())
     return found
+
+
+def descriptors(pid: int) -> set[str]:
+    """What a process has open."""
+    return set(opened(pid).values())
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """The files below a folder that others write to and take away meanwhile; they may be gone when they are looked at.
+
+    What is about to replace another (`frontinus.durable`) is none of them: it is there at any moment, for a moment.
+    """
+    for place, _, names in os.walk(folder):  # which passes over a folder that has gone
+        yield from (Path(place, name) for name in names if not is_temporary(name))
 
 
 def qemu(place: Path) -> int:
