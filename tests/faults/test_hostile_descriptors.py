@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from frontinus.api.errors import Busy, Disconnected, FrontinusError
 from frontinus.daemon.server import MAX_FDS_KEPT
 from frontinus.wire.frames import Call, encode, frame
 from frontinus.wire.passing import MAX_FDS
+from support.traces import opened
 from support.waiting import until
 from trial import Daemon
 
@@ -27,11 +27,7 @@ GUEST = "<domain type='qemu'><name>a</name><memory>65536</memory><os><type arch=
 def held(daemon: Daemon, path: Path) -> int:
     """How often the daemon has a file open."""
     assert daemon.process is not None
-    found = 0
-    for fd in Path(f"/proc/{daemon.process.pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            found += os.readlink(fd) == str(path)  # noqa: PTH115
-    return found
+    return list(opened(daemon.process.pid).values()).count(str(path))
 
 
 @contextlib.asynccontextmanager

@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from frontinus.api.engine import Engine
-from support.disks import MIB, content, eventually, job_gone, job_ready
+from support.disks import MIB, content, job_gone, job_ready
 from support.marked import Marked
+from support.waiting import eventually
 
 SIZE = 8 * MIB
 

@@ -103,7 +103,7 @@ class QemuRig:
         """End the guests that a test has left and not let go."""
         for guest in self.guests:
             if guest.process.watched:
-                await guest.quit(graceful=False, deadline=5)
+                await guest.quit(graceful=False, deadline=60)
 
 
 def listener(path: str) -> socket.socket:
