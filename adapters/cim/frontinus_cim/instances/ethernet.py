@@ -105,7 +105,7 @@ def write_vlans(nic: Element, values: Mapping[str, Value]) -> None:
                 "an access port has one VLAN, in PortVID; AllowedToTransmitVLANs is for DesiredVLANEndpointMode 5"
             )
         if not isinstance(vid, int):
-            raise invalid("an access port needs PortVID")
+            raise invalid("DesiredVLANEndpointMode: an access port needs PortVID")
         put_tags(nic, [vid] if vid else [])
     elif chosen == TRUNK:
         _write_trunk(nic, before, lists[0] if lists else tags(before), vid)

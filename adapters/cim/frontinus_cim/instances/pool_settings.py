@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,14 @@ from frontinus_cim.wire.writer import Columns
 
 POOL_TYPES = ("unknown", "dir", "fs", "netfs", "disk", "iscsi", "logical", "scsi")
 """Type of KVM_DiskPoolResourceAllocationSettingData is the index."""
+
+
+PLACES: Mapping[str, str] = {
+    "Host": "source/host/@name", "SourceDirectory": "source/dir/@path", "Adapter": "source/adapter/@name",
+    "AdapterName": "source/adapter/@name", "PortName": "source/adapter/@wwpn", "NodeName": "source/adapter/@wwnn",
+    "Path": "target/path",
+}  # fmt: skip
+"""Where a storage pool's properties stand in its definition."""
 
 
 def _common(words: str, type_: int) -> Columns[Pool]:
@@ -62,8 +70,8 @@ DISK_POOL_SETTINGS: Kind[Pool] = Kind("KVM_DiskPoolResourceAllocationSettingData
     **_common("Storage pool settings", 17),
     "Type": lambda p: POOL_TYPES.index(k) if (k := _storage(p).kind) in POOL_TYPES else 0,
     "ResourceSubType": lambda p: _storage(p).kind, "Path": lambda p: _storage(p).path,
-    "Host": lambda p: _fact(p, "source/host/@name"), "SourceDirectory": lambda p: _fact(p, "source/dir/@path"),
-    "DevicePaths": _devices, "Adapter": lambda p: _fact(p, "source/adapter/@name"),
+    **{name: lambda p, at=at: _fact(p, at) for name, at in PLACES.items() if name != "Path"},  # type: ignore[misc]
+    "DevicePaths": _devices,
     "Autostart": lambda p: int(_storage(p).autostart),
 }, *_only_own("disk"))  # fmt: skip
 
@@ -111,7 +119,8 @@ def _of(attribute: str) -> Callable[[Volume], Value]:
 VOLUME_SETTINGS: Kind[Volume] = Kind("KVM_StorageVolumeResourceAllocationSettingData", {
     "InstanceID": lambda v: v.id, "ElementName": lambda v: v.name, "Caption": "Volume settings", "ResourceType": 32,
     "PoolID": lambda v: v.pool.id, "VolumeName": lambda v: v.name, "Path": _of("path"), "FormatType": _of("format"),
-    "Capacity": _of("capacity"), "Allocation": _of("allocation"), "AllocationQuantityUnits": "byte", "VirtualQuantity": 1,
+    "Capacity": _of("capacity"), "Allocation": _of("allocation"), "AllocationQuantity": _of("allocation"),
+    "AllocationQuantityUnits": "byte", "VirtualQuantity": 1,
     "AllocationUnits": "count", "VirtualQuantityUnits": "count", "Address": _of("path"),
 }, _every_volume, lambda world, path: _find_volume(world, path.key("InstanceID")))  # fmt: skip
 

@@ -236,6 +236,9 @@ def system_columns() -> Columns[Guest]:
         "AutomaticRecoveryAction": lambda g: RECOVERY.get(g.details["on_crash"], 2),
         "Emulator": lambda g: next((d["."] for d in g.details.of("emulator")), None),
         "BootDevices": boot_devices,
+        "BootDevice": lambda g: next(iter(boot_devices(g) or ()), None),
+        "IsFullVirt": True,
+        "CreationClassName": VSSD,
     }
     for name, at in SYSTEM_FIELDS.items():
         columns[name] = lambda g, at=at: at.read(g.details.facts)

@@ -17,7 +17,7 @@ from frontinus_cim.instances.fields import Element, text
 from frontinus_cim.instances.services import MANAGEMENT, SWITCHES
 from frontinus_cim.instances.settings import SYSTEMS, VSSD, guest_of_system_id
 from frontinus_cim.methods.calls import MethodCall, Result, method
-from frontinus_cim.translation import changes, compose
+from frontinus_cim.translation import changes, compose, new
 from frontinus_cim.translation.compose import Wanted
 from frontinus_cim.wire.errors import CimError, Status, invalid
 from frontinus_cim.wire.model import Embedded, Path
@@ -59,11 +59,22 @@ async def define_system(call: MethodCall) -> Result:
     if (like := call.path("ReferenceConfiguration")) is not None:
         guest = guest_at(call, like, "ReferenceConfiguration")
         reference = parse(await engine.guest_xml(guest.view.uuid, ["inactive", "migratable"]))
-    xml = checked(lambda: compose.definition(whole, given(call), reference, kvm=call.world.host.kvm))
-    name = parse(xml).findtext("name") or ""
+    whole, resources = compose.in_words(whole), given(call)
+    xml = checked(lambda: compose.definition(whole, resources, reference, kvm=call.world.host.kvm))
+    root = parse(xml)
+    checked(lambda: _honoured(call, root, whole, resources))
+    name = root.findtext("name") or ""
     if name in call.world.named:
         raise AlreadyExists(f"there is a guest '{name}' already")
     return await call.long(_define(call, engine, xml, whole), name)
+
+
+def _honoured(call: MethodCall, root: Element, whole: Embedded, resources: list[Embedded]) -> None:
+    """Raises CimError for settings that the new guest would not keep."""
+    made = new.guest(call.world, root, autostart=bool(starts(whole)))
+    new.system(made, whole)
+    for one in resources:
+        new.resource(call.world, made, one)
 
 
 def checked(make: Callable[[], T]) -> T:
@@ -120,7 +131,8 @@ async def modify_system_settings(call: MethodCall) -> Result:
 
 async def modify_system(call: MethodCall, engine: Engine, guest: Guest, whole: Embedded) -> Result:
     """Change a guest as a whole: its definition, its name, whether it starts by itself. Raises CimError."""
-    uuid, change = guest.view.uuid, changes.wanted(links_guests.settings_node(guest), changes.WHOLE, whole)
+    uuid, node = guest.view.uuid, links_guests.settings_node(guest)
+    change = changes.wanted(node, changes.WHOLE, compose.in_words(whole))
     with changes.named(change):
         await _change(engine, guest, change)
     await call.world.caught_up(engine, uuid)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from lxml import etree
 
 from frontinus.api.engine import Engine
+from frontinus.client.details import parse
 from frontinus_cim.host.resources import Storage
 from frontinus_cim.instances.fields import put, text
-from frontinus_cim.instances.pool_settings import POOL_TYPES
+from frontinus_cim.instances.pool_settings import PLACES, POOL_TYPES
 from frontinus_cim.instances.pools import CLASSES, Pool
 from frontinus_cim.instances.services import POOLS
 from frontinus_cim.methods.calls import NOT_SUPPORTED, MethodCall, Result, method
 from frontinus_cim.methods.define import checked
 from frontinus_cim.methods.switches import remove_network
-from frontinus_cim.translation import compose_switch
+from frontinus_cim.translation import compose, compose_switch, new
 from frontinus_cim.wire.errors import CimError, Status, invalid
 from frontinus_cim.wire.model import Embedded, Value
 
@@ -23,10 +24,12 @@ VOLUME_SETTINGS = "KVM_StorageVolumeResourceAllocationSettingData"
 
 def _settings(call: MethodCall, cls: str | None = None) -> Embedded:
     found = call.arguments.get("Settings")
+    if isinstance(found, list) and len(found) > 1:
+        raise invalid("Settings: one pool is made at a time")
     given = found[0] if isinstance(found, list) and found else found
     if not isinstance(given, Embedded) or (cls is not None and given.cls != cls):
         raise invalid(f"Settings must be {cls or 'settings of a pool'}")
-    return given
+    return compose.in_words(given)
 
 
 def _pool(call: MethodCall) -> Pool:
@@ -49,8 +52,7 @@ def storage_xml(name: str, given: Embedded) -> str:
         raise invalid(f"Type {kind} is not known")
     root = etree.Element("pool", type=POOL_TYPES[kind])
     put(root, "name", name)
-    for prop, path in (("Host", "source/host/@name"), ("SourceDirectory", "source/dir/@path"), ("Adapter", "source/adapter/@name"),
-                       ("Path", "target/path")):  # fmt: skip
+    for prop, path in PLACES.items():
         if isinstance(said := values.get(prop), str) and said:
             put(root, path, said)
     paths = values.get("DevicePaths")
@@ -77,7 +79,10 @@ def volume_xml(given: Embedded) -> str:
         raise invalid("a volume needs VolumeName and Capacity")
     root = etree.Element("volume")
     put(root, "name", name)
-    for tag, size in (("capacity", capacity), ("allocation", values.get("Allocation"))):
+    for tag, size in (
+        ("capacity", capacity),
+        ("allocation", values.get("Allocation", values.get("AllocationQuantity"))),
+    ):
         if isinstance(size, int):
             put(root, tag, str(size))
             put(root, f"{tag}/@unit", "bytes")
@@ -97,18 +102,22 @@ async def create_child(call: MethodCall) -> Result:
     if not isinstance(name, str) or not name:
         raise invalid("ElementName must name the pool")
     if given.cls == DISK_SETTINGS:
-        return await call.long(_create_storage(call, call.engine, name, checked(lambda: storage_xml(name, given))))
+        xml, auto = checked(lambda: storage_xml(name, given)), given.values.get("Autostart") != 0
+        checked(lambda: new.storage(call.world, parse(xml), given, autostart=auto))
+        return await call.long(_create_storage(call, call.engine, name, xml, autostart=auto))
     if given.cls == NET_SETTINGS:
-        return await call.long(_create_network(call, call.engine, name, checked(lambda: network_xml(name, given))))
+        xml = checked(lambda: network_xml(name, given))
+        checked(lambda: new.network(call.world, parse(xml), given, autostart=True))
+        return await call.long(_create_network(call, call.engine, name, xml))
     raise invalid(f"pools are made of {DISK_SETTINGS} or {NET_SETTINGS}")
 
 
-async def _create_storage(call: MethodCall, engine: Engine, name: str, xml: str) -> Result:
+async def _create_storage(call: MethodCall, engine: Engine, name: str, xml: str, *, autostart: bool) -> Result:
     view = await engine.define_pool(xml)
     await engine.start_pool(view.uuid, build=())
-    await engine.set_pool_autostart(view.uuid, True)
+    await engine.set_pool_autostart(view.uuid, autostart)
     shown = call.world.pools
-    await call.world.shows(lambda: view.uuid in shown and shown[view.uuid].view.autostart)
+    await call.world.shows(lambda: view.uuid in shown and shown[view.uuid].view.autostart == autostart)
     return Result(0, {"Pool": _path(call, "disk", name)})
 
 
@@ -159,8 +168,10 @@ def _storage(call: MethodCall) -> Pool:
 
 @method(POOLS, "CreateResourceInPool")
 async def create_volume(call: MethodCall) -> Result:
-    pool, given = _storage(call), _settings(call, VOLUME_SETTINGS)
-    return await call.long(_create_volume(call, call.engine, pool, checked(lambda: volume_xml(given))))
+    pool, given = _storage(call), compose.volume_in_bytes(_settings(call, VOLUME_SETTINGS))
+    xml = checked(lambda: volume_xml(given))
+    checked(lambda: new.volume(pool, parse(xml), given))
+    return await call.long(_create_volume(call, call.engine, pool, xml))
 
 
 async def _create_volume(call: MethodCall, engine: Engine, pool: Pool, xml: str) -> Result:

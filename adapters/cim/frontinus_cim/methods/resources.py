@@ -17,7 +17,7 @@ from frontinus_cim.instances.services import MANAGEMENT
 from frontinus_cim.instances.settings import guest_of_id
 from frontinus_cim.methods.calls import MethodCall, Result, method
 from frontinus_cim.methods.define import checked, given, guest_at
-from frontinus_cim.translation import amounts, changes, compose
+from frontinus_cim.translation import amounts, changes, compose, new
 from frontinus_cim.translation.amounts import AMOUNTS
 from frontinus_cim.translation.compose import Wanted
 from frontinus_cim.wire.errors import CimError, Status, invalid
@@ -32,17 +32,20 @@ TOLD_APART = ("disk", "interface", "graphics")
 
 @method(MANAGEMENT, "AddResourceSettings")
 async def add_resource_settings(call: MethodCall) -> Result:
-    guest, new = guest_at(call, call.path("AffectedConfiguration"), "AffectedConfiguration"), given(call)
-    if not new:
+    guest, wanted = guest_at(call, call.path("AffectedConfiguration"), "AffectedConfiguration"), given(call)
+    if not wanted:
         raise invalid("ResourceSettings is missing")
-    return await call.long(_add(call, call.engine, guest, new), guest.name)
+    for one in wanted:
+        if compose.family_of(one)[0] not in AMOUNTS:
+            checked(partial(new.resource, call.world, guest, one))
+    return await call.long(_add(call, call.engine, guest, wanted), guest.name)
 
 
-async def _add(call: MethodCall, engine: Engine, guest: Guest, new: list[Embedded]) -> Result:
+async def _add(call: MethodCall, engine: Engine, guest: Guest, wanted: list[Embedded]) -> Result:
     before = set(guest.parts)
     touched: list[str] = []
     try:
-        for one in new:
+        for one in wanted:
             name, _ = compose.family_of(one)
             if name in AMOUNTS:
                 await modify_part(engine, guest, name, changes.wanted(resource_node(guest.parts[name]), name, one))

@@ -30,7 +30,7 @@ from frontinus_cim.methods.calls import MethodCall, Refused, Result, method
 from frontinus_cim.methods.define import MOST_RESOURCES, checked, starts
 from frontinus_cim.methods.resources import device_xml, modified, modify_part, remove_parts
 from frontinus_cim.methods.state import INVALID_TRANSITION, wanted_state
-from frontinus_cim.translation import changes, compose_switch
+from frontinus_cim.translation import changes, compose_switch, new
 from frontinus_cim.translation.compose import Wanted
 from frontinus_cim.wire.errors import CimError, Status, invalid
 from frontinus_cim.wire.model import Embedded, Path, Value
@@ -110,6 +110,7 @@ async def define_switch(call: MethodCall) -> Result:
         model = network_of(_switch(call, like, "ReferenceConfiguration"))
         reference = parse(await engine.network_xml(model.view.uuid, inactive=model.view.persistent))
     name, xml = checked(lambda: compose_switch.definition(whole, reference))
+    checked(lambda: new.network(call.world, parse(xml), whole, autostart=bool(starts(whole))))
     if switches.find_switch(call.world, name) is not None:
         raise AlreadyExists(f"there is a switch '{name}' already")
     return await call.long(_define(call, engine, xml, whole, wanted))
@@ -237,6 +238,8 @@ async def _plug_in(call: MethodCall, engine: Engine, switch: Pool, guest: Guest,
     """Give a guest an interface on the switch, or move one that it has there; the ports that this made."""
     values = {**settings.values, "NetworkType": "network" if switch.network else "bridge", "NetworkName": switch.name}
     plug, before = Embedded(GUESTS["net"].cls, _without(values)), set(guest.parts)
+    if name is None:
+        checked(lambda: new.resource(call.world, guest, plug))
     try:
         if name is None:
             nic = checked(lambda: device_xml("net", plug))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from lxml import etree
 
 from frontinus.api.engine import Engine
-from frontinus.client.details import parse
+from frontinus.client.details import Device, facts, parse
 from frontinus_cim.host.guest import Part, where
 from frontinus_cim.host.mirror import by_name
 from frontinus_cim.host.resources import Filter
@@ -30,6 +30,7 @@ from frontinus_cim.instances.kinds import Found, Node, Pair
 from frontinus_cim.methods.define import checked
 from frontinus_cim.methods.resources import elements
 from frontinus_cim.operations.call import Call
+from frontinus_cim.translation import new
 from frontinus_cim.wire.errors import CimError, Status, invalid
 from frontinus_cim.wire.model import Embedded, Path, Value
 
@@ -148,6 +149,8 @@ async def create_entry(call: Call, given: Embedded) -> Found:
         write(rule, name, given.values)
 
     checked(fill)
+    made_of = Rule(call.world, owner, 0, Device("rule", facts(rule)))
+    new.rule(made_of, given.cls, given)
     number = len(_entries(root)) - 1
     await _store(call, root, owner)
     made = next((one for one in filters.rules(call.world, owner) if one.number == number), None)

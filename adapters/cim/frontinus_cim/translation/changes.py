@@ -30,23 +30,34 @@ IN_SHOWN_UNITS: Mapping[str, Callable[[Embedded], Embedded]] = {
 """By family: settings with their amounts in the unit in which they are shown, whatever AllocationUnits they came in."""
 
 
+def in_shown_units(family: str, settings: Embedded) -> Embedded:
+    """Settings with their amounts in the unit in which they are shown. Raises CimError."""
+    convert = IN_SHOWN_UNITS.get(family)
+    return convert(settings) if convert else settings
+
+
 def wanted(node: Node, family: str, settings: Embedded) -> Wanted:
     """Of settings, what is given and is not shown. Raises CimError."""
-    in_shown_units = IN_SHOWN_UNITS.get(family)
-    values = (in_shown_units(settings) if in_shown_units else settings).values
     return Wanted(family, {
-        name: value for name, value in values.items()
+        name: value for name, value in in_shown_units(family, settings).values.items()
         if value is not None and name != KEY and not _says(node.value(name), value, family, name)
     })  # fmt: skip
 
 
 def check(kind: Kind[Any], after: object, change: Wanted) -> None:
     """Whether all is as wanted in what a resource would be. Raises CimError with the properties that are not."""
+    if gone := lost(kind, after, change):
+        raise CimError(Status.NOT_SUPPORTED, f"{', '.join(gone)}: this cannot be changed, or not to this value")
+
+
+def lost(kind: Kind[Any], after: object, change: Wanted) -> list[str]:
+    """The properties that would not be as wanted in what a resource would be."""
     node = Node(kind, after)
-    lost = [name for name, value in change.values.items()
-            if not _says(node.value(name), value, change.family, name) and not _said_otherwise(node, change, name)]  # fmt: skip
-    if lost:
-        raise CimError(Status.NOT_SUPPORTED, f"{', '.join(lost)}: this cannot be changed, or not to this value")
+    return [
+        name
+        for name, value in change.values.items()
+        if not _says(node.value(name), value, change.family, name) and not _said_otherwise(node, change, name)
+    ]
 
 
 @contextmanager
@@ -104,12 +115,22 @@ def _boots(node: Node, change: Wanted) -> bool:
     return isinstance(given, list) and [compose.boot_name(str(one)) for one in given] == shown
 
 
+def _alike(name: str) -> Callable[[Node, Wanted], bool]:
+    """A word may be in small or in capital letters."""
+    return lambda node, change: str(change.get(name)).lower() == str(node.value(name)).lower()
+
+
+def _no_forward(node: Node, change: Wanted) -> bool:
+    return change.get("ForwardMode") in ("none", "isolated") and node.value("ForwardMode") == "isolated"
+
+
 OTHERWISE: Mapping[str, Callable[[Node, Wanted], bool]] = {
     "Password": lambda node, change: change.family == "graphics",  # never shown
     "ResourceType": lambda node, change: _is_type(change.get("ResourceType"), change.family),
     "PortVID": _no_vlan, "DesiredVLANEndpointMode": _no_vlan,
     "AllowedToTransmitVLANs": _trunk("AllowedToTransmitVLANs"), "AllowedToReceiveVLANs": _trunk("AllowedToReceiveVLANs"),
-    "Address": _listens, "BootDevices": _boots,
+    "Address": _listens, "BootDevices": _boots, "VirtualSystemType": _alike("VirtualSystemType"), "ForwardMode": _no_forward,
+    "BootDevice": lambda node, change: compose.boot_name(str(change.get("BootDevice"))) == node.value("BootDevice"),
     "AutomaticStartupAction": lambda node, change: change.get("AutomaticStartupAction") in STARTS and (
         node.value("AutomaticStartupAction") == STARTS[-1]),
 }  # fmt: skip

@@ -22,7 +22,23 @@ UNITS = {"byte": 1, "bytes": 1, "kilobytes": 2**10, "megabytes": 2**20, "gigabyt
 POWER = re.compile(r"byte\s*\*\s*(2|10)\s*\^\s*(\d{1,2})", re.ASCII)
 MEMORY_AMOUNTS = ("VirtualQuantity", "Reservation", "Limit")
 BY_TYPE = {family.type: name for name, family in FAMILIES.items() if family.other is None}
-BY_TYPE |= {15: "disk", 16: "disk", 14: "disk", 31: "disk"}
+BY_TYPE |= {15: "disk", 16: "disk", 14: "disk", 31: "disk", 32769: "console", 32771: "controller"}
+"""ResourceType as DMTF has it, and libvirt-cim's own numbers where it has some."""
+
+
+OLDER: Mapping[str, Mapping[str, str]] = {
+    "ClockOffset": {"0": "utc", "1": "localtime"}, "ForwardMode": {"0": "none", "1": "nat", "2": "route"},
+    "FormatType": {"1": "raw", "2": "qcow2"},
+}  # fmt: skip
+"""Properties that are numbers in libvirt-cim: what they mean."""
+
+
+def in_words(settings: Embedded) -> Embedded:
+    """Settings with the numbers of libvirt-cim's clients as the words that they stand for."""
+    return replace(settings, values={
+        name: OLDER[name].get(str(value), value) if name in OLDER and value is not None else value
+        for name, value in settings.values.items()
+    })  # fmt: skip
 
 
 def family_of(settings: Embedded) -> tuple[str, Family]:
@@ -39,16 +55,16 @@ def family_of(settings: Embedded) -> tuple[str, Family]:
 def quantity(settings: Embedded, name: str) -> int | None:
     """An amount of memory in bytes, by AllocationUnits. Raises CimError."""
     amount = settings.values.get(name)
-    return amount * _unit(settings.values.get("AllocationUnits")) if isinstance(amount, int) else None
+    return amount * unit(settings.values.get("AllocationUnits")) if isinstance(amount, int) else None
 
 
-def _unit(given: Value) -> int:
-    """Bytes in a unit."""
-    unit = str(given or "byte*2^10").strip().lower()
-    power = POWER.fullmatch(unit)
-    if power is None and unit not in UNITS:
-        raise invalid(f"AllocationUnits '{unit[:40]}' is not known; byte*2^10 and the like are")
-    return int(power[1]) ** int(power[2]) if power else UNITS[unit]
+def unit(given: Value, prop: str = "AllocationUnits") -> int:
+    """Bytes in a unit. Raises CimError."""
+    words = str(given or "byte*2^10").strip().lower()
+    power = POWER.fullmatch(words)
+    if power is None and words not in UNITS:
+        raise invalid(f"{prop} '{words[:40]}' is not known; byte*2^10 and the like are")
+    return int(power[1]) ** int(power[2]) if power else UNITS[words]
 
 
 def in_kibibytes(settings: Embedded) -> Embedded:
@@ -56,10 +72,25 @@ def in_kibibytes(settings: Embedded) -> Embedded:
     values = dict(settings.values)
     if not any(values.get(name) for name in MEMORY_AMOUNTS):
         return settings
-    unit = _unit(values.pop("AllocationUnits", None))
+    size = unit(values.pop("AllocationUnits", None))
     return replace(settings, values={
-        name: value * unit // KIB if name in MEMORY_AMOUNTS and isinstance(value, int) else value
+        name: value * size // KIB if name in MEMORY_AMOUNTS and isinstance(value, int) else value
         for name, value in values.items()
+    })  # fmt: skip
+
+
+SIZES = ("Capacity", "Allocation", "AllocationQuantity")
+SIZE_UNITS = ("AllocationQuantityUnits", "AllocationUnits")
+"""Where a volume's settings may say what its sizes are in; the second may be the count of volumes too."""
+
+
+def volume_in_bytes(settings: Embedded) -> Embedded:
+    """A volume's settings with their sizes in bytes. Raises CimError."""
+    values = {name: value for name, value in settings.values.items() if value is not None}
+    said = [unit(values.pop(name), name) for name in SIZE_UNITS if values.get(name, "count") != "count"]
+    size = said[0] if said else 1
+    return replace(settings, values={
+        name: value * size if name in SIZES and isinstance(value, int) else value for name, value in values.items()
     })  # fmt: skip
 
 
@@ -257,6 +288,8 @@ def system(domain: Element, settings: Embedded) -> None:
         if recovery not in CRASH:
             raise invalid(f"AutomaticRecoveryAction {recovery} is not offered")
         put(domain, "on_crash", CRASH[recovery])
+    if isinstance(first := values.get("BootDevice"), str) and first and values.get("BootDevices") is None:
+        _boot(domain, [first])
     if isinstance(boot := values.get("BootDevices"), list):
         _boot(domain, [str(one) for one in boot[:MOST_BOOT_DEVICES]])
 

@@ -71,6 +71,8 @@ def _one(schema: Schema, declared: Property | Parameter, given: Given, namespace
     if given is None:
         return None
     if declared.type == "reference":
+        if isinstance(given, str) and not given.strip():  # as libvirt-cim's clients say that there is none
+            return None
         return _reference(schema, declared, given, namespace)
     embedded = declared.qualifier("EmbeddedInstance") or declared.qualifier("EmbeddedObject")
     if embedded and isinstance(given, str):
