@@ -100,7 +100,7 @@ async def test_statistics_of_many(daemon: Daemon, place: Path) -> None:
     assert daemon.process is not None
     async with daemon.engine() as engine:
         await engine.create(XML.format(name="first", disk=image(place, "first")), paused=True)
-        await engine.stats()  # with the first guest comes what all share: what QEMU can do, and what is loaded when needed
+        await engine.stats()  # with the first come what all share: what QEMU can do, modules that are loaded late
         empty = resident(daemon.process.pid)
         names = await define(engine, place, MANY)
         await asyncio.gather(*(engine.start(name, paused=True) for name in names))

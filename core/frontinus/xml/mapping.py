@@ -17,7 +17,7 @@ An instance stores what was set, its class the defaults: a document costs what i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
@@ -249,7 +249,7 @@ class Model:
     _parts: ClassVar[tuple[tuple[str, bool], ...]] = ()
     """Fields that hold models, and whether they hold several."""
     _defaults: ClassVar[Mapping[str, Any]] = {}
-    kept: list[Unknown]
+    kept: Sequence[Unknown] = ()
 
     def __init_subclass__(cls, tag: str | None = None) -> None:
         cls.tag = cls.tag if tag is None else tag
@@ -272,7 +272,6 @@ class Model:
             raise TypeError(f"{type(self).__name__} has no field {next(iter(values.keys() - self._fields))}")
         for name in self._lists:
             values.setdefault(name, [])
-        values.setdefault("kept", [])
         self.__dict__ = values
 
     def __eq__(self, other: object) -> bool:

@@ -93,7 +93,7 @@ def _walk(node: Node, element: Element, path: tuple[str, ...], values: dict[str,
         if known is not None:
             values[known[0]] = _convert(known[1].codec.parse, word, element, attribute)
         elif attribute not in consumed:
-            values["kept"].append(Unknown(path, attribute, word, line_of(element), is_attribute=True))
+            values.setdefault("kept", []).append(Unknown(path, attribute, word, line_of(element), is_attribute=True))
     for attribute in node.needed:
         if attribute not in element.attrib:
             raise MappingError(element, f"attribute '{attribute}' is missing")
@@ -118,7 +118,7 @@ def _children(node: Node, element: Element, path: tuple[str, ...], values: dict[
         below = node.children.get(tag)
         count = seen.get(tag, 0)
         if below is None or (count and not (below.items is not None and below.items[1].many)):
-            values["kept"].append(Unknown(path, tag, verbatim(child), line_of(child), before))
+            values.setdefault("kept", []).append(Unknown(path, tag, verbatim(child), line_of(child), before))
             continue
         before = (tag, count)
         seen[tag] = count + 1

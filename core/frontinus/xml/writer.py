@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -137,7 +138,7 @@ def _append(writing: _Writing, element: Element, node: Node, name: str, spec: Sp
             etree.SubElement(element, node.tag).text = spec.codec.format(item)
 
 
-def _put_back(writing: _Writing, root: Element, kept: list[Unknown]) -> None:
+def _put_back(writing: _Writing, root: Element, kept: Sequence[Unknown]) -> None:
     """Make room for what was kept, in its order, each behind the sibling that it stood behind."""
     places: dict[tuple[str, ...], Element] = {}
     siblings: dict[tuple[tuple[str, ...], str], list[Element]] = {}
