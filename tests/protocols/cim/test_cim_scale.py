@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from types import FrameType
 
+import pytest
+
 from frontinus_cim.methods.calls import me
+from frontinus_cim.operations import call
 from frontinus_cim.wire import request
 from support.cim import Rig, rig
 
@@ -48,3 +52,31 @@ async def test_one_guest_among_few_and_many(tmp_path: Path) -> None:
     assert {name: many[name] - few[name] for name in ASKED if many[name] - few[name] >= 45} == {}, (
         "a call for each guest more"
     )
+
+
+async def enumerate_instances(cim: Rig, cls: str) -> bytes:
+    value = f'<CLASSNAME NAME="{cls}"/>'
+    text = CALL.format(name="EnumerateInstances", parameter="ClassName", value=value)
+    return await cim.service.answer(request.parse(text.encode()), me(False, "admin"))
+
+
+async def test_the_largest_class_of_1000_guests_is_within_what_an_answer_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 100 guests, for a guest takes the same room among any number."""
+    async with rig(tmp_path, guests=99, max_age=60.0) as cim:
+        sizes = {
+            cls: len(await enumerate_instances(cim, cls))
+            for cls in (*cim.service.registry.kinds, *cim.service.registry.links)
+        }
+        largest = max(sizes, key=lambda cls: sizes[cls])
+        assert 2**20 < sizes[largest] < call.MOST_ANSWER / 10, (largest, sizes[largest])
+        monkeypatch.setattr(call, "MOST_ANSWER", 2**16)
+        refused = await enumerate_instances(cim, "KVM_ComputerSystem")
+        assert b'<ERROR CODE="27"' in refused and len(refused) < 2**10
+        connection = cim.connection(use_pull_operations=True)
+        pulled = await asyncio.to_thread(
+            lambda: list(connection.IterEnumerateInstances("KVM_ComputerSystem", MaxObjectCount=10))
+        )
+        connection.close()
+        assert len(pulled) == 100

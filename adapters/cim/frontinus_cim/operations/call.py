@@ -176,5 +176,19 @@ def object_path(call: Call) -> Wrap:
     return lambda found: f"<OBJECTPATH>{path(call)(found)}</OBJECTPATH>"
 
 
+MOST_ANSWER = 128 * 2**20
+"""Octets of one answer, about: it is made whole before it is sent."""
+
+
 def joined(items: Iterable[Found], wrap: Wrap) -> str:
-    return "".join(map(wrap, items))
+    """All of them in one answer. Raises CimError SERVER_LIMITS_EXCEEDED before it grows too large."""
+    texts, size = list[str](), 0
+    for item in items:
+        texts.append(wrap(item))
+        size += len(texts[-1])
+        if size > MOST_ANSWER:
+            raise CimError(
+                Status.SERVER_LIMITS_EXCEEDED,
+                f"the answer would have more than {MOST_ANSWER // 2**20} MiB: pull the enumeration, or ask for fewer properties",
+            )
+    return "".join(texts)

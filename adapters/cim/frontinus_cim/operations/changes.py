@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from frontinus_cim.instances import settings, switch_settings
 from frontinus_cim.instances import subscription_kinds as kept
@@ -69,22 +70,13 @@ async def _create_member(call: Call, given: Embedded) -> Found:
     return Pair(kept.MEMBERS, collection, member)
 
 
-Create = Callable[[Call, Embedded], Awaitable[Found]]
-CREATE: Mapping[str, Create] = {
-    FILTER: _create_filter, DESTINATION: _create_destination, SUBSCRIPTION: _create_subscription,
-    TO_COLLECTION: _create_subscription, COLLECTION: _create_collection, kept.MEMBERS.cls: _create_member,
-    "CIM_ListenerDestination": _create_destination, **filters.CREATE,
-}  # fmt: skip
-
-
 async def create_instance(call: Call) -> str:
     given, _ = call.given.instance("NewInstance")
     call.given.done()
-    body = CREATE.get(given.cls)
+    body = CHANGEABLE.get(given.cls, NOTHING).create
     if body is None:
         raise CimError(
-            Status.NOT_SUPPORTED,
-            f"instances of {given.cls} are made by methods of the services",
+            Status.NOT_SUPPORTED, f"instances of {given.cls} are made by methods of the services, or not at all"
         )
     found = await body(call, given)
     return writer.instance_name(call.registry.path(found, call.namespace))
@@ -111,22 +103,14 @@ async def _delete_job(call: Call, found: Found) -> None:
     call.world.jobs.remove(found.subject)
 
 
-DELETE: Mapping[str, Callable[[Call, Found], Awaitable[None]]] = {
-    FILTER: _delete_kept, DESTINATION: _delete_kept, SUBSCRIPTION: _delete_kept,
-    TO_COLLECTION: _delete_kept, COLLECTION: _delete_kept, kept.MEMBERS.cls: _delete_member,
-    **dict.fromkeys(jobkinds.CLASSES, _delete_job), **filters.DELETE,
-}  # fmt: skip
-
-
 async def delete_instance(call: Call) -> None:
     path = call.given.path("InstanceName")
     call.given.done()
     found = await call.find(path)
-    body = DELETE.get(path.cls)
+    body = CHANGEABLE.get(path.cls, NOTHING).delete
     if body is None:
         raise CimError(
-            Status.NOT_SUPPORTED,
-            f"instances of {path.cls} are removed by methods of the services",
+            Status.NOT_SUPPORTED, f"instances of {path.cls} are removed by methods of the services, or not at all"
         )
     await body(call, found)
 
@@ -179,13 +163,6 @@ async def _modify_port(call: Call, found: Found, given: Mapping[str, Value]) -> 
     await switches.change_port(method, method.engine, found.subject, _wanted(found, "net", given))
 
 
-MODIFY: Mapping[str, Callable[[Call, Found, Mapping[str, Value]], Awaitable[None]]] = {
-    SUBSCRIPTION: _modify_subscription, TO_COLLECTION: _modify_subscription, settings.VSSD: _modify_system,
-    **dict.fromkeys((kind.cls for kind in settings.RESOURCES.values()), _modify_resource), **filters.MODIFY,
-    switch_settings.VSSD: _modify_switch, switch_settings.PORT_SETTINGS: _modify_port,
-}  # fmt: skip
-
-
 async def modify_instance(call: Call) -> None:
     given, path = call.given.instance("ModifiedInstance")
     names = call.given.names("PropertyList")
@@ -215,8 +192,42 @@ async def _change(call: Call, path: Path, given: Mapping[str, Value]) -> None:
     others = {name: value for name, value in given.items() if value != now[name]}
     if touched := sorted(others.keys() & keys):
         raise CimError(Status.INVALID_PARAMETER, f"{touched[0]} is a key and stays")
-    body = MODIFY.get(path.cls)
+    body = CHANGEABLE.get(path.cls, NOTHING).modify
     if body is None:
         raise CimError(Status.NOT_SUPPORTED, f"instances of {path.cls} cannot be changed")
     if others:
         await body(call, found, others)
+
+
+# --- what can be changed that way
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A row: what creates, changes and deletes an instance of a class; None is answered CIM_ERR_NOT_SUPPORTED."""
+
+    create: Callable[[Call, Embedded], Awaitable[Found]] | None = None
+    modify: Callable[[Call, Found, Mapping[str, Value]], Awaitable[None]] | None = None
+    delete: Callable[[Call, Found], Awaitable[None]] | None = None
+
+
+NOTHING = Changes()
+CHANGEABLE: Mapping[str, Changes] = {
+    FILTER: Changes(_create_filter, None, _delete_kept),
+    COLLECTION: Changes(_create_collection, None, _delete_kept),
+    kept.MEMBERS.cls: Changes(_create_member, None, _delete_member),
+    DESTINATION: Changes(_create_destination, None, _delete_kept),
+    "CIM_ListenerDestination": Changes(_create_destination),
+    SUBSCRIPTION: Changes(_create_subscription, _modify_subscription, _delete_kept),
+    TO_COLLECTION: Changes(_create_subscription, _modify_subscription, _delete_kept),
+    filters.LIST: Changes(filters.create_list, None, filters.delete_list),
+    **dict.fromkeys(filters.ENTRIES, Changes(filters.create_entry, filters.modify_entry, filters.delete_entry)),
+    filters.NESTED: Changes(filters.create_nested, None, filters.delete_nested),
+    filters.APPLIED: Changes(filters.create_applied, None, filters.delete_applied),
+    settings.VSSD: Changes(modify=_modify_system),
+    **dict.fromkeys((kind.cls for kind in settings.RESOURCES.values()), Changes(modify=_modify_resource)),
+    switch_settings.VSSD: Changes(modify=_modify_switch),
+    switch_settings.PORT_SETTINGS: Changes(modify=_modify_port),
+    **dict.fromkeys(jobkinds.CLASSES, Changes(delete=_delete_job)),
+}
+"""By class; all others are made, changed and removed by methods of the services, or not at all."""

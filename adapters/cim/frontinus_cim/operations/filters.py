@@ -34,6 +34,7 @@ from frontinus_cim.translation import new
 from frontinus_cim.wire.errors import CimError, Status, invalid
 from frontinus_cim.wire.model import Embedded, Path, Value
 
+LIST, ENTRIES = filters.LIST, (ENTRY, IP, ETHERNET)
 NESTED, APPLIED = "KVM_NestedFilterList", "KVM_AppliedFilterList"
 DIRECTIONS = {number: word for word, number in filters.DIRECTIONS.items()}
 ACTIONS = {1: "accept", 2: "drop", 3: "continue"}
@@ -245,13 +246,3 @@ async def _apply(call: Call, part: Part, name: str | None) -> None:
         await engine.update_device(guest.view.uuid, etree.tostring(nic, encoding="unicode"), **where(guest))
     finally:
         await call.world.caught_up(engine, guest.view.uuid)
-
-
-CREATE = {
-    filters.LIST: create_list, **dict.fromkeys((ENTRY, IP, ETHERNET), create_entry), NESTED: create_nested, APPLIED: create_applied,
-}  # fmt: skip
-MODIFY = dict.fromkeys((ENTRY, IP, ETHERNET), modify_entry)
-DELETE = {
-    filters.LIST: delete_list, **dict.fromkeys((ENTRY, IP, ETHERNET), delete_entry), NESTED: delete_nested, APPLIED: delete_applied,
-}  # fmt: skip
-"""By class."""
