@@ -14,7 +14,7 @@ from pathlib import Path
 from frontinus.api import Engine
 from frontinus.client.remote import connect
 
-DEADLINE = 60.0  # seconds to get ready or to stop, on a loaded machine
+DEADLINE = 240.0  # seconds to get ready or to stop: on a loaded machine a Python may take a minute to import it all
 
 
 def program() -> list[str]:

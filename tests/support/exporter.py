@@ -96,7 +96,7 @@ class Exporter:
 
 @contextlib.asynccontextmanager
 async def exporter(
-    folder: Path, *, guests: int = 2, max_age: float = 0.0, deadline: float = 5.0
+    folder: Path, *, guests: int = 2, max_age: float = 0.0, deadline: float = 60.0
 ) -> AsyncIterator[Exporter]:
     """An exporter that is connected."""
     local = await mock_engine(Paths(*[str(folder)] * 5), guests=guests)
@@ -122,7 +122,7 @@ async def exporter(
 async def beside(monitor: Path, *, agent: bool = False) -> AsyncIterator[tuple[int, Link]]:
     """An exporter in this process that is connected to a daemon's monitor socket: its port, and its link."""
     own = Own()
-    link = Link(monitor, own, max_age=0, deadline=5, agent=agent)
+    link = Link(monitor, own, max_age=0, deadline=60, agent=agent)
     server = Server(Routes(link, own), lambda reason: None)
     (port,) = await server.listen("127.0.0.1", 0)
     following = asyncio.create_task(link.run())

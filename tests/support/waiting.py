@@ -10,14 +10,14 @@ from typing import TypeVar, cast
 T = TypeVar("T")
 
 
-async def until(check: Callable[[], object], seconds: float = 60) -> None:
+async def until(check: Callable[[], object], seconds: float = 120) -> None:
     """Look until it is so. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while not check():  # noqa: ASYNC110  # there is no event for it
             await asyncio.sleep(0.005)
 
 
-async def eventually(there: Callable[[], Awaitable[T]], what: str, seconds: float = 90) -> T:
+async def eventually(there: Callable[[], Awaitable[T]], what: str, seconds: float = 120) -> T:
     """The first true answer of a question that is asked until then. Raises AssertionError with `what` is wrong."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
