@@ -117,6 +117,22 @@ def test_what_is_no_image_is_told_from_one(folder: Path) -> None:
         scan(folder / "nothing")
 
 
+def test_images_that_begin_alike_are_told_apart_by_what_comes_later(folder: Path) -> None:
+    over = bytearray(HEADER)
+    over[8:20] = struct.pack(">QI", 512, 4)
+    for name, below in (("a", b"one\0"), ("b", b"two\0")):
+        (folder / name).write_bytes(over[:512] + below)
+    luks = b"LUKS\xba\xbe\0\1" + bytes(96) + struct.pack(">I", 1) + bytes(404)
+    (folder / "c").write_bytes(luks + bytes(1000))
+    (folder / "d").write_bytes(luks + bytes(2000))
+    (folder / "e").write_bytes(bytes(0x9000))
+    (folder / "f").write_bytes(bytes(0x8001) + b"CD001\1" + bytes(0x900))
+    found = {name: one.header for name, one in scan(folder).items()}
+    assert (found["a"].backing, found["b"].backing) == ("one", "two")
+    assert (found["c"].capacity, found["d"].capacity) == (1000, 2000)
+    assert (found["e"].format, found["f"].format) == ("raw", "iso")
+
+
 def test_the_time_of_access_stays(folder: Path) -> None:
     os.utime(folder / "a", ns=(LONG_AGO, LONG_AGO))
     scan(folder)

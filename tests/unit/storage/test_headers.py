@@ -65,3 +65,13 @@ def test_headers() -> None:
     assert headers.parse(b"anything").format == "raw" and headers.parse(b"").refusal(None) is None
     assert headers.parse(bytes(512), far=b"CD001\1\0\0").format == "iso"
     assert (headers.parse(bytes(head)).trusted("raw"), headers.parse(bytes(head)).trusted(None)) == ("raw", "qcow2")
+
+
+def test_the_first_bytes_alone_tell_all_or_it_is_said_that_they_do_not() -> None:
+    plain = bytearray(b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(100))
+    plain[24:32] = GIB.to_bytes(8, "big")
+    over = bytearray(plain)
+    over[8:16], over[16:20] = (512).to_bytes(8, "big"), (4).to_bytes(4, "big")
+    for head in (bytes(plain), b"KDMV" + bytes(600), b"anything", b""):
+        assert headers.by_head(head) == headers.parse(head)
+    assert headers.by_head(bytes(over)) is None and headers.by_head(b"LUKS\xba\xbe\0\1" + bytes(600)) is None

@@ -8,13 +8,13 @@ mapping are marked by the kernel when a page is first made dirty; QEMU writes im
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from frontinus.api.errors import StorageFailed
 from frontinus.linux.storage.devices import behind
@@ -34,6 +34,19 @@ OPENING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+class Marks(NamedTuple):
+    """Which marks are believed: of the files of a device that are marked at each write, made `before` a time (ns)."""
+
+    device: int | None = None
+    before: int = 0
+
+    def stamp(self, status: os.stat_result) -> os.stat_result | None:
+        """The status, where one that stays the same means that nothing changed."""
+        if status.st_dev == self.device and status.st_mtime_ns < self.before and status.st_ctime_ns < self.before:
+            return status
+        return None
+
+
 def scan(step: Scan) -> Mapping[str, Found]:
     """All files and folders of a folder, by name. What cannot be looked at (a link to nowhere) is left out."""
     with telling(step.path):
@@ -44,17 +57,21 @@ def scan(step: Scan) -> Mapping[str, Found]:
             new = [name for name in there if name not in step.known]
             if len(step.known) + len(new) > MAX_VOLUMES:
                 raise StorageFailed(f"{step.path} has more than {MAX_VOLUMES} entries", path=step.path)
-            device = _marking_device(folder)
+            marks = Marks(_marking_device(folder), time.time_ns() - SETTLED_NS)
         finally:
             os.close(folder)
     if not changed and not new:
         return step.known
-    found = {name: before for name, before in step.known.items() if name not in changed}
+    found = dict(step.known)
+    for name in changed:
+        del found[name]
     for name in (*changed, *new):
-        with contextlib.suppress(OSError, UnicodeEncodeError):
+        try:
             name.encode()
-            found[name] = _found(name, f"{step.path}/{name}", device, is_file=there.get(name, False))
-    return dict(sorted(found.items()))
+            found[name] = _found(name, f"{step.path}/{name}", marks, is_file=there.get(name, False))
+        except (OSError, UnicodeEncodeError):
+            continue
+    return {name: found[name] for name in sorted(found)}
 
 
 def _names(folder: int) -> dict[str, bool]:
@@ -96,11 +113,11 @@ def _marking_device(folder: int) -> int | None:
 def inspect(step: Inspect) -> Found:
     """One image, or the device that a link leads to; looked at anew whatever was found before."""
     with telling(step.path):
-        return _found(Path(step.path).name, behind(step.path), None)
+        return _found(Path(step.path).name, behind(step.path), Marks())
 
 
-def _found(name: str, path: str, device: int | None, *, is_file: bool = False) -> Found:
-    """`device`: the one whose files are marked at each write. Only files are opened: `is_file`, it is known to be one."""
+def _found(name: str, path: str, marks: Marks, *, is_file: bool = False) -> Found:
+    """Only files are opened: `is_file`, it is known to be one."""
     status = None if is_file else os.stat(path)  # noqa: PTH116
     if status is not None and not stat.S_ISREG(status.st_mode):
         return Found(name, path, place_of(status, path), times=_times(status))
@@ -108,36 +125,36 @@ def _found(name: str, path: str, device: int | None, *, is_file: bool = False) -
         fd = _open(path, os.O_NOFOLLOW if is_file else 0)
     except PermissionError:
         status = os.stat(path)  # noqa: PTH116
-        return Found(name, path, place_of(status, path), times=_times(status), stamp=_stamp(status, device))
+        return Found(name, path, place_of(status, path), times=_times(status), stamp=marks.stamp(status))
     try:
         status = os.fstat(fd)  # from before the content is read
         header, notes = _content(fd, status.st_size) if stat.S_ISREG(status.st_mode) else (Header(), {})
     finally:
         os.close(fd)
     return Found(name, path, place_of(status, path), header, notes.get("format"), notes.get("secret"), _times(status),
-                 _stamp(status, device))  # fmt: skip
+                 marks.stamp(status))  # fmt: skip
 
 
 def _times(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _stamp(status: os.stat_result, device: int | None) -> os.stat_result | None:
-    """The status, where one that stays the same means that nothing changed."""
-    settled = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS
-    return status if settled and status.st_dev == device else None
-
-
 def _content(fd: int, size: int) -> tuple[Header, dict[str, str]]:
     """What a file's first bytes say, and what was noted for it."""
     head = os.pread(fd, headers.HEAD, 0)
+    header = headers.by_head(head)
+    if header is None or (header.format == "raw" and size > headers.FAR[0][0]):
+        header = _further(fd, head, size)
+    return header, noted(fd)
+
+
+def _further(fd: int, head: bytes, size: int) -> Header:
+    """The header of an image whose first bytes do not tell all."""
     span = headers.name_span(head)
     name = os.pread(fd, span[1], span[0]) if span else b""
-    further = size > headers.FAR[0][0] and headers.marked(head) is None
-    header = headers.parse(head, name, os.pread(fd, 8, headers.FAR[0][0]) if further else b"")
-    if header.format == "luks":
-        header = _without_header(header, head, size)
-    return header, noted(fd)
+    far = os.pread(fd, 8, headers.FAR[0][0]) if size > headers.FAR[0][0] and headers.marked(head) is None else b""
+    header = headers.parse(head, name, far)
+    return _without_header(header, head, size) if header.format == "luks" else header
 
 
 def _open(path: str, flags: int) -> int:
