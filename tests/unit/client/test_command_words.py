@@ -10,8 +10,10 @@ import pytest
 from frontinus.client import main
 from frontinus.client.commands import commands, find
 from frontinus.client.commands.looks import uris
-from frontinus.client.words import NAMES, arranged
+from frontinus.client.words import NAMES, arranged, fillable
 from support.shell import Shell
+
+VIRSH = Path(__file__).parents[2] / "data/virsh-words.txt"
 
 
 def parsed(*words: str) -> dict[str, object]:
@@ -34,12 +36,56 @@ def parsed(*words: str) -> dict[str, object]:
         ("domrename --domain a --new-name b", {"guest": "a", "name": "b"}),
         ("qemu-monitor-command --domain a --cmd status --hmp", {"guest": "a", "command": ["status"], "hmp": True}),
         ("nwfilter-dumpxml --nwfilter mine", {"filter": "mine"}),
+        ("pool-define-as p fs - - /dev/sdc1 - /images ext4", {"type": "fs", "source_host": None, "source_path": None,
+         "source_dev": "/dev/sdc1", "source_name": None, "target": "/images", "source_format": "ext4"}),
+        ("pool-define-as p dir --target /images", {"name": "p", "type": "dir", "target": "/images"}),
+        ("vol-create-as p v 1G 0 qcow2", {"capacity": 2**30, "allocation": 0, "format": "qcow2"}),
+        ("vol-delete disk -- -images", {"vol": "disk", "pool": "-images"}),
+        ("vol-create-as p v 1G --format raw 5", {"capacity": 2**30, "allocation": 5, "format": "raw"}),
+        ("vol-delete disk images", {"vol": "disk", "pool": "images"}),
+        ("vol-delete --pool images disk", {"vol": "disk", "pool": "images"}),
+        ("snapshot-create-as web before why vda,snapshot=no vdb",
+         {"name": "before", "description": "why", "diskspec": ["vda,snapshot=no", "vdb"], "memspec": None}),
+        ("blockcopy web vda /copy 5", {"path": "vda", "dest": "/copy", "bandwidth": "5"}),
         ("vol-resize --vol disk --capacity 1G --pool images", {"vol": "disk", "capacity": 2**30, "pool": "images"}),
     ],
 )  # fmt: skip
 def test_arguments_by_name(words: str, wanted: dict[str, object]) -> None:
     found = parsed(*words.split())
     assert {name: found[name] for name in wanted} == wanted
+
+
+def test_values_without_names_fill_options_in_virshs_order() -> None:
+    apart = {"blkdeviotune": {"--group-name"}}
+    virsh = {words[0]: words[1:] for line in VIRSH.read_text().splitlines() if (words := line.split())}
+    for name in set(virsh) & set(commands()):
+        ours = [a.names[0] for a in fillable(commands()[name]) if a.names[0] not in apart.get(name, ())]
+        assert ours == sorted(ours, key=lambda one: _place(virsh[name], one.lstrip("-"))), name
+
+
+def _place(words: list[str], one: str) -> int:
+    """What virsh has not comes last."""
+    return words.index(one) if one in words else len(words)
+
+
+@pytest.mark.parametrize(
+    ("word", "bytes_"), [("1P", 2**50), ("2eib", 2**61), ("3EB", 3 * 10**18), ("7", 7), ("7kb", 7000)]
+)
+def test_sizes_have_units_up_to_exa(word: str, bytes_: int) -> None:
+    assert parsed("vol-create-as", "p", "v", word)["capacity"] == bytes_
+
+
+@pytest.mark.parametrize("word", ["8E", "9" * 5000, "1Z", "\u0661k", "\u00b2", "-1", "1.5G", ""])
+def test_what_is_no_size_is_refused(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed("vol-create-as", "p", "v", "--capacity", word)
+    assert len(capsys.readouterr().err) < 1000
+
+
+def test_too_many_values_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed("vol-delete", "disk", "images", "more")
+    assert "more" in capsys.readouterr().err
 
 
 def test_what_is_required_stays_required(capsys: pytest.CaptureFixture[str]) -> None:

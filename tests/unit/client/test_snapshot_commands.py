@@ -14,7 +14,7 @@ from frontinus.client.commands import find
 from frontinus.client.commands.base import Output
 from frontinus.client.commands.interaction import _job_rows
 from frontinus.client.main import make_parser
-from frontinus.client.words import options_first
+from frontinus.client.words import arranged
 from frontinus.domain.host import Paths
 from frontinus.mock.engine import ROOT, mock_engine
 from support.guests import document
@@ -39,7 +39,8 @@ async def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterat
             return ""
         row = find(words[0])
         assert row is not None and row.run is not None
-        options = make_parser([row]).parse_args(options_first(row, words))
+        named, arranged_words = arranged(row, words)
+        options = make_parser([named]).parse_args(arranged_words)
         code = await row.run(engine, options, Output(json=options.json))
         return capsys.readouterr().out.rstrip() + (f" [{code}]" if code else "")
 

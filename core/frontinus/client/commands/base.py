@@ -178,8 +178,13 @@ async def autostart(
     out.done(f"{what} {'unmarked' if options.disable else 'marked'} as autostarted")
 
 
-SIZES = {"b": 1, "k": 2**10, "kib": 2**10, "m": 2**20, "mib": 2**20, "g": 2**30, "gib": 2**30, "t": 2**40, "tib": 2**40,
-         "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}  # fmt: skip
+SIZES = {"b": 1} | {
+    name: base**power
+    for power, letter in enumerate("kmgtpe", 1)
+    for name, base in ((letter, 2**10), (f"{letter}ib", 2**10), (f"{letter}b", 10**3))
+}
+LARGEST = 2**63 - 1
+"""Bytes that a size can be."""
 
 
 def descriptors(text: str) -> list[int]:
@@ -196,8 +201,10 @@ def size(default: str = "kib") -> Callable[[str], int]:
     def parse(text: str) -> int:
         digits = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
         unit = text[len(digits) :].lower() or default
-        if not digits.isdigit() or unit not in SIZES:
-            raise argparse.ArgumentTypeError(f"'{text}' is not a size, such as 512MiB")
-        return int(digits) * SIZES[unit]
+        if not (digits.isascii() and digits.isdigit()) or unit not in SIZES:
+            raise argparse.ArgumentTypeError(f"'{text[:40]}' is not a size, such as 512MiB")
+        if len(digits) > len(str(LARGEST)) or (found := int(digits) * SIZES[unit]) > LARGEST:
+            raise argparse.ArgumentTypeError(f"'{text[:40]}' is more than {LARGEST} bytes")
+        return found
 
     return parse

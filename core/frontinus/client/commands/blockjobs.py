@@ -136,12 +136,11 @@ WAIT = (flag("--wait", help="with a bar"), flag("--verbose", help="as always wit
 COMMANDS = (
     Command("blockcopy", "mirror a disk to another image", (
         GUEST, PATH, arg("dest", nargs="?", complete="file"), arg("--dest", dest="to", complete="file"),
-        arg("--xml", complete="file"), arg("--format"),
-        flag("--blockdev"), flag("--print-xml", help="print where to, and do nothing"), *BANDWIDTH,
-        arg("--granularity", type=size("b"), default=0),
+        flag("--blockdev"), flag("--print-xml", help="print where to, and do nothing"), *BANDWIDTH, *WAIT,
+        arg("--xml", complete="file"), arg("--format"), arg("--granularity", type=size("b"), default=0),
         arg("--buf-size", type=size("b"), default=0), flag("--shallow"), flag("--reuse-external"), flag("--transient-job"),
         flag("--synchronous-writes"), flag("--pivot", help="wait, then go over to it"),
-        flag("--finish", help="wait, then end with it"), *WAIT), _copy),
+        flag("--finish", help="wait, then end with it")), _copy),
     Command("blockcommit", "move what layers hold into one below", (
         GUEST, PATH, *BANDWIDTH, arg("--base"), arg("--top"), flag("--shallow"), flag("--active"), flag("--delete"),
         flag("--pivot", help="wait, then go over to the base"), flag("--keep-overlay", help="wait, then end without it"),

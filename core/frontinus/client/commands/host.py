@@ -205,7 +205,7 @@ async def _hypervisor_cpu_baseline(engine: Engine, options: argparse.Namespace, 
                                                   options.virttype, options.features, options.migratable))  # fmt: skip
 
 
-HYPERVISOR = (arg("--emulator", complete="file"), arg("--arch"), arg("--machine"), arg("--virttype"))
+HYPERVISOR = (arg("--virttype"), arg("--emulator", complete="file"), arg("--arch"), arg("--machine"))
 STRICT = (flag("--error", help="tell of an incompatible CPU as of an error"), flag("--validate", help="as always"))
 
 COMMANDS = (
@@ -214,7 +214,7 @@ COMMANDS = (
     Command("hostname", "print the host's name", (), _hostname),
     Command("capabilities", "print the host's capabilities as XML", XPATH, _capabilities),
     Command("domcapabilities", "print what guests can have as XML", (
-        arg("--emulatorbin", complete="file"), arg("--arch"), arg("--machine"), arg("--virttype"), *XPATH), _domcapabilities),
+        arg("--virttype"), arg("--emulatorbin", complete="file"), arg("--arch"), arg("--machine"), *XPATH), _domcapabilities),
     Command("nodecpustats", "show the time of the host's CPUs", (
         arg("cpu", nargs="?", type=int), flag("--percent")), _nodecpustats),
     Command("nodememstats", "show the host's memory", (arg("cell", nargs="?", type=int),), _nodememstats),

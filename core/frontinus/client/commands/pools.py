@@ -206,9 +206,10 @@ async def _find_as(engine: Engine, options: argparse.Namespace, out: Output) -> 
 AS: Sequence[Argument] = (
     flag("--print-xml", help="print the document and do nothing"),
     arg("--source-host"), arg("--source-path"), arg("--source-dev"), arg("--source-name"), arg("--target"),
-    arg("--source-format"), arg("--source-protocol-ver"), arg("--source-initiator"), arg("--auth-type"), arg("--auth-username"),
-    arg("--secret-usage"), arg("--secret-uuid"), arg("--adapter-name"), arg("--adapter-wwnn"), arg("--adapter-wwpn"),
-    *(arg(f"--adapter-{name.replace('_', '-')}") for name in PARENT), arg("name"), arg("type"),
+    arg("--source-format"), arg("--auth-type"), arg("--auth-username"), arg("--secret-usage"), arg("--secret-uuid"),
+    arg("--adapter-name"), arg("--adapter-wwnn"), arg("--adapter-wwpn"),
+    *(arg(f"--adapter-{name.replace('_', '-')}") for name in PARENT), arg("--source-protocol-ver"), arg("--source-initiator"),
+    arg("name"), arg("type"),
 )  # fmt: skip
 
 COMMANDS = (

@@ -155,8 +155,8 @@ async def _memtune(engine: Engine, options: argparse.Namespace, out: Output) -> 
         lambda name, value: "unlimited" if value in (None, NO_LIMIT) else f"{value // 1024}")  # fmt: skip
 
 
-RATES = {"device_weights": "weight", "device_read_bytes_sec": "read_bytes", "device_write_bytes_sec": "write_bytes",
-         "device_read_iops_sec": "read_iops", "device_write_iops_sec": "write_iops"}  # fmt: skip
+RATES = {"device_weights": "weight", "device_read_iops_sec": "read_iops", "device_write_iops_sec": "write_iops",
+         "device_read_bytes_sec": "read_bytes", "device_write_bytes_sec": "write_bytes"}  # fmt: skip
 
 
 def _pairs(text: str) -> list[tuple[str, int]]:
