@@ -137,6 +137,9 @@ UNITS: dict[str, int] = {
 """Bytes in each unit that memory and capacity elements accept, lower case."""
 
 
+MAX_SIZE = 2**64 - 1
+
+
 def scale(text: str, unit: str | None, default: str) -> int:
     """Bytes in `text` counted in `unit` (or `default`). Raises ValueError for a bad number or unit."""
     if not re.fullmatch(r"\s*\d{1,24}\s*", text):
@@ -144,4 +147,6 @@ def scale(text: str, unit: str | None, default: str) -> int:
     factor = UNITS.get((unit or default).lower())
     if factor is None:
         raise ValueError(f"unknown unit '{(unit or '')[:40]}'")
-    return int(text) * factor
+    if (size := int(text) * factor) > MAX_SIZE:
+        raise ValueError(f"{text.strip()} {unit or default} are more than {MAX_SIZE} bytes")
+    return size

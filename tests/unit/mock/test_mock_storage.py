@@ -9,7 +9,7 @@ import pytest
 
 from contract.storage_contract import NamesContract, StorageContract, volume
 from frontinus.api.engine import Engine
-from frontinus.api.errors import WrongState
+from frontinus.api.errors import InternalError, WrongState
 from frontinus.engine.local import LocalEngine
 from frontinus.mock.engine import ROOT, mock_engine
 from frontinus.mock.storage import MemoryStorage
@@ -40,6 +40,17 @@ class TestMock(NamesContract, StorageContract):
         await session.start_pool("p", build=[])
         yield MockRig(engine, session, storage)
         await engine.stop()
+
+    async def test_what_fails_as_nobody_thought_leaves_nothing(
+        self, rig: MockRig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def surprised(step: object) -> None:
+            raise OverflowError("a surprise")
+
+        monkeypatch.setattr(rig.storage, "_settle", surprised)
+        with pytest.raises(InternalError):
+            await rig.session.create_volume("p", volume("a"))
+        assert rig.names() == []
 
     async def test_what_a_running_guest_has_open_is_not_changed(self, rig: MockRig) -> None:
         session = rig.session

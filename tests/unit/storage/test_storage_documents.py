@@ -96,6 +96,9 @@ BAD_VOLUMES = {
     volume("<target><format type='ext4'/></target>"): "no volumes of format 'ext4'",
     volume("<backingStore><path>b.img</path></backingStore>"): "not absolute",
     volume(capacity="<capacity unit='parsec'>1</capacity>"): "unit",
+    volume(capacity=f"<capacity>{2**63}</capacity>"): "<capacity>: nothing has more than",
+    volume(capacity="<capacity unit='EiB'>16</capacity>"): "more than",
+    volume(f"<allocation>{2**63}</allocation>"): "<allocation>: nothing has more than",
     volume("<target><encryption format='qcow'><secret type='passphrase' uuid='"
            "6695eb01-f6a4-8304-79aa-97f2502e193f'/></encryption></target>"): "old encryption",
 }  # fmt: skip

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from frontinus.api.errors import FrontinusError
 from frontinus.ports.storage import Progress
 from frontinus.storage.steps import Image, Login, Script, Step
 
@@ -28,7 +27,7 @@ async def run(world: World, script: Script[T], progress: Progress | None = None)
             return result
         try:
             answer, error = await world.storage.perform(step, values(world, step), progress), None
-        except (FrontinusError, asyncio.CancelledError) as failure:
+        except (Exception, asyncio.CancelledError) as failure:
             answer, error = None, failure
 
 

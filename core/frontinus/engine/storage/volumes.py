@@ -17,6 +17,7 @@ from frontinus.storage import imaging, wiping
 from frontinus.storage.definition import format_volume, parse_volume
 from frontinus.storage.pool import Pool
 from frontinus.storage.pools import kind_of
+from frontinus.storage.pools.base import MAX_SIZE
 from frontinus.storage.pools.files import is_folder
 from frontinus.storage.steps import (
     Allocate,
@@ -32,8 +33,6 @@ from frontinus.storage.steps import (
     tell,
 )
 from frontinus.storage.volume import Volume
-
-MAX_SIZE = 2**63 - 1
 
 
 class Volumes:

@@ -21,6 +21,8 @@ from frontinus.xml import Model, many, one, texts, xml
 FILE_FORMATS = ("none", "raw", "dir", "bochs", "cloop", "dmg", "iso", "vpc", "vdi", "fat", "vhd", "ploop", "cow", "qcow", "qcow2",
                 "qed", "vmdk")  # fmt: skip
 """Formats of volumes that are files, in the order of pool capabilities."""
+MAX_SIZE = 2**63 - 1
+"""Bytes that the kernel can count in a file or device."""
 
 
 class SourceSpec(Model, tag="source"):
@@ -133,6 +135,9 @@ class PoolKind:
         """Every reason why this volume cannot be."""
         if volume.format and volume.format not in self.volume_formats:
             yield f"<format>: pools of type '{self.name}' have no volumes of format '{volume.format}'"
+        for tag, size in (("capacity", volume.capacity), ("allocation", volume.allocation)):
+            if size is not None and size > MAX_SIZE:
+                yield f"<{tag}>: nothing has more than {MAX_SIZE} bytes"
         backing = volume.backing
         if backing is not None and backing.path and not backing.path.startswith("/"):
             yield f"<backingStore>: '{backing.path}' is not absolute"
