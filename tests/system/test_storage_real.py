@@ -378,6 +378,27 @@ async def test_a_sender_that_goes_away_changes_nothing(rig: LinuxRig) -> None:
     assert rig.names() == ["a"]
 
 
+async def test_what_a_link_leads_to_is_not_overwritten_through_it(rig: LinuxRig, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"theirs" + bytes(MIB))
+    (rig.folder / "link").symlink_to(elsewhere)
+    await rig.session.refresh_pool("p")
+    assert await put(await rig.session.upload_volume("p", "link"), b"ours") == b""
+    assert any(job.error and "is a link to" in job.error for job in await rig.session.jobs())
+    with pytest.raises(StorageFailed):
+        await rig.session.wipe_volume("p", "link")
+    assert elsewhere.read_bytes()[:6] == b"theirs"
+    assert (rig.folder / "link").is_symlink() and rig.names() == ["link"]
+
+
+async def test_a_volume_that_has_gone_is_not_downloaded_as_an_empty_one(rig: LinuxRig) -> None:
+    await rig.session.create_volume("p", volume("a", size=MIB))
+    (rig.folder / "a").unlink()
+    for call in (rig.session.download_volume, rig.session.download_pieces):
+        with pytest.raises(StorageFailed, match="No such file"):
+            await call("p", "a")
+
+
 async def test_a_full_disk_leaves_nothing_half(rig: LinuxRig, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()

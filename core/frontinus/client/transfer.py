@@ -75,9 +75,19 @@ def _pieces(source: BinaryIO, total: int) -> Iterator[bytes | int]:
             yield end - start
 
 
-async def download(descriptor: Descriptor, file: str, total: int, *, sparse: bool) -> int:
-    """Write a volume's content to a file (- for standard output). `sparse`: it comes in pieces; holes stay holes."""
-    return await asyncio.to_thread(_download, descriptor, file, total, sparse=sparse)
+async def download(engine: Engine, descriptor: Descriptor, file: str, total: int, *, sparse: bool) -> int:
+    """Write a volume's content to a file (- for standard output). `sparse`: it comes in pieces; holes stay holes.
+
+    Raises StorageFailed with the job's reason where less came than was looked for and the job did not come to its end.
+    """
+    got = await asyncio.to_thread(_download, descriptor, file, total, sparse=sparse)
+    if got < total:
+        ended = [job for job in await engine.jobs() if job.kind == "download" and job.ended is not None]
+        last = max(ended, key=lambda job: job.ended or 0, default=None)
+        if last is None or last.state != "completed":
+            why = last.error if last is not None else None
+            raise StorageFailed(why or f"the download ended early: {got} bytes of {total} came", path=file)
+    return got
 
 
 def _download(descriptor: Descriptor, file: str, total: int, *, sparse: bool) -> int:

@@ -6,14 +6,21 @@ import argparse
 import base64
 import io
 import json
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from frontinus.api.descriptor import Descriptor
+from frontinus.api.engine import Engine
+from frontinus.api.errors import StorageFailed
+from frontinus.api.views import JobView
 from frontinus.client import main
 from frontinus.client.commands.pools import pool_document
+from frontinus.client.transfer import download
 from support.shell import Shell, serving
 
 
@@ -91,6 +98,35 @@ def test_volumes_by_words(shell: Shell, tmp_path: Path) -> None:
     assert "is not encrypted" not in shell("vol-delete", "/default-pool/raw")
     assert "no volume 'raw'" in shell("vol-info", "raw", "--pool", "default-pool", code=1)
     assert "no active pool" in shell("vol-info", "/nowhere", code=1)
+
+
+class Jobs:
+    """An engine that is asked for its jobs alone."""
+
+    def __init__(self, **job: object) -> None:
+        self._job = JobView(id="1", kind="download", started=1.0, ended=2.0, **job)  # type: ignore[arg-type]
+
+    async def jobs(self) -> list[JobView]:
+        return [self._job]
+
+
+async def test_a_download_that_ended_early_is_told_of(tmp_path: Path) -> None:
+    """One of a volume that has become smaller is whole."""
+
+    async def taken(jobs: Jobs, total: int) -> int:
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.sendall(b"abc")
+        engine = cast("Engine", jobs)
+        return await download(engine, Descriptor(theirs.detach()), str(tmp_path / "out"), total, sparse=False)
+
+    for state in ("failed", "cancelled"):
+        with pytest.raises(StorageFailed, match="the disk broke"):
+            await taken(Jobs(state=state, error="the disk broke"), 6)
+    with pytest.raises(StorageFailed, match="3 bytes of 6"):
+        await taken(Jobs(state="cancelled"), 6)
+    assert await taken(Jobs(state="completed"), 6) == 3
+    assert await taken(Jobs(state="failed", error="another one"), 3) == 3
 
 
 def test_a_value_never_stands_in_an_argument(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

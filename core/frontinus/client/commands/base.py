@@ -178,7 +178,7 @@ async def autostart(
     out.done(f"{what} {'unmarked' if options.disable else 'marked'} as autostarted")
 
 
-SIZES = {"b": 1} | {
+SIZES: dict[str, int] = {"b": 1} | {
     name: base**power
     for power, letter in enumerate("kmgtpe", 1)
     for name, base in ((letter, 2**10), (f"{letter}ib", 2**10), (f"{letter}b", 10**3))

@@ -176,8 +176,9 @@ async def _download(engine: Engine, options: argparse.Namespace, out: Output) ->
     volume = await _find(engine, options)
     call = engine.download_pieces if options.sparse else engine.download_volume
     descriptor = await call(volume.pool, volume.name, options.offset, options.length)
-    total = options.length or volume.physical or volume.capacity
-    got = await download(descriptor, options.file, total, sparse=options.sparse)
+    rest = max(0, (volume.capacity if volume.physical is None else volume.physical) - options.offset)
+    total = min(options.length, rest) if options.length else rest
+    got = await download(engine, descriptor, options.file, total, sparse=options.sparse)
     if options.file != "-":
         out.value({"bytes": got})
 

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from frontinus.api.descriptor import Descriptor
-from frontinus.api.errors import FrontinusError, InvalidValue
+from frontinus.api.errors import FrontinusError, InvalidValue, StorageFailed
 from frontinus.api.events import VolumeEvent
 from frontinus.engine.jobs import Job
 from frontinus.engine.storage import pools, scripts
@@ -23,7 +23,7 @@ from frontinus.engine.storage.storagework import Work, as_job, journalled, meter
 from frontinus.engine.world import World
 from frontinus.ports.storage import Form
 from frontinus.storage.pools.files import temporary
-from frontinus.storage.steps import Remove, ask
+from frontinus.storage.steps import Look, Remove, ask
 from frontinus.storage.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,8 @@ class Transfers:
     async def _out_of(self, pool: str, volume: str, span: tuple[int, int], form: Form) -> Descriptor:
         record, found = self._find(pool, volume, *span)
         found = await reached(self.world, record, found, "be downloaded")
+        if await scripts.run(self.world, ask(Look(found.path))) is None:
+            raise StorageFailed(f"{found.path}: No such file or directory", path=found.path)
         ours, theirs = socket.socketpair()
 
         async def work(job: Job) -> None:

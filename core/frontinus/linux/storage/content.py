@@ -98,10 +98,16 @@ def _trim(fd: int, size: int) -> None:
 
 
 def stage(source: str, target: str, length: int, stop: Stop) -> None:
-    """A sparse copy that shares its blocks where the file system can, with the format that is noted for the original."""
+    """A sparse copy that shares its blocks where the file system can, with the format that is noted for the original.
+
+    Raises StorageFailed for a link: the copy would take its place, and what it leads to may be anybody's.
+    """
     with telling(source):
+        if Path(source).is_symlink():
+            leads = Path(source).readlink()
+            raise StorageFailed(f"{source} is a link to {leads}, which is not overwritten through it", path=source)
         Path(target).unlink(missing_ok=True)
-        reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             writing = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
             try:
