@@ -137,6 +137,11 @@ def test_a_value_never_stands_in_an_argument(shell: Shell, tmp_path: Path, monke
     (tmp_path / "value").write_bytes(base64.b64encode(b"one"))
     shell("secret-set-value", uuid, "--file", str(tmp_path / "value"))
     assert shell("secret-get-value", uuid) == base64.b64encode(b"one").decode() + "\n"
+    (tmp_path / "lines").write_bytes(b"b25\nl\n")
+    shell("secret-set-value", uuid, "--file", str(tmp_path / "lines"))
+    (tmp_path / "wrong").write_bytes(b"no base64!!")
+    assert "not in base64" in shell("secret-set-value", uuid, "--file", str(tmp_path / "wrong"), code=1)
+    assert base64.b64decode(shell("secret-get-value", uuid)) == b"one"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"two")))
     shell("secret-set-value", uuid, "--plain")
     assert base64.b64decode(shell("secret-get-value", uuid)) == b"two"

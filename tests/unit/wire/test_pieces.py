@@ -73,7 +73,9 @@ async def test_the_client_sends_and_keeps_holes(tmp_path: Path) -> None:
     ours.sendall(b"\0")
     assert await sending == 32 * MIB and len(stream) < MIB + 4096
     ours, theirs = socket.socketpair()
-    receiving = asyncio.create_task(transfer.download(Descriptor(theirs.detach()), str(target), 0, sparse=True))
+    receiving = asyncio.create_task(
+        transfer.download(engine.session(ROOT), Descriptor(theirs.detach()), str(target), 0, sparse=True)
+    )
     await asyncio.to_thread(ours.sendall, stream)
     ours.close()
     assert await receiving == 32 * MIB
@@ -82,7 +84,7 @@ async def test_the_client_sends_and_keeps_holes(tmp_path: Path) -> None:
     ours.sendall(stream[:1000])
     ours.close()
     with pytest.raises(StorageFailed, match="ended early"):
-        await transfer.download(Descriptor(theirs.detach()), str(target), 0, sparse=True)
+        await transfer.download(engine.session(ROOT), Descriptor(theirs.detach()), str(target), 0, sparse=True)
     await engine.stop()
 
 

@@ -64,7 +64,7 @@ async def _set(engine: Engine, options: argparse.Namespace, out: Output) -> None
         given_value, options.file, interactive=options.interactive)  # fmt: skip
     if not (options.plain and options.base64 is None) and not options.interactive:
         try:
-            value = base64.b64decode(value, validate=False)
+            value = base64.b64decode(b"".join(value.split()), validate=True)
         except binascii.Error:
             raise InvalidValue("the value is not in base64; --plain takes it as it is", field="value") from None
     await engine.set_secret_value(options.secret, value)
