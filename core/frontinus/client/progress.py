@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from frontinus.api.errors import FrontinusError
@@ -109,26 +109,32 @@ async def watch_disk(engine: Engine, guest: str, disk: str, what: str, out: Outp
 
     After so many seconds, or interrupted, it is aborted; `wait`: until that has been done.
     """
-    failed = _failure_of(engine, guest, disk)
 
     async def look() -> float | None:
         view = await engine.block_job(guest, disk)
         return None if view is None or view.ready else view.current / view.end if view.end else 0.0
 
-    try:
-        async with asyncio.timeout(seconds):
-            await shown(what, look)
-    except (TimeoutError, asyncio.CancelledError) as error:
-        await engine.abort_block_job(guest, disk, [] if wait else ["async"])
-        if isinstance(error, asyncio.CancelledError):
-            raise
-        sys.stderr.write(f"frontinus: {what} aborted after {seconds:g} s\n")
+    async with _endings(engine, guest) as ended:
+        try:
+            async with asyncio.timeout(seconds):
+                await shown(what, look)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            await engine.abort_block_job(guest, disk, [] if wait else ["async"])
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            sys.stderr.write(f"frontinus: {what} aborted after {seconds:g} s\n")
+            return 1
+        await asyncio.sleep(0)
+    if ended and ended[-1] in ("failed", "cancelled"):
+        sys.stderr.write(f"frontinus: {what} {ended[-1]}\n")
         return 1
-    return await failed(out, what)
+    out.line(f"{what}: done")
+    return 0
 
 
-def _failure_of(engine: Engine, guest: str, disk: str) -> Callable[[Output, str], asyncio.Future[int]]:
-    """Follows the events of a disk's job meanwhile: afterwards nobody else knows how it ended."""
+@asynccontextmanager
+async def _endings(engine: Engine, guest: str) -> AsyncIterator[list[str]]:
+    """How block jobs of a guest end meanwhile: afterwards nobody else knows."""
     from frontinus.api.events import BlockJobEvent
 
     ended: list[str] = []
@@ -139,14 +145,8 @@ def _failure_of(engine: Engine, guest: str, disk: str) -> Callable[[Output, str]
                 ended.append(event.status)
 
     task = asyncio.ensure_future(listen())
-
-    async def tell(out: Output, what: str) -> int:
-        await asyncio.sleep(0)
+    try:
+        yield ended
+    finally:
         task.cancel()
-        if ended and ended[-1] in ("failed", "cancelled"):
-            sys.stderr.write(f"frontinus: {what} {ended[-1]}\n")
-            return 1
-        out.line(f"{what}: done")
-        return 0
-
-    return lambda out, what: asyncio.ensure_future(tell(out, what))
+        await asyncio.gather(task, return_exceptions=True)

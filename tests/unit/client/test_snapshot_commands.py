@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from frontinus.api.blockjobs import BlockJobView
+from frontinus.api.engine import Engine
 from frontinus.api.errors import InvalidValue
 from frontinus.api.views import JobView
 from frontinus.client.commands import find
 from frontinus.client.commands.base import Output
 from frontinus.client.commands.interaction import _job_rows
 from frontinus.client.main import make_parser
+from frontinus.client.progress import watch_disk
 from frontinus.client.words import arranged
 from frontinus.domain.host import Paths
 from frontinus.mock.engine import ROOT, mock_engine
@@ -130,3 +135,24 @@ def test_a_job_in_words() -> None:
     rows = dict(_job_rows(job))
     assert rows["Job type"] == "Bounded" and rows["Operation"] == "Backup"
     assert (rows["File processed"], rows["File remaining"], rows["File total"]) == ("3.00 MiB", "1.00 MiB", "4.00 MiB")
+
+
+class Copying:
+    """An engine with a copy that never ends."""
+
+    async def block_job(self, guest: str, disk: str) -> BlockJobView:
+        return BlockJobView(guest=guest, disk=disk, kind="copy", current=1, end=2)
+
+    async def abort_block_job(self, guest: str, disk: str, flags: list[str]) -> None:
+        return None
+
+    async def watch(self) -> AsyncIterator[object]:
+        await asyncio.sleep(3600)
+        yield None
+
+
+async def test_nobody_listens_any_more_when_a_wait_has_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    before = asyncio.all_tasks()
+    code = await watch_disk(cast("Engine", Copying()), "web", "vda", "Block Copy", Output(json=False), 0.01)
+    assert code == 1 and "aborted after" in capsys.readouterr().err
+    assert asyncio.all_tasks() == before

@@ -218,7 +218,8 @@ async def _jobs(engine: Engine, options: argparse.Namespace, out: Output) -> Non
     jobs = [job for job in await engine.jobs() if options.all or job.state == "running"]
     out.value(jobs)
     out.table(["Job", "Kind", "State", "Progress", "Reason"], [
-        [j.id, j.kind, j.state, "-" if j.progress is None else f"{j.progress:.0%}", j.error or "-"] for j in jobs])  # fmt: skip
+        [j.id, j.kind, j.state, "-" if j.progress is None else f"{j.progress:.0%}", " ".join((j.error or "-").split())]
+        for j in jobs])  # fmt: skip
 
 
 async def _abort(engine: Engine, options: argparse.Namespace, out: Output) -> None:
