@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from contract.storage_contract import NamesContract, StorageContract, volume
+from contract.storage_contract import NamesContract, StorageContract, put, take, volume
 from frontinus.api.engine import Engine
 from frontinus.api.errors import InternalError, WrongState
 from frontinus.engine.local import LocalEngine
@@ -51,6 +51,16 @@ class TestMock(NamesContract, StorageContract):
         with pytest.raises(InternalError):
             await rig.session.create_volume("p", volume("a"))
         assert rig.names() == []
+
+    async def test_an_upload_takes_no_place_that_a_guest_has_open_by_then(self, rig: MockRig) -> None:
+        await rig.session.create_volume("p", volume("a"))
+        uploading = await rig.session.upload_volume("p", "a")
+        disk = "<disk type='file' device='disk'><source file='/p/a'/><target dev='vda' bus='virtio'/></disk>"
+        await rig.session.define(GUEST.format(disk))
+        await rig.session.start("g")
+        assert await put(uploading, b"late") == b""
+        assert any("used by the running guest" in (job.error or "") for job in await rig.session.jobs())
+        assert rig.names() == ["a"] and await take(await rig.session.download_volume("p", "a", length=4)) == bytes(4)
 
     async def test_what_a_running_guest_has_open_is_not_changed(self, rig: MockRig) -> None:
         session = rig.session

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frontinus.api.errors import FrontinusError
+from frontinus.api.errors import FrontinusError, HypervisorFailed
 from frontinus.engine import runstate
 from frontinus.engine.block import blockends, blockstops
 from frontinus.engine.block.blockends import ENDED, FOREVER, PENDING, facts_of
@@ -46,7 +46,11 @@ async def make_ready(world: World, record: Record, running: Running, work: Work)
 
 async def _ended(world: World, record: Record, running: Running, work: Work) -> None:
     async with record.lock.hold("finish a block job", wait=FOREVER):
-        facts = await facts_of(running, work.job)
+        try:
+            facts = await facts_of(running, work.job)
+        except HypervisorFailed as error:  # QEMU ended with the job: the end of the guest sees to what is left of it
+            blockends.log.debug("%s of guest %s: %s", work.job, record.name, error.message)
+            return
         if running.works.get(work.job) is work and facts is not None and facts.status in ENDED:
             await blockends.conclude(world, record, running, work, facts)
 

@@ -133,6 +133,7 @@ class Transfers:
                 try:
                     await storage.stage(volume.path, staged, 0)
                     await storage.receive(ours, staged, *span, form=form, progress=meter(job))
+                    refuse_used(world, record, volume)  # a guest that was started meanwhile has the one before open
                     await storage.replace(staged, volume.path)
                 except BaseException:
                     await asyncio.shield(scripts.run(world, ask(Remove(staged))))
