@@ -208,6 +208,8 @@ class LaunchPlan:
     """QMP commands to run before `cont` (passwords of graphics...)."""
     limits: Mapping[str, int] = field(default_factory=dict)
     """rlimits by name (memlock, nofile, core, nproc), in their own units."""
+    rights: tuple[str, ...] = ()
+    """Capabilities of the kernel (capabilities(7), without CAP_) that the process keeps, whatever its user."""
 
 
 @dataclass(frozen=True)

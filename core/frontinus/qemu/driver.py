@@ -98,7 +98,7 @@ class QemuHypervisor:
 
     async def launch(self, plan: LaunchPlan, fds: Mapping[int, int], who: Credentials | None,
                      incoming: int | None = None, born: Callable[[int], None] | None = None) -> QemuGuest:  # fmt: skip
-        argv, refused = process.with_limits(process.as_user(plan.argv, who), plan.limits)
+        argv, refused = process.with_limits(process.as_user(plan.argv, who, rights=plan.rights), plan.limits)
         for line in refused:
             log.warning("limit of %s: %s", plan.folder, line)
         output, start = _open_log(plan.log)

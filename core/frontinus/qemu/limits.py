@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.block.disk import Disk
-from frontinus.domain.devices.hostdev import MdevHostdev, PciHostdev
+from frontinus.domain.devices.hostdev import MdevHostdev, PciHostdev, ScsiHostdev
 from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest
 from frontinus.domain.plan import Resource, Vfio
@@ -32,6 +32,16 @@ def _locking(guest: Guest, resources: Iterable[Resource]) -> Mapping[str, int]:
     if _passes(resources):
         return {"memlock": max(guest.memory or 0, guest.max_memory or 0) + DEVICE_SPACE}
     return {}
+
+
+def rights(guest: Guest) -> tuple[str, ...]:
+    """What QEMU may do beyond its user: any command to SCSI devices that are handed to the guest raw."""
+    return ("sys_rawio",) if any(is_raw(device) for device in guest.devices.all()) else ()
+
+
+def is_raw(device: Device) -> bool:
+    """Whether a guest may send a device of the host any command."""
+    return isinstance(device, Disk | ScsiHostdev) and bool(device.rawio)
 
 
 def dma_limits(guest: Guest, resources: Iterable[Resource]) -> Mapping[str, int]:

@@ -13,7 +13,7 @@ from frontinus.qemu.argv import FAMILIES
 from frontinus.qemu.argv.context import Context, write
 from frontinus.qemu.argv.overrides import override
 from frontinus.qemu.argv.secrets import Sealer, placeholder
-from frontinus.qemu.limits import limits
+from frontinus.qemu.limits import limits, rights
 
 JSON_PROOFS = {
     "device": "device_add/feature:json-cli-hotplug",
@@ -50,7 +50,7 @@ def launch_plan(guest: Guest, caps: Capabilities, host: HostFacts, *, incoming: 
         argv, environment(folder) | ctx.env | chosen(guest), tuple(ctx.resources), folder,
         f"{folder}/monitor.sock", agent=agent.end.path if agent else None, agent_device=agent.alias if agent else None,
         log=f"{host.paths.log}/guests/{guest.name}.log", monitor_commands=tuple(ctx.commands),
-        limits=limits(guest, ctx.resources),
+        limits=limits(guest, ctx.resources), rights=rights(guest),
     )  # fmt: skip
 
 

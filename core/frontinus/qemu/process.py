@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from frontinus import procfs
-from frontinus.api.errors import HostFailed, HypervisorFailed, NoSuchProcess
+from frontinus.api.errors import HostFailed, HypervisorFailed, NoSuchProcess, Unsupported
 from frontinus.ports.resources import Credentials
 
 TOOLS = ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin")
 CAP_SYS_RESOURCE = 24
+RIGHTS = {"sys_rawio": 17}
+"""Capabilities that a guest can ask for (linux/capability.h)."""
 OUR_MARK = b"-no-user-config"
 """A word that each of our command lines has."""
 LIMITS: Mapping[str, int] = {
@@ -39,17 +41,23 @@ def tool(name: str) -> str:
     raise HostFailed(f"the program '{name}' is not installed", what=name)
 
 
-def as_user(argv: Sequence[str], who: Credentials | None, *, dies_with_us: bool = False) -> list[str]:
-    """The argument vector that gives up every privilege and becomes the guest's user before it runs QEMU.
+def as_user(argv: Sequence[str], who: Credentials | None, *, dies_with_us: bool = False,
+            rights: Sequence[str] = ()) -> list[str]:  # fmt: skip
+    """The argument vector that gives up every privilege but `rights` and becomes the guest's user before it runs QEMU.
 
     `dies_with_us`: the kernel kills it when the thread that started it is gone, however the engine ended.
+    Raises Unsupported for rights that the engine itself has not.
     """
+    if lacking := [right for right in rights if who is None and not _has(RIGHTS[right])]:
+        raise Unsupported(f"this engine runs without the right to {lacking[0]}, which the guest asks for")
     bound = ["--pdeathsig", "KILL"] if dies_with_us else []
     if who is None:
         return [tool("setpriv"), *bound, "--", *argv] if bound else list(argv)
     groups = f"--groups={','.join(map(str, who.groups))}" if who.groups else "--clear-groups"
     ids = [f"--reuid={who.uid}", f"--regid={who.gid}", groups]
-    return [tool("setpriv"), *bound, *ids, "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--", *argv]
+    kept = ",".join(("-all", *(f"+{right}" for right in rights)))
+    caps = [f"--inh-caps={kept}", f"--bounding-set={kept}", *([f"--ambient-caps={kept}"] if rights else [])]
+    return [tool("setpriv"), *bound, *ids, "--no-new-privs", *caps, "--", *argv]
 
 
 def with_limits(argv: Sequence[str], limits: Mapping[str, int]) -> tuple[list[str], list[str]]:
@@ -64,7 +72,7 @@ def with_limits(argv: Sequence[str], limits: Mapping[str, int]) -> tuple[list[st
         hard = resource.getrlimit(LIMITS[name])[1]
         text = "unlimited" if value < 0 else str(value)
         wanted = resource.RLIM_INFINITY if value < 0 else value
-        if hard != resource.RLIM_INFINITY and not 0 <= wanted <= hard and not _may_raise_limits():
+        if hard != resource.RLIM_INFINITY and not 0 <= wanted <= hard and not _has(CAP_SYS_RESOURCE):
             refused.append(f"{name} stays at {hard}: raising it to {text} needs CAP_SYS_RESOURCE")
         else:
             options.append(f"--{name}={text}")
@@ -95,10 +103,11 @@ def restore_limits(pid: int, names: Iterable[str]) -> None:
             raise HostFailed(f"cannot lower {name} of process {pid}: {error.strerror}") from error
 
 
-def _may_raise_limits() -> bool:
+def _has(capability: int) -> bool:
+    """Whether this engine has a capability."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> CAP_SYS_RESOURCE & 1)
+            return bool(int(line.split()[1], 16) >> capability & 1)
     return False
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from frontinus import procfs
-from frontinus.api.errors import HostFailed, HypervisorFailed, NoSuchProcess
+from frontinus.api.errors import HostFailed, HypervisorFailed, NoSuchProcess, Unsupported
 from frontinus.ports.resources import Credentials
 from frontinus.qemu import process
 from frontinus.qemu.process import Process
@@ -83,6 +83,21 @@ async def test_privileges_are_given_up(tmp_path: Path) -> None:
         assert int(status[kind], 16) == 0, kind
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+async def test_a_right_that_a_guest_asks_for_is_kept_alone(tmp_path: Path) -> None:
+    seen = await report(tmp_path / "out", {}, process.as_user([], Credentials(64123, 64124), rights=("sys_rawio",)))
+    status = dict(line.split(":\t", 1) for line in str(seen["status"]).splitlines() if ":\t" in line)
+    assert status["Uid"].split() == ["64123"] * 4 and status["NoNewPrivs"] == "1"
+    for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[kind], 16) == 1 << process.RIGHTS["sys_rawio"], kind
+
+
+def test_a_right_that_the_engine_itself_has_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_has", lambda capability: False)
+    with pytest.raises(Unsupported, match="sys_rawio"):
+        process.as_user(["x"], None, rights=("sys_rawio",))
+
+
 def test_no_extra_groups() -> None:
     assert "--clear-groups" in process.as_user(["x"], Credentials(5, 6))
     assert process.as_user(["x"], None) == ["x"]
@@ -97,7 +112,7 @@ async def test_limits_are_set_before_the_program(tmp_path: Path) -> None:
 
 
 def test_a_limit_out_of_reach_is_told_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_may_raise_limits", lambda: False)
+    monkeypatch.setattr(process, "_has", lambda capability: False)
     monkeypatch.setattr(process.resource, "getrlimit", lambda number: (10, 10))
     argv, refused = process.with_limits(["x"], {"memlock": 11, "nproc": 10, "core": -1})
     assert argv[1:] == ["--nproc=10", "x"]

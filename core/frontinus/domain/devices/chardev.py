@@ -102,6 +102,8 @@ class CharSource(Model):
             yield "<reconnect>: the timeout is missing or zero"
         if end.reconnect and (end.mode == "bind" or (self.type == "unix" and end.path is None)):
             yield "<reconnect> is for sockets of mode 'connect'"
+        if self.type == "tcp" and self.protocol in ("telnets", "tls"):
+            yield f"<protocol type='{self.protocol}'>: QEMU encrypts what says <source tls='yes'>"
         if self.type == "nmdm":
             yield "character devices of type 'nmdm' are not of this hypervisor"
         if self.type == "spiceport" and end.channel and not re.fullmatch(r"[A-Za-z0-9._-]+", end.channel):

@@ -9,9 +9,15 @@ from frontinus.qemu.argv.virtio import virtio_driver, virtio_props
 
 
 def build(ctx: Context) -> None:
-    """Emit the balloon, unless the guest has none."""
-    if ctx.guest.devices.memballoon is not None:
-        memballoon(ctx, ctx.guest.devices.memballoon)
+    """Emit the balloon, unless the guest has none. It holds from the start what the guest is not to have yet; one that comes
+    back from a saved state holds what it held."""
+    guest = ctx.guest
+    if guest.devices.memballoon is None:
+        return
+    memballoon(ctx, guest.devices.memballoon)
+    wanted = guest.current_memory
+    if guest.devices.memballoon.model != "none" and wanted and wanted < (guest.memory or 0) and not ctx.incoming:
+        ctx.command("balloon", value=wanted)
 
 
 def memballoon(ctx: Context, device: Memballoon) -> None:
