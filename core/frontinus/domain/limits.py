@@ -97,9 +97,3 @@ def iothread_scheduling(guest: Guest, number: int) -> Scheduling | None:
 
 def _scheduling(said: EmulatorSched | VcpuSched | IothreadSched | None) -> Scheduling | None:
     return (said.scheduler, said.priority or 0) if said is not None else None
-
-
-def unkept(guest: Guest) -> str | None:
-    """The element of a limit, or of a measurement, that no part of the engine keeps: better no start than a promise that is
-    not kept."""
-    return "fibrechannel" if guest.resource and guest.resource.fibre_channel else None

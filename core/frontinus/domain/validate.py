@@ -12,7 +12,7 @@ from frontinus.domain.aliases import is_user_alias
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.check.guest import check_guest
 from frontinus.domain.devices.base import Device, ForeignAddress, PciAddress
-from frontinus.domain.devices.rules import acpi_index, rom
+from frontinus.domain.devices.rules import acpi_index, boot, rom
 from frontinus.domain.guest import Guest
 from frontinus.domain.host import HostFacts
 from frontinus.domain.reasons import Lacking
@@ -80,7 +80,13 @@ def _reasons(guest: Guest, caps: Capabilities, host: HostFacts) -> Iterator[tupl
 
 
 def _device_reasons(guest: Guest, device: Device, caps: Capabilities) -> Iterator[tuple[str, str]]:
-    for reason in (*device.check(guest, caps), *acpi_index(device, caps), *rom(device), *_address(device)):
+    for reason in (
+        *device.check(guest, caps),
+        *acpi_index(device, caps),
+        *boot(device),
+        *rom(device),
+        *_address(device),
+    ):
         yield device.tag, reason
 
 

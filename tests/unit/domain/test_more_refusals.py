@@ -45,6 +45,7 @@ GUESTS = {
     CACHE.format("0", "size='0' unit='MiB'"): "a share of a cache",
     CACHE.format("0", ""): "a share of a cache",
     "<on_poweroff>restart</on_poweroff><on_reboot>destroy</on_reboot>": "cannot be told from a reboot",
+    "<cpu mode='custom' deprecated_features='on'><model>Nehalem</model></cpu>": "deprecated_features",
     "<launchSecurity type='s390-pv'/>": "only processors of s390",
     PROPERTY.format("type='unsigned' value='-5'"): "'-5' is no number from zero on",
     PROPERTY.format("type='signed'"): "'' is no number",
@@ -117,6 +118,14 @@ DEVICES = {
     "<vsock model='virtio'><cid auto='no' address='4294967295'/></vsock>": "context id 4294967295 is reserved",
     f"<hostdev mode='subsystem' type='pci'>{FUNCTION_0}</hostdev>": "the host's own bridge",
     "<input type='tablet' bus='usb'><alias name='ua-x,y'/></input>": "characters other than letters, digits",
+    "<serial type='pty'><boot order='1'/></serial>": "<serial>: <boot order> is for <disk>, <interface>",
+    disk(rest="<boot order='1' loadparm='x'/>"): "<boot loadparm> is of s390",
+    "<audio id='1' type='none'><acpi index='5'/></audio>": "<audio>: <acpi index> is for PCI devices",
+    "<hostdev type='mdev' model='vfio-pci'><source><address uuid='53764d0e-85a0-42b4-af5c-2046b460b1dc'/></source>"
+    "<acpi nodeset='0'/></hostdev>": "<acpi nodeset> is for PCI devices of the host",
+    disk("dev='hda' bus='sata'", rest="<geometry cyls='5'/>"): "cyls, heads and secs are said together",
+    "<sound model='ich9'><driver iommu='on'/></sound>": "<sound model='ich9'>: <driver iommu=> is for virtio devices",
+    "<serial type='tcp'><source host='h' service='1'/><protocol type='telnets'/></serial>": "<source tls='yes'>",
 }  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def test_several_reasons_are_told_at_once_but_not_all() -> None:
 
 
 def test_a_console_and_its_serial_port_do_not_collide() -> None:
-    serial = "<serial type='pty'><target type='pci-serial'/><boot order='1'/><alias name='ua-s'/></serial>"
+    serial = "<serial type='pty'><target type='pci-serial'/><alias name='ua-s'/></serial>"
     guest = completed(serial + "<console type='pty'/>")
     assert guest.devices.consoles[0].alias == guest.devices.serials[0].alias == "ua-s"
 

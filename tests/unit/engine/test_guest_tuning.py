@@ -79,18 +79,40 @@ async def test_threads_are_scheduled_as_the_definition_says(local: LocalEngine, 
     }  # fmt: skip
 
 
+DISK = "<disk type='file' device='disk'><source file='/a'/><target dev='vda' bus='virtio'/></disk>"
+PORT = "<interface type='bridge'><source bridge='b'/><virtualport type='openvswitch'/></interface>"
+
+
 @pytest.mark.parametrize(("asked", "element"), [
     ("<cputune><cachetune vcpus='0'><cache id='0' level='3' type='both' size='3' unit='MiB'/></cachetune></cputune>", "cachetune"),
     ("<cputune><memorytune vcpus='0'><node id='0' bandwidth='60'/></memorytune></cputune>", "memorytune"),
     ("<cputune><cachetune vcpus='0'><monitor level='3' vcpus='0'/></cachetune></cputune>", "cachetune"),
     ("<cputune><energytune vcpus='0'><monitor vcpus='0'/></energytune></cputune>", "energytune"),
     ("<resource><fibrechannel appid='a'/></resource>", "fibrechannel"),
+    ("<resource><partition>/mine</partition></resource>", "partition"),
+    ("<perf><event name='cmt' enabled='yes'/></perf>", "perf"),
+    ("<seclabel type='static' model='dac'><label>+0:+0</label></seclabel>", "seclabel"),
+    (f"<devices>{DISK}</devices>".replace("<source", "<backenddomain name='b'/><source"), "backenddomain"),
+    ("<devices><filesystem><source dir='/a'/><target dir='t'/><space_hard_limit>9</space_hard_limit></filesystem></devices>",
+     "space_hard_limit"),
+    (f"<devices>{PORT}</devices>", "virtualport"),
 ])  # fmt: skip
 async def test_what_nothing_here_keeps_is_no_silent_promise(engine: Engine, asked: str, element: str) -> None:
     await engine.define(DOCUMENT.format("s", asked).replace("'qemu'", "'kvm'"))
-    with pytest.raises(Unsupported, match=element):
+    with pytest.raises(Unsupported, match=f"<{element}>"):
         await engine.start("s")
     assert (await engine.guest("s")).state == "shutoff"
+
+
+async def test_nothing_is_plugged_that_nothing_here_keeps(engine: Engine) -> None:
+    with pytest.raises(Unsupported, match="<virtualport>"):
+        await engine.attach_device("g", PORT, live=True)
+    assert "openvswitch" not in await engine.guest_xml("g")
+
+
+async def test_the_partition_that_libvirt_s_documents_name_is_no_wish(engine: Engine) -> None:
+    await engine.define(DOCUMENT.format("s", "<resource><partition>/machine</partition></resource>"))
+    await engine.start("s")
 
 
 SHARED = """<vcpu current='1'>2</vcpu><cputune>

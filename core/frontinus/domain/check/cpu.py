@@ -51,6 +51,8 @@ def _mode(guest: Guest, cpu: Cpu, caps: Capabilities) -> Iterator[str]:
         yield "<cpu mode='host-passthrough'>: only KVM guests can"
     if cpu.migratable is not None and cpu.mode not in PASSED:
         yield "<cpu migratable>: only for the modes host-passthrough and maximum"
+    if cpu.deprecated_features is not None:
+        yield Lacking("<cpu deprecated_features>: QEMU tells of none on x86")
     name = cpu.model.name if cpu.model and cpu.mode in (None, "custom") else None
     known = known_models(guest, caps)
     if name and known and name not in known:

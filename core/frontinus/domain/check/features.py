@@ -12,7 +12,7 @@ from frontinus.domain.guest import Guest
 from frontinus.domain.hyperv import NEEDS
 from frontinus.domain.reasons import Lacking
 
-ELSEWHERE = ("gic", "hpt", "htm", "nested_hv", "ccf_assist", "cfpc", "sbbc", "ibs", "ras", "aia")
+ELSEWHERE = ("gic", "hpt", "htm", "nested_hv", "ccf_assist", "cfpc", "sbbc", "ibs", "ras", "aia", "viridian", "privnet")
 """Features of other processors or hypervisors: refused, since a guest would miss them."""
 LEAST_RETRIES = 4095
 RINGS = [2**power for power in range(10, 17)]
@@ -24,7 +24,7 @@ def check_features(guest: Guest, caps: Capabilities) -> Iterator[str]:
     if features is None:
         return
     for name in ELSEWHERE:
-        if getattr(features, name) is not None:
+        if getattr(features, name) not in (None, False):
             yield f"<{name.replace('_', '-')}>: not a feature of x86 guests of QEMU"
     yield from _smm(guest, features)
     if features.hyperv is not None and features.hyperv.mode != "passthrough":

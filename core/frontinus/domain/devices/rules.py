@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST_INDEX = 16383
 """Of ACPI's indexes of devices: QEMU's ONBOARD_INDEX_MAX."""
+BOOTABLE = ("disk", "interface", "hostdev", "redirdev", "filesystem")
 VIRTIO_MODELS = ("virtio", "virtio-transitional", "virtio-non-transitional")
 
 
@@ -37,14 +38,22 @@ def lacks(caps: Capabilities, type_name: str, name: str) -> bool:
 
 def acpi_index(device: Device, caps: Capabilities) -> Iterator[str]:
     """The index by which a guest names a PCI device of its own."""
-    if device.acpi_index and device.address is not None and not isinstance(device.address, PciAddress):
+    if device.acpi_index and not isinstance(device.address, PciAddress):
         yield f"<{device.tag}>: <acpi index> is for PCI devices"
-    if device.acpi_nodes is not None and not (device.tag == "hostdev" and isinstance(device.address, PciAddress)):
+    if device.acpi_nodes is not None and not (device.tag == "hostdev" and getattr(device, "type", None) == "pci"):
         yield f"<{device.tag}>: <acpi nodeset> is for PCI devices of the host"
     if (device.acpi_index or 0) > MOST_INDEX:
         yield f"<{device.tag}>: <acpi index> is at most {MOST_INDEX}"
     if device.acpi_index and lacks(caps, "virtio-blk-pci", "acpi-index"):
         yield Lacking(f"<{device.tag}>: <acpi index> is not supported by this QEMU")
+
+
+def boot(device: Device) -> Iterator[str]:
+    """A place in the order in which devices are tried, where the firmware tries none."""
+    if device.boot_order is not None and device.tag not in BOOTABLE:
+        yield f"<{device.tag}>: <boot order> is for {', '.join(f'<{tag}>' for tag in BOOTABLE)}"
+    if device.boot_loadparm is not None:
+        yield f"<{device.tag}>: <boot loadparm> is of s390 alone"
 
 
 def rom(device: Device) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from frontinus.domain.devices.audio import check_audio
-from frontinus.domain.devices.base import Device, VirtioOptions
+from frontinus.domain.devices.base import Device, VirtioOptions, no_virtio_options
 from frontinus.domain.devices.rules import placed
 from frontinus.domain.reasons import Lacking
 from frontinus.xml import Model, many, xml
@@ -58,5 +58,7 @@ class Sound(Device, VirtioOptions, tag="sound"):
             yield f"<sound model='{self.model}'> has no attribute 'multichannel'"
         if self.streams is not None and self.model != "virtio":
             yield f"<sound model='{self.model}'> has no attribute 'streams'"
+        if self.model != "virtio":
+            yield from no_virtio_options(self, f"<sound model='{self.model}'>")
         yield from placed(f"<sound model='{self.model}'>", self.address, *PLACES.get(self.model, ("pci",)))
         yield from check_audio(guest, self.audio, f"<sound model='{self.model}'>")

@@ -34,6 +34,7 @@ from frontinus.engine.guest.preparing import carry_out, prepared
 from frontinus.engine.halves import Halves
 from frontinus.engine.network import netports
 from frontinus.engine.record import Record, Running
+from frontinus.engine.tuning.enforcing import need_kept
 from frontinus.engine.world import World
 
 Find = Callable[[Guest], Device]
@@ -76,6 +77,7 @@ class Hotplug:
         if isinstance(device, Interface):
             await netports.plug_card(self.world, record, device)
         try:
+            need_kept(after)
             await self._plug_planned(record, running, after, device)
         except BaseException:
             if isinstance(device, Interface):

@@ -25,7 +25,7 @@ from frontinus.engine.guest.logs import follow_logs
 from frontinus.engine.guest.news import follow
 from frontinus.engine.network import netports
 from frontinus.engine.record import Record, Running
-from frontinus.engine.tuning.enforcing import enforce
+from frontinus.engine.tuning.enforcing import enforce, need_kept
 from frontinus.engine.world import World
 from frontinus.ports import Journal, Prepared, RunningGuest
 
@@ -66,6 +66,7 @@ async def _start(world: World, record: Record, live: Guest, caps: Capabilities, 
         if reasons := list(misfits(live, caps)):
             raise Unsupported("; ".join(reasons), element="cpu")
         await netports.plug(world, record, live)
+        need_kept(live)
         plan = await apart.planning(live, partial(
             world.hypervisor.plan, live, caps, handing.host_for(world, record), incoming=incoming is not None,
             secrets=world.secrets.value))  # fmt: skip

@@ -10,6 +10,7 @@ from frontinus.api.errors import Unsupported
 from frontinus.domain import limits, resctrl
 from frontinus.domain.guest import Guest
 from frontinus.domain.limits import Limit, Scheduling
+from frontinus.domain.unkept import unkept
 from frontinus.engine.record import Running
 from frontinus.engine.world import World
 from frontinus.ports.limits import Controller, Setting, Threads
@@ -21,8 +22,6 @@ async def enforce(world: World, running: Running) -> None:
         if nic.target and (nic.inbound or nic.outbound):
             await world.limits.shape(nic.target, nic.inbound, nic.outbound)
     wanted = list(limits.limits(running.guest))
-    if lacking := limits.unkept(running.guest):
-        raise Unsupported(f"<{lacking}>: this host has no means for it", element=lacking)
     shares = resctrl.shares(running.guest)
     if wanted or shares or _placed(running.guest):
         threads = await running.process.threads()
@@ -31,6 +30,12 @@ async def enforce(world: World, running: Running) -> None:
         if shares:
             await world.limits.allocate(running.process.record.folder, shares, threads)
             resctrl.tell_names(running.guest)
+
+
+def need_kept(guest: Guest) -> None:
+    """Raises Unsupported for what a guest asks for and nothing here does."""
+    if (lacking := next(unkept(guest), None)) is not None:
+        raise Unsupported(f"<{lacking}>: this host has no means for it", element=lacking)
 
 
 async def change(world: World, running: Running, wanted: Iterable[Limit]) -> None:
