@@ -132,7 +132,7 @@ OUTSIDE = (
     """<vcpu>2</vcpu><cpu><numa><cell id='0' cpus='0' memory='256' unit='MiB'><distances><sibling id='0' value='10'/>
     <sibling id='1' value='20'/></distances><cache level='1' associativity='direct' policy='writeback'>
     <size value='10' unit='KiB'/><line value='8' unit='B'/></cache></cell><cell id='1' cpus='1' memory='256' unit='MiB'/>
-    <interconnects><latency initiator='0' target='1' cache='1' type='access' value='5'/>
+    <interconnects><latency initiator='0' target='0' cache='1' type='access' value='5'/>
     <bandwidth initiator='0' target='1' type='access' value='1' unit='GiB'/></interconnects></numa></cpu>
     <numatune><memnode cellid='0' mode='strict' nodeset='1'/></numatune>
     <memoryBacking><source type='file'/><discard/></memoryBacking>""",

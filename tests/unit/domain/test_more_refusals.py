@@ -123,7 +123,6 @@ DEVICES = {
     "<audio id='1' type='none'><acpi index='5'/></audio>": "<audio>: <acpi index> is for PCI devices",
     "<hostdev type='mdev' model='vfio-pci'><source><address uuid='53764d0e-85a0-42b4-af5c-2046b460b1dc'/></source>"
     "<acpi nodeset='0'/></hostdev>": "<acpi nodeset> is for PCI devices of the host",
-    disk("dev='hda' bus='sata'", rest="<geometry cyls='5'/>"): "cyls, heads and secs are said together",
     "<sound model='ich9'><driver iommu='on'/></sound>": "<sound model='ich9'>: <driver iommu=> is for virtio devices",
     "<serial type='tcp'><source host='h' service='1'/><protocol type='telnets'/></serial>": "<source tls='yes'>",
 }  # fmt: skip

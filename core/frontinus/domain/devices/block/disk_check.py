@@ -216,9 +216,6 @@ def _geometry(disk: Disk) -> Reasons:
         yield f"<geometry> cannot be set on bus '{disk.bus}'"
     if disk.translation and disk.bus != "ide":
         yield f"<geometry>: a translation cannot be set on bus '{disk.bus}'"
-    said = [getattr(disk, name) for name, _, _ in GEOMETRY]
-    if not all(said) and (any(said) or disk.translation):
-        yield "<geometry>: cyls, heads and secs are said together"
     for name, word, most in GEOMETRY:
         if (getattr(disk, name) or 0) > most:
             yield f"<geometry>: '{word}' is at most {most}"
