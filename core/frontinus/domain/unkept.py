@@ -43,6 +43,7 @@ ELEMENTS: Mapping[str, Callable[[Guest], bool]] = {
     "perf": lambda guest: any(event.enabled for event in guest.perf),
     "seclabel": lambda guest: any(label.type == "static" and label.label for label in guest.seclabels),
     "virtualport": _ports,
+    "vlan": lambda guest: any(card.vlan for card in guest.devices.interfaces),
     "backenddomain": _driver_domains,
     "space_hard_limit": _quotas,
 }

@@ -96,6 +96,8 @@ PORT = "<interface type='bridge'><source bridge='b'/><virtualport type='openvswi
     ("<devices><filesystem><source dir='/a'/><target dir='t'/><space_hard_limit>9</space_hard_limit></filesystem></devices>",
      "space_hard_limit"),
     (f"<devices>{PORT}</devices>", "virtualport"),
+    ("<devices><interface type='direct'><source dev='eth0' mode='passthrough'/><vlan><tag id='5'/></vlan></interface></devices>",
+     "vlan"),
 ])  # fmt: skip
 async def test_what_nothing_here_keeps_is_no_silent_promise(engine: Engine, asked: str, element: str) -> None:
     await engine.define(DOCUMENT.format("s", asked).replace("'qemu'", "'kvm'"))

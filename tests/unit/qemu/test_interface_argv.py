@@ -8,8 +8,9 @@ import pytest
 
 from frontinus.api.errors import Unsupported
 from frontinus.domain.host import HostFacts
-from frontinus.domain.plan import Helper, Label, Listener, OpenFile, Tap
+from frontinus.domain.plan import Helper, Label, Listener, OpenFile, Tap, Vfio
 from frontinus.qemu.argv.context import comma
+from frontinus.qemu.limits import limits
 from support.attachments import device, translated, values
 from support.guests import host, qemu72
 
@@ -234,6 +235,11 @@ def test_a_virtual_function_is_the_card() -> None:
     assert {key: value for key, value in found.items() if value is not None} == {
         "driver": "vfio-pci", "host": "0000:03:07.1", "failover_pair_id": "ua-back",
     }  # fmt: skip
+    function = Vfio("/sys/bus/pci/devices/0000:03:07.1", managed=True)
+    assert function in ctx.resources and limits(ctx.guest, ctx.resources)["memlock"] > 0
+    assert (
+        replace(function, managed=False) in translated(backup + xml.replace("managed='yes'", "managed='no'")).resources
+    )
 
 
 def test_vlan_tags_need_a_port_that_carries_them() -> None:

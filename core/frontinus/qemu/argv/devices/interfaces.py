@@ -9,7 +9,7 @@ from frontinus.domain.devices.base import PciAddress
 from frontinus.domain.devices.chardev import CharEnd, CharSource
 from frontinus.domain.devices.interface import QUEUED, TAPS, Interface, InterfaceSource
 from frontinus.domain.devices.netparts import Ip, Route
-from frontinus.domain.plan import Tap
+from frontinus.domain.plan import Tap, Vfio
 from frontinus.qemu.argv.address import address_props, alias_of
 from frontinus.qemu.argv.boot import boot_index
 from frontinus.qemu.argv.chardev import chardev, fd_set
@@ -36,6 +36,7 @@ def build(ctx: Context) -> None:
 def interface(ctx: Context, card: Interface) -> None:
     """Emit one interface: host's side, then card."""
     if card.type == "hostdev":
+        ctx.need(Vfio(f"/sys/bus/pci/devices/{_function(card)}", bool(card.managed)))
         ctx.props("device", assigned_props(ctx, card))
         return
     if card.type not in NETDEVS:
@@ -224,13 +225,17 @@ def _virtio(card: Interface) -> dict[str, object]:
     }
 
 
+def _function(card: Interface) -> str:
+    """The host's name of it."""
+    host = _source(card).host_device or PciAddress()
+    return f"{host.domain or 0:04x}:{host.bus or 0:02x}:{host.slot or 0:02x}.{host.function or 0:x}"
+
+
 def assigned_props(ctx: Context, card: Interface) -> Props:
     """A PCI device of the host (a virtual function) that serves as the guest's card."""
-    host = _source(card).host_device or PciAddress()
-    name = f"{host.domain or 0:04x}:{host.bus or 0:02x}:{host.slot or 0:02x}.{host.function or 0:x}"
     return {
         "driver": "vfio-pci",
-        "host": name,
+        "host": _function(card),
         "id": alias_of(card),
         "bootindex": boot_index(ctx.guest, card),
         "failover_pair_id": card.teaming_partner if card.teaming == "transient" else None,
