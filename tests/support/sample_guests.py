@@ -149,13 +149,37 @@ ENLIGHTENED = """<apic/><hyperv mode='custom'><relaxed state='on'/><vapic state=
 <dirty-ring state='on' size='4096'/></kvm><smm state='on'><tseg unit='MiB'>16</tseg></smm><ioapic driver='kvm'/><pmu state='on'/>"""
 LOADED = """<loader readonly='yes' type='pflash'>/usr/share/OVMF/code.fd</loader>
 <nvram template='/usr/share/OVMF/vars.fd'>/n</nvram><kernel>/k</kernel><initrd>/i</initrd><cmdline>c</cmdline>
-<acpi><table type='slic'>/a</table></acpi><boot dev='hd'/><bootmenu enable='yes'/><bios useserial='no'/>"""
+<acpi><table type='slic'>/a</table></acpi><boot dev='hd'/><bios useserial='no'/>"""
 SYSINFO = """<sysinfo type='smbios'><bios><entry name='vendor'>v</entry></bios><system><entry name='serial'>s</entry></system>
 <oemStrings><entry>one</entry></oemStrings></sysinfo><sysinfo type='fwcfg'><entry name='opt/a'>v</entry></sysinfo>"""
 
 
+SEALED = """<launchSecurity type='{}'><cbitpos>47</cbitpos><reducedPhysBits>1</reducedPhysBits><policy>0x0003</policy>
+</launchSecurity>"""
+PLACED = """<controller type='usb' model='qemu-xhci'><address type='pci' slot='0x15'/></controller>
+<input type='tablet' bus='usb'><address type='usb' bus='0' port='2'/></input><controller type='virtio-serial'/>
+<channel type='pty'><target type='virtio' name='a'/><address type='virtio-serial' controller='0' port='3'/></channel>
+<memory model='dimm'><target><size unit='MiB'>128</size><node>0</node></target><address type='dimm' slot='1'/></memory>"""
+GROUPS = """<throttlegroups><throttlegroup><group_name>g</group_name><total_iops_sec>50</total_iops_sec></throttlegroup>
+</throttlegroups>"""
+THROTTLED = disk(beside="<throttlefilters><throttlefilter group='g'/></throttlefilters>",
+                 driver="type='raw'><statistics><statistic interval='5'/><latency-histogram type='read'><bin start='0'/>"
+                 "<bin start='50'/></latency-histogram></statistics></driver").replace("</driver/>", "</driver>")  # fmt: skip
+OWN_WORDS = """<qemu:commandline><qemu:arg value='-x'/><qemu:env name='E' value='v'/></qemu:commandline>
+<qemu:override><qemu:device alias='balloon0'><qemu:frontend><qemu:property name='p' type='unsigned' value='5'/>
+</qemu:frontend></qemu:device></qemu:override><qemu:deprecation behavior='omit'/>"""
+SCSI_HOST = "<hostdev type='scsi_host'><source protocol='vhost' wwpn='naa.5123456789abcde0'/></hostdev>"
+TIMED = """<clock offset='utc'><timer name='rtc' tickpolicy='catchup'><catchup threshold='1' slew='2' limit='3'/></timer>
+</clock><os/>""".replace("<os/>", "")
+
+
 def samples() -> Iterator[str]:
     """The documents."""
+    yield from _outside()
+    yield from _devices()
+
+
+def _devices() -> Iterator[str]:
     yield from (_case(xml) for xml, *_ in CASES.values())
     yield from (guest(one, more="<iothreads>2</iothreads>") for one in DISKS)
     yield from (guest(one) for one in CARDS)
@@ -184,12 +208,25 @@ def samples() -> Iterator[str]:
     yield from (guest(one, memory=ROOM, more=CELL) for one in MODULES)
     yield from (guest(f"<tpm>{one}</tpm>") for one in TPMS)
     yield guest(VIRTIOFS, more=SHARED)
+
+
+def _outside() -> Iterator[str]:
     yield from (guest(kind=kind, more=one) for one in OUTSIDE for kind in ("qemu", "kvm"))
     yield from (guest(kind="kvm", more=one) for one in ONLY_KVM)
     yield guest(kind="kvm", features=ENLIGHTENED)
     yield guest(os=LOADED)
-    yield guest(os="<smbios mode='sysinfo'/>", more=SYSINFO)
+    yield guest(os="<bootmenu enable='yes'/><smbios mode='sysinfo'/>", more=SYSINFO)
     yield guest(features="<tcg><tb-cache unit='MiB'>64</tb-cache></tcg>")
+    yield from (guest(kind="kvm", more=SEALED.format(kind)) for kind in ("sev", "sev-snp"))
+    yield guest(PLACED, more=CELL, memory=ROOM)
+    yield guest(THROTTLED, more=GROUPS)
+    yield guest(features="<hyperv><vpindex state='on'/><synic state='on'/><stimer state='on'/></hyperv>", kind="kvm",
+                more="<clock offset='utc'><timer name='hypervclock' present='yes'/></clock>")  # fmt: skip
+    yield guest(os="<firmware><feature enabled='yes' name='secure-boot'/></firmware>", features="<smm state='on'/>"
+                ).replace("<os>", "<os firmware='efi'>")  # fmt: skip
+    yield guest(more=OWN_WORDS).replace("<domain ", "<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0' ")
+    yield guest("<lease><lockspace>a</lockspace><key>k</key><target path='/l'/></lease>" + SCSI_HOST, more=TIMED)
+    yield guest(kind="kvm", more="<cputune><energytune vcpus='0'><monitor vcpus='0'/></energytune></cputune>")
 
 
 def _case(xml: str) -> str:

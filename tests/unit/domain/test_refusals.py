@@ -175,7 +175,7 @@ def test_what_qemu_ignores_or_chooses_itself_is_not_refused() -> None:
     assert not [word for word in plan(card, machine="pc").argv if "ne2k_isa" in word and "pci" in word]
 
 
-@pytest.mark.parametrize("name", ["viridian", "privnet"])
+@pytest.mark.parametrize("name", ["viridian", "privnet", "xen"])
 def test_features_of_other_hypervisors_are_refused(name: str) -> None:
     with pytest.raises(InvalidXML, match=f"<{name}>: not a feature"):
         defined(features=f"<acpi/><{name}/>")

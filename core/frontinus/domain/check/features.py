@@ -12,7 +12,21 @@ from frontinus.domain.guest import Guest
 from frontinus.domain.hyperv import NEEDS
 from frontinus.domain.reasons import Lacking
 
-ELSEWHERE = ("gic", "hpt", "htm", "nested_hv", "ccf_assist", "cfpc", "sbbc", "ibs", "ras", "aia", "viridian", "privnet")
+ELSEWHERE = (
+    "gic",
+    "hpt",
+    "htm",
+    "nested_hv",
+    "ccf_assist",
+    "cfpc",
+    "sbbc",
+    "ibs",
+    "ras",
+    "aia",
+    "viridian",
+    "privnet",
+    "xen",
+)
 """Features of other processors or hypervisors: refused, since a guest would miss them."""
 LEAST_RETRIES = 4095
 RINGS = [2**power for power in range(10, 17)]
