@@ -232,3 +232,42 @@ async def test_what_clients_of_libvirt_cim_say_of_a_guest_is_taken(cim: Rig) -> 
         await cim.ask(
             "InvokeMethod", "DefineSystem", SERVICE, **{**given, "SystemSettings": OLDER_GUEST.format(whole="false")}
         )
+
+
+async def test_a_guest_may_be_named_by_the_class_of_its_settings_too(cim: Rig) -> None:
+    """libvirt-cim's clients say CreationClassName of settings, whose only key is InstanceID."""
+    await define(cim, {}, settings("Mem"))
+    keys = {"InstanceID": "KVM:new", "CreationClassName": VSSD}
+    here = CIMInstanceName(VSSD, keys, namespace="root/virt")
+    value, _ = await cim.ask(
+        "InvokeMethod", "AddResourceSettings", SERVICE, AffectedConfiguration=here, ResourceSettings=[settings("Disk")]
+    )
+    assert value == 0 and details(await cim.engine.guest_xml("new")).of("disk")
+    assert (await cim.ask("GetInstance", here))["InstanceID"] == "KVM:new"
+    for wrong in ({"CreationClassName": "KVM_Memory"}, {"Name": "new"}):
+        with pytest.raises(pywbem.CIMError, match=next(iter(wrong)).lower()) as refused:
+            await cim.ask("GetInstance", CIMInstanceName(VSSD, {**keys, **wrong}, namespace="root/virt"))
+        assert refused.value.status_code == pywbem.CIM_ERR_INVALID_PARAMETER
+
+
+async def test_a_snapshot_is_what_its_settings_say(cim: Rig) -> None:
+    await define(cim, {}, settings("Mem"))
+    await cim.engine.start("new")
+    await cim.settled()
+    guest = CIMInstanceName(
+        "KVM_ComputerSystem", {"CreationClassName": "KVM_ComputerSystem", "Name": "new"}, namespace="root/virt"
+    )
+    said = {"ElementName": "first", "Description": "before the change"}
+
+    async def snapshot(kind: int, **more: Any) -> Any:
+        given = CIMInstance("KVM_VirtualSystemSnapshotSettingData", {**said, **more})
+        return await cim.ask("InvokeMethod", "CreateSnapshot", "KVM_VirtualSystemSnapshotService", AffectedSystem=guest,
+                             SnapshotSettings=given, SnapshotType=Uint16(kind))  # fmt: skip
+
+    with pytest.raises(pywbem.CIMError, match="Machine"):
+        await snapshot(2, Machine="isapc")
+    assert not await cim.engine.snapshots("new")
+    value, out = await snapshot(32768, VirtualSystemIdentifier="new")
+    assert value == 0
+    shown = await cim.ask("GetInstance", out["ResultingSnapshot"])
+    assert {name: shown[name] for name in said} == said and shown["SnapshotType"] == 2

@@ -16,15 +16,18 @@ from frontinus_cim.host.world import World
 from frontinus_cim.instances import services, settings, systems
 from frontinus_cim.instances.kinds import Kind, Link, Node
 from frontinus_cim.methods.calls import MethodCall, Refused, Result, method
-from frontinus_cim.methods.define import guest_at
+from frontinus_cim.methods.define import checked, guest_at
+from frontinus_cim.translation.new import LABELS
 from frontinus_cim.wire import values
-from frontinus_cim.wire.errors import invalid
-from frontinus_cim.wire.model import GUEST, Path
+from frontinus_cim.wire.errors import CimError, Status, invalid
+from frontinus_cim.wire.model import GUEST, Embedded, Path
 
 CLASS = "KVM_VirtualSystemSnapshotSettingData"
 MARK = "/snapshot/"
 FULL, DISK = 2, 3
 """SnapshotType."""
+OLDER_FULL = 32768
+"""libvirt-cim's number of the first."""
 INVALID_TYPE = 6
 
 
@@ -89,20 +92,31 @@ LINKS = (
 @method(services.SNAPSHOTS, "CreateSnapshot")
 async def create(call: MethodCall) -> Result:
     guest, kind = guest_at(call, call.path("AffectedSystem"), "AffectedSystem"), call.arguments.get("SnapshotType")
+    kind = FULL if kind == OLDER_FULL else kind
     if kind not in (FULL, DISK):
         raise Refused(INVALID_TYPE, f"SnapshotType {kind} is not offered")
     if kind == FULL and not guest.view.active:
         raise Refused(5, "a guest that is off has no memory to save")
-    given = call.instance("SnapshotSettings")
-    name = given.values.get("ElementName") if given else None
-    xml = etree.Element("domainsnapshot")
-    etree.SubElement(xml, "name").text = str(name or f"cim-{time.time_ns() // 1_000_000}")
+    xml = checked(lambda: _document(guest, call.instance("SnapshotSettings")))
     if kind == DISK and guest.view.active:
         flags: tuple[SnapshotFlag, ...] = ("disk-only", "atomic")
     else:
         flags = ()
-    work = _create(call, call.engine, guest, etree.tostring(xml, encoding="unicode"), flags)
+    work = _create(call, call.engine, guest, xml, flags)
     return await call.long(work, guest.name)
+
+
+def _document(guest: Guest, given: Embedded | None) -> str:
+    """A new snapshot's definition. Raises CimError for settings that it would not keep."""
+    said = {name: value for name, value in (given.values if given else {}).items() if value is not None}
+    others = said.keys() - {"ElementName", "Description", *LABELS}
+    if lost := sorted(name for name in others if said[name] != settings.SYSTEMS.value(guest, name)):
+        raise CimError(Status.NOT_SUPPORTED, f"{', '.join(lost)}: a snapshot is as its guest is")
+    xml = etree.Element("domainsnapshot")
+    etree.SubElement(xml, "name").text = str(said.get("ElementName") or f"cim-{time.time_ns() // 1_000_000}")
+    if said.get("Description"):
+        etree.SubElement(xml, "description").text = str(said["Description"])
+    return etree.tostring(xml, encoding="unicode")
 
 
 async def _create(call: MethodCall, engine: Engine, guest: Guest, xml: str, flags: tuple[SnapshotFlag, ...]) -> Result:

@@ -11,6 +11,9 @@ from frontinus_cim.wire.errors import CimError, Status
 from frontinus_cim.wire.model import INTEGERS, NAMESPACES, Embedded, Path, Value
 from frontinus_cim.wire.request import Given, GivenClass, GivenInstance, GivenKey, GivenPath, instance_text
 
+OWN_CLASS = "creationclassname"
+"""A key of many classes, which says nothing that the path does not."""
+
 
 def class_of(schema: Schema, name: str) -> Class:
     """Raises CimError INVALID_CLASS."""
@@ -37,6 +40,9 @@ def path(schema: Schema, given: GivenPath, namespace: str) -> Path:
         keys = {cls.keys[0].name: keys[""]}
     lower = {name.lower(): key for name, key in keys.items()}
     names = {key.name.lower() for key in cls.keys}
+    said = lower.get(OWN_CLASS)
+    if OWN_CLASS not in names and said is not None and str(said.value).lower() == cls.name.lower():
+        del lower[OWN_CLASS]  # libvirt-cim's clients say it of any instance
     if unknown := sorted(lower.keys() - names):
         raise CimError(Status.INVALID_PARAMETER, f"{cls.name} has no key '{unknown[0][:80]}'")
     if missing := [key.name for key in cls.keys if key.name.lower() not in lower]:
