@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pywbem import CIMInstanceName
 
 from frontinus_cim.instances import services
 from frontinus_cim.instances.kinds import Node, Pair
@@ -204,3 +205,23 @@ async def test_dsp1081_says_whether_a_guest_could_move(cim: Rig) -> None:
     what = {"ComputerSystem": paths["test"], "DestinationHost": "other"}
     code, _ = await cim.ask("InvokeMethod", "MigrateVirtualSystemToHost", service, **what)
     assert code == 1
+
+
+async def test_each_device_with_settings_leads_to_them_and_back(cim: Rig) -> None:
+    """A graphics card alone has none: there is no class of settings for it, in libvirt-cim neither."""
+    await cim.engine.define(
+        XML.replace("rich", "seen").format(
+            "<graphics type='vnc' port='5917' listen='127.0.0.1'/><input type='tablet' bus='usb'/><serial type='pty'/>"
+        )
+    )
+    await cim.settled()
+    keys = {"CreationClassName": GUEST, "Name": "seen"}
+    near = await cim.ask("AssociatorNames", CIMInstanceName(GUEST, keys, namespace=VIRT), AssocClass="KVM_SystemDevice")
+    bare = set()
+    for device in near:
+        settings = await cim.ask("AssociatorNames", device, AssocClass="KVM_SettingsDefineState")
+        for one in settings:
+            assert device in await cim.ask("AssociatorNames", one, AssocClass="KVM_SettingsDefineState")
+        if not settings:
+            bare.add(device["DeviceID"].partition("/")[2].partition(":")[0])
+    assert bare == {"video"} and {"seen/graphics:vnc", "seen/tablet:usb"} <= {device["DeviceID"] for device in near}

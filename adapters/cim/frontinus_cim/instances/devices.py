@@ -97,9 +97,9 @@ DEVICES: Mapping[str, tuple[Callable[[Guest], Iterable[Part]], Columns[Part]]] =
         "LinkTechnology": 2, "PermanentAddress": mac_of, "NetworkAddresses": lambda p: [mac_of(p)],
         "ActiveMaximumTransmissionUnit": lambda p: int(p.device["mtu/@size"]) if p.device["mtu/@size"].isdecimal() else None,
     }),
-    "KVM_DisplayController": (chosen("video"), {
-        **common("KVM_DisplayController", "Virtual graphics card"),
-        "VideoProcessor": lambda p: p.device["model/@type"],
+    "KVM_DisplayController": (lambda guest: guest.of("graphics", "video"), {
+        **common("KVM_DisplayController", "Virtual display or graphics card"),
+        "VideoProcessor": lambda p: p.device["model/@type"] or p.device["@type"],
     }),
     "KVM_ConsoleDisplayController": (chosen("console"), common("KVM_ConsoleDisplayController", "Virtual console")),
     "KVM_PointingDevice": (chosen("input"), {

@@ -15,10 +15,6 @@ Follow = Callable[[World, Node], Iterable[Node]]
 DEVICE_CLASSES = tuple(devices.KINDS)
 RESOURCE_CLASSES = tuple(kind.cls for kind in settings.RESOURCES.values())
 RESOURCE_FAMILIES = frozenset(settings.RESOURCES)
-FAMILY_OF = {"KVM_Processor": "proc", "KVM_Memory": "mem", "KVM_LogicalDisk": "disk", "KVM_CDROMDrive": "disk",
-             "KVM_NetworkPort": "net", "KVM_DisplayController": "video", "KVM_ConsoleDisplayController": "console",
-             "KVM_PointingDevice": "input", "KVM_Controller": "controller"}  # fmt: skip
-"""The family of parts that devices of a class are of."""
 
 
 def guest_node(guest: Guest) -> Node:
@@ -101,9 +97,7 @@ def devices_of_resource(world: World, node: Node) -> Iterable[Node]:
     if part.guest.defined:
         return
     for found in devices.of_guest(part.guest):
-        if FAMILY_OF[found.kind.cls] == part.family and (
-            part.family in ("proc", "mem") or found.subject.name == part.name
-        ):
+        if found.subject.family == part.family and (part.family in ("proc", "mem") or found.subject.name == part.name):
             yield found
 
 
