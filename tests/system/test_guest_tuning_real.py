@@ -21,9 +21,11 @@ from frontinus.api.tuning import (
     MemoryParameters,
     SchedulerParameters,
 )
+from frontinus.api.views import GuestStats
 from frontinus.domain.host import Paths
 from frontinus.linux.cgroups import Cgroups
 from guest_image import GuestImage
+from support.waiting import eventually
 from system.test_guest_life import Watcher, guest_xml
 from trial import Daemon
 
@@ -222,8 +224,14 @@ async def test_what_the_guests_agent_tells_and_does(daemon: Daemon, agent_image:
         assert vcpus.online == (0,)
         assert await engine.guest_users("real") == []
         assert isinstance(await engine.guest_filesystems("real"), list)
-        (told,) = await engine.stats(["real"], ["agent", "cgroup"])
-        assert told.agent is not None and told.agent.hostname == await engine.guest_hostname("real")
+
+        async def with_agent() -> GuestStats | None:
+            (stats,) = await engine.stats(["real"], ["agent", "cgroup"])
+            return stats if stats.agent is not None else None
+
+        told = await eventually(with_agent, "the figures have none of the agent")  # a slow one is not waited for
+        assert told is not None and told.agent is not None
+        assert told.agent.hostname == await engine.guest_hostname("real")
         assert told.agent.os == await engine.guest_os("real") and told.agent.users == 0
         assert told.group is not None and (told.group.memory or 0) > 2**20
         (later,) = await engine.stats(["real"], ["agent"])

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
-from frontinus.api.errors import FrontinusError, HypervisorFailed
+from frontinus.api.errors import FrontinusError, HypervisorFailed, Unresponsive
 from frontinus.domain.qapi import Schema
 from frontinus.qemu.monitor.client import Command, Event, Monitor
 
@@ -23,7 +23,7 @@ FILES = "migrate/arg-type/channels/addr/transport=file"
 BANDWIDTH = 2**63 - 1
 """Bytes a second: a file is written as fast as it can be."""
 ENDED = frozenset({"completed", "failed", "cancelled"})
-CANCEL_SECONDS = 10.0
+CANCEL_SECONDS = FINISH_SECONDS = 10.0
 
 
 class _Memory(msgspec.Struct):
@@ -86,6 +86,7 @@ async def _save(monitor: Monitor, uri: str) -> None:
         except asyncio.CancelledError:
             await _cancel(monitor, ended)
             raise
+    await _finish(monitor)
     if event.data.get("status") != "completed":
         progress = await monitor.ask(_Progress, "query-migrate")
         raise HypervisorFailed(progress.error_desc or f"the state was not written: migration {progress.status}")
@@ -94,6 +95,16 @@ async def _save(monitor: Monitor, uri: str) -> None:
 async def _cancel(monitor: Monitor, ended: asyncio.Future[Event]) -> None:
     await monitor.execute("migrate_cancel")
     await asyncio.wait([ended], timeout=CANCEL_SECONDS)
+    await _finish(monitor)
+
+
+async def _finish(monitor: Monitor) -> None:
+    """QEMU tells the end some moments before it lets the guest's CPUs be started again, and nothing tells of that."""
+    until = asyncio.get_running_loop().time() + FINISH_SECONDS
+    while (await monitor.ask(_Progress, "query-status")).status == "finish-migrate":
+        if asyncio.get_running_loop().time() > until:
+            raise Unresponsive("the state is written, but QEMU does not finish")
+        await asyncio.sleep(0.005)
 
 
 async def progress(monitor: Monitor) -> tuple[int, int]:

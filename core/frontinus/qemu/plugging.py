@@ -15,6 +15,9 @@ from frontinus.qemu.news import refused_eject
 log = logging.getLogger(__name__)
 
 HUMAN = "human-monitor-command"
+HELD = (" is busy", " in use")
+"""How QEMU refuses to remove a chardev, an object or a block node that something still refers to."""
+LET_GO_SECONDS, LOOK_AGAIN_SECONDS = 10.0, 0.02
 
 
 async def plug(monitor: Monitor, plan: DevicePlan, fds: Mapping[int, int]) -> None:
@@ -61,9 +64,23 @@ async def _take_back(monitor: Monitor, steps: Iterable[Step]) -> None:
         if step.undo is not None and step.undo not in done:
             done.append(step.undo)
             try:
-                await monitor.execute(*step.undo)
+                await _undo(monitor, step.undo)
             except FrontinusError as error:
                 log.warning("%s could not be undone: %s", step.command, error.message)
+
+
+async def _undo(monitor: Monitor, undo: tuple[str, Mapping[str, object]]) -> None:
+    """QEMU tells that a device is gone before its last reference is, so what is behind it may still be in use."""
+    until = asyncio.get_running_loop().time() + LET_GO_SECONDS
+    while True:
+        try:
+            await monitor.execute(*undo)
+            return
+        except HypervisorFailed as error:
+            held = any(words in error.message for words in HELD)
+            if not held or asyncio.get_running_loop().time() > until:
+                raise
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 
 async def unplug(monitor: Monitor, plan: DevicePlan, deadline: float) -> bool:
