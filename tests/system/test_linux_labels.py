@@ -15,7 +15,7 @@ import pytest
 
 from frontinus.api.errors import HostFailed
 from frontinus.domain.host import Paths
-from frontinus.domain.plan import CopyOnce, Folder, Label, Listener, Resource, SecretFile
+from frontinus.domain.plan import CopyOnce, EmptyFile, Folder, Label, Listener, Resource, SecretFile
 from frontinus.linux import acl
 from frontinus.linux.asuser import obstacle
 from frontinus.linux.labels import REMEMBERED
@@ -176,6 +176,29 @@ async def test_what_is_shared_or_read_only_keeps_its_owner(host: LinuxResources,
     await host.tear_down(second.undo)
     assert [stat.S_IMODE(path.stat().st_mode) for path in (disk, cdrom)] == [0o600, 0o600]
     assert acl.ATTRIBUTE not in os.listxattr(disk)
+
+
+async def test_memory_that_guests_share_is_made_once_and_outlasts_each(host: LinuxResources, place: Path) -> None:
+    path = place / "shm"
+    plan = (EmptyFile(str(path)), Label(str(path), shared=True, linked=False))
+    one, first = await start(host, ONE, *plan)
+    two, second = await start(host, TWO, *plan)
+    assert all(can_open(path, who, os.O_RDWR) for who in (one, two)) and owner(path) == (0, 0)
+    await host.tear_down(first.undo)
+    assert not can_open(path, one, os.O_RDONLY) and can_open(path, two, os.O_RDWR)
+    one, first = await start(host, ONE, *plan)
+    assert can_open(path, one, os.O_RDWR), "a guest comes back to it"
+    await host.tear_down(second.undo)
+    await host.tear_down(first.undo)
+    assert path.exists() and acl.ATTRIBUTE not in os.listxattr(path)
+
+
+async def test_a_link_where_anybody_can_put_one_is_not_followed(host: LinuxResources, place: Path) -> None:
+    disk = image(place)
+    (place / "shm").symlink_to(disk)
+    with pytest.raises(HostFailed, match="is a link"):
+        await start(host, ONE, EmptyFile(f"{place}/shm"), Label(f"{place}/shm", shared=True, linked=False))
+    assert owner(disk) == (1001, 1002) and acl.ATTRIBUTE not in os.listxattr(disk)
 
 
 async def test_a_folder_that_is_shared_can_be_passed(host: LinuxResources, place: Path) -> None:

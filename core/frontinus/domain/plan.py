@@ -184,6 +184,8 @@ class Label:
     shared: bool = False
     optional: bool = False
     """What is not there is passed over."""
+    linked: bool = True
+    """Whether the path may be a link; where anybody can put one, it may not."""
 
 
 Resource = (

@@ -41,15 +41,17 @@ class Labels(Maker[Label]):
         self._lock = threading.Lock()
 
     def intend(self, resource: Label, setup: Setup) -> list[Undo]:
-        path = str(Path(resource.path).resolve())
+        path = _place(resource)
         if setup.who is None:
             return []
         uid = setup.who.uid
         try:
-            status = Path(path).stat()
+            status = Path(path).lstat()
         except FileNotFoundError:
             if resource.optional:
                 return []
+            if resource.shared:
+                return [{"kind": "grant", "path": path, "to": uid}]
             # Perhaps an earlier resource makes it; then it is ours. If not, `make` will say so.
             return [_owner(path, os.geteuid(), os.getegid(), uid)]
         except OSError as error:
@@ -63,11 +65,11 @@ class Labels(Maker[Label]):
         return [{"kind": "grant", "path": path, "to": uid}]
 
     def make(self, resource: Label, records: list[Undo], setup: Setup) -> None:
-        path = str(Path(resource.path).resolve())
+        path = _place(resource)
         if resource.optional and not os.path.exists(path):  # noqa: PTH110
             return
         with failing("look at", resource.path):
-            mode = os.stat(path).st_mode  # noqa: PTH116
+            mode = os.lstat(path).st_mode
         try:
             for record in records:
                 # where it was when it was looked at, even if the name leads elsewhere by now
@@ -117,6 +119,15 @@ class Labels(Maker[Label]):
             raise HostFailed(
                 f"{path} is in use by the guest {guest}; mark the disk shareable if that is meant", what=path
             )
+
+
+def _place(resource: Label) -> str:
+    """Where a path leads. One that may not be a link is taken as it is, and no link is followed afterwards (pinned)."""
+    if resource.linked:
+        return str(Path(resource.path).resolve())
+    if os.path.islink(resource.path):  # noqa: PTH114
+        raise HostFailed(f"{resource.path} is a link: somebody else put it there", what=resource.path)
+    return resource.path
 
 
 def _is_exclusive(resource: Label, mode: int) -> bool:

@@ -36,6 +36,15 @@ def built(devices: str, machine: str = "pc", more: str = "") -> tuple[dict[str, 
     return found, texts
 
 
+def test_a_bus_that_was_added_later_comes_before_what_is_on_it() -> None:
+    port = "<controller type='pci' index='9' model='pcie-root-port'><address type='pci' bus='0' slot='9'/></controller>"
+    found, _ = built(f"{port}<controller type='pci' model='pcie-to-pci-bridge'/>" + "<hub type='usb'/>" * 2
+                     + "<controller type='usb' model='qemu-xhci'/>", "q35")  # fmt: skip
+    order = [name for name in found if name.startswith("pci.")]
+    assert found["pci.1"]["driver"] == "pcie-pci-bridge" and found["pci.1"]["bus"] != "pcie.0"
+    assert order.index(found["pci.1"]["bus"]) < order.index("pci.1")
+
+
 CASES: dict[str, tuple[str, str, str, str, dict[str, Any]]] = {
     "virtio scsi": ("pc", THREADS, """<controller type='scsi' index='0' model='virtio-scsi'><driver queues='4' cmd_per_lun='8'
                     max_sectors='512' ioeventfd='on' iothread='2' packed='on'/></controller>""", "scsi0",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from frontinus.api.errors import InvalidXML
+from frontinus.domain.devices.base import PciAddress
 from frontinus.domain.devices.controller import Controller
 from frontinus.domain.devices.controller_check import USB_DEFAULT, USB_TYPES
 from frontinus.domain.devices.queues import PROPERTY, mapping
@@ -42,9 +45,26 @@ def build_ccid(ctx: Context) -> None:
 
 
 def ordered(ctx: Context, kind: str) -> list[Controller]:
-    """The controllers of a kind, masters before their companions: QEMU must know what others refer to."""
+    """The controllers of a kind, masters before their companions, buses before what is on them: QEMU must know what others
+    refer to."""
     found = [controller for controller in ctx.guest.devices.controllers if controller.type == kind]
+    if kind == "pci":
+        return _buses_first(found)
     return sorted(found, key=lambda controller: controller.is_companion)
+
+
+def _buses_first(controllers: Sequence[Controller]) -> list[Controller]:
+    """In their order, but each behind the bus that it is on, which may have been added later."""
+    by_index = {controller.index: controller for controller in controllers}
+    placed: dict[int | None, Controller] = {}
+    for controller in controllers:
+        above: list[Controller] = []
+        at: Controller | None = controller
+        while at is not None and at.index not in placed and at not in above:
+            above.append(at)
+            at = by_index.get(at.address.bus) if isinstance(at.address, PciAddress) else None
+        placed |= {one.index: one for one in reversed(above)}
+    return list(placed.values())
 
 
 def is_built_in(ctx: Context, controller: Controller) -> bool:

@@ -6,6 +6,7 @@ from frontinus.api.errors import Unsupported
 from frontinus.domain.devices.base import PciAddress
 from frontinus.domain.devices.chardev import CharEnd, CharSource
 from frontinus.domain.devices.shmem import LEGACY, PLAIN, Msi, Shmem
+from frontinus.domain.plan import EmptyFile, Label
 from frontinus.qemu.argv.address import address_props, alias_of
 from frontinus.qemu.argv.chardev import chardev
 from frontinus.qemu.argv.context import Context
@@ -35,7 +36,7 @@ def shmem(ctx: Context, device: Shmem) -> None:
 
 
 def _memory(ctx: Context, device: Shmem, alias: str) -> dict[str, object]:
-    """Where the memory is: with the server, or in /dev/shm."""
+    """Where the memory is: with the server, or in /dev/shm, where each guest's user is let at it; the first gives it its size."""
     where: dict[str, object] = {}
     if device.model == LEGACY:
         where = {"size": f"{(device.size or 0) // MIB}m", "msi": True if device.msi else None}
@@ -44,8 +45,11 @@ def _memory(ctx: Context, device: Shmem, alias: str) -> dict[str, object]:
         source = CharSource(type="unix", sources=[CharEnd(mode="connect", path=path)])
         return {**where, "chardev": chardev(ctx, source, f"char{alias}", alias=alias)}
     if device.model == PLAIN:
+        path = f"/dev/shm/{device.name}"
+        ctx.need(EmptyFile(path))
+        ctx.need(Label(path, shared=True, linked=False))
         ctx.props("object", {
-            "qom-type": "memory-backend-file", "id": f"shmmem-{alias}", "mem-path": f"/dev/shm/{device.name}",
+            "qom-type": "memory-backend-file", "id": f"shmmem-{alias}", "mem-path": path,
             "size": device.size, "share": True,
         })  # fmt: skip
         master = {"master": "on", "peer": "off"}.get(device.role or "")
