@@ -128,7 +128,7 @@ class Transfers:
                 ours, volume.path, *span, form="plain" if form == "sparse" else form, progress=meter(job)
             )
         else:
-            staged = temporary(os.path.dirname(volume.path), f"upload of {volume.name}")  # noqa: PTH120
+            staged = temporary(os.path.dirname(volume.path))  # noqa: PTH120
             async with journalled(world, Work(what="stage", pool=record.uuid, path=staged)):
                 try:
                     await storage.stage(volume.path, staged, 0)

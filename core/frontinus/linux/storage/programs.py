@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from frontinus import durable
 from frontinus.api.errors import HostFailed, StorageFailed, Unsupported
 from frontinus.linux.helpers import tool
 from frontinus.linux.landlock import NETWORK, Sight
@@ -205,7 +206,7 @@ def login(step: Login, pattern: str, value: bytes) -> None:
     text = base64.b64encode(value) if step.base64 else value
     if not step.before:
         with telling(pattern):
-            _write(Path(pattern), text)
+            durable.write(Path(pattern), text)
         return
     found = [Path(name) for name in glob.glob(pattern)]  # noqa: PTH207
     if not found:
@@ -213,16 +214,4 @@ def login(step: Login, pattern: str, value: bytes) -> None:
     for path in found:
         with telling(path):
             lines = [line for line in path.read_bytes().splitlines() if not line.startswith(step.before.encode())]
-            _write(path, b"\n".join([*lines, step.before.encode() + text, b""]))
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        os.write(fd, data)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    temporary.replace(path)
+            durable.write(path, b"\n".join([*lines, step.before.encode() + text, b""]))

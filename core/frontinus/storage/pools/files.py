@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
@@ -89,7 +89,7 @@ class Files(PoolKind):
 
     def reserve(self, pool: Pool, volume: Volume) -> Script[str]:
         yield from ()
-        return temporary(pool.path, volume.name or "")
+        return temporary(pool.path)
 
     def make(self, pool: Pool, volume: Volume, reserved: str) -> Script[str]:
         yield Remove(reserved, tree=is_folder(volume))
@@ -111,9 +111,9 @@ class Files(PoolKind):
         return tell()
 
 
-def temporary(folder: str, name: str) -> str:
-    """Where a volume is while it is made: beside its place, and not too long for any name."""
-    return f"{folder}/{TEMPORARY}{hashlib.sha256(name.encode()).hexdigest()[:24]}{ENDING}"
+def temporary(folder: str) -> str:
+    """Where a volume is while it is made: beside its place, under a name that no other engine on this folder takes."""
+    return f"{folder}/{TEMPORARY}{secrets.token_hex(12)}{ENDING}"
 
 
 def is_folder(volume: Volume) -> bool:
