@@ -107,7 +107,7 @@ def _check_disk(found: DomainBackup, disk: BackupDisk) -> None:
     store = disk.store
     if store is not None:
         store.complete(disk.type)
-        if store.local_path is None or store.fdgroup is not None:
+        if store.reached_path is None:
             raise InvalidXML(f"disk '{disk.name}': no path for type '{disk.type}'", element="disk")
 
 

@@ -71,8 +71,7 @@ class Chain:
 
 def path_of(layer: BackingStore) -> str | None:
     """The file or device of a layer on this host; None for one that callers' descriptors lead to, whatever it is named."""
-    source = layer.source
-    return source.local_path if source is not None and source.fdgroup is None else None
+    return layer.source.reached_path if layer.source is not None else None
 
 
 def place_of(layer: BackingStore) -> str | None:

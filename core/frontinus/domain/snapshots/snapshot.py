@@ -151,7 +151,7 @@ def place_overlay(mine: SnapshotDisk, disk: Disk, suffix: str) -> None:
     """Decide format and place of an overlay: beside the disk's file, its ending replaced by the snapshot's name."""
     mine.type, mine.format = mine.type or "file", mine.format or "qcow2"
     if mine.source is not None and not mine.source.is_empty(mine.type):
-        if mine.source.local_path is None or mine.source.fdgroup is not None:
+        if mine.source.reached_path is None:
             raise InvalidXML(f"disk '{mine.name}': an overlay is a file or a block device", element="source")
         if mine.source.local_path == disk.source_path:
             raise InvalidXML(f"disk '{mine.name}': the overlay is the image itself", element="source")

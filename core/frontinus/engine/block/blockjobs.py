@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from frontinus.api.blockjobs import AbortFlag, BlockJobKind, BlockJobView, CommitFlag, CopyFlag
-from frontinus.api.errors import Busy, InvalidValue, InvalidXML, NoSuchDevice, StorageFailed, WrongState
+from frontinus.api.errors import Busy, InvalidValue, InvalidXML, NoSuchDevice, WrongState
 from frontinus.domain.devices.block.disk import BackingStore, Disk, Mirror, last_layer
 from frontinus.domain.devices.block.source import BACKED
 from frontinus.domain.plan import DevicePlan
@@ -64,7 +64,7 @@ class BlockJobs:
 
     async def _make_copy(self, record: Record, running: Running, disk: Disk, mirror: Mirror) -> list[str]:
         """The image of a copy, of the disk's size; returns its path if it is a new file."""
-        path = mirror.source.local_path if mirror.source is not None and mirror.source.fdgroup is None else None
+        path = mirror.source.reached_path if mirror.source is not None else None
         if path is None:
             raise InvalidXML("<source>: only a file or a block device can be made; else make it, and say reuse-external",
                              element="source")  # fmt: skip
@@ -72,8 +72,7 @@ class BlockJobs:
         store = mirror.backing_store
         below = store if store is not None and store.type is not None else None
         made = [path] if mirror.type == "file" else []
-        for there in await self.world.images.present(made):
-            raise StorageFailed(f"{there} is there already: say that it is to be reused, or remove it", path=there)
+        await doomed.refuse_present(self.world, made)
         await doomed.doom(self.world, record, made)
         try:
             await self.world.images.create(path, mirror.format or "raw", size or 0, backing=backing_of(below))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator
 
+from frontinus.api.errors import StorageFailed
 from frontinus.domain.guest import Guest
 from frontinus.domain.snapshots.chain import paths
 from frontinus.engine.record import Record, Running
@@ -22,6 +23,12 @@ async def doom(world: World, record: Record, files: Collection[str]) -> None:
     if not set(files) <= record.books.doomed:
         record.books.doomed |= set(files)
         await record.books.save_snapshots(world.store, record.uuid)
+
+
+async def refuse_present(world: World, files: Collection[str]) -> None:
+    """Raises StorageFailed for the first file that is to be made and is there."""
+    for path in await world.images.present(list(files)):
+        raise StorageFailed(f"{path} is there already: say that it is to be reused, or remove it", path=path)
 
 
 async def spare(world: World, record: Record, files: Collection[str]) -> None:

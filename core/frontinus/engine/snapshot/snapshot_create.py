@@ -33,6 +33,7 @@ from frontinus.engine.guest import ending, savefile
 from frontinus.engine.guest.preparing import carry_out
 from frontinus.engine.guest.saving import written
 from frontinus.engine.record import Record, Running
+from frontinus.engine.snapshot import doomed
 from frontinus.engine.snapshot.books import Pending
 from frontinus.engine.snapshot.variables import inside_image, with_variables
 from frontinus.engine.world import World
@@ -64,8 +65,7 @@ async def create(world: World, record: Record, wanted: DomainSnapshot, flags: Co
     pending = _pending(record, wanted, overlays, flags)
     if running is None:
         pending.internal |= await inside_image(world, wanted, guest)
-    for path in await world.images.present(pending.files):
-        raise StorageFailed(f"{path} is there already: say that it is to be reused, or remove it", path=path)
+    await doomed.refuse_present(world, pending.files)
     if "reuse-external" in flags:
         await _refuse_smaller(world, running, overlays)
     record.books.pending = pending

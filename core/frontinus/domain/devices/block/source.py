@@ -148,6 +148,11 @@ class Source(Model, tag="source"):
         """The path on this host, for the types that have one."""
         return self.file or self.dev or self.dir
 
+    @property
+    def reached_path(self) -> str | None:
+        """The same; None where callers' descriptors lead to it, whatever it is named."""
+        return self.local_path if self.fdgroup is None else None
+
     def split_name(self) -> tuple[str, str]:
         """Volume and path of gluster, pool and image of rbd. Raises ValueError where the name has no two parts."""
         volume, slash, path = (self.name or "").partition("/")
