@@ -18,6 +18,7 @@ from frontinus.api.identity import Identity
 from frontinus.wire.channel import Channel
 from frontinus.wire.frames import (
     MAX_ANSWER,
+    MAX_REQUEST,
     Answer,
     Call,
     Cancel,
@@ -34,6 +35,9 @@ from frontinus.wire.surface import method as find_method
 
 BEHIND = 10_000
 """Stream items that may wait for a slow consumer before the stream fails: the engine bounds its side too."""
+MAX_ARGUMENTS = MAX_REQUEST - 65536
+"""Bytes of a call's arguments: what stands beside them in its frame has room."""
+GONE = "the engine closed the connection"
 
 
 class RemoteEngine:
@@ -105,7 +109,15 @@ class RemoteEngine:
         arguments, fds = method.part(arguments)
         number = next(self._ids)
         raw = msgspec.Raw(encode(cast("Call", arguments)))
+        if len(raw) > MAX_ARGUMENTS:
+            for fd in fds:
+                os.close(fd)
+            raise InvalidValue(
+                f"{len(raw)} bytes are to be sent, and a call has at most {MAX_ARGUMENTS}", field="arguments"
+            )
         self._channel.send(frame(Call(number, method.name, raw, who or self._who, len(fds))), fds)
+        if not self._channel.open:
+            raise Disconnected(GONE)
         return number
 
     def _received(self, data: bytes) -> None:
@@ -143,7 +155,7 @@ class RemoteEngine:
             queue.put_nowait(answer)
 
     def _lost(self) -> None:
-        error = Disconnected("the engine closed the connection")
+        error = Disconnected(GONE)
         for _, future in self._calls.values():
             if not future.done():
                 future.set_exception(error)

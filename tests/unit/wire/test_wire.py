@@ -77,6 +77,13 @@ def test_every_error_crosses() -> None:
     assert type(Failure(1, "of-the-future", "m", {}).error()).code == "failed"
 
 
+async def test_a_call_that_is_too_long_is_refused_and_the_connection_stays(remote: Engine) -> None:
+    async with asyncio.timeout(60):
+        with pytest.raises(InvalidValue, match="a call has at most"):
+            await remote.define("a" * MAX_REQUEST)
+        await remote.version()
+
+
 async def test_stream_and_its_end(local: LocalEngine, remote: Engine) -> None:
     stream = remote.watch()
     first = await anext(stream)
