@@ -271,3 +271,49 @@ async def test_a_snapshot_is_what_its_settings_say(cim: Rig) -> None:
     assert value == 0
     shown = await cim.ask("GetInstance", out["ResultingSnapshot"])
     assert {name: shown[name] for name in said} == said and shown["SnapshotType"] == 2
+
+
+SWITCH_SETTINGS, SWITCHES = "KVM_VirtualEthernetSwitchSettingData", "KVM_VirtualEthernetSwitchManagementService"
+
+
+async def test_each_property_of_a_new_switch_too(cim: Rig) -> None:
+    done = set[str]()
+    for prop in schema()[SWITCH_SETTINGS].properties:
+        if prop.name in {*PROVIDERS, "VirtualSystemIdentifier"}:
+            continue
+        wanted = other("Switch", prop, None)
+        given = CIMInstance(
+            SWITCH_SETTINGS, {"VirtualSystemIdentifier": "lane", "BridgeName": "virbr7", prop.name: wanted}
+        )
+        try:
+            await cim.ask("InvokeMethod", "DefineSystem", SWITCHES, SystemSettings=given)
+        except pywbem.CIMError as error:
+            assert error.status_code in STATUS and told(prop.name, error.status_description), (prop.name, error)
+            assert "lane" not in {network.name for network in await cim.engine.networks()}
+            continue
+        path = CIMInstanceName(SWITCH_SETTINGS, {"InstanceID": "Switch:lane"}, namespace="root/virt")
+        assert (await cim.ask("GetInstance", path))[prop.name] == wanted.value, prop.name
+        done.add(prop.name)
+        await cim.engine.undefine_network("lane")
+        await cim.settled()
+    assert done >= {"BridgeName", "ForwardMode", "MTU", "DomainName", "SpanningTree", "AutomaticStartupAction"}
+
+
+async def test_a_port_and_a_rule_are_what_their_settings_say_too(cim: Rig) -> None:
+    await define(cim, {}, settings("Mem"))
+    here = CIMInstanceName(SWITCH_SETTINGS, {"InstanceID": "Switch:default"}, namespace="root/virt")
+    port = CIMInstance(
+        "KVM_EthernetSwitchPortSettingData", {"Connection": ["new"], "Address": MAC, "Weight": pywbem.Uint32(3)}
+    )
+    with pytest.raises(pywbem.CIMError, match="Weight"):
+        await cim.ask(
+            "InvokeMethod", "AddResourceSettings", SWITCHES, AffectedConfiguration=here, ResourceSettings=[port]
+        )
+    assert not details(await cim.engine.guest_xml("new")).of("interface")
+    await cim.ask("CreateInstance", CIMInstance("KVM_FilterList", {"Name": "own"}))
+    rule = {"Name": "own", "Action": Uint16(2), "Direction": Uint16(1), "HdrProtocolID": pywbem.Uint8(6)}
+    with pytest.raises(pywbem.CIMError, match="IsNegated"):
+        await cim.ask("CreateInstance", CIMInstance("KVM_IPHeadersFilter", {**rule, "IsNegated": True}))
+    assert "<rule" not in await cim.engine.filter_xml("own")
+    await cim.ask("CreateInstance", CIMInstance("KVM_IPHeadersFilter", {**rule, "HdrDestPortStart": Uint16(22)}))
+    assert "dstportstart='22'" in await cim.engine.filter_xml("own")
