@@ -6,11 +6,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
 from frontinus.api.engine import Engine
 from frontinus.engine import apart, runstate
+from frontinus.engine.guest import hotplug
 from frontinus.engine.local import LocalEngine
 
 DISKS = 300
@@ -79,6 +81,29 @@ async def test_short_documents_are_read_at_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(asyncio, "to_thread", None)
     assert await apart.reading("<domain/>", lambda: 7) == 7
     assert await apart.reading(None, lambda: 7) == 7
+
+
+CARD = "<interface type='user'><mac address='52:54:00:00:00:01'/><model type='e1000e'/></interface>"
+CARD_DOWN = CARD.replace("</interface>", "<link state='down'/></interface>")
+
+
+async def test_a_large_guest_is_completed_apart_when_devices_come_and_change(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: dict[str, bool] = {}
+    for name in ("plugged", "add_device", "changed_device"):
+        monkeypatch.setattr(hotplug, name, partial(noted, where, name, getattr(hotplug, name)))
+    await engine.define(document("large"))
+    await engine.start("large")
+    await engine.attach_device("large", CARD, live=True, config=True)
+    await engine.update_device("large", CARD_DOWN, config=True)
+    assert where == {"plugged": True, "add_device": True, "changed_device": True}
+
+
+def noted(where: dict[str, bool], name: str, work: Callable[..., object], *given: object) -> object:
+    """Do the work, and note whether that is beside the event loop."""
+    where[name] = threading.current_thread() is not threading.main_thread()
+    return work(*given)
 
 
 class Gate:
