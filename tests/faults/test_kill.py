@@ -40,7 +40,8 @@ class Client:
         self.uuid = str(uuid.uuid5(uuid.NAMESPACE_OID, self.name))
         disk = place / f"{self.name}.img"
         disk.write_bytes(bytes(2**20))
-        self.mac = f"52:54:00:4b:01:{number:02x}"
+        run = os.getpid() & 0xFFFF  # others may run this test beside us
+        self.mac = f"52:54:00:{run >> 8:02x}:{run & 0xFF:02x}:{number:02x}"
         self.xml = XML.format(name=self.name, uuid=self.uuid, disk=disk, mac=self.mac)
         self.defined: bool | None = False
         """Whether the definition is there; None while a call was cut off."""
@@ -81,7 +82,7 @@ class Client:
         assert self.defined in (None, defined), f"{self.name}: defined was {self.defined}, is {defined}"
         known = None if self.ending else self.running
         assert known in (None, running), f"{self.name}: running was {known}, is {running}: {views}"
-        self.defined, self.running = defined, running
+        self.defined, self.running, self.ending = defined, running, self.ending and running
 
 
 async def churn(daemon: Daemon, clients: list[Client], dice: random.Random) -> None:

@@ -103,7 +103,7 @@ async def test_nothing_leaks(place: Path) -> None:
     daemon, dice = Daemon(place), random.Random(SEED)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     await daemon.start()
-    before = traces(place)
+    before = traces(place) | {"processes": []}  # but for those that ask QEMU what it can do
     async with daemon.engine() as engine:
         for text in NETWORKS.values():
             await engine.define_network(text)

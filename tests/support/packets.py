@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Literal
 
 TUNSETIFF, TAP_NO_PI = 0x400454CA, 0x1002
+SO_RCVBUFFORCE = 33
+"""socket(7): more than the host's limit, so that nothing is lost on the way to us."""
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 GUEST, PEER, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02", "52:54:00:00:00:03"
 IP, SECOND, GATEWAY, STRANGER = "192.0.2.11", "192.0.2.12", "192.0.2.1", "192.0.2.66"
@@ -230,7 +232,7 @@ class Wire:
         for link in (bridge, "peer", "port"):
             ip_tool("link", "set", link, "up")
         self.peer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(3))
-        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self.peer.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
         self.peer.bind(("peer", 3))
         self.tap = -1
 
