@@ -7,8 +7,11 @@ import contextlib
 import socket
 
 from frontinus.api.engine import Engine
+from guest_image import READY
 
-SECONDS = 120.0
+SECONDS = 240.0
+HEARD = 30.0
+"""Seconds for a guest to say that it is up, before it is asked: it may have said so when nobody listened yet."""
 
 
 async def expect(engine: Engine, guest: str, wanted: str, say: str = "") -> None:
@@ -23,6 +26,15 @@ async def expect(engine: Engine, guest: str, wanted: str, say: str = "") -> None
                 data = await loop.sock_recv(console, 65536)
                 assert data, f"the console ended: {text[-500:]!r}"
                 text += data
+
+
+async def boot(engine: Engine, guest: str) -> None:
+    """Wait until the guest is up: it says so on its console, or its shell answers."""
+    try:
+        async with asyncio.timeout(HEARD):
+            await expect(engine, guest, READY)
+    except TimeoutError:
+        await answers(engine, guest)
 
 
 async def answers(engine: Engine, guest: str) -> None:

@@ -17,8 +17,8 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import FrontinusError, HostFailed, HypervisorFailed, StorageFailed, Unsupported, WrongState
 from frontinus.api.events import DeviceAddedEvent, DeviceRemovedEvent, GuestEvent, LifecycleEvent, RebootEvent
 from frontinus.api.views import GuestView, Snapshot
-from guest_image import READY, GuestImage
-from support import traces
+from guest_image import GuestImage
+from support import real_console, traces
 from support.unplugged import detach
 from trial import Daemon
 
@@ -122,8 +122,8 @@ async def expect(engine: Engine, guest: str, wanted: str, say: str = "") -> None
 
 
 async def boot(engine: Engine, guest: str) -> None:
-    """Wait until the guest says on its console that it is up."""
-    await expect(engine, guest, READY)
+    """Wait until the guest is up."""
+    await real_console.boot(engine, guest)
 
 
 async def started(engine: Engine, place: Path, image: GuestImage, machine: str = "q35") -> GuestView:

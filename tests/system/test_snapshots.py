@@ -11,9 +11,9 @@ from lxml import etree
 
 from frontinus.api.engine import Engine
 from frontinus.api.errors import AgentUnavailable, InvalidXML, NoSuchSnapshot, StorageFailed, WrongState
-from guest_image import READY, GuestImage
+from guest_image import GuestImage
 from support.disks import MIB, backing_of, bare_xml, content, disk, fill, guest_xml, image, writing, written_out
-from support.real_console import expect
+from support.real_console import boot, expect
 from system.test_guest_life import Watcher
 from trial import Daemon
 
@@ -71,7 +71,7 @@ async def test_memory_inside(engine: Engine, place: Path, guest_image: GuestImag
     path = image(place / "a.qcow2", 8 * MIB)
     await engine.define(guest_xml(place, guest_image, disk(path)))
     await engine.start("real")
-    await expect(engine, "real", READY)
+    await boot(engine, "real")
     await expect(engine, "real", "kept:in-memory", "word=in-memory; echo ke''pt:$word\n")
     view = await engine.create_snapshot("real", named("s1"))
     assert (view.state, view.memory, view.disks) == ("running", "internal", "internal")
@@ -171,7 +171,7 @@ async def test_memory_outside(engine: Engine, place: Path, guest_image: GuestIma
     path, memory = image(place / "a.qcow2", 8 * MIB), place / "memory"
     await engine.define(guest_xml(place, guest_image, disk(path)))
     await engine.start("real")
-    await expect(engine, "real", READY)
+    await boot(engine, "real")
     await expect(engine, "real", "kept:in-memory", "word=in-memory; echo ke''pt:$word\n")
     view = await engine.create_snapshot("real", named("s1", f"<memory file='{memory}'/>"), ["live"] if live else [])
     assert (view.state, view.memory, view.disks) == ("running", "external", "external")
