@@ -27,6 +27,11 @@ def _ports(guest: Guest) -> bool:
     return any(card.virtual_port and card.virtual_port.type for card in cards)
 
 
+def _tags(guest: Guest) -> bool:
+    """VLAN tags of virtual functions, which are not set on them. QEMU's plan refuses those of other cards."""
+    return any(card.vlan for card in guest.devices.interfaces if card.type in ("direct", "hostdev"))
+
+
 def _driver_domains(guest: Guest) -> bool:
     devices = [one for one in guest.devices.all() if isinstance(one, Disk | Interface)]
     return any(one.backend_domain for one in devices)
@@ -43,7 +48,7 @@ ELEMENTS: Mapping[str, Callable[[Guest], bool]] = {
     "perf": lambda guest: any(event.enabled for event in guest.perf),
     "seclabel": lambda guest: any(label.type == "static" and label.label for label in guest.seclabels),
     "virtualport": _ports,
-    "vlan": lambda guest: any(card.vlan for card in guest.devices.interfaces),
+    "vlan": _tags,
     "backenddomain": _driver_domains,
     "space_hard_limit": _quotas,
 }
