@@ -22,9 +22,21 @@ _STATE, _PARENT, _USER, _SYSTEM, _STARTED, _CPU = 0, 1, 11, 12, 19, 36
 """Places in /proc/PID/stat after the command's name, which is in parentheses and may hold anything."""
 
 
-SCHEDSTATS = "/proc/sys/kernel/sched_schedstats"
+class Switch:
+    """A setting of the kernel's that an operator may change: looked at once a second, however many ask."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._on, self._due = path, False, 0.0
+
+    def is_on(self) -> bool:
+        if (now := time.monotonic()) >= self._due:
+            self._due = now + 1.0
+            self._on = self._path.exists() and self._path.read_text().strip() == "1"
+        return self._on
+
+
+SCHEDSTATS = Switch(Path("/proc/sys/kernel/sched_schedstats"))
 """Says whether the kernel counts how long threads wait; not every kernel can."""
-COUNTS_WAITS = Path(SCHEDSTATS).exists()
 _WAITED = re.compile(rb"\bwait_sum\s*:\s*(\d+)\.(\d{6})")
 """In /proc/PID/sched, in ms to the nanosecond; before Linux 5.16 the name has a prefix."""
 
@@ -132,12 +144,9 @@ class ProcessFigures:
         if not fields or not stat:
             return {}
         found = {"time": int(fields[0]), "delay": int(fields[1]), "cpu": int(_fields(stat)[_CPU])}
-        if self._counts_waits() and (waited := _WAITED.search(self._read(f"task/{thread}/sched"))):
+        if SCHEDSTATS.is_on() and (waited := _WAITED.search(self._read(f"task/{thread}/sched"))):
             found["wait"] = int(waited[1] + waited[2])
         return found
-
-    def _counts_waits(self) -> bool:
-        return COUNTS_WAITS and self._read(SCHEDSTATS).strip() == b"1"
 
     def forget_threads(self) -> None:
         """Close what belongs to threads: CPUs were plugged or unplugged."""
@@ -154,9 +163,7 @@ class ProcessFigures:
         fd = self._files.get(name)
         try:
             if fd is None:
-                fd = self._files[name] = os.open(
-                    f"/proc/{self._pid}/{name}" if name[0] != "/" else name, os.O_RDONLY | os.O_CLOEXEC
-                )
+                fd = self._files[name] = os.open(f"/proc/{self._pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
             return os.pread(fd, 4096, 0)
         except OSError:
             return b""

@@ -21,7 +21,7 @@ class GroupFiles:
 
     def __init__(self, folders: Mapping[str, tuple[Path, int]]) -> None:
         self._folders = folders
-        self._files: dict[tuple[str, str], int | None] = {}
+        self._files: dict[str, int | None] = {}
 
     def read(self) -> GroupStats:
         """The figures of this moment; what a file does not tell is None."""
@@ -37,51 +37,46 @@ class GroupFiles:
     def _memory(self) -> dict[str, int | None]:
         if self._version("memory") == 1:
             return {
-                "memory": self._number("memory", "memory.usage_in_bytes"),
-                "memory_peak": self._number("memory", "memory.max_usage_in_bytes"),
-                "memory_limit_hits": self._number("memory", "memory.failcnt"),
-                "oom_kills": self._pairs("memory", "memory.oom_control").get("oom_kill"),
+                "memory": _number(self._read("memory", "memory.usage_in_bytes")),
+                "memory_peak": _number(self._read("memory", "memory.max_usage_in_bytes")),
+                "memory_limit_hits": _number(self._read("memory", "memory.failcnt")),
+                "oom_kills": _number(_pairs(self._read("memory", "memory.oom_control")).get(b"oom_kill")),
             }
-        told = self._pairs("memory", "memory.events")
+        told = _pairs(self._read("memory", "memory.events"))
         return {
-            "memory": self._number("memory", "memory.current"), "memory_peak": self._number("memory", "memory.peak"),
-            "memory_limit_hits": told.get("max"), "oom_kills": told.get("oom_kill"),
+            "memory": _number(self._read("memory", "memory.current")),
+            "memory_peak": _number(self._read("memory", "memory.peak")),
+            "memory_limit_hits": _number(told.get(b"max")), "oom_kills": _number(told.get(b"oom_kill")),
         }  # fmt: skip
 
     def _throttling(self) -> dict[str, int | None]:
-        told = self._pairs("cpu", "cpu.stat")
-        time = told.get("throttled_time")
-        if time is None and "throttled_usec" in told:
-            time = told["throttled_usec"] * USEC
-        return {"periods": told.get("nr_periods"), "throttled": told.get("nr_throttled"), "throttled_time": time}
+        told = _pairs(self._read("cpu", "cpu.stat"))
+        time, spent = _number(told.get(b"throttled_time")), _number(told.get(b"throttled_usec"))
+        if time is None and spent is not None:
+            time = spent * USEC
+        return {"periods": _number(told.get(b"nr_periods")), "throttled": _number(told.get(b"nr_throttled")),
+                "throttled_time": time}  # fmt: skip
 
     def _waited(self) -> dict[str, tuple[int, int]]:
         """Version 1 tells no pressure."""
         if self._version("cpu") != 2:
             return {}
-        found = {name: parse_pressure(self._text("cpu", f"{name}.pressure")) for name in RESOURCES}
+        found = {name: parse_pressure(self._read("cpu", f"{name}.pressure").decode()) for name in RESOURCES}
         return {name: (pressure.some, pressure.full or 0) for name, pressure in found.items() if pressure}
 
     def _version(self, controller: str) -> int | None:
         return self._folders[controller][1] if controller in self._folders else None
 
-    def _number(self, controller: str, file: str) -> int | None:
-        text = self._text(controller, file).strip()
-        return int(text) if text.isdecimal() else None
-
-    def _pairs(self, controller: str, file: str) -> dict[str, int]:
-        lines = (line.split() for line in self._text(controller, file).splitlines())
-        return {words[0]: int(words[1]) for words in lines if len(words) == 2 and words[1].isdecimal()}
-
-    def _text(self, controller: str, file: str) -> str:
-        key = controller, file
-        if key not in self._files:
-            self._files[key] = self._open(controller, file)
-        fd = self._files[key]
+    def _read(self, controller: str, file: str) -> bytes:
+        """A file, whose name no other controller has; empty where there is none."""
         try:
-            return os.pread(fd, MOST, 0).decode() if fd is not None else ""
+            fd = self._files[file]
+        except KeyError:
+            fd = self._files[file] = self._open(controller, file)
+        try:
+            return os.pread(fd, MOST, 0) if fd is not None else b""
         except OSError:  # the group is gone
-            return ""
+            return b""
 
     def _open(self, controller: str, file: str) -> int | None:
         if controller not in self._folders:
@@ -90,3 +85,14 @@ class GroupFiles:
             return os.open(self._folders[controller][0] / file, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
+
+
+def _number(told: bytes | None) -> int | None:
+    """None for what is not told or is a word, as a limit can be."""
+    return int(told) if told is not None and told.strip().isdigit() else None
+
+
+def _pairs(told: bytes) -> dict[bytes, bytes]:
+    """A file of names and numbers in turn."""
+    words = told.split()
+    return dict(zip(words[::2], words[1::2], strict=False))

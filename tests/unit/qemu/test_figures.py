@@ -178,8 +178,6 @@ def test_a_thread_is_on_a_cpu_and_may_be_kept_waiting(monkeypatch: pytest.Monkey
     taken = ProcessFigures(os.getpid())
     assert taken.thread(os.getpid())["cpu"] in range(os.cpu_count() or 1)
     switch = tmp_path / "sched_schedstats"
-    monkeypatch.setattr(procfs, "SCHEDSTATS", str(switch))
-    monkeypatch.setattr(procfs, "COUNTS_WAITS", True)
     real = ProcessFigures._read
 
     def read(self: ProcessFigures, name: str) -> bytes:
@@ -189,8 +187,20 @@ def test_a_thread_is_on_a_cpu_and_may_be_kept_waiting(monkeypatch: pytest.Monkey
     monkeypatch.setattr(ProcessFigures, "_read", read)
     for said, waited in (("0\n", None), ("1\n", 12_003_400)):
         switch.write_text(said)
+        monkeypatch.setattr(procfs, "SCHEDSTATS", procfs.Switch(switch))
         assert taken.thread(os.getpid()).get("wait") == waited
     taken.close()
+
+
+def test_a_switch_is_looked_at_once_a_second(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    switch = procfs.Switch(tmp_path / "switch")
+    assert not switch.is_on(), "not every kernel has it"
+    (tmp_path / "switch").write_text("1\n")
+    assert not switch.is_on()
+    now += 1
+    assert switch.is_on()
 
 
 def test_when_a_process_started() -> None:
