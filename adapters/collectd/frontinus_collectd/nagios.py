@@ -110,17 +110,17 @@ def fault(guest: GuestStats, *, named: bool) -> Status:
 
 
 def check_engine(engine: ThinEngine, options: argparse.Namespace) -> Report:
-    """Whether the engine answers, and how fast."""
+    """Whether the engine answers, and how fast; since when it runs, and what it takes."""
     began = time.perf_counter()
-    version = engine.call(Engine.version)
-    guests = engine.call(Engine.stats, groups=["state"], max_age=options.timeout)
+    told = engine.call(Engine.poll, groups=["state"], max_age=options.timeout)
     took = time.perf_counter() - began
     figure = Figure("time", took, "s", options.warning, options.critical, 0, options.timeout)
-    active = sum(guest.id is not None for guest in guests)
-    emulator = ".".join(map(str, version.hypervisor_version))
-    text = f"frontinus {version.frontinus} with {version.hypervisor} {emulator} answered in {took * 1000:.1f} ms"
-    return Report(figure.status, text, [figure, Figure("guests", len(guests), low=0),
-                                        Figure("active", active, low=0, high=len(guests))])  # fmt: skip
+    active, guests = sum(guest.id is not None for guest in told.guests), len(told.guests)
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(told.engine.started))
+    text = f"answered in {took * 1000:.1f} ms, up since {since}, {active} of {guests} guests active"
+    return Report(figure.status, text, [
+        figure, Figure("guests", guests, low=0), Figure("active", active, low=0, high=guests),
+        Figure("rss", told.engine.rss, "B", low=0), Figure("late", told.engine.monitor.late, "c", low=0)])  # fmt: skip
 
 
 def check_stats(engine: ThinEngine, options: argparse.Namespace) -> Report:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from frontinus.api.agent import GuestFilesystem
 from frontinus.api.engine import Engine
-from frontinus.api.errors import AgentUnavailable, Denied, FrontinusError
+from frontinus.api.errors import FrontinusError
 from frontinus.api.views import GuestStats, JobView, State
 from frontinus_collectd.facts import Facts, learn, names, too_long
 from frontinus_collectd.link import Link
@@ -25,9 +25,6 @@ SHARE = 0.8
 
 USUAL, SHORTEST, LONGEST = 10.0, 0.5, 600.0
 """Seconds between two readings: what collectd does by itself, and what is believed."""
-
-AGENT_TIMEOUT = 1.0
-"""Seconds that a guest's agent has to answer."""
 
 GONE = ("shutoff", "unknown")
 """State of a guest that the engine no longer knows."""
@@ -74,7 +71,8 @@ class Reader:
         self._last: dict[str, GuestStats] = {}
         self._facts: dict[str, Facts] = {}
         self._seen: dict[str, Seen] | None = None
-        self._asked: dict[str, float] = {}
+        self._told: dict[str, float] = {}
+        """When file systems were told, monotonic, by guest."""
         self._cpus = 0
         self._complained: set[str] = set()
         self._began = 0.0
@@ -88,9 +86,9 @@ class Reader:
             if not self._cpus:
                 self._cpus = self._link.call(Engine.host).cpus
             figures = self._link.call(Engine.stats, groups=groups(settings), max_age=max_age)
-            jobs = self._jobs()
+            ended = self._ended_jobs()
             shown = [guest for guest in figures if guest.name in settings.domains]
-            return list(self._outputs(shown, jobs))
+            return list(self._outputs(shown, ended))
         except FrontinusError as error:
             self._link.failed(error)
             return []
@@ -104,7 +102,7 @@ class Reader:
         passed, self._began = now - self._began if self._began else USUAL, now
         return self.settings.interval or min(max(passed, SHORTEST), LONGEST)
 
-    def _outputs(self, guests: Sequence[GuestStats], jobs: Mapping[str, list[JobView]]) -> Iterator[Output]:
+    def _outputs(self, guests: Sequence[GuestStats], ended: Mapping[str, list[JobView]]) -> Iterator[Output]:
         now = time.monotonic()
         seen: dict[str, Seen] = {}
         for guest in guests:
@@ -112,7 +110,7 @@ class Reader:
             host, instance = names(self.settings, guest, facts)
             self._complain_of(host, instance)
             reading = Reading(guest, self.settings, self._last.get(guest.uuid), self._cpus, facts.pins,
-                              jobs.get(guest.uuid, ()))  # fmt: skip
+                              ended.get(guest.uuid) or _by_age(guest.jobs))  # fmt: skip
             seen[guest.uuid] = Seen(host, instance, (guest.state, guest.reason))
             messages = [*self._state(guest.uuid, seen[guest.uuid]), *self._file_systems(guest, now)]
             yield Output(host, instance, list(samples(reading)), messages)
@@ -121,14 +119,13 @@ class Reader:
         yield from self._gone(seen)
         self._forget(seen)
 
-    def _jobs(self) -> dict[str, list[JobView]]:
-        """The jobs that ExtraStats asks for, by guest."""
-        background = "job_stats_background" in self.settings.extra
-        if not background and "job_stats_completed" not in self.settings.extra:
+    def _ended_jobs(self) -> dict[str, list[JobView]]:
+        """By guest, if ExtraStats asks for them: those under way come with the figures."""
+        if "job_stats_completed" not in self.settings.extra:
             return {}
         found: dict[str, list[JobView]] = {}
-        for job in sorted(self._link.call(Engine.jobs), key=lambda job: job.started):
-            if job.guest is not None and (job.state not in ENDED) == background:
+        for job in _by_age(self._link.call(Engine.jobs)):
+            if job.guest is not None and job.state in ENDED:
                 found.setdefault(job.guest, []).append(job)
         return found
 
@@ -145,7 +142,7 @@ class Reader:
             return
         before = self._seen.get(uuid) if self._seen is not None else now
         if self.settings.persistent_notification or before is None or before.state != now.state:
-            yield _told(*now.state)
+            yield _changed(*now.state)
 
     def _gone(self, seen: Mapping[str, Seen]) -> Iterator[Output]:
         """Guests that were on at the last reading and that the engine has forgotten since."""
@@ -153,32 +150,23 @@ class Reader:
             return
         for uuid, before in (self._seen or {}).items():
             if uuid not in seen and before.state[0] != "shutoff":
-                yield Output(before.host, before.instance, messages=[_told("shutoff", GONE[1])])
+                yield Output(before.host, before.instance, messages=[_changed("shutoff", GONE[1])])
 
     def _forget(self, seen: dict[str, Seen]) -> None:
         self._seen = seen
-        for kept in (self._last, self._facts, self._asked):
+        for kept in (self._last, self._facts, self._told):
             for uuid in [uuid for uuid in kept if uuid not in seen]:
                 del kept[uuid]
 
     def _file_systems(self, guest: GuestStats, now: float) -> list[Message]:
-        """What the guest's agent says, at most once in RefreshInterval; a guest without an agent is left alone until then."""
-        if "fs_info" not in self.settings.extra or guest.state != "running":
+        """What the guest's agent told last, at most once in RefreshInterval."""
+        if "fs_info" not in self.settings.extra or guest.agent is None:
             return []
-        asked = self._asked.get(guest.uuid)
-        if asked is not None and (not self.settings.refresh or now - asked < self.settings.refresh):
+        told = self._told.get(guest.uuid)
+        if told is not None and (not self.settings.refresh or now - told < self.settings.refresh):
             return []
-        self._asked[guest.uuid] = now
-        try:
-            answer = self._link.call(Engine.agent_command, guest.uuid, '{"execute": "guest-get-fsinfo"}', AGENT_TIMEOUT)
-            return [file_system(entry) for entry in json.loads(answer)["return"]]
-        except AgentUnavailable:
-            return []
-        except Denied as error:
-            self._once(f"ExtraStats fs_info: {error.message}; it takes a Socket that allows to manage guests")
-        except (FrontinusError, ValueError, KeyError, TypeError) as error:
-            self._once(f"the file systems of guest '{guest.name}' are not known: {error}")
-        return []
+        self._told[guest.uuid] = now
+        return [file_system(one) for one in guest.agent.filesystems]
 
     def _complain_of(self, *shown: str) -> None:
         for name in shown:
@@ -191,18 +179,19 @@ class Reader:
             self._say("warning", remark)
 
 
-def _told(state: State, reason: str) -> Message:
+def _changed(state: State, reason: str) -> Message:
     return Message("domain_state", SEVERITY[state], f"Domain state: {state}. Reason: {reason}")
 
 
-def file_system(entry: Mapping[str, object]) -> Message:
-    """One file system of guest-get-fsinfo's answer. Raises KeyError."""
-    disks = entry.get("disk")
-    devices = [str(disk["dev"]) for disk in disks if "dev" in disk] if isinstance(disks, list) else []
+def _by_age(jobs: Sequence[JobView]) -> list[JobView]:
+    return sorted(jobs, key=lambda job: job.started)
+
+
+def file_system(one: GuestFilesystem) -> Message:
+    """A notification of one file system, by virt's names; `devAlias` are the targets of the disks under it."""
     meta: dict[str, str | int] = {
-        "mountpoint": str(entry["mountpoint"]), "name": str(entry["name"]), "fstype": str(entry["type"]),
-        "ndevAlias": len(devices),
+        "mountpoint": one.mountpoint, "name": one.name, "fstype": one.type, "ndevAlias": len(one.disks),
     }  # fmt: skip
-    if devices:
-        meta["devAlias"] = " ".join(device.rpartition("/")[2] for device in devices)
+    if one.disks:
+        meta["devAlias"] = " ".join(one.disks)
     return Message("file_system", "okay", "File system information", meta)

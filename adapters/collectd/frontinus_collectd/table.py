@@ -110,6 +110,8 @@ def samples(reading: Reading) -> Iterator[Sample]:
 def groups(settings: Settings) -> list[StatsGroup]:
     """The engine's figures that a configuration needs."""
     found = {group for scope in SCOPES if scope.chosen(settings) for group in scope.groups}
+    if "fs_info" in settings.extra:
+        found.add("agent")  # for notifications
     return sorted(found)
 
 
@@ -254,6 +256,11 @@ def remaining(work: Work) -> Number:
 
 # --- the table
 
+_JOBS: Sequence[tuple[str, str, tuple[StatsGroup, ...]]] = (
+    ("The job under way", "job_stats_background", ("job",)), ("The last job", "job_stats_completed", ()),
+)  # fmt: skip
+"""Which job is shown by which word of ExtraStats; those that have ended are no figures."""
+
 SCOPES: tuple[Scope, ...] = (
     Scope("The guest", "", whole, ("cpu",), (
         Metric("virt_cpu_total", ("stats.cpu.time",), "CPU time of the guest's process, ns.", ""),
@@ -309,10 +316,10 @@ SCOPES: tuple[Scope, ...] = (
         Metric("if_errors", ("rx_errors", "tx_errors"), "Errors."),
         Metric("if_dropped", ("rx_drops", "tx_drops"), "Packets that were dropped."),
     )),
-    *(Scope(title, "job", jobs_of, (), (
+    *(Scope(title, "job", jobs_of, groups, (
         Metric("job_stats", (elapsed,), "Time since its start, ms.", "time_elapsed", extra=extra),
         Metric("job_stats", ("job.total",), "All that is to be done, bytes.", "data_total", extra=extra),
         Metric("job_stats", ("job.processed",), "What has been done, bytes.", "data_processed", extra=extra),
         Metric("job_stats", (remaining,), "What is left, bytes.", "data_remaining", extra=extra),
-    )) for title, extra in (("The job under way", "job_stats_background"), ("The last job", "job_stats_completed"))),
+    )) for title, extra, groups in _JOBS),
 )  # fmt: skip

@@ -8,14 +8,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
+from frontinus.api.agent import GuestFilesystem
+from frontinus.api.views import JobView
+from frontinus.client.thin import ThinEngine
+from frontinus.engine.block.progress import Progress
 from frontinus_collectd.facts import pins, value_at
 from frontinus_collectd.reader import file_system
-from frontinus_collectd.settings import Where
+from frontinus_collectd.settings import EXTRA, Where
 from support.collectd import Fake, loaded
 from support.monitored import Monitored, monitored
 
@@ -202,6 +207,19 @@ async def test_jobs_of_guests(rig: Monitored) -> None:
         assert "test/virt/job_stats-time_elapsed" not in found
 
 
+async def test_a_job_under_way_comes_with_the_figures(rig: Monitored, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = JobView(
+        id="j", kind="backup", state="running", started=time.time() - 9, guest="", progress=0.3, processed=30, total=100
+    )
+    uuid = rig.local.world.guests.find("test").uuid
+    monkeypatch.setattr(Progress, "under_way", AsyncMock(return_value={uuid: (job,)}))
+    with loaded() as fake:
+        await started(fake, rig, ("ExtraStats", "job_stats_background"))
+        found = await asyncio.to_thread(fake.read)
+    assert found["test/virt/job_stats-data_remaining"] == (70,)
+    assert "guest-00000/virt/job_stats-data_remaining" not in found
+
+
 async def test_pinning_is_read_from_the_definition(rig: Monitored) -> None:
     with loaded() as fake:
         await started(fake, rig, ("ExtraStats", "vcpupin"), ("Domain", "test"))
@@ -210,20 +228,47 @@ async def test_pinning_is_read_from_the_definition(rig: Monitored) -> None:
             f"test/virt/cpu_affinity-vcpu_{v}-cpu_{c}": (1,) for v in range(2) for c in range(8)}  # fmt: skip
 
 
-async def test_file_systems_take_a_connection_that_may_manage(rig: Monitored) -> None:
+async def test_file_systems_are_told_once_in_a_while(rig: Monitored) -> None:
+    disk = {
+        "bus-type": "virtio",
+        "bus": 0,
+        "target": 0,
+        "unit": 0,
+        "pci-controller": {"domain": 0, "bus": 0, "slot": 0, "function": 0},
+    }
+    rig.mocks["test"].agent["guest-get-fsinfo"] = [{"name": "vda1", "mountpoint": "/", "type": "ext4", "disk": [disk]}]
+    running = rig.local.world.guests.find("test").need_running()
+    running.agent_connected = True
     with loaded() as fake:
-        await started(fake, rig, ("ExtraStats", "fs_info"), ("RefreshInterval", 0.0))
+        await started(fake, rig, ("ExtraStats", "fs_info"), ("RefreshInterval", 3600.0))
         for _ in range(2):
             assert await asyncio.to_thread(fake.read)
-        assert [text for level, text in fake.said if level == "warning" and "manage guests" in text]
-        assert sum(level == "warning" for level, _ in fake.said) == 1
+        (told,) = fake.notifications
+        assert (told.type, told.host, told.severity) == ("file_system", "test", fake.NOTIF_OKAY)
+        assert told.meta == {"name": "vda1", "mountpoint": "/", "fstype": "ext4", "ndevAlias": 0}
+        assert [level for level, _ in fake.said] == ["info"], "the monitor socket is enough"
 
 
 def test_a_file_system() -> None:
-    disks = [{"bus": 0, "dev": "/dev/vda1"}]
-    told = file_system({"name": "vda1", "mountpoint": "/", "type": "ext4", "disk": disks})
+    told = file_system(GuestFilesystem(name="dm-0", mountpoint="/", type="ext4", disks=("vda", "vdb")))
     assert told.type == "file_system"
-    assert told.meta == {"name": "vda1", "mountpoint": "/", "fstype": "ext4", "ndevAlias": 1, "devAlias": "vda1"}
+    assert told.meta == {"name": "dm-0", "mountpoint": "/", "fstype": "ext4", "ndevAlias": 2, "devAlias": "vda vdb"}
+
+
+async def test_a_reading_costs_one_call(rig: Monitored, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    ask = ThinEngine.call
+
+    def counted(engine: ThinEngine, method: Callable[..., object], *args: object, **given: object) -> object:
+        asked.append(method.__name__)
+        return ask(engine, method, *args, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ThinEngine, "call", counted)
+    with loaded() as fake:
+        await started(fake, rig, ("ExtraStats", " ".join(set(EXTRA) - {"job_stats_completed", "vcpupin"})))
+        for _ in range(3):
+            assert await asyncio.to_thread(fake.read)
+    assert asked == ["host", "stats", "stats", "stats"], "the host's CPUs are asked for once"
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_without_extra_stats() -> None:
 
 def test_only_the_figures_that_are_needed_are_asked_for() -> None:
     assert groups(Settings(report_blocks=False, report_interfaces=False)) == ["balloon", "cpu"]
-    assert groups(Settings(extra=ALL)) == ["balloon", "block", "cpu", "interface", "state", "vcpu"]
+    assert groups(Settings(extra=ALL)) == ["agent", "balloon", "block", "cpu", "interface", "job", "state", "vcpu"]
 
 
 def test_figures_are_dispatched_once_and_carry_their_own_time() -> None:

@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import cast
 
@@ -129,9 +129,9 @@ async def test_guests(rig: Monitored, check: Check) -> None:
 async def test_engine(rig: Monitored, check: Check) -> None:
     code, said = await check("engine", "-w", "8", "-c", "9")
     assert code == 0
-    assert re.match(
-        r"FRONTINUS ENGINE OK - frontinus \S+ with \S+ [\d.]+ answered in [\d.]+ ms \| 'time'=[\d.]+s;8;9;0;10 ", said
-    )
+    assert re.fullmatch(
+        r"FRONTINUS ENGINE OK - answered in [\d.]+ ms, up since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d, 3 of 3 guests active"
+        r" \| 'time'=[\d.]+s;8;9;0;10 'guests'=3;;;0 'active'=3;;;0;3 'rss'=\d+B;;;0 'late'=\d+c;;;0\n", said)  # fmt: skip
     assert (await check("engine", "-w", "@0:1"))[0] == 1
     assert (await check("engine", "-c", "@0:1"))[0] == 2
     rig.close()
@@ -139,6 +139,20 @@ async def test_engine(rig: Monitored, check: Check) -> None:
     assert code == 2 and "is frontinusd running?" in said
     code, said = await check("guests")
     assert code == 3
+
+
+@pytest.mark.parametrize("name", list(CHECKS))
+async def test_a_check_costs_one_call(rig: Monitored, check: Check, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    ask = ThinEngine.call
+
+    def counted(engine: ThinEngine, method: Callable[..., object], *args: object, **given: object) -> object:
+        asked.append(method.__name__)
+        return ask(engine, method, *args, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ThinEngine, "call", counted)
+    await check(name)
+    assert len(asked) == 1
 
 
 async def test_stale_figures(rig: Monitored, check: Check) -> None:
@@ -270,4 +284,4 @@ def test_silence_ends_at_the_timeout(tmp_path: Path, capsys: pytest.CaptureFixtu
         began = time.monotonic()
         assert main(["engine", "-S", str(tmp_path / "ro.sock"), "-t", "0.3"]) == 2
         assert time.monotonic() - began < 30
-    assert "the engine did not answer version within 0.3 s" in capsys.readouterr().out
+    assert "the engine did not answer poll within 0.3 s" in capsys.readouterr().out
