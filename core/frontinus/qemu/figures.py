@@ -10,11 +10,14 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 
+from frontinus.api.errors import FrontinusError
 from frontinus.ports.hypervisor import GuestFigures
 from frontinus.procfs import ProcessFigures
 from frontinus.qemu.links import LinkCounters
@@ -121,8 +124,10 @@ BLOCKS = Command("query-block")
 BLOCK_STATS = Command("query-blockstats")
 BALLOON_SIZE = Command("query-balloon")
 IOTHREADS = Command("query-iothreads")
-SLOW_AGE = 10.0
-"""Seconds that sizes of images may be old, and that a balloon is left alone whose guest tells nothing."""
+SLOW_AGE, OLDEST = 10.0, 60.0
+"""Seconds after which sizes of images, and a balloon whose guest told nothing, are asked about: after a round, or with it."""
+PAUSE = 0.25
+"""Seconds after a round of one guest, in which those of the others have the machine to themselves."""
 LATENCY_BOUNDS = (100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000,
                   100_000_000, 250_000_000, 500_000_000, 1_000_000_000, 2_500_000_000)  # fmt: skip
 """Bounds of the histograms that QEMU is asked to keep of each disk, ns."""
@@ -168,8 +173,9 @@ class Kept:
     sizes_told: float = float("-inf")
     balloon: int | None = None
     iothreads: dict[int, dict[str, int]] | None = None
+    silent: bool = False
+    """Whether the balloon said last that its guest tells nothing."""
     silence_told: float = float("-inf")
-    """When a balloon last said that its guest tells nothing."""
 
 
 @dataclass
@@ -189,6 +195,7 @@ class Sampler:
     _untimed: list[Command] = field(default_factory=list)
     """What makes QEMU keep histograms of disks that have none; sent with the next round."""
     _timed: set[str] = field(default_factory=set)
+    _later: asyncio.TimerHandle | None = None
 
     def refresh(self) -> list[Command]:
         """What to ask to learn what rarely changes; the answers go to `learn`."""
@@ -232,26 +239,41 @@ class Sampler:
             if answer.error is None:
                 use(figures, answer)
         self._recall(figures, groups)
+        if self._later is None and self._slow(groups, SLOW_AGE):
+            self._later = asyncio.get_running_loop().call_later(PAUSE, self._catch_up, groups)
         return figures
+
+    def _catch_up(self, groups: Sequence[str]) -> None:
+        """Ask what no round waits for: it is for the next one."""
+        self._later = None
+        asked = self._slow(groups, SLOW_AGE)
+        answers = self.monitor.begin([command for command, _ in asked], deadline=OLDEST)
+        answers.add_done_callback(partial(_take_each, [use for _, use in asked]))
 
     def _questions(self, group: str) -> list[tuple[Command, Use]]:
         if group == "block":
             begin, self._untimed = [(command, _nothing) for command in self._untimed], []
-            sizes = time.monotonic() - self._kept.sizes_told > SLOW_AGE
-            return [*begin, (BLOCK_STATS, self._block_counters), *([(BLOCKS, self._block_sizes)] if sizes else [])]
+            return [*begin, (BLOCK_STATS, self._block_counters), *self._slow([group], OLDEST)]
         if group == "dirtyrate" and self.dirty.measured is not False:
             return [(DIRTY_RATE, self.dirty.take)]
         if group == "memory" and self._balloon is not None:
-            path = f"/machine/peripheral/{self._balloon}"
-            stats = (Command("qom-get", {"path": path, "property": "guest-stats"}), self._guest_stats)
-            heard = time.monotonic() - self._kept.silence_told > SLOW_AGE
-            return [
-                *([(BALLOON_SIZE, self._balloon_size)] if self._kept.balloon is None else []),
-                *([stats] if heard else []),
-            ]
+            size = [(BALLOON_SIZE, self._balloon_size)] if self._kept.balloon is None else []
+            told = self._slow([group], OLDEST) if self._kept.silent else [self._memory_told()]
+            return [*size, *told]
         if group == "iothread" and self._kept.iothreads is None:
             return [(IOTHREADS, self._iothreads)]
         return []
+
+    def _slow(self, groups: Sequence[str], age: float) -> list[tuple[Command, Use]]:
+        """What changes slowly and was not asked for so many seconds."""
+        now, kept = time.monotonic(), self._kept
+        sizes = "block" in groups and now - kept.sizes_told > age
+        silent = "memory" in groups and kept.silent and now - kept.silence_told > age
+        return [*([(BLOCKS, self._block_sizes)] if sizes else []), *([self._memory_told()] if silent else [])]
+
+    def _memory_told(self) -> tuple[Command, Use]:
+        path = f"/machine/peripheral/{self._balloon}"
+        return Command("qom-get", {"path": path, "property": "guest-stats"}), self._guest_stats
 
     def _measure(self, figures: GuestFigures, groups: Sequence[str]) -> None:
         """What the kernel counts."""
@@ -312,6 +334,7 @@ class Sampler:
     def _guest_stats(self, figures: GuestFigures, answer: Answer) -> None:
         told = answer.value(_GuestStats)
         figures.memory |= {BALLOON[n]: v for n, v in told.stats.items() if n in BALLOON and 0 <= v != UNKNOWN}
+        self._kept.silent = not told.last_update
         if told.last_update:
             figures.memory["last_update"] = told.last_update
         else:
@@ -349,6 +372,15 @@ def _then(future: asyncio.Future[T], function: Callable[[T], U]) -> asyncio.Futu
 
 def _alias(qdev: str, device: str) -> str:
     return device_of(qdev) or device
+
+
+def _take_each(uses: Sequence[Use], answers: asyncio.Future[list[Answer]]) -> None:
+    """Take in what came; a monitor that is gone or does not answer is noticed by the next round."""
+    if answers.cancelled() or answers.exception() is not None:
+        return
+    for use, answer in zip(uses, answers.result(), strict=True):
+        with suppress(FrontinusError):
+            use(GuestFigures(), answer)
 
 
 def _nothing(figures: GuestFigures, answer: Answer) -> None:

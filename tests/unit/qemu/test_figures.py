@@ -16,9 +16,9 @@ import pytest
 
 from frontinus import procfs
 from frontinus.procfs import ProcessFigures, tap_name
-from frontinus.qemu.figures import SLOW_AGE, UNKNOWN, Sampler
+from frontinus.qemu.figures import OLDEST, SLOW_AGE, UNKNOWN, Sampler
 from frontinus.qemu.links import LinkCounters
-from frontinus.qemu.monitor.client import Answer, Command, Fault, Monitor
+from frontinus.qemu.monitor.client import Answer, Command, Fault, Monitor, disconnected
 
 DISK = "/machine/peripheral/virtio-disk0/virtio-backend"
 ANSWERS: dict[str, object] = {
@@ -49,11 +49,15 @@ class Recorded:
 
     def __init__(self, **failing: Fault) -> None:
         self.failing = failing
+        self.gone = False
         self.batches: list[list[str]] = []
 
     def begin(self, commands: Sequence[Command], *, deadline: float) -> asyncio.Future[list[Answer]]:
         self.batches.append([c.execute for c in commands])
         future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+        if self.gone:
+            future.set_exception(disconnected("it was closed"))
+            return future
         future.set_result([Answer(c.execute, msgspec.Raw(msgspec.json.encode(ANSWERS[c.execute])), self.failing.get(c.execute))
                            for c in commands])  # fmt: skip
         return future
@@ -123,22 +127,40 @@ async def test_the_dirty_rate_is_asked_for_while_there_may_be_one(monkeypatch: p
         assert monitor.batches[-1] == ["query-dirty-rate"]
 
 
-async def test_sizes_and_silent_balloons_are_asked_for_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
+async def test_sizes_and_silent_balloons_are_asked_for_after_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = 0.0
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + passed)
+    monkeypatch.setattr("frontinus.qemu.figures.PAUSE", 0)
     monkeypatch.setitem(ANSWERS, "qom-get", {"stats": {}, "last-update": 0})
     monitor = Recorded()
     taker = sampler(monitor)
-    await taker.take(["block", "memory"], 1)
-    await taker.take(["memory"], 1)
-    assert monitor.batches[2] == []
-    now += SLOW_AGE + 1
-    await taker.take(["block", "memory"], 1)
-    assert [name for name in monitor.batches[3] if "latency" not in name] == [
-        "query-blockstats",
-        "query-block",
-        "qom-get",
-    ]
+
+    async def asked(*, gone: bool = False) -> list[list[str]]:
+        """By a round, and after it; without what begins histograms."""
+        monitor.batches.clear()
+        await taker.take(["block", "memory"], 1)
+        monitor.gone = gone
+        for _ in range(3):
+            await asyncio.sleep(0)
+        monitor.gone = False
+        return [[name for name in batch if "latency" not in name] for batch in monitor.batches]
+
+    await asked()
+    assert await asked() == [["query-blockstats"]]
+    passed += SLOW_AGE + 1
+    assert await asked() == [["query-blockstats"], ["query-block", "qom-get"]]
+    assert await asked() == [["query-blockstats"]]
+    passed += OLDEST + 1
+    assert await asked() == [["query-blockstats", "query-block", "qom-get"]], "nothing is so old that it is shown still"
+    passed += SLOW_AGE + 1
+    monkeypatch.setitem(ANSWERS, "qom-get", {"stats": {"stat-free-memory": 5}, "last-update": 77})
+    assert await asked() == [["query-blockstats"], ["query-block", "qom-get"]]
+    assert await asked() == [["query-blockstats", "qom-get"]], "its guest tells now"
+    passed += SLOW_AGE + 1
+    assert await asked(gone=True) == [["query-blockstats", "qom-get"], ["query-block"]], (
+        "a monitor that is gone is no error"
+    )
 
 
 async def test_nothing_is_asked_for_groups_of_proc() -> None:
