@@ -17,7 +17,6 @@ from urllib.request import urlopen
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from frontinus.api.engine import Engine
 from frontinus.mock.hypervisor import MockGuest
@@ -25,7 +24,7 @@ from frontinus.ports import GuestFigures
 from frontinus_prometheus import httpd
 from frontinus_prometheus.dashboards import ONE_GUEST, OVERVIEW
 from frontinus_prometheus.link import Round
-from support.exporter import Exporter, exporter
+from support.exporter import Exporter, exporter, values
 from support.ports import free_port
 from support.waiting import until
 
@@ -36,11 +35,6 @@ OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;versi
 async def rig(tmp_path: Path) -> AsyncIterator[Exporter]:
     async with exporter(tmp_path) as made:
         yield made
-
-
-def values(text: str, name: str) -> dict[str, float]:
-    """Samples of one name by their guest."""
-    return {s.labels.get("name", ""): s.value for f in parse_text(text) for s in f.samples if s.name == name}
 
 
 async def run(*argv: str, given: str = "") -> tuple[int, str]:

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families as parse
+
 from frontinus.api.engine import Engine
 from frontinus.daemon.server import Server as Socket
 from frontinus.domain.host import Paths
@@ -47,6 +49,11 @@ async def get(
     writer.close()
     first, *rest = head.decode().split("\r\n")
     return Answer(int(first.split()[1]), {k.lower(): v for k, _, v in (h.partition(": ") for h in rest)}, body.decode())
+
+
+def values(body: str, name: str) -> dict[str, float]:
+    """Samples of one name by their guest."""
+    return {s.labels.get("name", ""): s.value for f in parse(body) for s in f.samples if s.name == name}
 
 
 @dataclass

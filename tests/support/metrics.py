@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -106,8 +106,8 @@ def render(model: Model, figures: Iterable[GuestStats], *, openmetrics: bool = F
     return text(Renderer(profile, openmetrics=openmetrics).render(found, model.guests))
 
 
-def text(families: Mapping[str, bytes]) -> str:
-    return b"".join(families.values()).decode()
+def text(families: Sequence[bytes]) -> str:
+    return b"".join(families).decode()
 
 
 def samples(text: str) -> Samples:

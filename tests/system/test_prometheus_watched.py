@@ -24,7 +24,7 @@ from frontinus_prometheus.dashboards import DASHBOARDS
 from guest_image import GuestImage
 from support import traces
 from support.console import Console
-from support.exporter import beside, get
+from support.exporter import beside, get, values
 from support.namespaces import own_network
 from support.ports import free_port
 from support.waiting import until
@@ -216,11 +216,6 @@ async def judge_agent(engine: Engine, port: int) -> None:
     assert [s.value for s in samples if s.name == "frontinus_guest_agent_users"] == [0]
 
 
-def of(body: str, name: str) -> dict[str, float]:
-    """The samples of a name by their guest."""
-    return {s.labels.get("name", ""): s.value for f in parse(body) for s in f.samples if s.name == name}
-
-
 @pytest.mark.needs("root", "qemu-system-x86_64")
 async def test_a_hypervisor_that_is_stopped_delays_nobody(daemon: Daemon, place: Path) -> None:
     cpu = "frontinus_guest_cpu_seconds_total"
@@ -229,14 +224,14 @@ async def test_a_hypervisor_that_is_stopped_delays_nobody(daemon: Daemon, place:
         before = set(qemus(place))
         await engine.create(BARE.format(name="hung"))
         (pid,) = set(qemus(place)) - before
-        assert set(of((await get(port, "/metrics")).body, cpu)) == {"well", "hung"}
+        assert set(values((await get(port, "/metrics")).body, cpu)) == {"well", "hung"}
         os.kill(pid, signal.SIGSTOP)
         try:
             body = await says(port, {"well": 0, "hung": 1})
-            assert set(of(body, cpu)) == {"well", "hung"}, "the last figures stay, and say how old they are"
+            assert set(values(body, cpu)) == {"well", "hung"}, "the last figures stay, and say how old they are"
             for answer in await asyncio.gather(*[get(port, "/metrics") for _ in range(5)]):
-                ages = of(answer.body, "frontinus_guest_stats_age_seconds")
-                assert ages["hung"] > ages["well"] and of(answer.body, STALE)["hung"] == 1
+                ages = values(answer.body, "frontinus_guest_stats_age_seconds")
+                assert ages["hung"] > ages["well"] and values(answer.body, STALE)["hung"] == 1
         finally:
             os.kill(pid, signal.SIGCONT)
         await says(port, {"well": 0, "hung": 0})
@@ -249,7 +244,7 @@ async def test_a_hypervisor_that_is_stopped_delays_nobody(daemon: Daemon, place:
 async def says(port: int, stale: Mapping[str, float]) -> str:
     """The first scrape in which just these guests are stale: a loaded machine may keep a healthy one waiting as well."""
     async with asyncio.timeout(60):
-        while of(body := (await get(port, "/metrics")).body, STALE) != stale:  # noqa: ASYNC110
+        while values(body := (await get(port, "/metrics")).body, STALE) != stale:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     return body
 

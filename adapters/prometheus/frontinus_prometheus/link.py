@@ -40,7 +40,7 @@ class Round:
     fresh: bool = False
     host: HostFigures | None = None
     engine: EngineFigures | None = None
-    rendered: dict[object, Mapping[str, bytes]] = field(default_factory=dict, compare=False)
+    rendered: dict[object, Sequence[bytes]] = field(default_factory=dict, compare=False)
 
 
 class Link:

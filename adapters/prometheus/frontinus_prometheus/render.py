@@ -118,15 +118,15 @@ class Renderer:
             [Rows(scope, created=openmetrics and created) for scope in scopes]
             for scopes in (profile.engine, profile.guests, profile.figures)
         )
-        self._headers = [(metric.name, metric.header(openmetrics=openmetrics)) for metric in profile.metrics()]
+        self._headers = [metric.header(openmetrics=openmetrics) for metric in profile.metrics()]
         self._itself = Known({})
         self._known: WeakKeyDictionary[Entry, Known] = WeakKeyDictionary()
         self._sheets = self._new_sheets()
         self._shown: tuple[list[Known], list[str]] = [], []
         """The guests of the last scrape, and what their events made of them."""
 
-    def render(self, facts: Facts, entries: Mapping[str, Entry], *, whole: bool = True) -> dict[str, bytes]:
-        """The text of a scrape by the names of its families, without OpenMetrics' end. Figures of guests that are no active
+    def render(self, facts: Facts, entries: Mapping[str, Entry], *, whole: bool = True) -> list[bytes]:
+        """The text of a scrape, a family each, without OpenMetrics' end. Figures of guests that are no active
         entries are left out.
 
         `whole`: these are all guests, so their layout is worth keeping for the next scrape.
@@ -138,8 +138,7 @@ class Renderer:
         texts = [text for sheet in engine for text in sheet.texts([(facts, self._itself)])]
         texts += self._guest_texts(list(known.values()))
         texts += [text for sheet in figures for text in sheet.texts(active)]
-        families = zip(self._headers, texts, strict=True)
-        return {name: (header + text).encode() for (name, header), text in families if text}
+        return [(header + text).encode() for header, text in zip(self._headers, texts, strict=True) if text]
 
     def _new_sheets(self) -> tuple[list[Sheet], list[Sheet]]:
         return [Sheet(rows) for rows in self._engine], [Sheet(rows) for rows in self._figures]

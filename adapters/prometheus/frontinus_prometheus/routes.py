@@ -141,12 +141,13 @@ class Routes:
         renderer = renderers[openmetrics]
         if renderer.profile.details:
             await self.link.describe(end=end)
-        round = await self.link.round(end=end)
-        shown = list(self._parts(renderer, round, self.link.model.guests).values())
-        if renderer.profile.name == NATIVE.name:
-            shown.append(self.own.render(openmetrics=openmetrics, names=names))
         self.own.scrapes.labels(renderer.profile.name).inc()
-        return self._shown(shown, openmetrics=openmetrics)
+        asked = asyncio.create_task(self.link.round(end=end))
+        await asyncio.sleep(0)  # now the engine works, and we meanwhile
+        native = renderer.profile.name == NATIVE.name
+        own = [self.own.render(openmetrics=openmetrics, names=names)] if native else []
+        parts = self._parts(renderer, await asked, self.link.model.guests)
+        return self._shown([*parts, *own], openmetrics=openmetrics)
 
     def _wishes(self, request: Request, renderers: Mapping[bool, Renderer]) -> tuple[bool, float]:
         """Whether the scraper wants OpenMetrics, and until when (by the loop's clock) it can wait for the engine."""
@@ -174,8 +175,7 @@ class Routes:
         round = await self.link.round([uuid], end=end)
         found = facts(self.link.model, round.stats, fresh=round.fresh, version=self.link.version, host=self.link.host)
         self.own.scrapes.labels("probe").inc()
-        parts = renderer.render(found, {uuid: entry}, whole=False)
-        return self._shown(list(parts.values()), openmetrics=openmetrics)
+        return self._shown(renderer.render(found, {uuid: entry}, whole=False), openmetrics=openmetrics)
 
     async def _discovery(self, request: Request) -> Response:
         """The guests as targets for /probe, in the format of Prometheus' HTTP service discovery."""
@@ -183,8 +183,8 @@ class Routes:
                   for e in self.link.model.guests.values()]  # fmt: skip
         return Response(json.dumps(groups).encode(), kind="application/json; charset=utf-8")
 
-    def _parts(self, renderer: Renderer, round: Round, guests: Mapping[str, Entry]) -> Mapping[str, bytes]:
-        """The families' texts by name; those who scrape at once share them."""
+    def _parts(self, renderer: Renderer, round: Round, guests: Mapping[str, Entry]) -> Sequence[bytes]:
+        """The families' texts; those who scrape at once share them."""
         model = self.link.model
         key = (renderer, model.version)
         if key not in round.rendered:

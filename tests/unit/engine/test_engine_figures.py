@@ -80,6 +80,22 @@ async def test_stats_share_a_round_and_go_stale(
     assert stale.stale and stale.taken == answers[0][0].taken
 
 
+async def test_guests_stay_in_their_order_though_one_hangs(
+    local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frontinus.engine.guest.stats.DEADLINE", 0.05)
+    for name in "abc":
+        await engine.define(XML.format(name=name))
+        await engine.start(name)
+    hypervisor = local.world.hypervisor
+    assert isinstance(hypervisor, MockHypervisor)
+    hung = next(guest for guest in hypervisor.guests.values() if guest.guest.name == "a")
+    hung.answers.clear()
+    for _ in range(2):  # it is waited for, then it is known to hang and comes last
+        told = await engine.stats()
+        assert [(one.name, one.stale) for one in told] == [("a", True), ("b", False), ("c", False)]
+
+
 async def test_figures_that_fail_unexpectedly_are_stale_alone(
     local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
