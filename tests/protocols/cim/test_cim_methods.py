@@ -274,11 +274,8 @@ async def cim(tmp_path: Path) -> AsyncIterator[Rig]:
         yield made
 
 
-async def test_every_method_in_the_order_of_a_life(
-    cim: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_every_method_in_the_order_of_a_life(cim: Rig, caplog: pytest.LogCaptureFixture) -> None:
     """Each is refused to a monitor unless it only reads, and each call of it is in the audit log with who made it."""
-    monkeypatch.setattr(jobs, "PATIENCE", 120.0)  # on a loaded machine all could become jobs
     caplog.set_level(logging.INFO, "frontinus.audit")
     for row in ROWS:
         on = row.on

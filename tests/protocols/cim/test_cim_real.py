@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import pywbem
 
-from frontinus_cim.host import jobs
 from guest_image import GuestImage
 from support import traces
 from support.cim import Provider, provider
@@ -174,11 +173,8 @@ async def test_a_guest_of_settings_boots_and_its_crash_is_told(
         await asyncio.to_thread(listener.stop)
 
 
-async def test_pools_volumes_and_snapshots_of_a_real_guest(
-    cim: Provider, daemon: Daemon, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_pools_volumes_and_snapshots_of_a_real_guest(cim: Provider, daemon: Daemon, place: Path) -> None:
     """A pool, a volume in it, a guest on that, a snapshot with its memory and one of its disk: all by methods, for real."""
-    monkeypatch.setattr(jobs, "PATIENCE", 120.0)
     (pools,) = await cim.ask("EnumerateInstanceNames", "KVM_ResourcePoolConfigurationService")
     (snapshots,) = await cim.ask("EnumerateInstanceNames", "KVM_VirtualSystemSnapshotService")
     (place / "pool").mkdir(mode=0o711)
