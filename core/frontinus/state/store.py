@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 THREADS = 4
 """Writes at once: a journalling file system commits those that wait for it together."""
 
-PATIENCE = 2.0
+PATIENCE = 30.0
 """Seconds that a lock is waited for. A program that an engine was starting when it was killed has the lock until it is that
 program; only then can it be found and ended."""
 
