@@ -217,22 +217,24 @@ async def test_two_engines_never_work_in_the_same_places(paths: Paths, monkeypat
 
 def test_a_lock_is_waited_for_that_a_child_of_a_dead_engine_has_for_a_moment(paths: Paths) -> None:
     """As between fork and exec: the next engine may not look for strays before the child is to be seen as one."""
-    ready, told = os.pipe()
+    (ready, told), (going, go) = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
         FileStore(paths, exclusive=True)
         if os.fork() == 0:
             os.write(told, b"x")
-            time.sleep(0.3)
+            os.read(going, 1)
             os._exit(0)
         signal.pause()
     os.read(ready, 1)
-    began = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
+    began, ending = time.monotonic(), threading.Timer(0.3, os.write, (go, b"x"))
+    ending.start()
     FileStore(paths, exclusive=True)
     assert time.monotonic() - began > 0.2
-    for fd in (ready, told):
+    ending.join()
+    for fd in (ready, told, going, go):
         os.close(fd)
 
 
