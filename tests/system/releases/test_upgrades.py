@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,12 @@ ROADS: Sequence[tuple[str, str]] = (
 BROKEN = ("trixie", "sid")
 """A road on which QEMU itself may not take what it wrote: 11.1 reads no virtio device of Debian's 10.0."""
 MOVED = GUESTS if ALL else ("disks", "bridges and ports", "cells and memory")
+UNMOVED = re.compile(r"<sound model='usb'/>|<serial type='null'><target type='usb-serial'/></serial>"
+                     r"|<interface [^>]*><mac [^>]*/><model type='usb-net'/></interface>"
+                     r"|<controller type='scsi' index='\d' model='(am53c974|dc390)'/>"
+                     r"|<crypto [^>]*><backend [^>]*/></crypto>|<video><model type='virtio' heads='2'/></video>")  # fmt: skip
+"""What QEMU itself does not save (USB's sound, NIC and serial port, crypto), or did not write as later releases read it: AMD's SCSI
+adapters and a virtio card of several heads of 7.2 ("Missing section footer")."""
 BARE = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory><os><type arch='x86_64' machine='{machine}'>hvm
 </type></os><devices><emulator>{emulator}</emulator>{disks}<interface type='user'><model type='virtio'/></interface>
 <controller type='scsi' model='virtio-scsi'/><input type='tablet' bus='usb'/><serial type='null'/></devices></domain>"""
@@ -51,7 +58,7 @@ def test_a_state_moves(road: tuple[str, str], place: Path, name: str) -> None:
     before, after = road
     machine, devices, parts = GUESTS[name]
     paths = paths_in(place)
-    guest = defined(paths, machine, devices.replace("{place}", str(place)), parts)
+    guest = defined(paths, machine, UNMOVED.sub("", devices).replace("{place}", str(place)), parts)
     make_files(guest, place)
 
     async def save(fd: int) -> Hardware:
