@@ -1,7 +1,6 @@
 """The figures of one guest: QMP in one write for what only QEMU knows, /proc and netlink for the rest.
 
-What QEMU answers is decoded straight into the members that are needed. Names of the figures are those of the facade's
-statistics.
+Names of the figures are those of the facade's statistics.
 """
 
 from __future__ import annotations
@@ -15,11 +14,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-import msgspec
-
-from frontinus.api.errors import FrontinusError
+from frontinus.api.errors import FrontinusError, Unresponsive
 from frontinus.ports.hypervisor import GuestFigures
 from frontinus.procfs import ProcessFigures
+from frontinus.qemu.figure_answers import (
+    Backend,
+    Balloon,
+    Block,
+    Child,
+    Cpu,
+    DirtyRate,
+    GuestStats,
+    Iothread,
+    counters,
+    latencies,
+)
 from frontinus.qemu.links import LinkCounters
 from frontinus.qemu.monitor.client import Answer, Command, Monitor
 from frontinus.qemu.news import device_of
@@ -38,86 +47,6 @@ BALLOON: Mapping[str, str] = {
 }  # fmt: skip
 
 
-class _Histogram(msgspec.Struct):
-    boundaries: list[int]
-    bins: list[int]
-
-
-class _Counters(msgspec.Struct):
-    rd_bytes: int = 0
-    rd_operations: int = 0
-    rd_total_time_ns: int = 0
-    failed_rd_operations: int = 0
-    wr_bytes: int = 0
-    wr_operations: int = 0
-    wr_total_time_ns: int = 0
-    failed_wr_operations: int = 0
-    flush_operations: int = 0
-    flush_total_time_ns: int = 0
-    wr_highest_offset: int | None = None
-    rd_latency_histogram: _Histogram | None = None
-    wr_latency_histogram: _Histogram | None = None
-    flush_latency_histogram: _Histogram | None = None
-
-
-class _Node(msgspec.Struct):
-    stats: _Counters
-
-
-class _Backend(msgspec.Struct, rename="kebab"):
-    stats: _Counters
-    qdev: str = ""
-    device: str = ""
-    node_name: str = ""
-    parent: _Node | None = None
-
-
-class _Image(msgspec.Struct, rename="kebab"):
-    virtual_size: int
-    actual_size: int | None = None
-
-
-class _Medium(msgspec.Struct):
-    image: _Image
-    node: str = msgspec.field(name="node-name", default="")
-    write_threshold: int = 0
-
-
-class _Block(msgspec.Struct):
-    qdev: str = ""
-    device: str = ""
-    inserted: _Medium | None = None
-
-
-class _Balloon(msgspec.Struct):
-    actual: int
-
-
-class _GuestStats(msgspec.Struct, rename="kebab"):
-    stats: dict[str, int]
-    last_update: int = 0
-
-
-class _Iothread(msgspec.Struct, rename="kebab"):
-    id: str
-    poll_max_ns: int = 0
-    poll_grow: int = 0
-    poll_shrink: int = 0
-
-
-class Cpu(msgspec.Struct, rename="kebab"):
-    """One of query-cpus-fast."""
-
-    cpu_index: int
-    thread_id: int
-    qom_path: str = ""
-
-
-class _Child(msgspec.Struct):
-    name: str
-    type: str
-
-
 PERIPHERAL = Command("qom-list", {"path": "/machine/peripheral"})
 CPUS = Command("query-cpus-fast")
 BLOCKS = Command("query-block")
@@ -131,14 +60,6 @@ PAUSE = 0.25
 LATENCY_BOUNDS = (100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000,
                   100_000_000, 250_000_000, 500_000_000, 1_000_000_000, 2_500_000_000)  # fmt: skip
 """Bounds of the histograms that QEMU is asked to keep of each disk, ns."""
-
-
-class _DirtyRate(msgspec.Struct, rename="kebab"):
-    status: str
-    start_time: int = 0
-    calc_time: int = 0
-    dirty_rate: int | None = None
-    calc_time_unit: str = "second"
 
 
 DIRTY_RATE = Command("query-dirty-rate")
@@ -155,7 +76,7 @@ class DirtyRates:
 
     def take(self, figures: GuestFigures, answer: Answer) -> None:
         """QEMU tells the beginning by the clock that counts from boot, and the rate in MiB/s."""
-        told = answer.value(_DirtyRate)
+        told = answer.value(DirtyRate)
         if told.status == "unstarted":  # which QEMU says as well for some moments after it was told to measure
             self.measured = bool(self.measured)
         elif told.status == "measured" and told.dirty_rate is not None:
@@ -204,11 +125,11 @@ class Sampler:
     def learn(self, answers: Sequence[Answer]) -> None:
         """Take in the answers to `refresh`."""
         children, cpus, blocks = answers
-        balloons = [c.name for c in children.value(list[_Child]) if "virtio-balloon" in c.type]
+        balloons = [c.name for c in children.value(list[Child]) if "virtio-balloon" in c.type]
         self._balloon = balloons[0] if balloons else None
         self.cpus = cpus.value(list[Cpu])
         self.process.forget_threads()
-        self._learn_nodes(blocks.value(list[_Block]))
+        self._learn_nodes(blocks.value(list[Block]))
 
     def forget(self) -> None:
         """Devices or CPUs came or went, or somebody changed something: ask again at the next round."""
@@ -220,7 +141,12 @@ class Sampler:
         self._kept.balloon = actual
 
     def take(self, groups: Sequence[str], deadline: float) -> asyncio.Future[GuestFigures]:
-        """One round: QEMU is asked now, without a task. The future raises Unresponsive past the deadline."""
+        """One round: QEMU is asked now, without a task. The future raises Unresponsive past the deadline.
+
+        One that owes answers since an earlier round gets no more questions, which would wait in memory for as long as it hangs.
+        """
+        if self.monitor.behind:
+            return _failed(Unresponsive("no answer since an earlier round"))
         if self.cpus is None:
             return asyncio.ensure_future(self._take_anew(groups, deadline))
         figures = GuestFigures(taken=time.time())
@@ -299,14 +225,14 @@ class Sampler:
             figures.iothreads = self._kept.iothreads or {}
 
     def _block_counters(self, figures: GuestFigures, answer: Answer) -> None:
-        for backend in answer.value(list[_Backend]):
+        for backend in answer.value(list[Backend]):
             alias = _alias(backend.qdev, backend.device)
             if not alias:
                 continue  # a node that no device uses
-            figures.blocks.setdefault(alias, {}).update(_counters(backend))
-            latencies = _latencies(backend.stats)
-            if latencies:
-                figures.latencies[alias] = latencies
+            figures.blocks.setdefault(alias, {}).update(counters(backend))
+            kept = latencies(backend.stats)
+            if kept:
+                figures.latencies[alias] = kept
             elif backend.qdev and backend.qdev not in self._timed:
                 self._timed.add(backend.qdev)
                 self._untimed.append(
@@ -314,7 +240,7 @@ class Sampler:
                 )
 
     def _block_sizes(self, figures: GuestFigures, answer: Answer) -> None:
-        blocks = answer.value(list[_Block])
+        blocks = answer.value(list[Block])
         self._learn_nodes(blocks)
         self._kept.sizes.clear()
         self._kept.sizes_told = time.monotonic()
@@ -329,10 +255,10 @@ class Sampler:
             self._kept.sizes[_alias(block.qdev, block.device)] = sizes
 
     def _balloon_size(self, figures: GuestFigures, answer: Answer) -> None:
-        self._kept.balloon = answer.value(_Balloon).actual
+        self._kept.balloon = answer.value(Balloon).actual
 
     def _guest_stats(self, figures: GuestFigures, answer: Answer) -> None:
-        told = answer.value(_GuestStats)
+        told = answer.value(GuestStats)
         figures.memory |= {BALLOON[n]: v for n, v in told.stats.items() if n in BALLOON and 0 <= v != UNKNOWN}
         self._kept.silent = not told.last_update
         if told.last_update:
@@ -341,13 +267,13 @@ class Sampler:
             self._kept.silence_told = time.monotonic()
 
     def _iothreads(self, figures: GuestFigures, answer: Answer) -> None:
-        numbered = ((re.fullmatch(r"iothread(\d+)", one.id), one) for one in answer.value(list[_Iothread]))
+        numbered = ((re.fullmatch(r"iothread(\d+)", one.id), one) for one in answer.value(list[Iothread]))
         self._kept.iothreads = {
             int(number.group(1)): {"poll_max": one.poll_max_ns, "poll_grow": one.poll_grow, "poll_shrink": one.poll_shrink}
             for number, one in numbered if number
         }  # fmt: skip
 
-    def _learn_nodes(self, blocks: Sequence[_Block]) -> None:
+    def _learn_nodes(self, blocks: Sequence[Block]) -> None:
         self.nodes.clear()
         self.nodes.update({b.inserted.node: _alias(b.qdev, b.device) for b in blocks if b.inserted})
 
@@ -370,6 +296,12 @@ def _then(future: asyncio.Future[T], function: Callable[[T], U]) -> asyncio.Futu
     return made
 
 
+def _failed(error: FrontinusError) -> asyncio.Future[GuestFigures]:
+    future: asyncio.Future[GuestFigures] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return future
+
+
 def _alias(qdev: str, device: str) -> str:
     return device_of(qdev) or device
 
@@ -385,24 +317,3 @@ def _take_each(uses: Sequence[Use], answers: asyncio.Future[list[Answer]]) -> No
 
 def _nothing(figures: GuestFigures, answer: Answer) -> None:
     """The answer says nothing."""
-
-
-def _counters(backend: _Backend) -> dict[str, int]:
-    c = backend.stats
-    counters = {
-        "read_bytes": c.rd_bytes, "read_requests": c.rd_operations, "read_time": c.rd_total_time_ns,
-        "read_errors": c.failed_rd_operations, "write_bytes": c.wr_bytes, "write_requests": c.wr_operations,
-        "write_time": c.wr_total_time_ns, "write_errors": c.failed_wr_operations,
-        "flush_requests": c.flush_operations, "flush_time": c.flush_total_time_ns,
-    }  # fmt: skip
-    written = backend.parent.stats.wr_highest_offset if backend.parent else None
-    return counters if written is None else {**counters, "allocation": written}
-
-
-def _latencies(stats: _Counters) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-    found = {
-        "read": stats.rd_latency_histogram,
-        "write": stats.wr_latency_histogram,
-        "flush": stats.flush_latency_histogram,
-    }
-    return {name: (tuple(kept.boundaries), tuple(kept.bins)) for name, kept in found.items() if kept is not None}

@@ -18,7 +18,7 @@ from frontinus.ports.limits import Threads
 from frontinus.ports.tending import Progress
 from frontinus.qemu.argv.machine.cpu import model_props
 from frontinus.qemu.caps.replies import Expansion
-from frontinus.qemu.figures import Cpu as Cpus
+from frontinus.qemu.figure_answers import Cpu as Cpus
 from frontinus.qemu.monitor.client import Command, Event, Monitor
 from frontinus.qemu.news import device_of
 

@@ -23,7 +23,7 @@ from frontinus.domain.cpu.model import Cpu
 from frontinus.domain.cpu.named import Processor, named_models, nearest, processor
 from frontinus.domain.cpu.names import HOSTS_ONLY, qemu_feature
 from frontinus.domain.definition import format_guest, parse_guest
-from frontinus.qemu.figures import Cpu as Cpus
+from frontinus.qemu.figure_answers import Cpu as Cpus
 from frontinus.qemu.vcpus import Slot
 from frontinus.xml import format_document
 from support.corpus import CORPUS, cases

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from frontinus import procfs
+from frontinus.api.errors import Unresponsive
 from frontinus.procfs import ProcessFigures, tap_name
 from frontinus.qemu.figures import OLDEST, SLOW_AGE, UNKNOWN, Sampler
 from frontinus.qemu.links import LinkCounters
@@ -50,6 +51,7 @@ class Recorded:
     def __init__(self, **failing: Fault) -> None:
         self.failing = failing
         self.gone = False
+        self.behind = False
         self.batches: list[list[str]] = []
 
     def begin(self, commands: Sequence[Command], *, deadline: float) -> asyncio.Future[list[Answer]]:
@@ -161,6 +163,19 @@ async def test_sizes_and_silent_balloons_are_asked_for_after_a_round(monkeypatch
     assert await asked(gone=True) == [["query-blockstats", "qom-get"], ["query-block"]], (
         "a monitor that is gone is no error"
     )
+
+
+async def test_one_that_owes_answers_is_not_asked_for_more() -> None:
+    monitor = Recorded()
+    taker = sampler(monitor)
+    await taker.take(["block"], 1)
+    asked = len(monitor.batches)
+    monitor.behind = True
+    with pytest.raises(Unresponsive):
+        await taker.take(["block"], 1)
+    assert len(monitor.batches) == asked
+    monitor.behind = False
+    assert (await taker.take(["block"], 1)).blocks
 
 
 async def test_nothing_is_asked_for_groups_of_proc() -> None:

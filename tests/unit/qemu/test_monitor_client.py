@@ -54,8 +54,10 @@ async def test_deadline_of_one_batch_leaves_the_next_alone() -> None:
         s.peer.answers["slow"] = lambda c: (late.append(c), b"")[1]
         with pytest.raises(Unresponsive, match=r"slow within 0\.05 s"):
             await s.monitor.execute_many([Command("quick"), Command("slow")], deadline=0.05)
+        assert s.monitor.behind
         s.peer.answers["next"] = lambda c: ok("stale")(late[0]) + ok("fresh")(c)
         assert await s.monitor.ask(str, "next") == "fresh"
+        assert not s.monitor.behind
 
 
 async def test_cancelled_caller_leaves_no_trace() -> None:

@@ -128,6 +128,7 @@ class Monitor:
         self._expected: dict[asyncio.Future[Event], Callable[[Event], bool]] = {}
         self._waiting: dict[int, tuple[_Batch, int, str]] = {}
         self._next = 1
+        self._given_up = 0
         self._decode = msgspec.json.Decoder(Message).decode
         self._encode = msgspec.json.Encoder().encode
         self._wire = Wire(sock, self._line, self._ended)
@@ -172,6 +173,11 @@ class Monitor:
     @property
     def connected(self) -> bool:
         return self._wire.open
+
+    @property
+    def behind(self) -> bool:
+        """Whether QEMU still owes the answer to a command past its deadline: who may wait should not ask it for more."""
+        return self._given_up > 0
 
     async def execute(self, name: str, arguments: Mapping[str, object] | None = None, *, deadline: float = DEADLINE,
                       fds: Sequence[int] = ()) -> None:  # fmt: skip
@@ -238,6 +244,7 @@ class Monitor:
     def _late(self, batch: _Batch, commands: Sequence[Command], deadline: float) -> None:
         if not batch.future.done():
             self._meter.late += 1
+            self._given_up = self._next - 1
             names = [c.execute for c, a in zip(commands, batch.answers, strict=True) if a is None]
             batch.future.set_exception(Unresponsive(f"no answer to {names[0]} within {deadline:g} s"))
 
@@ -255,6 +262,8 @@ class Monitor:
             log.warning("the monitor complains: %s", message.error.desc)
 
     def _answer(self, number: int, message: Message) -> None:
+        if number >= self._given_up:
+            self._given_up = 0
         batch, index, name = self._waiting.pop(number, (None, 0, ""))
         if batch is None:
             return  # it came after its deadline
