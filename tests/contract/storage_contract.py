@@ -180,10 +180,14 @@ class StorageContract:
             first = await anext(news)
             assert isinstance(first, Snapshot)
             assert [pool.name for pool in first.pools] == ["p"]
-            await rig.session.create_volume("p", volume("a"))
-            seen = [await asyncio.wait_for(anext(news), SECONDS) for _ in range(3)]
+            await rig.session.create_volume("p", volume("a", allocation=MIB))
+            seen = [
+                await asyncio.wait_for(anext(news), SECONDS) for _ in range(4)
+            ]  # a job's end and the rest in any order
         assert [one.state for one in seen if isinstance(one, HostJobEvent)] == ["running", "completed"]
         assert [(one.volume, one.kind) for one in seen if isinstance(one, VolumeEvent)] == [("a", "created")]
+        (changed,) = [one for one in seen if isinstance(one, PoolEvent)]
+        assert (changed.kind, changed.pool) == ("changed", await rig.session.pool("p")), "what the pool holds since"
 
     async def test_a_pool_has_its_life(self, rig: Rig) -> None:
         session = rig.session

@@ -204,10 +204,12 @@ async def refresh(world: World, record: PoolRecord, running: Pool) -> None:
 
 
 async def refresh_one(world: World, record: PoolRecord, name: str) -> None:
-    """See what became of one volume: where a kind can, without looking at all the others."""
-    running = record.need_running()
+    """See what became of one volume: where a kind can, without looking at all the others. Tells what the pool holds since."""
+    running, before = record.need_running(), record.view()
     record.found(await scripts.run(world, kind_of(running.type).refresh_one(running, record.listing, name)))
     know(world)
+    if record.view() != before:
+        tell(world, record, "changed")
 
 
 def know(world: World) -> None:
