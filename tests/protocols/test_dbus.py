@@ -69,9 +69,7 @@ async def test_busctl_drives_a_guest_through_its_life(rig: Rig) -> None:
 @pytest.mark.needs("gdbus")
 async def test_gdbus_sees_variants_in_variants_where_libvirts_clients_do(rig: Rig) -> None:
     async def call(path: str, method: str, *words: str) -> str:
-        code, said = await rig.bus.run(
-            "gdbus", "call", "--session", "-d", "org.libvirt", "-o", path, "-m", method, *words
-        )
+        code, said = await rig.bus.gdbus("org.libvirt", path, method, *words)
         assert code == 0, said
         return said
 

@@ -179,13 +179,13 @@ async def test_an_authority_that_goes_and_comes(rig: Rig, place: Path) -> None:
 async def test_the_real_polkit_reads_what_install_service_writes(place: Path) -> None:
     """In a mount namespace of its own, with one rule in libvirt's names: it opens one guest and hides another."""
     nobody = await asyncio.create_subprocess_exec(
-        "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sleep", "120")  # fmt: skip
+        "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sleep", "600")  # fmt: skip
     script = Path(__file__).parents[1] / "support/polkit_host.py"
     judge = await asyncio.create_subprocess_exec(
         "unshare", "--mount", "--propagation", "private", sys.executable, str(script), str(place), str(nobody.pid),
         stdout=asyncio.subprocess.PIPE)  # fmt: skip
     try:
-        said, _ = await asyncio.wait_for(judge.communicate(), 120)
+        said, _ = await asyncio.wait_for(judge.communicate(), 300)
     finally:
         nobody.kill()
         await nobody.wait()

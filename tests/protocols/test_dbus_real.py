@@ -61,8 +61,7 @@ async def test_a_real_guest_lives_on_the_bus(bus: Bus, place: Path, guest_image:
         return data(said)[0] if said else None  # type: ignore[index]
 
     async def gdbus(member: str, *words: str) -> str:
-        method = f"org.libvirt.Domain.{member}"
-        code, said = await bus.run("gdbus", "call", "--session", "-d", "org.libvirt", "-o", PATH, "-m", method, *words)
+        code, said = await bus.gdbus("org.libvirt", PATH, f"org.libvirt.Domain.{member}", *words)
         assert code == 0, said
         return said
 
@@ -108,10 +107,8 @@ async def test_a_picture_and_a_console_come_as_descriptors(bus: Bus, place: Path
 
         await call("/org/frontinus1", "Manager.Define", "sb", definition(place, guest_image), False)
         await call(guest, "Guest.Start", "bb", False, False)
-        code, said = await bus.run("gdbus", "call", "--session", "-d", "org.frontinus1", "-o", guest,
-                                   "-m", "org.frontinus1.Guest.Screenshot", "0")  # fmt: skip
+        code, said = await bus.gdbus("org.frontinus1", guest, "org.frontinus1.Guest.Screenshot", "0")
         assert code == 0 and "image/" in said and "handle 0" in said
-        code, said = await bus.run("gdbus", "call", "--session", "-d", "org.frontinus1", "-o", guest,
-                                   "-m", "org.frontinus1.Guest.OpenConsole", "", "false")  # fmt: skip
+        code, said = await bus.gdbus("org.frontinus1", guest, "org.frontinus1.Guest.OpenConsole", "", "false")
         assert code == 0 and "handle 0" in said
         await call(guest, "Guest.Destroy", "b", False)

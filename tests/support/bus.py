@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
@@ -29,6 +30,8 @@ from frontinus_dbus.writing import be_patient
 TEST = "_6695eb01_f6a4_8304_79aa_97f2502e193f"
 """The mock's own guest."""
 
+PATIENCE = 300
+"""Seconds that clients wait for the service, and the service for its engine, before either makes do with less."""
 CONFIG = """<busconfig>
   <type>session</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth>
   <limit name="max_connections_per_user">2000</limit><limit name="max_completed_connections">2000</limit>
@@ -80,7 +83,7 @@ class Bus:
         finally:
             client.disconnect()
 
-    async def named(self, name: str, seconds: float = 60) -> None:
+    async def named(self, name: str, seconds: float = PATIENCE) -> None:
         """Wait until a name is owned."""
         async with self.client() as client, asyncio.timeout(seconds):
             rule = f"type='signal',member='NameOwnerChanged',arg0='{name}'"
@@ -101,12 +104,17 @@ class Bus:
             *(["setpriv", *words, *argv] if user else argv), stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "DBUS_SESSION_BUS_ADDRESS": self.address})  # fmt: skip
-        said, _ = await asyncio.wait_for(process.communicate(), 60)
+        said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert process.returncode is not None
         return process.returncode, said.decode().strip()
 
     async def busctl(self, *words: str, user: int = 0) -> tuple[int, str]:
-        return await self.run("busctl", f"--address={self.address}", "--no-pager", *words, user=user)
+        options = (f"--address={self.address}", f"--timeout={PATIENCE}", "--no-pager")
+        return await self.run("busctl", *options, *words, user=user)
+
+    async def gdbus(self, name: str, path: str, method: str, *words: str) -> tuple[int, str]:
+        options = ("--session", f"--timeout={PATIENCE}", "-d", name, "-o", path, "-m", method)
+        return await self.run("gdbus", "call", *options, *words)
 
 
 async def ask(client: MessageBus, destination: str, path: str, method: str, signature: str = "", *body: object) -> list:  # type: ignore[type-arg]
@@ -209,8 +217,9 @@ async def service(
     rig.open()
     tasks = [asyncio.create_task(work) for work in (world.run(), rig.presence.keep())]
     try:
-        await bus.named("org.libvirt")
-        yield rig
+        with patch("frontinus_dbus.picture.PATIENCE", PATIENCE), patch("frontinus_dbus.presence.PATIENCE", PATIENCE):
+            await bus.named("org.libvirt")
+            yield rig
     finally:
         for task in tasks:
             task.cancel()

@@ -36,6 +36,9 @@ from frontinus_cim.wire.model import Embedded
 from support.waiting import until
 
 PASSWORD = "opensesame-4"
+PATIENCE = 300.0
+"""Seconds that clients wait for the provider, and the provider for its engine, before either makes do with less: on a loaded
+machine anything could become a job, or be answered by what was known before."""
 OVERRIDING = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Where these are set, they win over the authority that a client is given."""
 USERS = {name: users.make(name, role, PASSWORD.encode()) for name, role in (("admin", "control"), ("eye", "monitor"))}  # type: ignore[arg-type]
@@ -66,7 +69,7 @@ class Provider:
         import pywbem
 
         return pywbem.WBEMConnection(f"https://127.0.0.1:{self.port}", (user, PASSWORD), default_namespace=namespace,
-                                     ca_certs=str(self.folder / "cim" / tls.CERTIFICATE), **{"timeout": 120, **more})  # fmt: skip
+                                     ca_certs=str(self.folder / "cim" / tls.CERTIFICATE), **{"timeout": PATIENCE, **more})  # fmt: skip
 
     async def ask(
         self, operation: str, *args: object, user: str = "admin", namespace: str = "root/virt", **more: object
@@ -84,7 +87,7 @@ class Provider:
         process = await asyncio.create_subprocess_exec(
             "wbemcli", "-nl", "-noverify", *given, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)  # fmt: skip
-        said, _ = await asyncio.wait_for(process.communicate(), 60)
+        said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert process.returncode is not None
         return process.returncode, said.decode()
 
@@ -125,7 +128,11 @@ async def provider(folder: Path, manage: Path, *, max_age: float = 0.0, known: M
     try:
         await until(lambda: world.connected)
         await world.settled()
-        with patch.dict(os.environ):
+        with (
+            patch.dict(os.environ),
+            patch("frontinus_cim.jobs.PATIENCE", PATIENCE),
+            patch("frontinus_cim.world.PATIENCE", PATIENCE),
+        ):
             for name in OVERRIDING:
                 os.environ.pop(name, None)
             yield Provider(folder, world, service, front, port, delivery)

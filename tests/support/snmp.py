@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
+from unittest.mock import patch
 
 from frontinus.api.engine import Engine
 from frontinus.daemon.server import Server
@@ -36,6 +37,8 @@ COMMUNITY = b"a community of tests"
 V2C = ("-v2c", "-c", COMMUNITY.decode())
 EVERYTHING = View(frozenset({(1, 3, 6, 1)}))
 VM = "1.3.6.1.2.1.236"
+SHOWN = 120.0
+"""Seconds that an answer waits until the tree shows what was changed: what is asked next is to see it."""
 
 
 def v3(
@@ -124,7 +127,7 @@ class Rig:
             rows = [guest.view.name for guest in self.link.tree.state.guests]
             return sorted(rows) == names and all(entry.details for entry in known)
 
-        await until(complete)
+        await until(complete, SHOWN)
 
 
 @contextlib.asynccontextmanager
@@ -161,7 +164,8 @@ async def rig(folder: Path, *, guests: int = 2, settings: Settings | None = None
         made_rig = Rig(folder, local, link, agent, port, counters, sockets)
         try:
             await made_rig.shown()
-            yield made_rig
+            with patch("frontinus_snmp.link.SHOWN", SHOWN):
+                yield made_rig
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)

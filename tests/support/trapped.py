@@ -33,6 +33,12 @@ class Receiving:
         return next(filter(accept, self.lines(number)))
 
 
+def hears(port: int) -> bool:
+    """Whether somebody has bound this port of UDP."""
+    rows = [line.split() for line in Path("/proc/self/net/udp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(f":{port:04X}") for row in rows)
+
+
 @contextlib.asynccontextmanager
 async def receiving(folder: Path, port: int, engine_id: bytes = b"") -> AsyncIterator[Receiving]:
     """`engine_id`: ours, for traps as `monitor`; informs as `informer` and communities are received in any case."""
@@ -51,7 +57,7 @@ async def receiving(folder: Path, port: int, engine_id: bytes = b"") -> AsyncIte
         env={**os.environ, "MIBS": "", "SNMP_PERSISTENT_DIR": str(folder)}, stdin=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        await until(lambda: file.exists() and "NET-SNMP" in file.read_text())
+        await until(lambda: file.exists() and "NET-SNMP" in file.read_text() and hears(port))
         yield Receiving(port, file)
     finally:
         process.terminate()

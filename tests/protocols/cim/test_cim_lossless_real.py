@@ -17,7 +17,7 @@ from support.waiting import until
 from trial import Daemon
 
 __all__ = ["place"]
-pytestmark = [pytest.mark.needs("root", "qemu-system-x86_64", "ip", "tc"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.needs("root", "qemu-system-x86_64", "ip", "tc"), pytest.mark.timeout(1800)]
 LIVE = {"Net": {"ReceiveBandwidthLimit"}, "Proc": {"VirtualQuantity"}}
 """At least these are done while the guest runs."""
 WITHOUT_A_SYSTEM = {("Mem", "VirtualQuantity")}

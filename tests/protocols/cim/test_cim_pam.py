@@ -16,7 +16,7 @@ import pywbem
 from frontinus.client.toml import BadConfig
 from frontinus_cim.front import config, pam, pam_check
 from frontinus_cim.front.pam import Pam, Roles, Settings
-from support.cim import Rig, process, rig, says
+from support.cim import PATIENCE, Rig, process, rig, says
 from support.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::pywbem.ToleratedServerIssueWarning")
@@ -53,7 +53,9 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
 
 async def guests(cim: Rig, user: str, password: str) -> int:
     """How many guests a user sees; raises AuthError."""
-    connection = pywbem.WBEMConnection(f"https://127.0.0.1:{cim.port}", (user, password), no_verification=True)
+    connection = pywbem.WBEMConnection(
+        f"https://127.0.0.1:{cim.port}", (user, password), no_verification=True, timeout=PATIENCE
+    )
     try:
         found = await asyncio.to_thread(connection.EnumerateInstanceNames, "KVM_ComputerSystem", namespace="root/virt")
         return len(found)
@@ -134,6 +136,7 @@ async def test_the_same_password_at_once_is_asked_about_once(tmp_path: Path, set
 async def test_a_pam_that_hangs_holds_nobody_else_up(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pam, "SECONDS", 600.0)
     async with rig(tmp_path, guests=0, config=config.Config(pam=settings)) as cim:
         hanging = asyncio.create_task(refused(cim, "hangs", "whatever-it-is"))
         await until((settings.folder or tmp_path).joinpath("hanging").exists)
