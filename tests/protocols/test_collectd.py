@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -151,9 +151,8 @@ MOVING = ("virt_cpu_total", "ps_cputime", "if_", "virt_vcpu", "memory-rss")
 """Of a paused guest: its process still answers us, and the host's own packets still come."""
 
 
-def differing(folder: Path, before: GuestStats, after: GuestStats) -> list[str]:
+def differing(found: Mapping[str, list[tuple[float, ...]]], before: GuestStats, after: GuestStats) -> list[str]:
     """Values of the last reading that are outside what the engine said before and after it."""
-    found = written(folder)
     low, high = expected(before), expected(after)
     wrong = []
     for name in low:
@@ -179,8 +178,9 @@ async def test_collectd(daemon: Daemon, engine: Engine, place: Path) -> None:
         (before,) = await engine.stats(["measured"])
         seen = readings(place)
         await until(lambda: readings(place) >= seen + 2)
+        found = written(place)  # before the engine is asked again: collectd reads on
         (after,) = await engine.stats(["measured"])
-        assert differing(place, before, after) == []
+        assert differing(found, before, after) == []
         scraped = await asyncio.to_thread(scrape, port)
         assert scraped["collectd_virt_disk_octets_read_total", "vda"] == after.blocks[0].read_bytes
         assert scraped["collectd_virt_memory", "total"] == 2**26
@@ -235,8 +235,10 @@ async def test_munin_and_the_check(daemon: Daemon, engine: Engine, place: Path) 
     check = Path(sys.executable).with_name("check_frontinus")
     done = await run(check, "guests", "-S", daemon.monitor_socket, "-g", "measured")
     assert done.returncode == 1 and "measured is paused (user)" in done.stdout
-    done = await run(check, "stats", "-S", daemon.monitor_socket)
-    assert done.returncode == 0 and "'stale'=0" in done.stdout
+    async with asyncio.timeout(120):
+        while (done := await run(check, "stats", "-S", daemon.monitor_socket)).returncode:
+            pass  # a hypervisor on a loaded machine may be late
+    assert "'stale'=0" in done.stdout
     await daemon.stop()
     done = await run(check, "engine", "-S", daemon.monitor_socket)
     assert done.returncode == 2
