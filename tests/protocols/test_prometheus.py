@@ -53,7 +53,7 @@ async def test_figures_are_the_engines(rig: Exporter) -> None:
     (figures,) = await rig.engine.stats(["guest-00001"])
     assert figures.cpu and figures.cpu.time
     shown = values(answer.body, "frontinus_guest_cpu_seconds_total")["guest-00001"]
-    assert 0 < shown <= figures.cpu.time / 1e9 < shown + 5
+    assert 0 < shown <= figures.cpu.time / 1e9 < shown + 300
     assert values(answer.body, "frontinus_guest_block_capacity_bytes")["guest-00000"] == 2**33
     assert values(answer.body, "frontinus_up") == {"": 1}
 
@@ -258,7 +258,7 @@ async def test_a_slow_client_is_let_go(rig: Exporter, monkeypatch: pytest.Monkey
 
 
 async def test_a_connection_that_is_kept_is_not_kept_for_ever(rig: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(httpd, "IDLE_TIME", 0.1)
+    monkeypatch.setattr(httpd, "IDLE_TIME", 0.1)  # which begins with the first answer
     said = await send(rig.port, b"GET /-/healthy HTTP/1.1\r\nHost: test\r\n\r\n")
     assert said.startswith(b"HTTP/1.1 200 ") and b"Connection: close" not in said
     assert rig.own.refused.labels("slow")._value.get() == 1
@@ -371,7 +371,7 @@ async def test_the_process_serves_and_ends(rig: Exporter) -> None:
 async def test_prometheus_scrapes_it(rig: Exporter, tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / "p.yml").write_text(json.dumps({
-        "global": {"scrape_interval": "200ms"},
+        "global": {"scrape_interval": "500ms"},
         "scrape_configs": [{"job_name": "frontinus", "static_configs": [{"targets": [f"127.0.0.1:{rig.port}"]}]}],
     }))  # fmt: skip
     process = await asyncio.create_subprocess_exec(

@@ -169,8 +169,7 @@ async def test_a_guest_that_tells_nonsense_spoils_no_scrape(rig: Exporter) -> No
         "guest-get-fsinfo": [twice, twice, *({**twice, "mountpoint": f"/{n}"} for n in range(999))],
     }  # fmt: skip
     mock.tell("agent", open=True)
-    await told(rig, "frontinus_guest_agent_users")
-    body = (await rig.get()).body
+    body = await told(rig, 'frontinus_guest_agent_users{name="guest-00000"')
     parsed = [s for family in parse_text(body) for s in family.samples if s.labels.get("name") == "guest-00000"]
     sizes = [s for s in parsed if s.name == "frontinus_guest_filesystem_size_bytes"]
     assert len(sizes) == 255 == len({s.labels["mountpoint"] for s in sizes}) and len(sizes[0].labels["device"]) == 512
@@ -181,14 +180,15 @@ async def test_a_guest_that_tells_nonsense_spoils_no_scrape(rig: Exporter) -> No
     other.agent = {"guest-get-users": [], "guest-get-fsinfo": [{**twice, "total-bytes": 10**30}],
                    "guest-get-host-name": {"host-name": "\ud800"}}  # fmt: skip
     other.tell("agent", open=True)
-    body = await told(rig, 'frontinus_guest_agent_users{name="guest-00001"')
-    assert "frontinus_stats_success 1\n" in body and 'frontinus_guest_cpu_seconds_total{name="test"' in body
+    others = ("frontinus_stats_success 1\n", 'frontinus_guest_cpu_seconds_total{name="test"')
+    body = await told(rig, 'frontinus_guest_agent_users{name="guest-00001"', *others)
     assert 'filesystem_size_bytes{name="guest-00001"' not in body
 
 
-async def told(rig: Exporter, words: str) -> str:
-    """The first scrape that has these words."""
+async def told(rig: Exporter, *words: str) -> str:
+    """The first scrape that has all these words."""
+    body = ""
     async with asyncio.timeout(60):
-        while words not in (body := (await rig.get()).body):
-            pass
+        while not all(word in body for word in words):
+            body = (await rig.get()).body
     return body

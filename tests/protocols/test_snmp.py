@@ -23,6 +23,7 @@ from frontinus_snmp.settings import Settings, V2c
 from frontinus_snmp.tree import View
 from support.ports import free_port
 from support.snmp import COMMUNITY, PASSWORDS, V2C, VM, Rig, rig, run, v3
+from support.traces import descriptors
 from support.waiting import until
 
 pytestmark = pytest.mark.needs("snmpget", "snmpbulkwalk")
@@ -67,7 +68,7 @@ async def test_figures_are_the_engines(agent: Rig) -> None:
     (figures,) = await agent.engine.stats(["guest-00001"])
     assert figures.cpu and figures.cpu.time
     shown = int(said.rpartition(": ")[2])
-    assert 0 < shown <= figures.cpu.time / 1000 < shown + 5_000_000
+    assert 0 < shown <= figures.cpu.time / 1000 < shown + 300_000_000
     said = await agent.ask("snmpget", f"{VM}.1.7.1.11.{index}.1", f"{VM}.1.7.1.10.{index}.1")
     assert [int(line.rpartition(": ")[2]) for line in said.splitlines()] == [2**23, 1024]
 
@@ -256,8 +257,8 @@ async def test_without_a_user_it_opens_no_port_and_waits(tmp_path: Path) -> None
     process = await program(tmp_path)
     assert process.stderr is not None
     assert b"no user is configured" in await asyncio.wait_for(process.stderr.readline(), 60)
-    sockets = {str(fd.readlink()) for fd in Path(f"/proc/{process.pid}/fd").iterdir()}
-    inodes = {name.removeprefix("socket:[").removesuffix("]") for name in sockets if name.startswith("socket")}
+    opened = descriptors(process.pid)
+    inodes = {name.removeprefix("socket:[").removesuffix("]") for name in opened if name.startswith("socket")}
     udp = {line.split()[9] for line in Path(f"/proc/{process.pid}/net/udp").read_text().splitlines()[1:]}
     assert not inodes & udp
     process.terminate()
@@ -293,7 +294,7 @@ async def test_a_user_who_is_added_is_let_in_without_a_restart(tmp_path: Path) -
 async def test_a_thousand_guests_walk_quickly(tmp_path: Path) -> None:
     async with rig(tmp_path, guests=1000, max_age=60) as agent:
         await agent.ask("snmpget", "1.3.6.1.2.1.1.1.0")
-        for access, limit in ((V2C, 200e-6), (v3(), 400e-6)):
+        for access, limit in ((V2C, 2e-3), (v3(), 4e-3)):  # ten times what it takes: far less than the square of it
             before, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_utime
             said = await agent.ask("snmpbulkwalk", "-Cr50", VM, access=access)
             count, wall = len(said.splitlines()), time.perf_counter() - before

@@ -34,7 +34,8 @@ pytestmark = [pytest.mark.needs("snmpd"), pytest.mark.timeout(3600)]
 MUTANTS = int(os.environ.get("FRONTINUS_MUTANTS", "3000"))
 COMMUNITY = b"a-community-of-tests"
 SYS_DESCR = ber.varbind(ber.encode_oid((1, 3, 6, 1, 2, 1, 1, 1, 0)), b"\x05\x00")
-SENTINEL = 0x5E471AE1
+SENTINEL, LAST = 0x5E471AE1, 0x5E471AE2
+"""Numbers of correct requests: those behind each packet, and the last one before the first packet."""
 HERE = Path(__file__).parents[1]
 
 
@@ -74,12 +75,12 @@ class Target:
 
     def ask(self, packet: bytes) -> bytes | None:
         """The answer to a packet, or None; the agent must answer the correct requests behind it."""
-        sentinel = pdu.write_community(1, COMMUNITY, pdu.write_pdu(pdu.GET, SENTINEL, 0, 0, SYS_DESCR))
+        sentinel = request(SENTINEL)
         self.sock.send(packet)
         found: list[bytes] = []
         for _ in range(self.behind):
             self.sock.send(sentinel)
-            while not is_sentinel(data := self.sock.recv(65536)):
+            while not answers(data := self.sock.recv(65536), SENTINEL):
                 found.append(data)
         assert len(found) <= 1, ("two answers to one packet", [each.hex() for each in found])
         self.answered += len(found)
@@ -90,10 +91,15 @@ def read(data: bytes) -> usm.Message:
     return usm.read(data, pdu.version(data)[1])[1]
 
 
-def is_sentinel(data: bytes) -> bool:
+def request(number: int) -> bytes:
+    """A correct one."""
+    return pdu.write_community(1, COMMUNITY, pdu.write_pdu(pdu.GET, number, 0, 0, SYS_DESCR))
+
+
+def answers(data: bytes, number: int) -> bool:
     try:
         version, pos = pdu.version(data)
-        return version == pdu.V2C and pdu.read_community(data, pos).pdu.request_id == SENTINEL
+        return version == pdu.V2C and pdu.read_community(data, pos).pdu.request_id == number
     except Malformed:
         return False
 
@@ -172,13 +178,10 @@ def alive(target: Target) -> Target:
         except (TimeoutError, ConnectionRefusedError):
             time.sleep(0.1)
     target.sock.settimeout(60)
-    while True:  # what came late
-        target.sock.setblocking(False)
-        try:
-            target.sock.recv(65536)
-        except BlockingIOError:
-            target.sock.settimeout(60)
-            return target
+    target.sock.send(request(LAST))  # behind it nothing comes late
+    while not answers(target.sock.recv(65536), LAST):
+        pass
+    return target
 
 
 def packet(kind: str, target: Target, mine: Authority, seed: str) -> bytes:

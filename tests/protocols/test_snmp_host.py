@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -41,11 +42,10 @@ async def put(agent: Rig, *variables: str) -> tuple[int, str]:
 async def shows(agent: Rig, root: str, name: str, value: str) -> dict[str, str]:
     """Walk until an object has a value; all that the walk found."""
     await agent.settled()
-    for _ in range(100):
-        found = dict(await agent.walk(root))
-        if found.get(name) == value:
-            return found
-    raise AssertionError(f"{name} is {found.get(name)}, not {value}")
+    end = time.monotonic() + 60
+    while (found := dict(await agent.walk(root))).get(name) != value:
+        assert time.monotonic() < end, f"{name} is {found.get(name)}, not {value}"
+    return found
 
 
 async def test_pools_and_their_volumes(agent: Rig) -> None:

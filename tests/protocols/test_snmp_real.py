@@ -141,7 +141,8 @@ async def test_a_real_guest_is_polled_and_tells(
         assert f'.{vm}.2.1 = STRING: "polled"' in line and f".{vm}.6.1 = INTEGER: 4" in line
         assert on[f"{vm}.13.1"] == f"INTEGER: {192 * 1024}" and on[f"{VM}.1.1.1.0"] == 'STRING: "QEMU"'
         used = f"{vm}.17.1"
-        found = await manager.until(lambda found: int(found[used].split()[1]) > int(on[used].split()[1]))
+        before = int(on[used].split()[1])
+        found = await manager.until(lambda found: used in found and int(found[used].split()[1]) > before)
         assert found[f"{VM}.1.7.1.6.1.1"] == f'STRING: "{place / "disk.img"}"'
         assert found[f"{VM}.1.7.1.11.1.1"] == "INTEGER: 1024" and f"{VM}.1.7.1.13.1.1" in found
         assert found[f"{VM}.1.8.1.4.1.1"] == 'STRING: "virtio"'
@@ -170,7 +171,7 @@ async def test_a_real_guest_is_steered_and_judged_by_monitoring(
         assert (await engine.guest("polled")).active and (await engine.guest("polled")).autostart
         await checked(0, manager.port, f"{VM}.1.4.1.2.1", "-r", "polled")
         await checked(0, manager.port, state, "-c", "1:1")
-        assert 'vmOperState{vmIndex="1",vmName="polled"} 4' in await scraped(tmp_path, manager.port)
+        await scraped(tmp_path, manager.port, 'vmOperState{vmIndex="1",vmName="polled"} 4')
         await manager.put(action, "i", "4")  # pause
         assert "CRITICAL" in await checked(2, manager.port, state, "-c", "1:1")
         await manager.put(state, "i", "1", f"{FRN}.1.5.1.1.1", "u", str(128 * 1024))  # run, with less memory
@@ -217,8 +218,20 @@ async def check(port: int, oid: str, *options: str) -> tuple[int, str]:
     )
 
 
-async def scraped(folder: Path, port: int) -> str:
-    """What prometheus-snmp-exporter says of our agent."""
+async def fetched(port: int, path: str) -> str:
+    """What a web server answers; nothing while it does not listen."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return ""
+    writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    said = (await reader.read()).decode()
+    writer.close()
+    return said
+
+
+async def scraped(folder: Path, port: int, wanted: str) -> None:
+    """Wait until prometheus-snmp-exporter says something of our agent."""
     auth, priv = (password.decode() for password in PASSWORDS)
     (folder / "snmp.yml").write_text(f"""guests:
   walk: [{VM}.1.4]
@@ -238,17 +251,9 @@ async def scraped(folder: Path, port: int) -> str:
         stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(60):
-            while True:
-                try:
-                    reader, writer = await asyncio.open_connection("127.0.0.1", web)
-                except OSError:
-                    await asyncio.sleep(0.1)
-                    continue
-                writer.write(f"GET /snmp?target=127.0.0.1:{port}&module=guests HTTP/1.0\r\n\r\n".encode())
-                said = (await reader.read()).decode()
-                writer.close()
-                return said
+        async with asyncio.timeout(120):
+            while wanted not in await fetched(web, f"/snmp?target=127.0.0.1:{port}&module=guests"):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
     finally:
         exporter.terminate()
         await exporter.wait()

@@ -22,14 +22,6 @@ from support.waiting import until
 pytestmark = pytest.mark.filterwarnings("ignore::pywbem.ToleratedServerIssueWarning")
 
 
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def names(port: int, certificate: Path) -> list[str]:
     """The guests that a provider shows."""
     connection = pywbem.WBEMConnection(f"https://127.0.0.1:{port}", ("admin", PASSWORD), ca_certs=str(certificate))
@@ -51,10 +43,11 @@ async def eventually(port: int, certificate: Path, wanted: list[str]) -> None:
 
 
 async def test_the_process_opens_its_port_when_somebody_may_use_it(tmp_path: Path) -> None:
-    state, port = tmp_path / "own", free_port()
-    async with rig(tmp_path, guests=1) as cim, process(tmp_path, f'listen = ["127.0.0.1:{port}"]\n') as started:
+    state = tmp_path / "own"
+    async with rig(tmp_path, guests=1) as cim, process(tmp_path, 'listen = ["127.0.0.1:0"]\n') as started:
         await says(started, b"no user is configured")
         users.write(state, USERS)
+        port = int((await says(started, rb"https://127.0.0.1:(\d+)/cimom"))[1])
         await eventually(port, state / tls.CERTIFICATE, ["guest-00000", "test"])
         assert (state / "schema.msgpack").stat().st_mode & 0o077 == 0
         await cim.engine.suspend("test")

@@ -14,7 +14,7 @@ import pywbem
 from guest_image import GuestImage
 from support import traces
 from support.cim import Provider, provider
-from support.ports import free_port
+from support.cim_listener import Listener, subscribe
 from support.real import daemon, guest_image, place
 from support.real_console import answers
 from trial import Daemon
@@ -103,68 +103,42 @@ async def becomes_known(cim: Provider) -> None:
             await asyncio.sleep(0.05)
 
 
+def of_settings(image: dict[str, str]) -> tuple[pywbem.CIMInstance, list[pywbem.CIMInstance]]:
+    """The settings that a guest is made of: of the whole, and of its resources."""
+    system = {
+        "VirtualSystemIdentifier": "shown", "VirtualSystemType": "QEMU", "Machine": "q35", "Arch": "x86_64", "EnableACPI": True,
+        "Kernel": image["kernel"], "Ramdisk": image["initrd"], "CommandLine": image["cmdline"],
+    }  # fmt: skip
+    resources: dict[str, dict[str, object]] = {
+        "Mem": {"VirtualQuantity": pywbem.Uint64(192), "AllocationUnits": "byte*2^20"},
+        "Proc": {"VirtualQuantity": pywbem.Uint64(1)},
+        "Disk": {"Address": image["disk"], "VirtualDevice": "vda", "BusType": "virtio"},
+        "Console": {"SourceType": "pty"},
+    }
+    return pywbem.CIMInstance("KVM_VirtualSystemSettingData", system), [
+        pywbem.CIMInstance(f"KVM_{kind}ResourceAllocationSettingData", values) for kind, values in resources.items()]  # fmt: skip
+
+
 async def test_a_guest_of_settings_boots_and_its_crash_is_told(
     cim: Provider, daemon: Daemon, place: Path, guest_image: GuestImage
 ) -> None:
     """DefineSystem, start, a crash of the hypervisor: the indication of it reaches a listener."""
-    heard: asyncio.Queue[pywbem.CIMInstance] = asyncio.Queue()
-    loop, port = asyncio.get_running_loop(), free_port()
-    listener = pywbem.WBEMListener("127.0.0.1", http_port=port)
-    listener.add_callback(lambda found, host: loop.call_soon_threadsafe(heard.put_nowait, found))
-    listener.start()
+    listener = Listener()
     try:
-        made = []
-        for cls, values in (
-            (
-                "CIM_IndicationFilter",
-                {"Name": "f", "Query": "SELECT * FROM CIM_AlertIndication", "QueryLanguage": "WQL"},
-            ),
-            ("CIM_ListenerDestinationCIMXML", {"Name": "d", "Destination": f"http://127.0.0.1:{port}"}),
-        ):
-            made.append(await cim.ask("CreateInstance", pywbem.CIMInstance(cls, values), namespace="root/interop"))
-        subscription = pywbem.CIMInstance("CIM_IndicationSubscription", {"Filter": made[0], "Handler": made[1]})
-        await cim.ask("CreateInstance", subscription, namespace="root/interop")
-        image = files(place, guest_image)
-        whole = pywbem.CIMInstance(
-            "KVM_VirtualSystemSettingData",
-            {
-                "VirtualSystemIdentifier": "shown",
-                "VirtualSystemType": "QEMU",
-                "Machine": "q35",
-                "Arch": "x86_64",
-                "EnableACPI": True,
-                "Kernel": image["kernel"],
-                "Ramdisk": image["initrd"],
-                "CommandLine": image["cmdline"],
-            },
-        )
-        amount = {"VirtualQuantity": pywbem.Uint64(192), "AllocationUnits": "byte*2^20"}
-        disk = {"Address": image["disk"], "VirtualDevice": "vda", "BusType": "virtio"}
-        resources = [
-            pywbem.CIMInstance(f"KVM_{kind}ResourceAllocationSettingData", values)
-            for kind, values in (
-                ("Mem", amount),
-                ("Proc", {"VirtualQuantity": pywbem.Uint64(1)}),
-                ("Disk", disk),
-                ("Console", {"SourceType": "pty"}),
-            )
-        ]
+        await subscribe(cim, listener.url, "SELECT * FROM CIM_AlertIndication WHERE EventID = 'crashed'")
         (service,) = await cim.ask("EnumerateInstanceNames", "KVM_VirtualSystemManagementService")
+        whole, parts = of_settings(files(place, guest_image))
         value, out = await cim.ask(
-            "InvokeMethod", "DefineSystem", service, SystemSettings=whole, ResourceSettings=resources
+            "InvokeMethod", "DefineSystem", service, SystemSettings=whole, ResourceSettings=parts
         )
         assert value == 0 and out["ResultingSystem"]["Name"] == "shown"
         assert await ask_for(cim, 2) in (0, 4096)
         await becomes(cim, 2)
         async with daemon.engine() as engine:
             await answers(engine, "shown")
-            pids = [
-                pid for pid, argv in traces.processes(str(place)).items() if argv.startswith("/usr/bin/qemu-system")
-            ]
-            os.kill(pids[0], signal.SIGKILL)
-        async with asyncio.timeout(60):
-            told = await heard.get()
-        assert (told.classname, told["EventID"]) == ("KVM_AlertIndication", "crashed")
+            os.kill(traces.qemu(place), signal.SIGKILL)
+        told = await listener.next("KVM_AlertIndication")
+        assert told["EventID"] == "crashed"
         assert 'Name="shown"' in told["AlertingManagedElement"]
         await becomes(cim, 3)
         value, _ = await cim.ask("InvokeMethod", "DestroySystem", service, AffectedSystem=GUEST)
