@@ -117,7 +117,7 @@ async def test_a_guest_with_every_attachment(engine: Engine, words: dict[str, st
     text = await engine.monitor_command("many", "info network", hmp=True)
     assert "net=10.9.0.0,restrict=off" in text
     await engine.destroy("many")
-    assert traces.processes(f"{words['place']}/state") == {}
+    assert traces.left(f"{words['place']}/state") == {}
 
 
 async def test_the_hosts_ends_answer(engine: Engine, words: dict[str, str]) -> None:

@@ -115,7 +115,7 @@ async def test_a_guest_with_every_device(engine: Engine, files: Path, machine: s
     finally:
         Path(f"/dev/shm/frontinus-test-{os.getpid()}").unlink(missing_ok=True)
     await engine.destroy("many")
-    assert traces.processes(str(files / "state")) == {}
+    assert traces.left(str(files / "state")) == {}
 
 
 @pytest.mark.needs("swtpm", "swtpm_setup")
@@ -132,7 +132,7 @@ async def test_a_tpm_keeps_its_state(engine: Engine, place: Path, model: str, ve
     state = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".permall"}
     assert state
     await engine.destroy("many")
-    assert traces.processes(str(place / "state")) == {}
+    assert traces.left(str(place / "state")) == {}
     await engine.start("many")
     assert all((folder / name).exists() for name in state)
     log = (folder.parent / "swtpm.log").read_text()
@@ -150,7 +150,7 @@ async def test_virtiofsd_serves_a_folder(engine: Engine, files: Path) -> None:
     assert (await peripherals(engine))["fs0"] == "vhost-user-fs-pci"
     assert any("virtiofsd" in line for line in traces.processes(str(files / "state")).values())
     await engine.destroy("many")
-    assert traces.processes(str(files / "state")) == {}
+    assert traces.left(str(files / "state")) == {}
 
 
 BOOTED = """<domain type='qemu'><name>many</name><memory unit='MiB'>256</memory>

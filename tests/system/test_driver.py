@@ -24,6 +24,7 @@ from frontinus.qemu import vcpus
 from frontinus.qemu.guest import QemuGuest
 from guest_image import GuestImage
 from support import traces
+from support.ports import free_port
 from support.qemu_rig import DISK, USER, QemuRig
 
 NODE = Step("blockdev-add", {"driver": "null-co", "node-name": "extra", "size": 1 << 20}, (
@@ -32,6 +33,8 @@ CARD = Step("device_add", {"driver": "virtio-blk-pci", "id": "virtio-disk1", "dr
     "device_del", {"id": "virtio-disk1"}))  # fmt: skip
 TUNSETIFF = 0x400454CA
 IFF_TAP_WITHOUT_INFO = 0x1002
+FIRST_DISPLAY = 5900
+"""The port of display 0."""
 LONG = 90.0
 """Seconds that something may take on a loaded machine which is quick on any other."""
 PLAN = DevicePlan("virtio-disk1", (), (NODE, CARD))
@@ -190,13 +193,13 @@ async def test_descriptor_with_a_command(rig: QemuRig) -> None:
 
 
 async def test_facts_that_qemu_chose(rig: QemuRig) -> None:
-    plan = rig.plan(
-        ["-chardev", "pty,id=charserial1", "-device", "isa-serial,chardev=charserial1", "-vnc", "127.0.0.1:77"]
-    )
+    port = free_port()
+    serial = ["-chardev", "pty,id=charserial1", "-device", "isa-serial,chardev=charserial1"]
+    plan = rig.plan([*serial, "-vnc", f"127.0.0.1:{port - FIRST_DISPLAY}"])
     guest = await rig.launch(plan=plan)
     characters = await guest.device_info("chardev")
     assert str(characters["charserial1"]).startswith("pty:/dev/pts/")
-    assert (await guest.device_info("vnc"))["service"] == "5977"
+    assert (await guest.device_info("vnc"))["service"] == str(port)
     assert (await guest.device_info("status"))["status"] == "prelaunch"
 
 

@@ -96,7 +96,7 @@ async def test_every_device_of_this_stage(engine: Engine, place: Path, guest_ima
         "pvpanic", "virtio-rng-pci", "virtio-balloon-pci", "VGA",
     }  # fmt: skip
     assert wanted - have == set()
-    assert traces.processes(str(place / "state")) == {}, "a helper was left"
+    assert traces.left(str(place / "state")) == {}, "a helper was left"
 
 
 @pytest.mark.skipif(not Path("/usr/share/OVMF").exists(), reason="needs OVMF (apt install ovmf)")

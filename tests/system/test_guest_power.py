@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from guest_image import GuestImage
-from system.test_guest_life import Watcher, boot, guest_xml
+from support.real_console import answers
+from system.test_guest_life import Watcher, guest_xml
 from trial import Daemon
 
 
@@ -36,5 +37,5 @@ async def test_a_marked_guest_starts_with_the_engine(daemon: Daemon, place: Path
         watcher = await Watcher(engine).ready()
         if not (await engine.guest("real")).active:
             await watcher.until("started")
-        await boot(engine, "real")
+        await answers(engine, "real")
         watcher.close()

@@ -21,6 +21,7 @@ from frontinus.linux.resources import LinuxResources
 from frontinus.qemu.driver import QemuHypervisor
 from frontinus.qemu.guest import QemuGuest
 from support.cpu_models import models
+from support.started import DYING
 from support.whole_guest import MIB, text
 
 EMULATOR = "/usr/bin/qemu-system-x86_64"
@@ -110,7 +111,7 @@ def run(place: Path, look: object, **parts: str) -> None:
             if callable(look):
                 await look(started)
         finally:
-            await started.guest.quit(graceful=False, deadline=5)
+            await started.guest.quit(graceful=False, deadline=DYING)
             await resources.tear_down(undo)
 
     asyncio.run(work())

@@ -26,6 +26,7 @@ from frontinus.qemu.driver import QemuHypervisor
 from frontinus.qemu.guest import QemuGuest
 from frontinus.qemu.links import LinkCounters
 from support.namespaces import in_own_network
+from support.started import DYING
 
 UUID = "4dea22b3-1d52-d8f3-2516-782e98ab3fa0"
 XML = """
@@ -131,7 +132,7 @@ def test_a_guest_gets_what_its_definition_asks_for_and_nothing_is_left(place: Pa
             folder = os.open(Path(stage.agent).parent, os.O_PATH)
             client.connect(f"/proc/self/fd/{folder}/agent")
             os.close(folder)
-        await guest.quit(graceful=False, deadline=5)
+        await guest.quit(graceful=False, deadline=DYING)
         await stage.resources.tear_down(prepared.undo)
         kept = ("serial.log", "state/nvram/", "state/swtpm/", "log/", "cache/")
         assert [name for name in below(place) - before if not name.startswith(kept)] == []

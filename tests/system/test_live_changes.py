@@ -15,6 +15,7 @@ from frontinus.api.engine import Engine
 from frontinus.api.errors import InvalidXML, Unsupported
 from frontinus.domain.changes import CHANGES
 from support.namespaces import own_network
+from support.waiting import until
 from system.test_guest_devices import nbd_server
 from system.test_linux_taps import gathered
 from system.test_networks_guests import ip, links, running
@@ -313,7 +314,7 @@ async def test_what_can_change_changes(place: Path) -> None:
             await engine.attach_device("live", PLUGGED, live=True)
             assert await shaped(True, "00:03")(guest)  # what is plugged has its rate from its first packet
             await engine.destroy("live")
-            assert links("master", "left") == []
+            await until(lambda: links("master", "left") == [])
     finally:
         server.terminate()
         await server.wait()

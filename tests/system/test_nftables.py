@@ -69,7 +69,7 @@ async def test_who_takes_rules_away_is_noticed() -> None:
     rules.apply(replaced([chain("one")]))
     assert watch.read() == []  # what replaces loses nothing
     nft("flush", "ruleset")
-    assert select.select([watch], [], [], 10)[0]
+    assert select.select([watch], [], [], 60)[0]
     changes = watch.read()
     assert changes is not None
     assert [change.lost for change in changes] == [frozenset({("ip", NAME)})]

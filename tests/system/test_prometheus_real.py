@@ -55,8 +55,8 @@ async def test_figures_are_qemus_and_the_kernels(daemon: Daemon, port: int, plac
                 if (await engine.stats(["measured"]))[0].blocks[0].read_requests:
                     break
                 await asyncio.sleep(0.1)
-        await engine.reset("measured")  # and reads again, with the histograms that the first look began
         seen = (await engine.stats(["measured"]))[0].blocks[0].read_requests or 0
+        await engine.reset("measured")  # and reads again, with the histograms that the first look began
         async with asyncio.timeout(60):
             while ((await engine.stats(["measured"]))[0].blocks[0].read_requests or 0) <= seen:  # noqa: ASYNC110  # reads are told by no event
                 await asyncio.sleep(0.1)
