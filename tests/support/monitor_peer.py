@@ -65,7 +65,7 @@ async def session() -> AsyncIterator[Session]:
     ends: list[str] = []
     task = asyncio.create_task(peer.serve())
     monitor = Monitor(ours, events.append, ends.append)
-    await asyncio.wait_for(monitor.negotiate(), 2)
+    await asyncio.wait_for(monitor.negotiate(), 60)
     try:
         yield Session(peer, monitor, events, ends)
     finally:

@@ -56,7 +56,6 @@ async def test_the_dirty_rate_is_measured_on_request(engine: Engine) -> None:
 async def test_stats_share_a_round_and_go_stale(
     local: LocalEngine, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("frontinus.engine.guest.stats.DEADLINE", 0.05)
     await engine.define(XML.format(name="a"))
     await engine.start("a")
     hypervisor = local.world.hypervisor
@@ -76,6 +75,7 @@ async def test_stats_share_a_round_and_go_stale(
     await engine.stats(max_age=60)
     assert rounds == 1
     guest.answers.clear()
+    monkeypatch.setattr("frontinus.engine.guest.stats.DEADLINE", 0.05)
     stale = (await engine.stats())[0]
     assert stale.stale and stale.taken == answers[0][0].taken
 

@@ -321,13 +321,13 @@ async def test_a_cancelled_set_up_leaves_nothing(
 
     def slow(count: int) -> bytes:
         begun.set()
-        go_on.wait(10)
+        go_on.wait(300)
         return token_bytes(count)
 
     monkeypatch.setattr(files.secrets, "token_bytes", slow)
     plan = (Folder(home(paths)), SecretFile(f"{home(paths)}/key"), Listener(f"{tmp_path}/s", 3))
     task = asyncio.create_task(set_up(host, *plan))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 60)
     task.cancel()
     go_on.set()
     with pytest.raises(asyncio.CancelledError):

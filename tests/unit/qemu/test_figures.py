@@ -244,7 +244,7 @@ def test_when_a_process_started() -> None:
     before = time.time()
     with subprocess.Popen(["sleep", "60"]) as child:
         began = procfs.unix_time(procfs.start_time(child.pid) or 0)
-        assert before - 0.1 <= began <= time.time() + 0.1
+        assert before - 1 <= began <= time.time() + 1
         child.kill()
 
 

@@ -35,7 +35,7 @@ async def report(output: Path, fds: Mapping[int, int], argv: list[str] | None = 
     finally:
         os.close(log)
     child = Process.child(pid)
-    assert await child.wait(20)
+    assert await child.wait(60)
     assert child.status == 0, _read(output)
     answer = json.loads(_read(output))
     assert isinstance(answer, dict)
@@ -120,7 +120,7 @@ def test_a_limit_out_of_reach_is_told_not_tried(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_limits_go_back_to_our_own() -> None:
-    pid = process.spawn(["/bin/sleep", "60"], {}, {}, 2)
+    pid = process.spawn(["/bin/sleep", "600"], {}, {}, 2)
     try:
         ours = resource.getrlimit(resource.RLIMIT_CORE)
         resource.prlimit(pid, resource.RLIMIT_CORE, (0, ours[1]))
@@ -144,25 +144,25 @@ def test_missing_program(tmp_path: Path) -> None:
 
 
 async def test_end_is_seen_and_reaped() -> None:
-    pid = process.spawn(["/bin/sleep", "60"], {}, {}, 2)
+    pid = process.spawn(["/bin/sleep", "600"], {}, {}, 2)
     child = Process.child(pid)
     called = asyncio.Event()
     child.when_ended(called.set)
     assert not await child.wait(0.02)
     child.kill(signal.SIGKILL)
-    assert await child.wait(5)
+    assert await child.wait(60)
     assert child.status == -9 and process.describe(child.status) == "was killed by SIGKILL"
-    await asyncio.wait_for(called.wait(), 1)
+    await asyncio.wait_for(called.wait(), 60)
     assert procfs.start_time(pid, ended=True) is None  # no zombie
     child.kill(signal.SIGKILL)
     late = asyncio.Event()
     child.when_ended(late.set)
-    await asyncio.wait_for(late.wait(), 1)
+    await asyncio.wait_for(late.wait(), 60)
 
 
 async def test_process_of_another_engine() -> None:
     """A process that is not our child: found by pid and start time, watched to its end."""
-    shell = await asyncio.create_subprocess_exec("/bin/sh", "-c", "sleep 60 & echo $!; wait", stdout=-1)
+    shell = await asyncio.create_subprocess_exec("/bin/sh", "-c", "sleep 600 & echo $!; wait", stdout=-1)
     assert shell.stdout is not None
     pid = int(await shell.stdout.readline())
     started = procfs.start_time(pid)
@@ -171,7 +171,7 @@ async def test_process_of_another_engine() -> None:
         Process.found(pid, started + 1)
     other = Process.found(pid, started)
     other.kill(signal.SIGKILL)
-    assert await other.wait(5)
+    assert await other.wait(60)
     assert other.status is None and process.describe(None) == "ended"
     await shell.wait()
     with pytest.raises(NoSuchProcess):
@@ -179,13 +179,13 @@ async def test_process_of_another_engine() -> None:
 
 
 async def test_release_leaves_it_running() -> None:
-    pid = process.spawn(["/bin/sleep", "60"], {}, {}, 2)
+    pid = process.spawn(["/bin/sleep", "600"], {}, {}, 2)
     child = Process.child(pid)
     started = child.started
     child.release()
     again = Process.found(pid, started)
     again.kill(signal.SIGTERM)
-    assert await again.wait(5)
+    assert await again.wait(60)
     assert again.status == -15
 
 

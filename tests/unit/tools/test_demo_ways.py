@@ -41,16 +41,16 @@ async def test_a_screen_is_offered_when_a_vnc_server_greets() -> None:
 
 
 async def test_prometheus_is_offered_when_it_shows_the_guest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_ways, "DEADLINE", 0.3)
     web, port = await server(b'HTTP/1.0 200 OK\r\n\r\nup{name="demo"} 1\n')
     async with web:
         assert await _prometheus("demo", port) == [("Prometheus", f"curl http://127.0.0.1:{port}/metrics")]
+        monkeypatch.setattr(demo_ways, "DEADLINE", 0.3)
         assert "does not answer" in (await _prometheus("other", port))[0][1]
 
 
 async def test_a_tool_is_offered_when_it_shows_what_it_should(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_ways, "DEADLINE", 0.3)
     assert await _tool("Echo", "echo", "a demo", "demo") == [("Echo", "echo a demo")]
+    monkeypatch.setattr(demo_ways, "DEADLINE", 0.3)
     assert await _tool("Echo", "echo", "nothing", "demo") == [("Echo", "does not answer: nothing")]
     assert await _tool("None", "no-such-program", "", "demo") == []
 

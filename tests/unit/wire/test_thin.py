@@ -148,7 +148,7 @@ def test_nonsense_is_an_error_of_its_own(listener: socket.socket, tmp_path: Path
 
     peer = threading.Thread(target=answer)
     peer.start()
-    with listener, ThinEngine(tmp_path / "odd.sock", timeout=5) as engine:
+    with listener, ThinEngine(tmp_path / "odd.sock", timeout=60) as engine:
         with pytest.raises((InternalError, Disconnected)):
             engine.call(Engine.version)
         assert not engine.connected
