@@ -130,8 +130,8 @@ async def provider(folder: Path, manage: Path, *, max_age: float = 0.0, known: M
         await world.settled()
         with (
             patch.dict(os.environ),
-            patch("frontinus_cim.jobs.PATIENCE", PATIENCE),
-            patch("frontinus_cim.world.PATIENCE", PATIENCE),
+            patch("frontinus_cim.host.jobs.PATIENCE", PATIENCE),
+            patch("frontinus_cim.host.world.PATIENCE", PATIENCE),
         ):
             for name in OVERRIDING:
                 os.environ.pop(name, None)

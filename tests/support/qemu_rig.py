@@ -19,7 +19,7 @@ EMULATOR = "/usr/bin/qemu-system-x86_64"
 USER = Credentials(64201, 64201)
 MEMORY = 128 << 20
 DISK = 16 << 20
-BOOT_SECONDS = 90.0
+BOOT_SECONDS = 300.0
 
 
 class QemuRig:

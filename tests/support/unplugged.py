@@ -7,7 +7,7 @@ import asyncio
 from frontinus.api.engine import Engine
 from frontinus.api.errors import NoSuchDevice, Unresponsive
 
-SECONDS = 120.0
+SECONDS = 300.0
 
 
 async def detach(engine: Engine, guest: str, xml: str, *, config: bool = False) -> None:

@@ -17,7 +17,7 @@ from guest_image import READY, GuestImage
 from support import traces
 from trial import Daemon
 
-BOOT_SECONDS = 90.0
+BOOT_SECONDS = 300.0
 HEAD = """<domain type='qemu'><name>many</name>{uuid}
 <maxMemory slots='4' unit='GiB'>2</maxMemory><memory unit='MiB'>256</memory>
 <memoryBacking><access mode='shared'/></memoryBacking><vcpu>1</vcpu>

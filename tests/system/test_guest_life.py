@@ -23,7 +23,7 @@ from support.unplugged import detach
 from support.waiting import until
 from trial import Daemon
 
-BOOT = 120.0
+BOOT = 300.0
 """Seconds that a guest may take to boot under TCG on a loaded machine."""
 
 XML = """<domain type='qemu'>

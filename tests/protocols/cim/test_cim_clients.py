@@ -60,6 +60,16 @@ async def becomes(client: Client, name: str, wanted: int) -> None:
             await asyncio.sleep(0.3)
 
 
+async def define(client: Client, service: CIMInstanceName, name: str, whole: str, parts: list[str]) -> None:
+    """At once; by wbemcli part by part, for it loses what comes after the first of several embedded instances."""
+    first = parts[:1] if isinstance(client, ByWbemcli) else parts
+    assert await client.call(service, "DefineSystem", SystemSettings=whole, ResourceSettings=first) == 0
+    here = f"localhost/root/virt:KVM_VirtualSystemSettingData.InstanceID=KVM:{name}"
+    for part in parts[len(first) :]:
+        more = {"AffectedConfiguration": here, "ResourceSettings": part}
+        assert await client.call(service, "AddResourceSettings", **more) == 0
+
+
 @pytest.mark.parametrize("kind", CLIENTS, ids=lambda kind: kind.__name__)
 async def test_a_client_leads_a_guest_through_its_life(
     kind: type[Any], cim: Provider, daemon: Daemon, place: Path, guest_image: GuestImage
@@ -78,14 +88,7 @@ async def test_a_client_leads_a_guest_through_its_life(
     async def ask_for(state: int) -> None:
         assert await client.call(guest(name), "RequestStateChange", RequestedState=str(state)) in (0, 4096), state
 
-    if kind is ByWbemcli:  # which loses what comes after the first of several embedded instances
-        here = f"localhost/root/virt:KVM_VirtualSystemSettingData.InstanceID=KVM:{name}"
-        assert await client.call(service, "DefineSystem", SystemSettings=whole, ResourceSettings=parts[:1]) == 0
-        for part in parts[1:]:
-            more = {"AffectedConfiguration": here, "ResourceSettings": part}
-            assert await client.call(service, "AddResourceSettings", **more) == 0
-    else:
-        assert await client.call(service, "DefineSystem", SystemSettings=whole, ResourceSettings=parts) == 0
+    await define(client, service, name, whole, parts)
     async with daemon.engine() as engine:
         watcher = await Watcher(engine).ready()
         await ask_for(ENABLED)
