@@ -69,7 +69,8 @@ class Provider:
         import pywbem
 
         return pywbem.WBEMConnection(f"https://127.0.0.1:{self.port}", (user, PASSWORD), default_namespace=namespace,
-                                     ca_certs=str(self.folder / "cim" / tls.CERTIFICATE), **{"timeout": PATIENCE, **more})  # fmt: skip
+                                     ca_certs=str(self.folder / "cim" / tls.CERTIFICATE),
+                                     **{"timeout": PATIENCE, **more})  # fmt: skip
 
     async def ask(
         self, operation: str, *args: object, user: str = "admin", namespace: str = "root/virt", **more: object

@@ -52,4 +52,4 @@ def test_modules_come_after_what_they_depend_on(tmp_path: Path) -> None:
 
 def test_command_line_names_job_and_options() -> None:
     image = GuestImage(Path("vmlinuz"), Path("initrd.gz"))
-    assert image.cmdline("load", net="dhcp") == "quiet console=ttyS0 panic=-1 job=load net=dhcp"
+    assert image.cmdline("load", net="dhcp") == "quiet no_timer_check console=ttyS0 panic=-1 job=load net=dhcp"
