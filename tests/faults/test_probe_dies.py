@@ -12,6 +12,8 @@ from pathlib import Path
 
 from frontinus.api.errors import FrontinusError
 from frontinus.qemu.caps.probe import end_orphans
+from support import traces
+from support.waiting import eventually
 from trial import Daemon
 
 INTERPRETER = (b"/usr/bin/python3", b"-S")
@@ -53,6 +55,12 @@ async def test_a_probe_dies_with_its_engine(daemon: Daemon, place: Path) -> None
             assert select.select([watch], [], [], 60)[0], "a probed QEMU outlived the engine"
         finally:
             os.close(watch)
+
+    async def nothing_left() -> bool:
+        end_orphans()  # as the next engine does with one that was begun after the look
+        return not traces.processes(str(emulator))
+
+    await eventually(nothing_left, "a probe is left")
 
 
 def test_a_probe_that_was_not_yet_bound_to_its_engine_is_ended_by_the_next() -> None:
