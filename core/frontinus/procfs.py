@@ -100,6 +100,14 @@ def is_orphan(pid: int, proc: str = "/proc") -> bool:
         return False
 
 
+def is_locked_by_living(fd: int, proc: str = "/proc") -> bool:
+    """Whether a process that took a file's lock (flock(2)) is alive: its children may have the lock when it is not."""
+    inode = f":{os.fstat(fd).st_ino}"
+    rows = (line.split() for line in Path(f"{proc}/locks").read_text().splitlines())
+    takers = (int(row[4]) for row in rows if row[1] == "FLOCK" and row[5].endswith(inode))
+    return any(start_time(pid) is not None for pid in takers)
+
+
 def environment(pid: int, proc: str = "/proc") -> Mapping[str, str]:
     """The environment that a process was started with; empty if it is gone or not ours to see."""
     try:

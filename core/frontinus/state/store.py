@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from frontinus import durable
+from frontinus import durable, procfs
 from frontinus.api.errors import Busy, InvalidValue, StorageFailed
 from frontinus.domain.host import Paths
 from frontinus.durable import make_folder
@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 THREADS = 4
 """Writes at once: a journalling file system commits those that wait for it together."""
 
-PATIENCE = 30.0
-"""Seconds that a lock is waited for. A program that an engine was starting when it was killed has the lock until it is that
-program; only then can it be found and ended."""
+PATIENCE, LONG_PATIENCE = 2.0, 30.0
+"""Seconds that a lock is waited for, and one whose engine is dead. A program that it was starting when it was killed has the lock
+until it is that program, which takes its time on a busy host; only then can it be found and ended."""
 
 KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
@@ -169,20 +169,21 @@ def _hold(folder: Path) -> int:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise StorageFailed(f"{folder}: {error.strerror}", path=str(folder)) from error
-    if not _locked(fd, PATIENCE):
+    if not _locked(fd):
         os.close(fd)
         raise Busy(f"another engine is at work here: it holds {folder}", job="engine")
     return fd
 
 
-def _locked(fd: int, patience: float) -> bool:
-    deadline = time.monotonic() + patience
+def _locked(fd: int) -> bool:
+    began = time.monotonic()
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except OSError:
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > LONG_PATIENCE or (waited > PATIENCE and procfs.is_locked_by_living(fd)):
                 return False
         time.sleep(0.01)
 

@@ -215,8 +215,11 @@ async def test_two_engines_never_work_in_the_same_places(paths: Paths, monkeypat
         child.kill()
 
 
-def test_a_lock_is_waited_for_that_a_child_of_a_dead_engine_has_for_a_moment(paths: Paths) -> None:
+def test_a_lock_is_waited_for_that_a_child_of_a_dead_engine_has_for_a_moment(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As between fork and exec: the next engine may not look for strays before the child is to be seen as one."""
+    monkeypatch.setattr(store_module, "PATIENCE", 0)
     (ready, told), (going, go) = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -236,6 +239,14 @@ def test_a_lock_is_waited_for_that_a_child_of_a_dead_engine_has_for_a_moment(pat
     ending.join()
     for fd in (ready, told, going, go):
         os.close(fd)
+
+
+def test_a_second_engine_is_refused_soon_while_the_first_lives(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "PATIENCE", 0)
+    monkeypatch.setattr(store_module, "LONG_PATIENCE", float("inf"))
+    FileStore(paths, exclusive=True)
+    with pytest.raises(Busy):
+        FileStore(paths, exclusive=True)
 
 
 def test_a_dead_engine_holds_nothing(paths: Paths) -> None:
