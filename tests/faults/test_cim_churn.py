@@ -59,8 +59,8 @@ async def one(cim: Rig, name: str) -> None:
 
 @pytest.mark.timeout(300 + ROUNDS // 25)
 async def test_a_week_of_churn_keeps_memory_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(working, "PATIENCE", 0.0)
     async with rig(tmp_path, guests=3) as cim:
+        monkeypatch.setattr(working, "PATIENCE", 0.0)
         cim.world.subscriptions._folder = None  # the disk is not what is measured
         for number in range(400):  # more than there are ended jobs kept
             await one(cim, str(number))

@@ -90,7 +90,7 @@ async def test_what_goes_wrong_is_told(tmp_path: Path) -> None:
 
 
 async def test_many_are_told_of_together(tmp_path: Path) -> None:
-    async with told(tmp_path, bulk_seconds=4.0) as (agent, receiver):
+    async with told(tmp_path, bulk_seconds=10.0) as (agent, receiver):
         for name, number in ((f"{VM}.1.9.0", "2"), (f"{VM}.1.10.0", "1"), (f"{FRN}.1.1.3.0", "2")):
             code, said = await run("snmpset", *v3(), f"127.0.0.1:{agent.port}", name, "i", number)
             assert code == 0, said

@@ -174,8 +174,12 @@ def test_luks_opens_with_a_sealed_secret(tmp_path: Path) -> None:
     path = tmp_path / "luks"
     command = ["qemu-img", "create", "-q", "-f", "luks", "--object", f"secret,id=s,data={PASSWORD}", "-o",
                "key-secret=s,iter-time=10", str(path), "1M"]  # fmt: skip
-    while subprocess.run(command, check=False, capture_output=True).returncode:
-        path.unlink(missing_ok=True)  # it measures how fast this machine is, and gives up where the measure wavers
+    for _ in range(100):  # it measures how fast this machine is, and gives up where the measure wavers
+        path.unlink(missing_ok=True)
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode == 0:
+            break
+    assert done.returncode == 0, done.stderr
     inside = """<encryption format='luks'><secret type='passphrase' uuid='0a81f5b2-8403-7b23-c8d6-21ccc2f80d6f'/>
         </encryption>"""
     with running(tmp_path, disk(path, inside=inside)) as qemu:

@@ -383,30 +383,32 @@ async def test_two_engines_on_one_folder_lose_nothing(rig: LinuxRig, tmp_path: P
     """Whoever is first has the name, the other is told; of two uploads the later one stays, whole."""
     (tmp_path / "other").mkdir()
     engine = await linux_engine(tmp_path / "other")
-    other = engine.session(ROOT)
-    await other.define_pool(pool(rig.folder))
-    await other.start_pool("p")
-    data = os.urandom(4 * MIB)
-    await rig.session.create_volume("p", volume("from", size=len(data)))
-    await other.refresh_pool("p")
-    assert await put(await rig.session.upload_volume("p", "from"), data) == b"\0"
-    made = await asyncio.gather(*(one.clone_volume("p", volume("a", "qcow2"), "p", "from") for one in (rig.session, other)),
-                                return_exceptions=True)  # fmt: skip
-    assert sorted(type(one).__name__ for one in made) == ["AlreadyExists", "VolumeView"]
-    assert rig.names() == ["a", "from"]
-    subprocess.run(
-        ["qemu-img", "compare", "-f", "qcow2", "-F", "raw", rig.folder / "a", rig.folder / "from"], check=True
-    )
-    ours, theirs = b"1" * len(data), b"2" * len(data)
-    into = [await one.upload_volume("p", "from") for one in (rig.session, other)]
-    assert await asyncio.gather(put(into[0], ours), put(into[1], theirs)) == [b"\0", b"\0"]
-    assert (rig.folder / "from").read_bytes() in (ours, theirs) and rig.names() == ["a", "from"]
-    await other.delete_volume("p", "from")
-    with pytest.raises(StorageFailed):
-        await rig.session.clone_volume("p", volume("b"), "p", "from")
-    await rig.session.refresh_pool("p")
-    assert [one.name for one in await rig.session.volumes("p")] == ["a"] and rig.names() == ["a"]
-    await engine.stop()
+    try:
+        other = engine.session(ROOT)
+        await other.define_pool(pool(rig.folder))
+        await other.start_pool("p")
+        data = os.urandom(4 * MIB)
+        await rig.session.create_volume("p", volume("from", size=len(data)))
+        await other.refresh_pool("p")
+        assert await put(await rig.session.upload_volume("p", "from"), data) == b"\0"
+        made = await asyncio.gather(*(one.clone_volume("p", volume("a", "qcow2"), "p", "from") for one in (rig.session, other)),
+                                    return_exceptions=True)  # fmt: skip
+        assert sorted(type(one).__name__ for one in made) == ["AlreadyExists", "VolumeView"]
+        assert rig.names() == ["a", "from"]
+        subprocess.run(
+            ["qemu-img", "compare", "-f", "qcow2", "-F", "raw", rig.folder / "a", rig.folder / "from"], check=True
+        )
+        ours, theirs = b"1" * len(data), b"2" * len(data)
+        into = [await one.upload_volume("p", "from") for one in (rig.session, other)]
+        assert await asyncio.gather(put(into[0], ours), put(into[1], theirs)) == [b"\0", b"\0"]
+        assert (rig.folder / "from").read_bytes() in (ours, theirs) and rig.names() == ["a", "from"]
+        await other.delete_volume("p", "from")
+        with pytest.raises(StorageFailed):
+            await rig.session.clone_volume("p", volume("b"), "p", "from")
+        await rig.session.refresh_pool("p")
+        assert [one.name for one in await rig.session.volumes("p")] == ["a"] and rig.names() == ["a"]
+    finally:
+        await engine.stop()
 
 
 async def test_what_a_link_leads_to_is_not_overwritten_through_it(rig: LinuxRig, tmp_path: Path) -> None:

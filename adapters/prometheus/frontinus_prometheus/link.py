@@ -74,12 +74,7 @@ class Link:
         engine, loop = self._engine, asyncio.get_running_loop()
         if engine is None:
             return Round()
-        if guests is not None:
-            task = asyncio.ensure_future(self._ask(engine, guests))
-        else:
-            if self._asking is None or self._asking.done():
-                self._asking = asyncio.ensure_future(self._ask(engine, None))
-            task = self._asking
+        task = self._shared(engine) if guests is None else asyncio.ensure_future(self._ask(engine, guests))
         left = self.deadline if end is None else max(0.0, end - loop.time())
         done, _ = await asyncio.wait([task], timeout=left)
         if done:
@@ -88,6 +83,17 @@ class Link:
             task.cancel()  # nobody else waits for it
         self._own.late.inc()
         return Round(self._last.stats, fresh=False)
+
+    async def begin(self) -> None:
+        """Have the engine work on a round of all guests, which whoever asks for it meanwhile shares."""
+        if self._engine is not None:
+            self._shared(self._engine)
+            await asyncio.sleep(0)  # the question is sent
+
+    def _shared(self, engine: Engine) -> asyncio.Task[Round]:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._ask(engine, None))
+        return self._asking
 
     async def describe(self, guests: Sequence[str] | None = None, *, end: float | None = None) -> None:
         """Read the XML of all or some guests whose details are not known, until `end`; the rest stay without for now."""

@@ -142,11 +142,10 @@ class Routes:
         if renderer.profile.details:
             await self.link.describe(end=end)
         self.own.scrapes.labels(renderer.profile.name).inc()
-        asked = asyncio.create_task(self.link.round(end=end))
-        await asyncio.sleep(0)  # now the engine works, and we meanwhile
+        await self.link.begin()  # now the engine works, and we meanwhile
         native = renderer.profile.name == NATIVE.name
         own = [self.own.render(openmetrics=openmetrics, names=names)] if native else []
-        parts = self._parts(renderer, await asked, self.link.model.guests)
+        parts = self._parts(renderer, await self.link.round(end=end), self.link.model.guests)
         return self._shown([*parts, *own], openmetrics=openmetrics)
 
     def _wishes(self, request: Request, renderers: Mapping[bool, Renderer]) -> tuple[bool, float]:

@@ -75,17 +75,20 @@ def another(one: CIMInstance) -> CIMInstance:
 
 async def test_no_instance_is_changed_or_deleted_but_those_of_the_table(cim: Rig) -> None:
     """Of each class that has instances, one; a caption is nobody's to change, and no method of the services is gone around."""
+    tried = set()
     for cls, kind in cim.service.registry.kinds.items():
         namespace, row = kind.namespaces[0], CHANGEABLE.get(cls, NOTHING)
         found = await cim.ask("EnumerateInstances", cls, namespace=namespace, DeepInheritance=False)
         for one in [one for one in found if one.classname == cls][:1]:
             one.path.namespace = namespace
+            tried.add(cls)
             if "caption" in schema()[cls].by_name:
                 code = await status(cim, "ModifyInstance", another(one))
                 assert code == pywbem.CIM_ERR_NOT_SUPPORTED, (cls, code)
             if row.delete is None:
                 assert await status(cim, "DeleteInstance", one.path) == pywbem.CIM_ERR_NOT_SUPPORTED, cls
                 assert await cim.ask("GetInstance", one.path) is not None
+    assert len(tried) > 60
     gone = CIMInstanceName(
         "KVM_ComputerSystem", {"CreationClassName": "KVM_ComputerSystem", "Name": "no"}, namespace="root/virt"
     )

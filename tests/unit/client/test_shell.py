@@ -118,7 +118,7 @@ def forgotten(groups: FdGroups) -> bool:
     """Whether no group is left; the engine's own thread may be closing one."""
     try:
         return not groups.modes()
-    except OSError:
+    except (OSError, RuntimeError):  # one is closed already, or was taken out just now
         return False
 
 

@@ -1,1 +1,1 @@
-"""From settings that clients give to domain and network XML, and what of it would be a change. Pure."""
+"""From settings that clients give to domain and network XML, and what of it would be a change."""

@@ -87,8 +87,10 @@ SIZE_UNITS = ("AllocationQuantityUnits", "AllocationUnits")
 def volume_in_bytes(settings: Embedded) -> Embedded:
     """A volume's settings with their sizes in bytes. Raises CimError."""
     values = {name: value for name, value in settings.values.items() if value is not None}
-    said = [unit(values.pop(name), name) for name in SIZE_UNITS if values.get(name, "count") != "count"]
-    size = said[0] if said else 1
+    said = {unit(values.pop(name), name) for name in SIZE_UNITS if values.get(name) not in (None, "", "count")}
+    if len(said) > 1:
+        raise invalid(f"{' and '.join(SIZE_UNITS)} say different units")
+    size = said.pop() if said else 1
     return replace(settings, values={
         name: value * size if name in SIZES and isinstance(value, int) else value for name, value in values.items()
     })  # fmt: skip
