@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frontinus.api.errors import InvalidXML, NoSuchDevice
+from frontinus.api.errors import InvalidXML, NoSuchDevice, Unsupported
 from frontinus.domain.aliases import assign_aliases, is_user_alias
 from frontinus.domain.capabilities import Capabilities
 from frontinus.domain.changes import CHANGES
@@ -18,6 +18,7 @@ from frontinus.domain.devices.base import (
 )
 from frontinus.domain.devices.block.disk import Disk, last_layer, number_layers
 from frontinus.domain.devices.controller import Controller
+from frontinus.domain.devices.hostdev import ScsiHostdev
 from frontinus.domain.devices.hub import Hub
 from frontinus.domain.devices.memballoon import Memballoon
 from frontinus.domain.guest import Guest
@@ -89,6 +90,8 @@ def plugged(live: Guest, device: Device, caps: Capabilities, host: HostFacts) ->
     chosen = device.alias if is_user_alias(device.alias) else None
     if chosen is not None and any(d.alias == chosen for d in live.devices.all()):
         raise InvalidXML(f"<{device.tag}>: the alias '{chosen}' is taken", element="alias")
+    if is_raw(device) and not any(is_raw(other) for other in live.devices.all()):
+        raise Unsupported(f"<{device.tag} rawio='yes'>: QEMU gets the right to it at the guest's start only")
     after = add_device(live, device.clone(alias=None), caps, host, hotplug=True)
     new = [d for d in after.devices.all() if d.alias is None and isinstance(d, (Controller, type(device)))]
     next(d for d in new if type(d) is type(device)).alias = chosen
@@ -99,6 +102,11 @@ def plugged(live: Guest, device: Device, caps: Capabilities, host: HostFacts) ->
             number_layers([one], last_layer(after.devices.disks))
         one.prepare(after, caps, host)
     return after, sorted(new, key=lambda one: not isinstance(one, Controller))
+
+
+def is_raw(device: Device) -> bool:
+    """Whether a guest may send a device of the host any command."""
+    return isinstance(device, Disk | ScsiHostdev) and bool(device.rawio)
 
 
 def _same(candidate: Device, wanted: Device) -> bool:

@@ -118,8 +118,12 @@ def groups(wanted: Sequence[Share], host: ResctrlFacts) -> list[Group]:
         _need_monitors(share, host)
         given = {**_caches(share, host, taken), **_bandwidth(share, host, taken)}
         taken.append(given)
-        monitors = tuple(dict.fromkeys(vcpus for vcpus, _ in share.monitors if vcpus != share.vcpus or not given))
-        made.append(Group(share.name, share.vcpus, tuple(_lines(given, host.usual)) if given else (), monitors))
+        measured = dict.fromkeys(vcpus for vcpus, _ in share.monitors)
+        own = bool(given) or (
+            share.vcpus in measured and len(measured) > 1
+        )  # the figures of its parts count in a group's own
+        monitors = tuple(vcpus for vcpus in measured if vcpus != share.vcpus or not own)
+        made.append(Group(share.name, share.vcpus, tuple(_lines(given, host.usual)) if own else (), monitors))
     return made
 
 
@@ -234,7 +238,7 @@ def parse_schemata(text: str) -> dict[str, dict[int, int]]:
         name, _, values = line.strip().partition(":")
         if name != BANDWIDTH and not name.startswith("L"):
             continue
-        pairs = (entry.partition("=") for entry in values.split(";"))
+        pairs = (entry.partition("=") for entry in values.split(";") if "=" in entry)  # or "uninitialized"
         base = 10 if name == BANDWIDTH else 16
         found.setdefault(name, {}).update({int(number): int(value.strip(), base) for number, _, value in pairs})
     return found

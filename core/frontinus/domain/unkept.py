@@ -1,6 +1,7 @@
 """What a definition may ask for that no part of the engine does. Pure.
 
-Its start is refused by the element's name: better none than a promise that is not kept. The definition itself stands.
+Its start is refused by the element's name, and a device that brings it to a running guest: better none than a promise that is not
+kept. The definition itself stands.
 """
 
 from __future__ import annotations

@@ -122,12 +122,13 @@ class Labels(Maker[Label]):
 
 
 def _place(resource: Label) -> str:
-    """Where a path leads. One that may not be a link is taken as it is, and no link is followed afterwards (pinned)."""
+    """Where a path leads. One whose last part may not be a link is refused if it is; none is followed afterwards (pinned)."""
+    path = Path(resource.path)
     if resource.linked:
-        return str(Path(resource.path).resolve())
-    if os.path.islink(resource.path):  # noqa: PTH114
-        raise HostFailed(f"{resource.path} is a link: somebody else put it there", what=resource.path)
-    return resource.path
+        return str(path.resolve())
+    if path.is_symlink():
+        raise HostFailed(f"{path} is a link: somebody else put it there", what=resource.path)
+    return str(path.parent.resolve() / path.name)
 
 
 def _is_exclusive(resource: Label, mode: int) -> bool:

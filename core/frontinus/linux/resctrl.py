@@ -12,6 +12,7 @@ import fcntl
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -35,6 +36,7 @@ CPUS = Path("/sys/devices/system/cpu")
 SIGN = "@"
 NOT_GROUPS = frozenset({"info", "mon_groups", "mon_data"})
 KIB = 1024
+LOCK_SECONDS = 10.0
 
 
 class Resctrl:
@@ -78,9 +80,13 @@ class Resctrl:
 
     def remove(self, folder: str) -> None:
         """Remove a guest's groups; their threads, if any are left, go back to the default group. Idempotent."""
-        for place in self._all(f"{self._prefix(folder)}"):
-            with contextlib.suppress(FileNotFoundError):
+        for place in self._all(self._prefix(folder)):
+            try:
                 self._drop(place)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                log.warning("cannot remove the group %s: %s", place, error.strerror)
 
     def sweep(self, kept: Sequence[str]) -> None:
         """Remove our groups that belong to none of these private folders."""
@@ -142,7 +148,7 @@ class Resctrl:
         """As the kernel's documentation asks of whoever reads and then writes."""
         fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            _lock(fd, self._root)
             yield
         finally:
             os.close(fd)
@@ -189,6 +195,17 @@ class Resctrl:
                 if vcpu in threads.vcpus:
                     with contextlib.suppress(ProcessLookupError):
                         _write(group / "tasks", str(threads.vcpus[vcpu]), self._root)
+
+
+def _lock(fd: int, root: Path) -> None:
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise HostFailed(f"another program holds the lock of {root}", what=str(root)) from None
+        time.sleep(0.01)
 
 
 def _folders(place: Path) -> list[Path]:

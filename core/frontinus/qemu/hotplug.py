@@ -60,7 +60,7 @@ from frontinus.qemu.argv.devices import (
 from frontinus.qemu.argv.devices.controllers import controller_props, is_built_in
 from frontinus.qemu.argv.devices.graphics import expiry
 from frontinus.qemu.argv.secrets import Sealer, placeholder
-from frontinus.qemu.limits import dma_limits, is_raw
+from frontinus.qemu.limits import dma_limits
 
 FIRST_FD = 10_000
 """Above every number that a start uses: they also name sets of descriptors inside QEMU, which must not meet."""
@@ -133,8 +133,6 @@ def plan_device(guest: Guest, device: Device, caps: Capabilities, host: HostFact
     emit = next((emit for kind, emit in EMITTERS.items() if isinstance(device, kind)), None)
     if emit is None:
         raise Unsupported(f"<{device.tag}> cannot be plugged or unplugged while the guest runs")
-    if is_raw(device) and not any(is_raw(other) for other in guest.devices.all() if other.alias != alias):
-        raise Unsupported(f"<{device.tag} rawio='yes'>: QEMU gets the right to it at the guest's start only")
     emit(ctx, device)
     steps = _steps(ctx)
     if not any(step.command in VISIBLE for step in steps):

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 
 from frontinus.domain.devices.base import Device
 from frontinus.domain.devices.block.disk import Disk
-from frontinus.domain.devices.hostdev import MdevHostdev, PciHostdev, ScsiHostdev
+from frontinus.domain.devices.hostdev import MdevHostdev, PciHostdev
 from frontinus.domain.devices.interface import Interface
 from frontinus.domain.guest import Guest
 from frontinus.domain.plan import Resource, Vfio
+from frontinus.domain.plugging import is_raw
 from frontinus.domain.usedsecrets import used_secrets
 
 UNLIMITED = -1
@@ -37,11 +38,6 @@ def _locking(guest: Guest, resources: Iterable[Resource]) -> Mapping[str, int]:
 def rights(guest: Guest) -> tuple[str, ...]:
     """What QEMU may do beyond its user: any command to SCSI devices that are handed to the guest raw."""
     return ("sys_rawio",) if any(is_raw(device) for device in guest.devices.all()) else ()
-
-
-def is_raw(device: Device) -> bool:
-    """Whether a guest may send a device of the host any command."""
-    return isinstance(device, Disk | ScsiHostdev) and bool(device.rawio)
 
 
 def dma_limits(guest: Guest, resources: Iterable[Resource]) -> Mapping[str, int]:

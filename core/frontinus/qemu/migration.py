@@ -84,12 +84,14 @@ async def _save(monitor: Monitor, uri: str) -> None:
         try:
             event = await asyncio.shield(ended)
         except asyncio.CancelledError:
-            await _cancel(monitor, ended)
+            with suppress(FrontinusError):
+                await _cancel(monitor, ended)
             raise
-    await _finish(monitor)
     if event.data.get("status") != "completed":
         progress = await monitor.ask(_Progress, "query-migrate")
+        await _finish(monitor)
         raise HypervisorFailed(progress.error_desc or f"the state was not written: migration {progress.status}")
+    await _finish(monitor)
 
 
 async def _cancel(monitor: Monitor, ended: asyncio.Future[Event]) -> None:
@@ -103,7 +105,7 @@ async def _finish(monitor: Monitor) -> None:
     until = asyncio.get_running_loop().time() + FINISH_SECONDS
     while (await monitor.ask(_Progress, "query-status")).status == "finish-migrate":
         if asyncio.get_running_loop().time() > until:
-            raise Unresponsive("the state is written, but QEMU does not finish")
+            raise Unresponsive("QEMU does not come to the end of writing its state")
         await asyncio.sleep(0.005)
 
 

@@ -60,18 +60,18 @@ async def _give(monitor: Monitor, step: Step, name: str, fd: int) -> None:
 async def _take_back(monitor: Monitor, steps: Iterable[Step]) -> None:
     """What several steps share, the set of several descriptors, is taken back once."""
     done: list[tuple[str, Mapping[str, object]]] = []
+    until = asyncio.get_running_loop().time() + LET_GO_SECONDS
     for step in steps:
         if step.undo is not None and step.undo not in done:
             done.append(step.undo)
             try:
-                await _undo(monitor, step.undo)
+                await _undo(monitor, step.undo, until)
             except FrontinusError as error:
                 log.warning("%s could not be undone: %s", step.command, error.message)
 
 
-async def _undo(monitor: Monitor, undo: tuple[str, Mapping[str, object]]) -> None:
+async def _undo(monitor: Monitor, undo: tuple[str, Mapping[str, object]], until: float) -> None:
     """QEMU tells that a device is gone before its last reference is, so what is behind it may still be in use."""
-    until = asyncio.get_running_loop().time() + LET_GO_SECONDS
     while True:
         try:
             await monitor.execute(*undo)

@@ -48,7 +48,7 @@ def as_user(argv: Sequence[str], who: Credentials | None, *, dies_with_us: bool 
     `dies_with_us`: the kernel kills it when the thread that started it is gone, however the engine ended.
     Raises Unsupported for rights that the engine itself has not.
     """
-    if lacking := [right for right in rights if who is None and not _has(RIGHTS[right])]:
+    if lacking := [right for right in rights if not _has(RIGHTS[right])]:
         raise Unsupported(f"this engine runs without the right to {lacking[0]}, which the guest asks for")
     bound = ["--pdeathsig", "KILL"] if dies_with_us else []
     if who is None:

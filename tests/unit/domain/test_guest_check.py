@@ -75,6 +75,8 @@ MORE = {
     "<cputune><cachetune vcpus='0'><monitor level='3' vcpus='1'/></cachetune></cputune>": "does not have",
     "<cputune><memorytune vcpus='0'><node id='0' bandwidth='101'/></memorytune></cputune>": "percentage",
     "<vcpu>2</vcpu><cputune><cachetune vcpus='0-1'/><memorytune vcpus='1'/></cputune>": "not all",
+    "<vcpu>3</vcpu><cputune><cachetune vcpus='0-2'><monitor level='3' vcpus='0-1'/></cachetune>"
+    "<memorytune vcpus='0-2'><monitor vcpus='1-2'/></memorytune></cputune>": "share some vCPUs",
     "<vcpu>2</vcpu><cputune><cachetune vcpus='0-1'/><energytune vcpus='1'/></cputune>": "<cachetune> or <memorytune>, but not all",
     "<cputune><energytune vcpus='0'/><energytune vcpus='0-1'/></cputune>": "<energytune>: vCPUs are in two elements",
     "<cputune><energytune vcpus='0'><monitor vcpus='1'/></energytune></cputune>": "<energytune> does not have",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from pathlib import Path
 
@@ -61,6 +63,13 @@ def test_what_asks_for_no_share_is_only_measured() -> None:
     assert asked("<cachetune vcpus='0'/>") == [], "nothing is promised"
 
 
+def test_a_whole_that_is_measured_beside_its_part_has_a_group_of_its_own() -> None:
+    """Where both lay in the default group, the part's threads would not count in the whole."""
+    both = "<monitor level='3' vcpus='0-1'/><monitor level='3' vcpus='0'/>"
+    assert groups(asked(f"<cachetune vcpus='0-1'>{both}</cachetune>"), FACTS) == [
+        Group("vcpus_0-1", (0, 1), ("L3:0=ff;1=fffff", "MB:0=100;1=100"), ((0,),))]  # fmt: skip
+
+
 TAKEN = ({"L3": {0: 0x3F000}, "MB": {0: 70}}, {"MB": {0: 100}})
 
 
@@ -114,6 +123,7 @@ def test_a_run_is_free_and_adjoining_wherever_there_is_one(free: int, bits: int)
 def test_schemata_are_read_as_the_kernel_pads_them() -> None:
     assert parse_schemata("    L3:0=fffff;1=000ff\n    MB:0= 100;1=  60\n  SMBA:0=2048\n    L3:1=0000f\n") == {
         "L3": {0: 0xFFFFF, 1: 0xF}, "MB": {0: 100, 1: 60}}  # fmt: skip
+    assert parse_schemata("L2:uninitialized\nMB:0=10\n") == {"L2": {}, "MB": {0: 10}}, "a pseudo-locked region"
 
 
 # --- the act
@@ -192,6 +202,33 @@ async def test_groups_come_and_go_with_their_guest(tmp_path: Path) -> None:
     await limits.remove(GUEST)
     assert not share.exists() and not energy.exists() and (root / "frontinus@domain-1-g2@vcpus_0").exists()
     await limits.remove(GUEST)
+
+
+async def test_a_group_that_cannot_be_removed_keeps_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kernel(tmp_path)
+
+    def drop(place: Path) -> None:
+        if place.name.endswith("vcpus_0"):
+            raise PermissionError(1, "Operation not permitted", str(place))
+        shutil.rmtree(place)
+
+    resctrl = made(tmp_path)
+    resctrl.allocate(GUEST, asked("".join(f"<cachetune vcpus='{n}'>{cache(2)}</cachetune>" for n in (0, 1))), THREADS)
+    refused = Resctrl("frontinus", tmp_path / "resctrl", tmp_path / "cpus", drop=drop)
+    refused.remove(GUEST)
+    left = {place.name for place in (tmp_path / "resctrl").iterdir() if "@" in place.name}
+    assert left == {"frontinus@domain-1-g@vcpus_0"} and "cannot remove" in caplog.text
+
+
+def test_another_program_s_lock_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel(tmp_path)
+    monkeypatch.setattr("frontinus.linux.resctrl.LOCK_SECONDS", 0)
+    fd = os.open(tmp_path / "resctrl", os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    with pytest.raises(HostFailed, match="another program holds the lock"):
+        made(tmp_path).allocate(GUEST, asked(f"<cachetune vcpus='0'>{cache(2)}</cachetune>"), THREADS)
+    os.close(fd)
+    made(tmp_path).allocate(GUEST, asked(f"<cachetune vcpus='0'>{cache(2)}</cachetune>"), THREADS)
 
 
 async def test_an_engine_that_comes_back_removes_what_belongs_to_nobody(tmp_path: Path) -> None:

@@ -238,6 +238,10 @@ def test_a_switch_is_looked_at_once_a_second(monkeypatch: pytest.MonkeyPatch, tm
     assert not switch.is_on()
     now += 1
     assert switch.is_on()
+    (tmp_path / "switch").unlink()
+    (tmp_path / "switch").mkdir()
+    now += 1
+    assert not switch.is_on(), "it cannot be read"
 
 
 def test_when_a_process_started() -> None:

@@ -11,6 +11,7 @@ from frontinus.domain.complete import complete
 from frontinus.domain.definition import parse_guest
 from frontinus.domain.host import HostFacts, Paths
 from frontinus.domain.plan import LaunchPlan, Listener
+from frontinus.domain.plugging import plugged
 from frontinus.domain.prepare import prepare
 from frontinus.mock.capabilities import capabilities
 from frontinus.qemu.hotplug import plan_device
@@ -77,8 +78,9 @@ def test_a_running_guest_gets_no_more_rights() -> None:
     caps, text = capabilities(), XML.format(devices=LUN.format(rawio=RAW) + LUN.format(rawio=RAW).replace("sda", "sdb"))
     guest = prepare(complete(parse_guest(text), caps, HOST), caps, HOST, guest_id=7)
     first, second = guest.devices.disks
-    assert plan_device(guest, second, caps, HOST).steps, "it has one already"
-    guest.devices.disks = [second]
+    guest.devices.disks = [first]
+    plugged(guest, second, caps, HOST)
+    assert plan_device(guest, first, caps, HOST).steps, "the last one can leave"
+    guest.devices.disks = []
     with pytest.raises(Unsupported, match="rawio='yes'.*start only"):
-        plan_device(guest, second, caps, HOST)
-    assert first.rawio
+        plugged(guest, second, caps, HOST)

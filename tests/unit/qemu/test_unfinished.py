@@ -43,6 +43,18 @@ async def test_what_is_behind_a_device_goes_when_its_last_reference_is_gone() ->
         assert asked == ["device_del", *["object-del"] * 4, *["chardev-remove"] * 3]
 
 
+async def test_what_stays_in_use_is_waited_for_once_for_all(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(plugging, "LET_GO_SECONDS", 0)
+    async with session() as s:
+        s.peer.answers["device_del"] = GONE
+        for command in ("object-del", "chardev-remove"):
+            s.peer.answers[command] = refusing(9, "it is in use")
+        assert await plugging.unplug(s.monitor, PLAN, 60)
+        assert caplog.text.count("could not be undone: it is in use") == 2
+
+
 async def test_what_cannot_be_removed_for_another_reason_is_not_asked_again(caplog: pytest.LogCaptureFixture) -> None:
     async with session() as s:
         s.peer.answers["device_del"] = said(

@@ -184,6 +184,7 @@ def _caches(tune: CpuTune) -> Iterator[str]:
     yield from _overlap("energytune", [entry.vcpus for entry in tune.energy])
     for measured in tune.tunes():
         yield from _monitors(measured)
+    yield from _shared_monitors(tune)
 
 
 def _monitors(entry: Tune) -> Iterator[str]:
@@ -191,11 +192,19 @@ def _monitors(entry: Tune) -> Iterator[str]:
     for vcpus in monitors:
         if not vcpus or not set(vcpus) <= set(entry.vcpus):
             yield f"<monitor>: vCPUs that its <{entry.tag}> does not have"
-        parts = [set(other) for other in monitors if set(other) not in (set(vcpus), set(entry.vcpus))]
-        if set(vcpus) != set(entry.vcpus) and any(set(vcpus) & part for part in parts):
-            yield "<monitor>: two of them share some vCPUs"
     if len(set(monitors)) != len(monitors):
         yield "<monitor>: two of them for the same vCPUs"
+
+
+def _shared_monitors(tune: CpuTune) -> Iterator[str]:
+    """What elements for the same vCPUs ask for is one share: a thread of it is measured by the whole, and by one part."""
+    together: dict[tuple[int, ...], set[frozenset[int]]] = {}
+    for entry in tune.tunes():
+        parts = {frozenset(monitor.vcpus) for monitor in entry.monitors} - {frozenset(entry.vcpus)}
+        together.setdefault(entry.vcpus, set()).update(parts)
+    for found in together.values():
+        if len(frozenset().union(*found)) != sum(map(len, found)):
+            yield "<monitor>: two of them share some vCPUs"
 
 
 def _memory(tune: CpuTune) -> Iterator[str]:

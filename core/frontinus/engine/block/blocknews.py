@@ -48,7 +48,10 @@ async def _ended(world: World, record: Record, running: Running, work: Work) -> 
     async with record.lock.hold("finish a block job", wait=FOREVER):
         try:
             facts = await facts_of(running, work.job)
-        except HypervisorFailed as error:  # QEMU ended with the job: the end of the guest sees to what is left of it
+        except HypervisorFailed as error:
+            if error.details.get("class") != "Disconnected":
+                raise
+            # QEMU ended with the job: the end of the guest sees to what is left of it
             blockends.log.debug("%s of guest %s: %s", work.job, record.name, error.message)
             return
         if running.works.get(work.job) is work and facts is not None and facts.status in ENDED:

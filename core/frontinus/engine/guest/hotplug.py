@@ -77,7 +77,7 @@ class Hotplug:
         if isinstance(device, Interface):
             await netports.plug_card(self.world, record, device)
         try:
-            need_kept(after)
+            need_kept(after, running.guest)
             await self._plug_planned(record, running, after, device)
         except BaseException:
             if isinstance(device, Interface):

@@ -32,9 +32,10 @@ async def enforce(world: World, running: Running) -> None:
             resctrl.tell_names(running.guest)
 
 
-def need_kept(guest: Guest) -> None:
-    """Raises Unsupported for what a guest asks for and nothing here does."""
-    if (lacking := next(unkept(guest), None)) is not None:
+def need_kept(guest: Guest, before: Guest | None = None) -> None:
+    """Raises Unsupported for what a guest asks for and nothing here does, unless it ran `before` all the same."""
+    known = set(unkept(before)) if before is not None else set()
+    if (lacking := next((element for element in unkept(guest) if element not in known), None)) is not None:
         raise Unsupported(f"<{lacking}>: this host has no means for it", element=lacking)
 
 
