@@ -46,12 +46,14 @@ async def test_what_is_behind_a_device_goes_when_its_last_reference_is_gone() ->
 async def test_what_stays_in_use_is_waited_for_once_for_all(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(plugging, "LET_GO_SECONDS", 0)
+    monkeypatch.setattr(plugging, "LET_GO_SECONDS", 0.2)
     async with session() as s:
         s.peer.answers["device_del"] = GONE
         for command in ("object-del", "chardev-remove"):
-            s.peer.answers[command] = refusing(9, "it is in use")
+            s.peer.answers[command] = refusing(999, "it is in use")
         assert await plugging.unplug(s.monitor, PLAN, 60)
+        asked = [command["execute"] for command in s.peer.got]
+        assert asked.count("object-del") > 1 and asked.count("chardev-remove") == 1
         assert caplog.text.count("could not be undone: it is in use") == 2
 
 
