@@ -227,6 +227,8 @@ class Step:
     fds: tuple[tuple[str, int], ...] = ()
     seconds: float = 10.0
     """How long the hypervisor may take to answer."""
+    first: tuple[str, Mapping[str, object]] | None = None
+    """A command that this one takes for granted, and whose work the guest may undo between the two: both are tried again then."""
 
 
 @dataclass(frozen=True)

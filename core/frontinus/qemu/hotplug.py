@@ -282,9 +282,13 @@ def _change_medium(ctx: Context, old: Disk, new: Disk) -> list[Step]:
     ctx.resources.clear()
     coming, node = disks.medium_items(ctx, new)
     steps = [step(ctx, item) for item in coming]
-    steps += [Step("blockdev-open-tray", {**drive, "force": True}), Step("blockdev-remove-medium", drive)]
+    opened = ("blockdev-open-tray", {**drive, "force": True})  # the guest's firmware closes what it finds open
+    steps += [Step("blockdev-remove-medium", drive, first=opened)]
     if node is not None:
-        steps += [Step("blockdev-insert-medium", {**drive, "node-name": node}), Step("blockdev-close-tray", drive)]
+        steps += [
+            Step("blockdev-insert-medium", {**drive, "node-name": node}, first=opened),
+            Step("blockdev-close-tray", drive),
+        ]
     undone = [step(ctx, item).undo for item in reversed(leaving)]
     return [*steps, *(Step(*undo) for undo in undone if undo is not None)]
 

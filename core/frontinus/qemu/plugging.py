@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
 from frontinus.api.errors import FrontinusError, HypervisorFailed
 from frontinus.domain.plan import DevicePlan, Resource, Step, Tap
 from frontinus.procfs import tap_name
-from frontinus.qemu.monitor.client import Event, Monitor
+from frontinus.qemu.monitor.client import Command, Event, Monitor, failed
 from frontinus.qemu.news import refused_eject
 
 log = logging.getLogger(__name__)
@@ -18,6 +20,7 @@ HUMAN = "human-monitor-command"
 HELD = (" is busy", " in use")
 """How QEMU refuses to remove a chardev, an object or a block node that something still refers to."""
 LET_GO_SECONDS, LOOK_AGAIN_SECONDS = 10.0, 0.02
+TRIES = 20
 
 
 async def plug(monitor: Monitor, plan: DevicePlan, fds: Mapping[int, int]) -> None:
@@ -33,6 +36,8 @@ async def plug(monitor: Monitor, plan: DevicePlan, fds: Mapping[int, int]) -> No
                 await _give(monitor, step, name, fds[number])
             if step.command == HUMAN:
                 await _by_hand(monitor, step)
+            elif step.first is not None:
+                await _after(monitor, step, step.first)
             elif step.command != "add-fd":
                 await monitor.execute(step.command, step.arguments, deadline=step.seconds)
     except BaseException as error:
@@ -40,6 +45,19 @@ async def plug(monitor: Monitor, plan: DevicePlan, fds: Mapping[int, int]) -> No
             begun.pop()
         await asyncio.shield(_take_back(monitor, reversed(begun)))
         raise
+
+
+async def _after(monitor: Monitor, step: Step, first: tuple[str, Mapping[str, object]]) -> None:
+    """Both in one write, so that the guest has next to no time between them. Raises HypervisorFailed after some refusals."""
+    for left in reversed(range(TRIES)):
+        before, answer = await monitor.execute_many(
+            [Command(*first), Command(step.command, step.arguments)], deadline=step.seconds
+        )
+        before.value(msgspec.Raw)
+        if answer.error is None:
+            return
+        if not left:
+            raise failed(answer.command, answer.error)
 
 
 async def _by_hand(monitor: Monitor, step: Step) -> None:

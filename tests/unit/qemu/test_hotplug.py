@@ -125,14 +125,15 @@ def test_medium(guest: Guest, caps: Capabilities) -> None:
     old = guest.devices.disks[1]
     assert old.source is not None
     plan = update(guest, old, caps, source=old.source.clone(file="/c.iso", index=9))
-    assert commands(plan) == ["blockdev-add", "blockdev-add", "blockdev-open-tray", "blockdev-remove-medium",
+    assert commands(plan) == ["blockdev-add", "blockdev-add", "blockdev-remove-medium",
                               "blockdev-insert-medium", "blockdev-close-tray", "blockdev-del", "blockdev-del"]  # fmt: skip
     coming, leaving = plan.steps[0].arguments, plan.steps[-1].arguments
     assert coming["filename"] == "/c.iso" and leaving["node-name"] != coming["node-name"]
-    assert plan.steps[4].arguments == {"id": "sata0-0-1", "node-name": plan.steps[1].arguments["node-name"]}
+    assert all(step.first == ("blockdev-open-tray", {"id": "sata0-0-1", "force": True}) for step in plan.steps[2:4])
+    assert plan.steps[3].arguments == {"id": "sata0-0-1", "node-name": plan.steps[1].arguments["node-name"]}
     assert [getattr(r, "path", None) for r in plan.resources] == ["/c.iso"]
     empty = update(guest, old, caps, source=None)
-    assert commands(empty) == ["blockdev-open-tray", "blockdev-remove-medium", "blockdev-del", "blockdev-del"]
+    assert commands(empty) == ["blockdev-remove-medium", "blockdev-del", "blockdev-del"]
 
 
 def test_a_card_moves_from_bridge_to_bridge_and_nowhere_else(guest: Guest, caps: Capabilities) -> None:

@@ -57,6 +57,21 @@ async def test_what_stays_in_use_is_waited_for_once_for_all(
         assert caplog.text.count("could not be undone: it is in use") == 2
 
 
+async def test_a_tray_that_the_guest_closes_is_opened_again() -> None:
+    opened = ("blockdev-open-tray", {"id": "cd", "force": True})
+    change = DevicePlan("cd", (), (Step("blockdev-remove-medium", {"id": "cd"}, first=opened),))
+    async with session() as s:
+        s.peer.answers["blockdev-remove-medium"] = refusing(2, "Tray of device 'cd' is not open")
+        await plugging.plug(s.monitor, change, {})
+        assert [command["execute"] for command in s.peer.got[1:]] == [
+            "blockdev-open-tray",
+            "blockdev-remove-medium",
+        ] * 3
+        s.peer.answers["blockdev-remove-medium"] = refusing(999, "it is stuck")
+        with pytest.raises(HypervisorFailed, match="it is stuck"):
+            await plugging.plug(s.monitor, change, {})
+
+
 async def test_what_cannot_be_removed_for_another_reason_is_not_asked_again(caplog: pytest.LogCaptureFixture) -> None:
     async with session() as s:
         s.peer.answers["device_del"] = said(
