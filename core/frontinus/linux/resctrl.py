@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from frontinus import locks
 from frontinus.api.errors import HostFailed, Unsupported
 from frontinus.domain.resctrl import (
     BandwidthFacts,
@@ -148,7 +147,8 @@ class Resctrl:
         """As the kernel's documentation asks of whoever reads and then writes."""
         fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            _lock(fd, self._root)
+            if not locks.take(fd, lambda waited: waited > LOCK_SECONDS):
+                raise HostFailed(f"another program holds the lock of {self._root}", what=str(self._root))
             yield
         finally:
             os.close(fd)
@@ -195,17 +195,6 @@ class Resctrl:
                 if vcpu in threads.vcpus:
                     with contextlib.suppress(ProcessLookupError):
                         _write(group / "tasks", str(threads.vcpus[vcpu]), self._root)
-
-
-def _lock(fd: int, root: Path) -> None:
-    until = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise HostFailed(f"another program holds the lock of {root}", what=str(root)) from None
-        time.sleep(0.01)
 
 
 def _folders(place: Path) -> list[Path]:

@@ -7,18 +7,16 @@ those of different documents side by side in a few threads. What has begun is fi
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from frontinus import durable, procfs
+from frontinus import durable, locks, procfs
 from frontinus.api.errors import Busy, InvalidValue, StorageFailed
 from frontinus.domain.host import Paths
 from frontinus.durable import make_folder
@@ -169,23 +167,12 @@ def _hold(folder: Path) -> int:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise StorageFailed(f"{folder}: {error.strerror}", path=str(folder)) from error
-    if not _locked(fd):
+    if not locks.take(
+        fd, lambda waited: waited > LONG_PATIENCE or (waited > PATIENCE and procfs.is_locked_by_living(fd))
+    ):
         os.close(fd)
         raise Busy(f"another engine is at work here: it holds {folder}", job="engine")
     return fd
-
-
-def _locked(fd: int) -> bool:
-    began = time.monotonic()
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except OSError:
-            waited = time.monotonic() - began
-            if waited > LONG_PATIENCE or (waited > PATIENCE and procfs.is_locked_by_living(fd)):
-                return False
-        time.sleep(0.01)
 
 
 def _load(folder: Path, suffix: str) -> tuple[list[Stored], list[str]]:
