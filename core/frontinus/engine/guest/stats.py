@@ -137,10 +137,12 @@ class Statistics:
 
     def _monitors(self, record: Record, wanted: Sequence[str]) -> Iterator[MonitorStats]:
         running = record.running
-        for share in shares(running.guest) if running is not None else ():
+        if running is None:
+            return
+        for share in shares(running.guest):
             for vcpus, element in share.monitors:
                 kind, files = MEASURES[element]
-                if running is not None and ("memory" if kind == "bandwidth" else "cpu") in wanted:
+                if ("memory" if kind == "bandwidth" else "cpu") in wanted:
                     told = {name: self.world.limits.measured(running.process.record.folder, vcpus, file)
                             for file, name in files.items()}  # fmt: skip
                     yield MonitorStats(kind=kind, name=name_of(vcpus), vcpus=vcpus, values=told)
